@@ -1,0 +1,222 @@
+"""Nouns to files and back: written to a temporary name, flushed to disk, renamed last.
+
+A reader of these files sees either the old file or the whole new one, never half of one. Bytes from
+outside become nouns through pydantic with ``extra="forbid"``: a key nobody knows is an error, not noise.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import os
+import secrets
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict
+from pathlib import Path
+from typing import IO, Any, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+
+from mlmguard.errors import InputError
+
+_T = TypeVar("_T")
+
+RUNS = Path(".mlmguard") / "runs"
+
+
+# --- files --------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def replacing(path: Path, mode: int = 0o644) -> Iterator[IO[bytes]]:
+    """A binary file that takes ``path``'s place when the block ends well, and vanishes when it does not."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".tmp-")
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        Path(name).chmod(mode)
+        Path(name).replace(path)
+    except BaseException:
+        with suppress(FileNotFoundError):
+            Path(name).unlink()
+        raise
+    _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename in ``folder`` survive a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_text(path: Path, text: str, mode: int = 0o644) -> None:
+    """Write ``text`` as UTF-8 to ``path``, all or nothing."""
+    with replacing(path, mode) as stream:
+        stream.write(text.encode("utf-8"))
+
+
+def to_json(value: object) -> str:
+    """JSON of a noun or of plain data: sorted keys, no NaN (a number that is not one is a bug here)."""
+    data = asdict(value) if hasattr(value, "__dataclass_fields__") else value  # type: ignore[call-overload]
+    return json.dumps(data, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False, default=_plain) + "\n"
+
+
+def _plain(value: object) -> object:
+    if hasattr(value, "__dataclass_fields__"):
+        return asdict(value)  # type: ignore[call-overload]
+    if isinstance(value, Path):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+def write_json(path: Path, value: object, mode: int = 0o644) -> None:
+    """Write a noun or plain data as JSON to ``path``, all or nothing."""
+    write_text(path, to_json(value), mode)
+
+
+def read_json(path: Path) -> Any:
+    """Plain data of a JSON file; :class:`InputError` if it is missing, not UTF-8 or cut short."""
+    try:
+        return json.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        raise InputError(str(path), "no such file", do="check the path") from None
+    except UnicodeDecodeError:
+        raise InputError(str(path), "not UTF-8 text", "a JSON file written by mlmguard") from None
+    except json.JSONDecodeError as error:
+        raise InputError(str(path), f"not valid JSON at line {error.lineno}", "a whole file", "was it cut short?") from None
+
+
+def read_noun(path: Path, noun: type[_T]) -> _T:
+    """The noun stored in ``path``; :class:`InputError` names the key or value that does not fit."""
+    return as_noun(read_json(path), noun, str(path))
+
+
+def as_noun(data: Any, noun: type[_T], thing: str) -> _T:
+    """``data`` (from JSON) as a noun; values of a wrong type are named, never shown."""
+    expected = getattr(noun, "schema", "")
+    found = data.get("schema", expected) if isinstance(data, dict) else ""
+    if not isinstance(data, dict):
+        raise InputError(thing, "not a JSON object", f"a {noun.__name__}")
+    if found != expected:
+        raise InputError(thing, f"schema {str(found)[:60]!r}", f"{expected!r}", "was it written by another version of mlmguard?")
+    try:
+        return TypeAdapter(noun).validate_python(data)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise InputError(thing, f"{place}: {first['msg'].lower()}", f"a {noun.__name__}") from None
+
+
+def json_schema(noun: type[Any]) -> dict[str, Any]:
+    """The JSON Schema of a noun's file form."""
+    return TypeAdapter(noun).json_schema()
+
+
+# --- digests ------------------------------------------------------------------------------------------
+
+
+def sha256_file(path: Path) -> str:
+    """Hexadecimal SHA-256 of a file, read in pieces."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def weights_digest(checkpoint: Path) -> str:
+    """One SHA-256 over the names and digests of a checkpoint's weight files."""
+    files = sorted([*checkpoint.glob("*.safetensors"), *checkpoint.glob("*.bin")])
+    total = hashlib.sha256()
+    for file in files:
+        total.update(f"{file.name}\0{sha256_file(file)}\n".encode())
+    return total.hexdigest()
+
+
+# --- the key ------------------------------------------------------------------------------------------
+
+
+class Key:
+    """The secret behind fingerprints. It is never in a ``repr``, a report or a run folder."""
+
+    def __init__(self, secret: bytes) -> None:
+        self.__secret = secret
+
+    def __repr__(self) -> str:
+        return f"Key(id={self.id})"
+
+    @property
+    def id(self) -> str:
+        """A name for the key that does not give it away: two runs with one id can be compared."""
+        return hmac.new(self.__secret, b"mlmguard key id", hashlib.sha256).hexdigest()[:12]
+
+    def fingerprint(self, kind: str, value: str) -> str:
+        """A keyed name for ``value``: the same for the same value, useless to who lacks the key."""
+        message = f"{kind}\0{value}".encode("utf-8", "surrogatepass")
+        return hmac.new(self.__secret, message, hashlib.sha256).hexdigest()[:16]
+
+
+def key_path() -> Path:
+    """Where the key lies: ``MLMGUARD_KEY_FILE``, else the user's configuration folder."""
+    named = os.environ.get("MLMGUARD_KEY_FILE")
+    if named:
+        return Path(named)
+    base = os.environ.get("XDG_CONFIG_HOME")
+    return (Path(base) if base else Path.home() / ".config") / "mlmguard" / "key"
+
+
+def load_key() -> Key:
+    """The user's key, created (0600) at first use."""
+    path = key_path()
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        write_text(path, secrets.token_hex(32) + "\n", mode=0o600)
+    text = path.read_text("utf-8", errors="replace").strip()
+    try:
+        secret = bytes.fromhex(text)
+    except ValueError:
+        secret = b""
+    if len(secret) < 16:
+        raise InputError(str(path), "not a key", "at least 32 hexadecimal digits", "name another with MLMGUARD_KEY_FILE")
+    return Key(secret)
+
+
+# --- run folders --------------------------------------------------------------------------------------
+
+
+def run_folder(run_id: str, base: Path | None = None) -> Path:
+    """Make (0700) and return the private folder of a run: what nobody outside should have."""
+    root = base if base is not None else RUNS
+    for folder in (root.parent, root, root / run_id):
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        folder.chmod(0o700)
+    ignore = root.parent / ".gitignore"
+    if not ignore.exists():
+        write_text(ignore, "*\n", mode=0o600)
+    return root / run_id
+
+
+def find_run_folder(run_id: str, *near: Path) -> Path | None:
+    """The folder of a finished or interrupted run, looked for here and beside each path in ``near``."""
+    if not run_id or "/" in run_id or run_id.startswith("."):
+        return None
+    for base in (Path(), *near):
+        candidate = base / RUNS / run_id
+        if candidate.is_dir():
+            return candidate
+    return None
+
+
+def source_date() -> str:
+    """ISO date for files that people read: ``SOURCE_DATE_EPOCH`` when set, else today (UTC)."""
+    from datetime import UTC, datetime
+
+    epoch = os.environ.get("SOURCE_DATE_EPOCH")
+    moment = datetime.fromtimestamp(int(epoch), UTC) if epoch and epoch.isdigit() else datetime.now(UTC)
+    return moment.date().isoformat()

@@ -1,0 +1,1 @@
+"""What was in the text: reading, finding, deduplicating, redacting, splitting."""

@@ -1,0 +1,45 @@
+"""Work over shards, on one process or several, with results in the order of the shards."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from typing import Protocol, TypeVar
+
+S = TypeVar("S")
+R = TypeVar("R")
+
+
+class Engine(Protocol):
+    """Anything that maps a picklable function over shards, keeping their order."""
+
+    def map(self, work: Callable[[S], R], shards: Iterable[S]) -> Iterator[R]: ...
+
+
+class LocalEngine:
+    """Processes of this machine. One worker runs in this process: easier to debug, same results."""
+
+    def __init__(self, workers: int = 1) -> None:
+        self.workers = max(1, workers)
+
+    def map(self, work: Callable[[S], R], shards: Iterable[S]) -> Iterator[R]:
+        """Yield ``work(shard)`` in order. At most two shards a worker are in flight: memory is bounded."""
+        if self.workers == 1:
+            yield from map(work, shards)
+            return
+        # spawn, not fork: a forked child inherits torch's and tokenizers' threads in a broken state
+        with ProcessPoolExecutor(self.workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+            pending = []
+            for shard in shards:
+                pending.append(pool.submit(work, shard))
+                if len(pending) >= 2 * self.workers:
+                    yield pending.pop(0).result()
+            for future in pending:
+                yield future.result()
+
+
+def default_workers() -> int:
+    """The cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,38 @@
+"""What can go wrong, each with the exit code it ends the process with.
+
+Every message is one line that says which thing, what was found, what was expected and what to do.
+It never holds text of the corpus: pass places (file, line), counts and types.
+"""
+
+from __future__ import annotations
+
+
+class MlmguardError(Exception):
+    """The run broke or is partial."""
+
+    exit_code = 1
+
+
+class InputError(MlmguardError):
+    """Usage, input or policy file error: nothing was started, nothing half-written.
+
+    >>> str(InputError("clean/03.jsonl: line 12", 'no "text"', do="set --text-key"))
+    'clean/03.jsonl: line 12: no "text"; set --text-key.'
+    """
+
+    exit_code = 2
+
+    def __init__(self, thing: str, found: str, expected: str = "", do: str = "") -> None:
+        parts = [found]
+        if expected:
+            parts.append(f"expected {expected}")
+        if do:
+            parts.append(do)
+        self.thing = thing
+        super().__init__(f"{thing}: " + "; ".join(parts) + ("" if parts[-1].endswith((".", "?")) else "."))
+
+
+class PartialRun(MlmguardError):
+    """Work was done, and something of it is missing (disk full, too many records skipped)."""
+
+    exit_code = 1

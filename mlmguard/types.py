@@ -1,0 +1,338 @@
+"""The nouns of mlmguard: frozen dataclasses over the standard library.
+
+They describe what happened. What it *means* is computed elsewhere (``accounting``, ``policy``).
+Public values are fields. Text of people is a field in exactly one noun, :class:`Document`, and is kept
+out of every ``repr``; everything downstream carries a type, a place and a keyed fingerprint instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol, TypeVar, dataclass_transform
+
+_T = TypeVar("_T")
+
+
+@dataclass_transform(frozen_default=True, field_specifiers=(field,))
+def noun(cls: type[_T]) -> type[_T]:
+    """A frozen dataclass whose file form refuses keys it does not know."""
+    cls.__pydantic_config__ = {"extra": "forbid"}  # type: ignore[attr-defined]
+    return dataclass(frozen=True)(cls)
+
+
+class Progress(Protocol):
+    """How a verb tells whoever watches: ``progress(stage, done, total)``; ``total`` None if unknown."""
+
+    def __call__(self, stage: str, done: int, total: int | None) -> None: ...
+
+
+def silent(stage: str, done: int, total: int | None) -> None:
+    """The :class:`Progress` nobody watches."""
+
+
+# --- the corpus ---------------------------------------------------------------------------------------
+
+
+@noun
+class Document:
+    """One record as it was read: the unit of privacy unless ``unit`` names a larger one."""
+
+    id: str  # safe to show: the relative path, or path#L12, with personal data in it fingerprinted
+    text: str = field(repr=False)
+    source: str  # safe to show: the top-level folder or file the document came from
+    unit: str = field(default="", repr=False)  # "" = the document itself
+    metadata: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
+@noun
+class Location:
+    """A span of a document, in characters of its decoded text, end exclusive."""
+
+    document_id: str
+    start: int
+    end: int
+
+
+@noun
+class Finding:
+    """Something personal at a place. The value itself is never here: ``fingerprint`` is a keyed HMAC."""
+
+    rule: str  # the entity type, e.g. "EMAIL_ADDRESS"
+    severity: str
+    score: float
+    location: Location
+    fingerprint: str
+
+
+@noun
+class Skipped:
+    """A record that was left out, and why. ``line`` is 1-based, 0 for the whole file."""
+
+    source: str
+    reason: str
+    line: int = 0
+
+
+@noun
+class Detector:
+    """What looks for one entity type. ``status`` is "available" or "no detector"."""
+
+    entity: str
+    name: str
+    version: str
+    status: str
+
+
+@noun
+class Shard:
+    """One output file. No digest: one per document in the open would be a membership test."""
+
+    path: str
+    split: str
+    documents: int
+
+
+@noun
+class FindingCount:
+    """Findings of one entity type in one source, over the documents that were read."""
+
+    rule: str
+    source: str
+    found: int
+    redacted: int
+    documents: int
+
+
+@noun
+class DuplicateCounts:
+    """Documents removed as copies, and the pairs that crossed a split before they were moved together."""
+
+    exact: int
+    near: int
+    cross_split: int
+    clusters: tuple[int, ...] = ()  # sizes of the duplicate clusters, largest first
+
+
+@noun
+class Manifest:
+    """What ``scan`` read, removed, wrote and could not look for."""
+
+    run_id: str
+    documents_read: int
+    documents_written: int
+    splits: Mapping[str, int]
+    outputs: tuple[Shard, ...]
+    skipped: tuple[Skipped, ...]
+    findings: tuple[FindingCount, ...]
+    duplicates: DuplicateCounts
+    coverage: tuple[Detector, ...]
+    commitment: str  # salted SHA-256 over inputs and outputs; the salt stays in the run folder
+    key_id: str
+    settings: Mapping[str, str]
+    tool_version: str
+    schema: str = "mlmguard/manifest/v1"
+
+
+# --- privacy ------------------------------------------------------------------------------------------
+
+
+@noun
+class DpPlan:
+    """The one object that couples sampler, clipper, noise and ledger; they cannot be set apart.
+
+    A step draws every unit with probability ``sample_rate``, clips each unit's gradient to
+    ``max_grad_norm``, adds N(0, (noise_multiplier * max_grad_norm)^2) per coordinate to the sum, and
+    divides by ``normaliser`` (expected units a step, from a public size, never from the draw).
+    """
+
+    noise_multiplier: float
+    max_grad_norm: float
+    sample_rate: float
+    steps: int
+    delta: float
+    unit: str  # "document", "author", "sequence" …
+    normaliser: float
+    epsilon: float  # the target this plan was calibrated to
+
+
+@noun
+class LedgerEntry:
+    """What one release cost. ``mechanism`` says how to read the numbers:
+
+    ``poisson-gaussian``: ``steps`` Gaussian sums at ``noise_multiplier`` under Poisson ``sample_rate``;
+    ``laplace``: one Laplace release whose own budget is ``epsilon``.
+    """
+
+    mechanism: str
+    noise_multiplier: float = 0.0
+    sample_rate: float = 1.0
+    steps: int = 0
+    epsilon: float = 0.0
+    what: str = ""
+
+
+@noun
+class AccountantReading:
+    """ε of one ledger by one accountant."""
+
+    name: str
+    epsilon: float
+
+
+@noun
+class Hazard:
+    """A known way for a claim to be hollow, and whether it applies here."""
+
+    id: str
+    status: str  # "absent" | "present" | "unknown"
+    detail: str
+
+
+@noun
+class PrivacyStatement:
+    """The claim, computed from the ledger of what ran."""
+
+    run_id: str
+    private: bool
+    epsilon: float | None  # None: no finite ε is claimed
+    delta: float | None
+    accountants: tuple[AccountantReading, ...]
+    unit: str
+    unit_definition: str
+    adjacency: str
+    sampler: str
+    plan: DpPlan | None
+    ledger: tuple[LedgerEntry, ...]
+    steps_applied: int
+    batch_sizes: Mapping[str, float]  # expected and observed mean and variance of realised draws
+    covers: str
+    data_accesses: tuple[str, ...]
+    unprotected: tuple[str, ...]
+    hazards: tuple[Hazard, ...]
+    tool_version: str
+    schema: str = "mlmguard/privacy/v1"
+
+
+# --- the audit ----------------------------------------------------------------------------------------
+
+
+@noun
+class Canary:
+    """A planted secret: its own unit, its own recorded fair coin. Text lives in the run folder only."""
+
+    id: str
+    unit_id: str
+    repetitions: int
+    planted: bool
+
+
+@noun
+class Measurement:
+    """One number of one attack, never bare: interval, confidence, how many examples, what it could show.
+
+    ``value`` None means the attack ran and could not form the number; ``note`` says why.
+    ``ceiling`` is the largest value this design could have reported (None: no such bound).
+    ``slice`` narrows what was measured ("redacted", "EMAIL_ADDRESS", "copies 10+"); "" is all of it.
+    """
+
+    attack: str
+    metric: str
+    value: float | None
+    low: float | None
+    high: float | None
+    confidence: float
+    examples: int
+    ceiling: float | None = None
+    slice: str = ""
+    note: str = ""
+
+
+@noun
+class Curve:
+    """Points behind a figure. ``low``/``high`` are pointwise interval ends, empty if there are none."""
+
+    attack: str
+    name: str
+    x_label: str
+    y_label: str
+    series: str
+    x: tuple[float, ...]
+    y: tuple[float, ...]
+    low: tuple[float, ...] = ()
+    high: tuple[float, ...] = ()
+
+
+@noun
+class AttackRun:
+    """Coverage of the audit: each known attack, run or not, and why not."""
+
+    attack: str
+    status: str  # "run" | "not run"
+    detail: str
+
+
+@noun
+class ModelFacts:
+    """What was audited, with nothing of the text it was trained on."""
+
+    architecture: str
+    parameters: int
+    vocabulary: int
+    digest: str  # SHA-256 over the weight files
+    head_loaded: bool
+    beats_unigram: bool
+
+
+@noun
+class Evidence:
+    """Everything a judge may see: attack numbers, the privacy claim, what the scan did."""
+
+    run_id: str
+    model: ModelFacts
+    manifest: Manifest | None
+    statement: PrivacyStatement | None
+    measurements: tuple[Measurement, ...]
+    curves: tuple[Curve, ...]
+    attacks: tuple[AttackRun, ...]
+    notes: tuple[str, ...]
+    tool_version: str
+    schema: str = "mlmguard/evidence/v1"
+
+
+# --- the judgement ------------------------------------------------------------------------------------
+
+
+class Status(StrEnum):
+    """What a rule says of the evidence. Not knowing is a value."""
+
+    PASS = "pass"  # noqa: S105 - a verdict, not a password
+    WARN = "warn"
+    FAIL = "fail"
+    INCONCLUSIVE = "inconclusive"
+    WAIVED = "waived"
+
+
+@noun
+class Verdict:
+    """One rule's judgement: what was required, what was observed, and why that is the answer."""
+
+    rule: str
+    status: Status
+    severity: str
+    required: str
+    observed: str
+    reason: str
+    title: str = ""
+
+
+@noun
+class Judgement:
+    """All verdicts of one policy on one evidence."""
+
+    policy: str
+    policy_version: str
+    policy_hash: str
+    status: Status
+    verdicts: tuple[Verdict, ...]

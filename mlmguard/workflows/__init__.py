@@ -1,0 +1,1 @@
+"""What strings verbs together: gate, report, review, demo, explain, doctor."""

@@ -1,0 +1,35 @@
+"""What every test shares: an own key, an own working folder, no network."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+import pytest
+
+DATA = Path(__file__).resolve().parent.parent.parent / "shared" / "data"
+
+
+@pytest.fixture(autouse=True)
+def own_key(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test touches the user's key."""
+    monkeypatch.setenv("MLMGUARD_KEY_FILE", str(tmp_path_factory.getbasetemp() / "key"))
+
+
+@pytest.fixture(autouse=True)
+def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every command runs with the network cut: name resolution raises."""
+
+    def refuse(*args: object, **kwargs: object) -> None:
+        raise AssertionError("the network was asked for")
+
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    monkeypatch.setattr(socket, "gethostbyname", refuse)
+
+
+@pytest.fixture
+def shared_data() -> Path:
+    """Real text beside the checkout; the test is skipped where it is absent."""
+    if not DATA.is_dir():
+        pytest.skip("no ../shared/data beside this checkout")
+    return DATA
