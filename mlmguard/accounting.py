@@ -1,0 +1,187 @@
+"""From a ledger of what ran to an ε, and from a target ε to a noise level. No torch here.
+
+The reported value is the privacy-loss-distribution (PLD) accountant's, rounded up: it is a proven upper
+bound and the tightest of the three. Opacus' PRV and RDP accountants are shown beside it; they are imported
+only when asked for, because they import torch.
+
+Adjacency everywhere: one unit added or removed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
+from mlmguard.errors import InputError
+from mlmguard.types import AccountantReading, LedgerEntry
+
+# Grid of the PLD in nats. Pessimistic rounding adds at most steps * interval / 2 in the worst case, in
+# practice under 1e-3 for the plans here; 1e-4 is the library's own default.
+_INTERVAL = 1e-4
+
+
+def epsilon(
+    noise_multiplier: float, sample_rate: float, steps: int, delta: float, accountant: str = "pld"
+) -> float:
+    """ε of ``steps`` Poisson-subsampled Gaussian sums, at ``delta``, by ``accountant`` (pld, prv or rdp).
+
+    >>> round(epsilon(1.5, 0.04, 2250, 1e-5), 2)  # ANCHORS: PLD 6.7688
+    6.77
+    >>> round(epsilon(1.0, 1.0, 1, 1e-5), 3)
+    4.377
+    """
+    _check(delta=delta, sample_rate=sample_rate, steps=steps)
+    entry = LedgerEntry("poisson-gaussian", noise_multiplier, sample_rate, steps)
+    return compose([entry], delta, accountant)
+
+
+def compose(ledger: Sequence[LedgerEntry], delta: float, accountant: str = "pld") -> float:
+    """ε of everything in ``ledger`` together, at ``delta``; ``inf`` if a step had no noise.
+
+    Raises :class:`InputError` for an accountant that is not known or a mechanism it cannot compose.
+    """
+    _check(delta=delta)
+    if any(entry.mechanism == "poisson-gaussian" and entry.noise_multiplier <= 0 < entry.steps for entry in ledger):
+        return math.inf
+    if accountant == "pld":
+        loss = _compose_pld(tuple(ledger))
+        return 0.0 if loss is None else float(loss.get_epsilon_for_delta(delta))
+    if accountant in ("prv", "rdp"):
+        return _opacus(ledger, delta, accountant)
+    raise InputError(f"accountant {accountant!r}", "not known", "pld, prv or rdp")
+
+
+def readings(ledger: Sequence[LedgerEntry], delta: float) -> tuple[AccountantReading, ...]:
+    """ε of ``ledger`` by every accountant, PLD first."""
+    return tuple(AccountantReading(name, compose(ledger, delta, name)) for name in ("pld", "prv", "rdp"))
+
+
+def noise_multiplier(
+    epsilon: float, delta: float, sample_rate: float, steps: int, spent: Sequence[LedgerEntry] = ()
+) -> float:
+    """The smallest σ (to 1e-3 relative) whose ``steps`` keep ε at or below ``epsilon``, ``spent`` included.
+
+    >>> round(noise_multiplier(8, 1e-5, 0.04, 2250), 2)  # ANCHORS: 1.3477 by PRV
+    1.35
+    """
+    _check(delta=delta, sample_rate=sample_rate, steps=steps)
+    if not epsilon > 0 or not math.isfinite(epsilon):
+        raise InputError("--dp-epsilon", f"{epsilon:g}", "a number above 0")
+    if compose(spent, delta) >= epsilon:
+        raise InputError("the privacy ledger", f"ε = {compose(spent, delta):.3f} is spent already", f"less than the target {epsilon:g}")
+
+    def reached(sigma: float) -> float:
+        return compose([*spent, LedgerEntry("poisson-gaussian", sigma, sample_rate, steps)], delta)
+
+    low, high = 1.0, 1.0
+    while reached(high) > epsilon:
+        low, high = high, high * 2
+        if high > 1e5:
+            raise InputError("--dp-epsilon", f"{epsilon:g} at δ = {delta:g} needs noise above 10⁵·C", "a larger ε")
+    while low == high or reached(low) <= epsilon:
+        low, high = low / 2, low
+    while high / low > 1.001:
+        # ε is close to a power of σ: interpolate in logarithms, kept off the ends so that both move
+        share = math.log(reached(low) / epsilon) / math.log(reached(low) / reached(high))
+        middle = low * (high / low) ** min(max(share, 0.02), 0.98)
+        for sigma in (middle * 0.9996, middle * 1.0004):
+            if low < sigma < high:
+                low, high = (low, sigma) if reached(sigma) <= epsilon else (sigma, high)
+    return high
+
+
+def epsilon_without_amplification(noise_multiplier: float, steps: int, delta: float) -> float:
+    """ε if the adversary knew which units every step drew: no credit for sampling."""
+    return epsilon(noise_multiplier, 1.0, steps, delta)
+
+
+def gaussian_mu(noise_multiplier: float, sample_rate: float, steps: int) -> float:
+    """μ of the Gaussian-DP limit q·sqrt(T(e^{1/σ²} − 1)) (Bu, Dong, Long and Su 2020, section 3).
+
+    A central-limit approximation, for orientation; no claim rests on it.
+
+    >>> round(gaussian_mu(1.0, 1.0, 1), 3)
+    1.311
+    """
+    return sample_rate * math.sqrt(steps * math.expm1(noise_multiplier**-2))
+
+
+def true_positive_ceiling(ledger: Sequence[LedgerEntry], false_positive_rate: float) -> float:
+    """The largest true-positive rate any membership test can have at ``false_positive_rate``.
+
+    Both halves of the hockey-stick bound: TPR ≤ e^ε·FPR + δ(ε) and TPR ≤ 1 − e^{−ε}(1 − δ(ε) − FPR), over
+    all ε (Kairouz, Oh and Viswanath 2015, theorem 2.1).
+
+    >>> plan = [LedgerEntry("poisson-gaussian", 1.0, 1.0, 1)]
+    >>> round(true_positive_ceiling(plan, 0.01), 3)  # Gaussian, μ = 1: Φ(Φ⁻¹(.01) + 1)
+    0.092
+    """
+    loss = _compose_pld(tuple(ledger))
+    if loss is None:
+        return false_positive_rate
+    best = 1.0
+    for step in range(401):
+        eps = step * 0.05
+        delta = float(loss.get_delta_for_epsilon(eps))
+        best = min(
+            best,
+            math.exp(eps) * false_positive_rate + delta,
+            1 - math.exp(-eps) * (1 - delta - false_positive_rate),
+        )
+    return max(false_positive_rate, best)
+
+
+def default_delta(public_size: int) -> float:
+    """A power of ten at most a tenth of 1/n: δ is the chance that the guarantee fails outright.
+
+    >>> default_delta(3600), default_delta(50_000)
+    (1e-05, 1e-06)
+    """
+    return float(f"1e-{math.ceil(math.log10(max(public_size, 1)) + 1)}")
+
+
+@lru_cache(maxsize=256)
+def _compose_pld(ledger: tuple[LedgerEntry, ...]) -> Any:
+    from dp_accounting.pld import privacy_loss_distribution as pld
+
+    total = None
+    for entry in ledger:
+        if entry.mechanism == "laplace":
+            one = pld.from_laplace_mechanism(1 / entry.epsilon, value_discretization_interval=_INTERVAL)
+        elif entry.mechanism == "poisson-gaussian":
+            if entry.steps == 0 or entry.sample_rate == 0:
+                continue
+            one = pld.from_gaussian_mechanism(
+                entry.noise_multiplier,
+                value_discretization_interval=_INTERVAL,
+                sampling_prob=entry.sample_rate,
+            ).self_compose(entry.steps)
+        else:
+            raise InputError(f"ledger entry {entry.mechanism!r}", "not known", "poisson-gaussian or laplace")
+        total = one if total is None else total.compose(one)
+    return total
+
+
+def _opacus(ledger: Sequence[LedgerEntry], delta: float, name: str) -> float:
+    """Opacus' accountant; a Laplace release is added by basic composition, which is always valid."""
+    from opacus.accountants import PRVAccountant, RDPAccountant
+
+    accountant = PRVAccountant() if name == "prv" else RDPAccountant()
+    accountant.history = [
+        (entry.noise_multiplier, entry.sample_rate, entry.steps)
+        for entry in ledger
+        if entry.mechanism == "poisson-gaussian" and entry.steps
+    ]
+    pure = sum(entry.epsilon for entry in ledger if entry.mechanism == "laplace")
+    return pure + (float(accountant.get_epsilon(delta=delta)) if accountant.history else 0.0)
+
+
+def _check(delta: float, sample_rate: float = 1.0, steps: int = 0) -> None:
+    if not 0 < delta < 1:
+        raise InputError("δ", f"{delta:g}", "a number between 0 and 1")
+    if not 0 <= sample_rate <= 1:
+        raise InputError("the sample rate", f"{sample_rate:g}", "a number between 0 and 1")
+    if steps < 0:
+        raise InputError("steps", str(steps), "0 or more")

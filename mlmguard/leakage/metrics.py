@@ -1,0 +1,285 @@
+"""The statistics of the audit: intervals, exposure, lower bounds on ε, corrections. No torch here.
+
+Scores follow one convention: higher means "more likely a member". Every function is tested against a
+naive oracle, a published number and its own null (``tests/test_metrics.py``).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import stats
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A value between ``low`` and ``high`` at ``confidence``."""
+
+    value: float
+    low: float
+    high: float
+    confidence: float
+
+
+# --- rates --------------------------------------------------------------------------------------------
+
+
+def clopper_pearson(hits: int, n: int, alpha: float = 0.05) -> tuple[float, float]:
+    """Exact two-sided interval of a binomial rate (Clopper and Pearson 1934).
+
+    >>> clopper_pearson(0, 299, alpha=0.10)[1] < 0.01 < clopper_pearson(0, 298, alpha=0.10)[1]
+    True
+    >>> clopper_pearson(0, 0)
+    (0.0, 1.0)
+    """
+    if not 0 <= hits <= n:
+        raise ValueError(f"{hits} hits of {n}")
+    low = 0.0 if hits == 0 else float(stats.beta.ppf(alpha / 2, hits, n - hits + 1))
+    high = 1.0 if hits == n else float(stats.beta.ppf(1 - alpha / 2, hits + 1, n - hits))
+    return low, high
+
+
+def rate(hits: int, n: int, alpha: float = 0.05) -> Interval:
+    """``hits / n`` with its Clopper-Pearson interval; n = 0 gives [0, 1] around nan."""
+    low, high = clopper_pearson(hits, n, alpha)
+    return Interval(hits / n if n else math.nan, low, high, 1 - alpha)
+
+
+def clustered_difference(
+    treated: Sequence[Sequence[float]],
+    control: Sequence[Sequence[float]],
+    rng: np.random.Generator,
+    alpha: float = 0.05,
+    resamples: int = 2000,
+) -> Interval:
+    """Mean of ``treated`` minus mean of ``control``, both given as clusters (documents) of outcomes.
+
+    Interval by the percentile bootstrap over whole clusters: probes of one document are not independent
+    (Cameron, Gelbach and Miller 2008). When all outcomes agree the bootstrap has no spread and would
+    claim certainty; the interval is then widened to Clopper-Pearson ends on one probe a cluster.
+    """
+    means, parts = [], []
+    for clusters in (treated, control):
+        sums = np.array([float(np.sum(c)) for c in clusters])
+        sizes = np.array([len(c) for c in clusters], dtype=float)
+        if not sizes.sum():
+            return Interval(math.nan, -1.0, 1.0, 1 - alpha)
+        means.append(sums.sum() / sizes.sum())
+        draws = rng.integers(0, len(sums), size=(resamples, len(sums)))
+        parts.append(sums[draws].sum(1) / sizes[draws].sum(1))
+    low, high = np.quantile(parts[0] - parts[1], [alpha / 2, 1 - alpha / 2])
+    value = means[0] - means[1]
+    spreads = [float(np.ptp(part)) for part in parts]
+    if min(spreads) == 0.0:
+        ends = []
+        for clusters, mean in zip((treated, control), means):
+            hits = round(mean * len(clusters))
+            ends.append(clopper_pearson(hits, len(clusters), alpha))
+        low = min(low, ends[0][0] - means[1], means[0] - ends[1][1])
+        high = max(high, ends[0][1] - means[1], means[0] - ends[1][0])
+    return Interval(float(value), float(low), float(high), 1 - alpha)
+
+
+# --- ranking ------------------------------------------------------------------------------------------
+
+
+def auc(members: ArrayLike, others: ArrayLike, alpha: float = 0.05) -> Interval:
+    """Area under the ROC curve with DeLong's interval on the logit scale (DeLong et al. 1988).
+
+    >>> auc([3, 4, 5], [0, 1, 2]).value
+    1.0
+    """
+    x, y = np.asarray(members, float), np.asarray(others, float)
+    m, n = len(x), len(y)
+    if not m or not n:
+        return Interval(math.nan, 0.0, 1.0, 1 - alpha)
+    ranks = stats.rankdata(np.concatenate([x, y]))
+    # placements: for each member the share of others it beats, and the reverse (ties count a half)
+    v10 = (ranks[:m] - stats.rankdata(x)) / n
+    v01 = 1 - (ranks[m:] - stats.rankdata(y)) / m
+    value = float(v10.mean())
+    variance = (v10.var(ddof=1) / m if m > 1 else 0.25) + (v01.var(ddof=1) / n if n > 1 else 0.25)
+    # perfect separation has no spread; the rule-of-three scale keeps the interval from closing
+    variance = max(float(variance), (1 / min(m, n) / 3) ** 2 * 1.0)
+    clipped = min(max(value, 1e-6), 1 - 1e-6)
+    half = float(stats.norm.ppf(1 - alpha / 2)) * math.sqrt(variance) / (clipped * (1 - clipped))
+    logit = math.log(clipped / (1 - clipped))
+    if half > 30:  # value at an end: fall back to the plain scale
+        spread = float(stats.norm.ppf(1 - alpha / 2)) * math.sqrt(variance)
+        return Interval(value, max(0.0, value - spread), min(1.0, value + spread), 1 - alpha)
+    low, high = (1 / (1 + math.exp(-(logit + side * half))) for side in (-1, 1))
+    return Interval(value, min(low, value), max(high, value), 1 - alpha)
+
+
+def roc(members: ArrayLike, others: ArrayLike) -> tuple[Array, Array]:
+    """False- and true-positive rates over all thresholds, from (0, 0) to (1, 1)."""
+    x, y = np.sort(np.asarray(members, float)), np.sort(np.asarray(others, float))
+    thresholds = np.unique(np.concatenate([x, y]))[::-1]
+    tpr = 1 - np.searchsorted(x, thresholds, side="left") / len(x)
+    fpr = 1 - np.searchsorted(y, thresholds, side="left") / len(y)
+    return np.concatenate([[0.0], fpr]), np.concatenate([[0.0], tpr])
+
+
+def tpr_at_fpr(members: ArrayLike, others: ArrayLike, fpr: float, alpha: float = 0.05) -> Interval | None:
+    """True-positive rate at a false-positive rate of at most ``fpr``, Clopper-Pearson over members.
+
+    None below ten expected false positives: the threshold itself would be noise.
+    """
+    x, y = np.asarray(members, float), np.sort(np.asarray(others, float))
+    if len(y) * fpr < 10 or not len(x):
+        return None
+    threshold = y[-(math.floor(len(y) * fpr) + 1)]  # strictly above it: at most fpr of the others
+    return rate(int((x > threshold).sum()), len(x), alpha)
+
+
+# --- exposure -----------------------------------------------------------------------------------------
+
+
+def exposure(canary_score: float, reference_scores: ArrayLike) -> float:
+    """log2(n + 1) − log2(rank) of a canary among n references (Carlini et al. 2019); higher = likelier.
+
+    Ties count against the canary. Null mean 1.443 bits; 2^−exposure is a p-value.
+
+    >>> exposure(5.0, [1, 2, 3]), exposure(0.0, [1, 2, 3])
+    (2.0, 0.0)
+    """
+    scores = np.asarray(reference_scores, float)
+    rank = 1 + int((scores >= canary_score).sum())
+    return math.log2(len(scores) + 1) - math.log2(rank)
+
+
+def rank_sum_p(planted: ArrayLike, controls: ArrayLike) -> float:
+    """One-sided Mann-Whitney p: are planted canaries scored above controls? 1.0 when either is empty.
+
+    Combining per-canary exposures by Fisher's method would count the shared reference set again for each
+    canary; the rank-sum over the two samples is exact under exchangeability.
+    """
+    x, y = np.asarray(planted, float), np.asarray(controls, float)
+    if not len(x) or not len(y):
+        return 1.0
+    return float(stats.mannwhitneyu(x, y, alternative="greater").pvalue)
+
+
+# --- lower bounds on ε --------------------------------------------------------------------------------
+
+
+def one_run_p_value(m: int, r: int, v: int, epsilon: float, delta: float) -> float:
+    """How likely ``v`` or more of ``r`` guesses over ``m`` fair coins are right under (ε, δ)-DP.
+
+    Steinke, Nasr and Jagielski 2023, theorem 5.2. ``r`` must be fixed before scores are seen.
+    """
+    if not 0 <= v <= r <= m:
+        raise ValueError(f"need 0 <= v <= r <= m, got v={v}, r={r}, m={m}")
+    q = 1 / (1 + math.exp(-epsilon))
+    beta = float(stats.binom.sf(v - 1, r, q))
+    if delta == 0 or v == 0:
+        return min(1.0, beta)
+    # P[v−i ≤ Bin ≤ v−1] = cdf(v−1) − cdf(v−i−1) for i = 1..v
+    below = stats.binom.cdf(np.arange(-1, v), r, q)
+    i = np.arange(1, v + 1)
+    alpha = float(((below[v] - below[v - i]) / i).max())
+    return min(1.0, beta + 2 * m * delta * alpha)
+
+
+def one_run_epsilon_lower_bound(m: int, r: int, v: int, delta: float, alpha: float = 0.05) -> float:
+    """The supremum of ε that ``v`` right guesses of ``r`` refute at level ``alpha``; 0.0 if none.
+
+    >>> round(one_run_epsilon_lower_bound(1000, 100, 95, 1e-5), 4)
+    2.1652
+    >>> one_run_epsilon_lower_bound(1000, 4, 4, 0)
+    0.0
+    """
+    if one_run_p_value(m, r, v, 0.0, delta) >= alpha:
+        return 0.0
+    low, high = 0.0, 1.0
+    while one_run_p_value(m, r, v, high, delta) < alpha:
+        low, high = high, high * 2
+        if high > 64:
+            return low
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if one_run_p_value(m, r, v, middle, delta) < alpha else (low, middle)
+    return low
+
+
+def one_run_ceiling(m: int, r: int, delta: float, alpha: float = 0.05) -> float:
+    """The largest bound this design can give: every guess right."""
+    return one_run_epsilon_lower_bound(m, r, r, delta, alpha)
+
+
+def canaries_to_refute(epsilon: float, delta: float, alpha: float = 0.05) -> int:
+    """The fewest canaries, all guessed right, that refute ``epsilon``.
+
+    >>> [canaries_to_refute(e, 1e-5) for e in (1, 2, 3, 4)]
+    [10, 24, 62, 166]
+    """
+    low, high = 1, 2
+    while one_run_p_value(high, high, high, epsilon, delta) >= alpha:
+        low, high = high, high * 2
+        if high > 2**40:
+            return high
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if one_run_p_value(middle, middle, middle, epsilon, delta) >= alpha else (low, middle)
+    return high
+
+
+def two_sample_epsilon_lower_bound(
+    tp: int, positives: int, fp: int, negatives: int, delta: float, alpha: float = 0.05
+) -> float:
+    """ln((TPR_low − δ) / FPR_high) from Clopper-Pearson ends, α split in two (Nasr et al. 2021).
+
+    Proved for independent training runs. On one model the trials are not independent: a heuristic there.
+    """
+    low = clopper_pearson(tp, positives, alpha)[0]  # each end carries α/2
+    high = clopper_pearson(fp, negatives, alpha)[1]
+    return max(0.0, math.log((low - delta) / high)) if low > delta else 0.0
+
+
+# --- families of tests --------------------------------------------------------------------------------
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Holm's step-down adjusted p-values: any of them below α is a finding at family level α.
+
+    >>> holm([0.01, 0.04, 0.03])
+    [0.03, 0.06, 0.06]
+    """
+    return _step(p_values, lambda p, rank, n: p * (n - rank), ascending=True)
+
+
+def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:
+    """Adjusted p-values that control the false-discovery rate (for lists, not for verdicts).
+
+    >>> [round(p, 4) for p in benjamini_hochberg([0.01, 0.04, 0.03])]
+    [0.03, 0.04, 0.04]
+    """
+    return _step(p_values, lambda p, rank, n: p * n / (rank + 1), ascending=False)
+
+
+def _step(p_values: Sequence[float], adjust: Callable[[float, int, int], float], ascending: bool) -> list[float]:
+    n = len(p_values)
+    order = sorted(range(n), key=lambda k: p_values[k])
+    adjusted = [0.0] * n
+    running = 0.0 if ascending else 1.0
+    for rank in range(n) if ascending else reversed(range(n)):
+        value = min(1.0, adjust(p_values[order[rank]], rank, n))
+        running = max(running, value) if ascending else min(running, value)
+        adjusted[order[rank]] = running
+    return adjusted
+
+
+def mcnemar(only_first: int, only_second: int) -> float:
+    """One-sided exact McNemar p: do pairs favour the first more often than chance?
+
+    >>> mcnemar(5, 0)
+    0.03125
+    """
+    discordant = only_first + only_second
+    return float(stats.binom.sf(only_first - 1, discordant, 0.5)) if discordant else 1.0
