@@ -1,0 +1,133 @@
+"""The sum of clipped per-unit gradients: what a private step adds its noise to.
+
+``S = sum_u min(1, C / ||g_u||) g_u`` over the units of privacy in a batch, with ``g_u`` the gradient of the
+unit's own loss over *all* trainable parameters. Adding or removing one unit moves S by at most C, whatever
+is in the unit; noise of scale C times the multiplier is calibrated to exactly that.
+
+The one-pass engine costs little more than a plain step (``benchmarks/private_step.py``): one forward, one
+backward of activation gradients, then norms and sums from what the layers saw (``grad_trace``,
+``grad_layers``). The Opacus engine is the slow oracle beside it (``per_sample``).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from mlmguard.errors import InputError
+from mlmguard.training.grad_layers import squared_norms, weighted_sum
+from mlmguard.training.grad_trace import traced_shares
+from mlmguard.training.unit_batch import UnitBatch, read_batch
+
+Engine = Literal["one-pass", "opacus"]
+
+
+@dataclass(frozen=True)
+class ClippedSum:
+    """What one batch contributes. ``norms`` and ``losses`` are private: they never leave the step."""
+
+    gradients: dict[str, Tensor] = field(repr=False)  # by named_parameters() name, fp32, tied matrices once
+    norms: Tensor = field(repr=False)  # (U,) before clipping, fp32; inf or NaN where a unit was dropped
+    losses: Tensor = field(repr=False)  # (U,) mean over the unit's masked tokens, detached
+
+
+def clipped_gradient_sum(
+    model: nn.Module,
+    batch: Mapping[str, Tensor | int],
+    max_grad_norm: float,
+    engine: Engine = "one-pass",
+) -> ClippedSum:
+    """Sum the units' gradients, each scaled down to norm ``max_grad_norm`` where it is longer.
+
+    Args:
+        model: a Hugging Face masked language model with fp32 parameters, in train or eval mode. Frozen
+            parameters count for nothing and are absent from the result. Left as it was found.
+        batch: ``input_ids``, ``attention_mask``, ``labels`` (-100 where not masked), each (B, T); optional
+            ``unit_ids`` (B,) long in 0..U-1, rows of one unit having one loss, the mean over all its masked
+            tokens; optional ``units``, U, where a unit may have no row. Default: every row a unit.
+        max_grad_norm: C, the Euclidean bound on one unit's contribution.
+        engine: "one-pass" or "opacus".
+
+    Returns:
+        The sums (shapes of the parameters), norms (U,) and losses (U,). A unit with no masked token has
+        loss and norm 0; one whose loss or gradient is not finite contributes exactly zero.
+
+    Raises:
+        InputError: a model or batch whose clipped sum would not be exact, by the name of what is in the way.
+
+    Sources: clipping per unit Abadi et al. 2016; one pass Bu et al. 2023, section 3; ghost norms Li et al.
+    2022, section 4, after Goodfellow 2015.
+    """
+    if not (math.isfinite(max_grad_norm) and max_grad_norm > 0):
+        raise InputError("max_grad_norm", f"{max_grad_norm}", "a finite number above 0")
+    refuse_unclippable(model)
+    units = read_batch(model, batch)
+    named = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    if not len(units.masked):  # nothing to learn from: no forward, and no gradient other than zero
+        nothing = units.labels.new_zeros(units.units, dtype=torch.float32)
+        return ClippedSum(
+            {n: torch.zeros_like(p, dtype=torch.float32) for n, p in named.items()}, nothing, nothing
+        )
+    if engine == "one-pass":
+        return _one_pass(model, units, named, max_grad_norm)
+    raise InputError("engine", repr(engine), '"one-pass" or "opacus"')
+
+
+def refuse_unclippable(model: nn.Module) -> None:
+    """Refuse a model in which no engine can tell the records apart, or whose sums would be rounded.
+
+    Raises:
+        InputError: by the name of the layer or parameter.
+    """
+    for name, module in model.named_modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            raise InputError(
+                f"layer {name}", f"{type(module).__name__} mixes records", "a norm within the record"
+            )
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad and parameter.dtype not in (torch.float32, torch.float64):
+            raise InputError(
+                f"parameter {name}",
+                str(parameter.dtype),
+                "torch.float32",
+                "load in fp32 and train under autocast",
+            )
+
+
+def _one_pass(
+    model: nn.Module, units: UnitBatch, named: Mapping[str, nn.Parameter], max_grad_norm: float
+) -> ClippedSum:
+    shares, losses = traced_shares(model, units)
+    with torch.no_grad(), torch.autocast(units.labels.device.type, enabled=False):
+        squared = losses.new_zeros(units.units)
+        for name, found in shares.items():
+            if found:
+                try:
+                    squared += squared_norms(found, units.units)
+                except NotImplementedError:
+                    raise InputError(
+                        f"parameter {name}", "shared by layers of kinds not combined here"
+                    ) from None
+        # The ghost form subtracts nearly equal numbers where a gradient is zero up to rounding.
+        norms = squared.clamp(min=0.0).sqrt()
+        weight = clip_factors(norms, losses, max_grad_norm)
+        gradients = {}
+        for name, parameter in named.items():
+            found = shares.pop(name)  # freed one by one: all the activations hang on them
+            gradients[name] = (
+                weighted_sum(found, weight, parameter.shape).float()
+                if found
+                else torch.zeros_like(parameter, dtype=torch.float32)
+            )
+    return ClippedSum(gradients, norms.float(), losses.float())
+
+
+def clip_factors(norms: Tensor, losses: Tensor, max_grad_norm: float) -> Tensor:
+    """(U,) min(1, C / norm), and 0 for a unit whose norm or loss is not finite."""
+    finite = norms.isfinite() & losses.isfinite()
+    return torch.where(finite, max_grad_norm / norms.clamp(min=max_grad_norm), 0.0)

@@ -1,0 +1,166 @@
+"""A batch as the clipper sees it: rows, the units of privacy they belong to, and the loss of a unit.
+
+The loss of a unit is the mean over its own masked tokens, 0 where it has none. A mean over the whole batch
+(what ``model(labels=...)`` computes) divides by a count that depends on everybody, so that one record moves
+the sum by far more than the clipping norm.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from inspect import signature
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from mlmguard.errors import InputError
+
+IGNORED = -100  # the label of a token that was not masked (torch's and Hugging Face's convention)
+OWN_KEYS = frozenset({"labels", "unit_ids", "units"})  # what the model itself is not given
+
+
+@dataclass(frozen=True, repr=False)
+class UnitBatch:
+    """Checked tensors of one batch of B rows of T tokens, M of them masked, from U units."""
+
+    inputs: dict[str, Tensor]  # keyword arguments of the model, each with B rows
+    labels: Tensor  # (B, T)
+    unit_of_row: Tensor  # (B,)
+    units: int
+    masked: Tensor  # (M,) positions in the flattened (B * T) batch
+    targets: Tensor  # (M,)
+    unit_of_target: Tensor  # (M,)
+    target_weight: Tensor  # (M,) one over the number of masked tokens of the unit
+    one_row_per_unit: bool  # unit_of_row is 0, 1, ..., B - 1
+
+    def unit_losses(self, logits: Tensor) -> tuple[Tensor, Tensor]:
+        """(sum of the units' losses, losses (U,) detached) from the logits (M, V) at the masked tokens."""
+        # fp32 whatever the autocast: a unit's loss decides whether the unit counts at all.
+        wide = logits if logits.dtype == torch.float64 else logits.float()
+        tokens = F.cross_entropy(wide, self.targets, reduction="none") * self.target_weight
+        losses = tokens.new_zeros(self.units).index_add(0, self.unit_of_target, tokens.detach())
+        return tokens.sum(), losses
+
+
+def read_batch(model: nn.Module, batch: Mapping[str, Tensor | int]) -> UnitBatch:
+    """Check ``batch`` and add the ids that the model would otherwise make up for itself.
+
+    Raises:
+        InputError: a tensor is missing or has the wrong shape, or the units are not 0..U-1.
+    """
+    for key in ("input_ids", "attention_mask", "labels"):
+        if not isinstance(batch.get(key), Tensor):
+            # Without a mask the padding of the longest row changes everybody else's gradient.
+            raise InputError(
+                "batch", f'no tensor "{key}"', "input_ids, attention_mask and labels, each (B, T)"
+            )
+    shape = tuple(batch["input_ids"].shape)  # type: ignore[union-attr]
+    if len(shape) != 2:
+        raise InputError("batch: input_ids", f"shape {shape}", "(B, T)")
+    rows, _ = shape
+    given = {k: v for k, v in batch.items() if isinstance(v, Tensor) and k not in OWN_KEYS}
+    for key, value in {**given, "labels": batch["labels"]}.items():
+        if isinstance(value, Tensor) and tuple(value.shape[:2]) != shape:
+            raise InputError(f"batch: {key}", f"shape {tuple(value.shape)}", f"{shape}")
+    labels: Tensor = batch["labels"]  # type: ignore[assignment]
+    device = labels.device
+
+    unit_ids = batch.get("unit_ids")
+    if unit_ids is None:
+        unit_of_row = torch.arange(rows, device=device)
+        units = int(batch.get("units", rows))
+    else:
+        assert isinstance(unit_ids, Tensor)
+        if tuple(unit_ids.shape) != (rows,) or unit_ids.dtype != torch.long:
+            raise InputError(
+                "batch: unit_ids", f"{unit_ids.dtype} {tuple(unit_ids.shape)}", f"long ({rows},)"
+            )
+        unit_of_row = unit_ids
+        units = int(batch.get("units", int(unit_ids.max()) + 1 if rows else 0))
+    if rows and not (int(unit_of_row.min()) >= 0 and int(unit_of_row.max()) < units):
+        raise InputError("batch: unit_ids", "an id outside 0..units-1", f"0..{units - 1}")
+
+    takes = signature(getattr(model, "forward")).parameters  # noqa: B009 (Module types forward as Any)
+    if "token_type_ids" in takes and "token_type_ids" not in given:
+        given["token_type_ids"] = torch.zeros_like(given["input_ids"])
+
+    flat = labels.reshape(-1)
+    masked = (flat != IGNORED).nonzero().squeeze(1)
+    unit_of_target = unit_of_row[masked // max(shape[1], 1)]
+    counts = torch.bincount(unit_of_target, minlength=units)
+    return UnitBatch(
+        inputs=given,
+        labels=labels,
+        unit_of_row=unit_of_row,
+        units=units,
+        masked=masked,
+        targets=flat[masked],
+        unit_of_target=unit_of_target,
+        target_weight=1.0 / counts[unit_of_target],
+        one_row_per_unit=units == rows and bool((unit_of_row == torch.arange(rows, device=device)).all()),
+    )
+
+
+def encoder_of(model: nn.Module) -> nn.Module:
+    """The part of a Hugging Face masked language model below its head."""
+    inner = model.get_base_model() if hasattr(model, "get_base_model") else model  # a peft wrapper
+    encoder = getattr(inner, "base_model", inner)
+    if encoder is inner or not isinstance(encoder, nn.Module):
+        raise InputError(
+            f"model {type(model).__name__}",
+            "no encoder below its head",
+            "a Hugging Face masked language model (base_model other than itself)",
+        )
+    return encoder
+
+
+@contextmanager
+def full_position_ids(model: nn.Module, rows: int) -> Iterator[None]:
+    """Ids that the model makes once for all rows, (1, T), are looked up once a row instead, (B, T).
+
+    The values are the same; but autograd gives one gradient for an embedding that is looked up once and
+    broadcast, the sum over the batch, and no rule can take that apart again. Expanding at the lookup works
+    for every architecture, however it numbers its positions.
+    """
+
+    def expand(module: nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor, ...] | None:
+        ids = args[0] if args else None
+        if isinstance(ids, Tensor) and ids.ndim == 2 and ids.shape[0] == 1 and rows > 1:
+            return (ids.expand(rows, -1), *args[1:])
+        return None
+
+    handles = [m.register_forward_pre_hook(expand) for m in model.modules() if isinstance(m, nn.Embedding)]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def masked_logits(model: nn.Module, units: UnitBatch, on_head: object = None) -> Tensor:
+    """One forward: the encoder over (B, T), the head over the M masked positions only; logits (M, V).
+
+    The head sees the gathered rows as a batch of one sequence, (1, M, hidden), so whatever the
+    architecture does between its encoder and its logits runs unchanged. ``on_head`` is called between.
+    """
+
+    def gather(module: nn.Module, args: tuple[object, ...], output: object) -> object:
+        hidden = output[0]  # type: ignore[index]
+        picked = hidden.reshape(-1, hidden.shape[-1]).index_select(0, units.masked).unsqueeze(0)
+        if callable(on_head):
+            on_head()
+        if isinstance(output, tuple):
+            return (picked, *output[1:])
+        output.last_hidden_state = picked  # type: ignore[attr-defined]
+        return output
+
+    handle = encoder_of(model).register_forward_hook(gather)
+    try:
+        with full_position_ids(model, units.unit_of_row.shape[0]):
+            logits = model(**units.inputs).logits
+    finally:
+        handle.remove()
+    return logits.squeeze(0)
