@@ -13,27 +13,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-from mlmguard.errors import InputError
+from mlmguard.errors import InputError, MlmguardError
 from mlmguard.training.grad_layers import squared_norms, weighted_sum
 from mlmguard.training.grad_trace import traced_shares
-from mlmguard.training.unit_batch import UnitBatch, read_batch
+from mlmguard.training.per_sample import one_record_sum, opacus_sum
+from mlmguard.training.unit_batch import ClippedSum, UnitBatch, clip_factors, read_batch
+
+__all__ = ["ClippedSum", "clipped_gradient_sum", "refuse_unclippable", "self_check"]
 
 Engine = Literal["one-pass", "opacus"]
 
-
-@dataclass(frozen=True)
-class ClippedSum:
-    """What one batch contributes. ``norms`` and ``losses`` are private: they never leave the step."""
-
-    gradients: dict[str, Tensor] = field(repr=False)  # by named_parameters() name, fp32, tied matrices once
-    norms: Tensor = field(repr=False)  # (U,) before clipping, fp32; inf or NaN where a unit was dropped
-    losses: Tensor = field(repr=False)  # (U,) mean over the unit's masked tokens, detached
+CHECKED_UNITS = 3  # of the first batch: enough for the units to be told apart, cheap enough for every run
+TOLERANCE = 1e-3  # relative; a missing cross term shows as 1e-2 to 1, fp32 rounding as 1e-6
 
 
 def clipped_gradient_sum(
@@ -75,7 +71,70 @@ def clipped_gradient_sum(
         )
     if engine == "one-pass":
         return _one_pass(model, units, named, max_grad_norm)
+    if engine == "opacus":
+        return opacus_sum(model, units, max_grad_norm)
     raise InputError("engine", repr(engine), '"one-pass" or "opacus"')
+
+
+def self_check(model: nn.Module, batch: Mapping[str, Tensor | int], max_grad_norm: float) -> None:
+    """Compare the one-pass result with a one-record-at-a-time loop on the first few units of ``batch``.
+
+    Runs at the start of every private run, in fp32 with dropout off. What the library underneath changed
+    since the tests ran, and a layer that mixes records, show here. The model, its modes and its ``.grad``
+    are left as they were; no random number is drawn.
+
+    Raises:
+        MlmguardError: norms, losses or sums differ by more than 1e-3; nothing was trained.
+        InputError: as :func:`clipped_gradient_sum`.
+    """
+    whole = read_batch(model, batch)
+    rows: list[int] = []
+    chosen = torch.unique(whole.unit_of_target)[:CHECKED_UNITS].tolist()
+    for unit in chosen:
+        rows += (whole.unit_of_row == unit).nonzero().flatten().tolist()
+    if not rows:
+        return
+    picked = torch.tensor(rows, device=whole.labels.device)
+    few: dict[str, Tensor | int] = {key: value[picked] for key, value in whole.inputs.items()}
+    few["labels"] = whole.labels[picked]
+    few["unit_ids"] = torch.unique(whole.unit_of_row[picked], return_inverse=True)[1]
+    modes = {module: module.training for module in model.modules()}
+    try:
+        model.eval()
+        with torch.autocast(whole.labels.device.type, enabled=False):
+            ours = clipped_gradient_sum(model, few, max_grad_norm)
+            truth = one_record_sum(model, read_batch(model, few), max_grad_norm)
+    finally:
+        for module, training in modes.items():
+            module.training = training
+    _compare(ours, truth)
+
+
+def _compare(ours: ClippedSum, truth: ClippedSum) -> None:
+    squares = [(ours.gradients[name] - truth.gradients[name]).square().sum() for name in truth.gradients]
+    length = torch.stack([g.square().sum() for g in truth.gradients.values()]).sum().sqrt()
+    apart = {
+        "sum": float(torch.stack(squares).sum().sqrt() / length.clamp(min=1e-30)),
+        "norms": _relative(ours.norms, truth.norms),
+        "losses": _relative(ours.losses, truth.losses),
+    }
+    for what, error in apart.items():
+        if not error <= TOLERANCE:  # NaN is a mismatch too
+            raise MlmguardError(
+                f"private step: the one-pass {what} differ by {error:.1e} from a one-record loop; "
+                f'expected at most {TOLERANCE:.0e}; nothing was trained; use engine "opacus".'
+            )
+
+
+def _relative(ours: Tensor, truth: Tensor) -> float:
+    """Largest difference over the finite entries, relative to each; inf where one side alone is finite."""
+    finite = truth.isfinite()
+    if bool((finite != ours.isfinite()).any()):
+        return math.inf
+    if not bool(finite.any()):
+        return 0.0
+    ours, truth = ours[finite], truth[finite]
+    return float(((ours - truth).abs() / truth.abs().clamp(min=1e-6)).max())
 
 
 def refuse_unclippable(model: nn.Module) -> None:
@@ -125,9 +184,3 @@ def _one_pass(
                 else torch.zeros_like(parameter, dtype=torch.float32)
             )
     return ClippedSum(gradients, norms.float(), losses.float())
-
-
-def clip_factors(norms: Tensor, losses: Tensor, max_grad_norm: float) -> Tensor:
-    """(U,) min(1, C / norm), and 0 for a unit whose norm or loss is not finite."""
-    finite = norms.isfinite() & losses.isfinite()
-    return torch.where(finite, max_grad_norm / norms.clamp(min=max_grad_norm), 0.0)

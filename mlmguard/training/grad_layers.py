@@ -10,11 +10,11 @@ A *share* is what one call of one layer adds to the gradient of one parameter, f
 norm of a sum is not the sum of the norms: a layer that is called twice (ALBERT), or a word matrix that is
 both embedding and decoder, has cross terms.
 
-Sources: the squared norm of a linear layer from its activations and output gradients is Goodfellow, "Efficient
-per-example gradient computations" (2015, section 4), with sequences Li et al., "Large language models can be
-strong differentially private learners" (2022, section 4, ghost clipping); clipped sums from the kept pairs
-are Bu et al., "Differentially private optimization on large model at small cost" (2023, section 3,
-book-keeping). The cross term of the tied word matrix is neither's: see :func:`_tied_cross_term`.
+Sources: the squared norm of a linear layer from its activations and output gradients is Goodfellow,
+"Efficient per-example gradient computations" (2015, section 4), with sequences Li et al., "Large language
+models can be strong differentially private learners" (2022, section 4, ghost clipping); clipped sums from the
+kept pairs are Bu et al., "Differentially private optimization on large model at small cost" (2023, section
+3, book-keeping). The cross term of the tied word matrix is neither's: see :func:`_tied_cross_term`.
 """
 
 from __future__ import annotations
@@ -28,6 +28,9 @@ from torch import Tensor
 DIRECT_CHUNK = 1 << 25  # elements of written-out gradients held at once by the direct form: 128 MiB in fp32
 
 
+Group = tuple[Tensor | None, Tensor | None, Tensor | None]
+
+
 @dataclass(frozen=True, repr=False)
 class Rows:
     """N rows (tokens) that belong to U units."""
@@ -36,7 +39,7 @@ class Rows:
     units: int
     length: int | None  # rows per unit where row n belongs to unit n // length; None: anything goes
 
-    def groups(self) -> list[tuple[Tensor | None, Tensor | None, Tensor | None]]:
+    def groups(self) -> list[Group]:
         """Units with about as many rows each, as (units (u,), index (u, L) into the rows, gaps (u, L) bool).
 
         A unit with many rows does not pad the others: groups go by powers of two. All None: the rows are
@@ -48,7 +51,7 @@ class Rows:
         counts = torch.bincount(self.unit, minlength=self.units)
         starts = counts.cumsum(0) - counts
         size_class = torch.ceil(torch.log2(counts.clamp(min=1).double())).long()
-        found = []
+        found: list[Group] = []
         for size in torch.unique(size_class[counts > 0]).tolist():
             members = ((size_class == size) & (counts > 0)).nonzero().squeeze(1)
             steps = torch.arange(int(counts[members].max()), device=self.unit.device)
@@ -121,13 +124,13 @@ def squared_norms(shares: Sequence[Share], units: int) -> Tensor:
         raise NotImplementedError
     if written:
         total = written[0].grad if len(written) == 1 else torch.stack([s.grad for s in written]).sum(0)
-        return torch.linalg.vecdot(total, total)
+        return _row_squares(total)
     joined = _join_outer(outer)
     lookup = _join_lookups(lookups)
     if lookup is None:
         assert joined is not None
         return _outer_norms(joined)
-    squares = torch.linalg.vecdot(lookup.grad, lookup.grad)
+    squares = _row_squares(lookup.grad)
     result = squares.new_zeros(units).index_add_(0, lookup.unit, squares)
     if joined is not None:
         result += _outer_norms(joined) + 2.0 * _tied_cross_term(lookup, joined)
@@ -161,6 +164,11 @@ def weighted_sum(shares: Sequence[Share], weight: Tensor, shape: torch.Size) -> 
     return total
 
 
+def _row_squares(x: Tensor) -> Tensor:
+    squares: Tensor = torch.linalg.vecdot(x, x)
+    return squares
+
+
 def _scaled(x: Tensor, factor: Tensor) -> Tensor:
     return _silenced(x, factor) * factor
 
@@ -176,16 +184,16 @@ def _join_outer(shares: Sequence[OuterShare]) -> OuterShare | None:
     if len(shares) < 2:
         return shares[0] if shares else None
     units = shares[0].rows.units
-    lengths = [s.rows.length for s in shares]
-    if all(length is not None for length in lengths):
+    lengths = [s.rows.length for s in shares if s.rows.length is not None]
+    if len(lengths) == len(shares):
+
+        def side_by_side(parts: list[Tensor]) -> Tensor:
+            return torch.cat([x.view(units, len(x) // units, -1) for x in parts], 1).flatten(0, 1)
+
         return OuterShare(
-            torch.cat([s.activation.view(units, s.rows.length, -1) for s in shares], 1).flatten(0, 1),
-            torch.cat([s.output_grad.view(units, s.rows.length, -1) for s in shares], 1).flatten(0, 1),
-            Rows(
-                torch.cat([s.rows.unit.view(units, -1) for s in shares], 1).flatten(),
-                units,
-                sum(length for length in lengths if length is not None),
-            ),
+            side_by_side([s.activation for s in shares]),
+            side_by_side([s.output_grad for s in shares]),
+            Rows(side_by_side([s.rows.unit for s in shares]).flatten(), units, sum(lengths)),
         )
     return OuterShare(
         torch.cat([s.activation for s in shares]),
@@ -223,7 +231,7 @@ def _outer_norms(share: OuterShare) -> Tensor:
             norms = torch.cat(
                 [
                     torch.linalg.vector_norm(y.mT @ x, dim=(1, 2)).square_()
-                    for x, y in zip(a.split(chunk), g.split(chunk), strict=True)
+                    for x, y in zip(torch.split(a, chunk), torch.split(g, chunk), strict=True)
                 ]
             )
         if members is None:

@@ -1,4 +1,4 @@
-"""One forward and one backward of a model, kept as shares: what each layer was given and which way it was pushed.
+"""One forward and one backward of a model, kept as shares of its parameters' per-unit gradients.
 
 Every layer that owns a trainable parameter is watched during the forward. The backward asks autograd for
 the gradients of the layers' *outputs* only, so no weight gradient is computed. What a layer does with its
@@ -59,7 +59,7 @@ def traced_shares(model: nn.Module, units: UnitBatch) -> tuple[dict[str, list[Sh
     Raises:
         InputError: a layer or parameter whose per-unit gradients this engine does not know, named.
     """
-    trainable = {p: name for name, p in model.named_parameters() if p.requires_grad}
+    trainable: dict[Tensor, str] = {p: name for name, p in model.named_parameters() if p.requires_grad}
     trace = Trace()
     with torch.enable_grad(), _watched(model, trainable, trace):
         total, losses = units.unit_losses(masked_logits(model, units, trace.enter_head))
@@ -87,7 +87,7 @@ def traced_shares(model: nn.Module, units: UnitBatch) -> tuple[dict[str, list[Sh
 
 
 @contextmanager
-def _watched(model: nn.Module, trainable: dict[nn.Parameter, str], trace: Trace) -> Iterator[None]:
+def _watched(model: nn.Module, trainable: dict[Tensor, str], trace: Trace) -> Iterator[None]:
     def watch(name: str) -> Callable[..., None]:
         def hook(
             layer: nn.Module, args: tuple[Tensor, ...], kwargs: dict[str, Tensor], output: Tensor
@@ -119,7 +119,7 @@ def _watched(model: nn.Module, trainable: dict[nn.Parameter, str], trace: Trace)
             handle.remove()
 
 
-def _walk(total: Tensor, calls: list[Call], trainable: dict[nn.Parameter, str]) -> set[nn.Parameter]:
+def _walk(total: Tensor, calls: list[Call], trainable: dict[Tensor, str]) -> set[Tensor]:
     """Parameters that the loss depends on; refuses one that is reached other than through a watched layer.
 
     The walk jumps from a watched layer's output to its input, so what it meets of a parameter's own node
@@ -127,7 +127,7 @@ def _walk(total: Tensor, calls: list[Call], trainable: dict[nn.Parameter, str]) 
     weight once for several layers.
     """
     by_node: dict[Node, Call] = {c.output.node: c for c in calls}
-    reached: set[nn.Parameter] = set()
+    reached: set[Tensor] = set()
     seen: set[Node] = set()
     stack = [get_gradient_edge(total).node]
     while stack:
@@ -153,9 +153,7 @@ def _walk(total: Tensor, calls: list[Call], trainable: dict[nn.Parameter, str]) 
     return reached
 
 
-def _refuse_unreached(
-    model: nn.Module, trainable: dict[nn.Parameter, str], reached: set[nn.Parameter]
-) -> None:
+def _refuse_unreached(model: nn.Module, trainable: dict[Tensor, str], reached: set[Tensor]) -> None:
     """Noise would be added to a parameter that learns nothing; its owner should know before that.
 
     Two kinds are the architecture's own doing and have gradient zero by design: the duplicate of an output
@@ -191,10 +189,10 @@ def _check_rows(call: Call, units: UnitBatch) -> None:
 
 # --- what each class of layer does with its parameters --------------------------------------------------
 
-Rule = Callable[[nn.Module, Tensor, Tensor, Rows], Iterator[tuple[nn.Parameter, Share]]]
+Rule = Callable[[nn.Module, Tensor, Tensor, Rows], Iterator[tuple[Tensor, Share]]]
 
 
-def _linear(layer: nn.Module, x: Tensor, g: Tensor, rows: Rows) -> Iterator[tuple[nn.Parameter, Share]]:
+def _linear(layer: nn.Module, x: Tensor, g: Tensor, rows: Rows) -> Iterator[tuple[Tensor, Share]]:
     assert isinstance(layer, nn.Linear)
     if layer.weight.requires_grad:
         yield layer.weight, OuterShare(x, g, rows)
@@ -202,12 +200,12 @@ def _linear(layer: nn.Module, x: Tensor, g: Tensor, rows: Rows) -> Iterator[tupl
         yield layer.bias, UnitShare(rows.sum_by_unit(g))
 
 
-def _embedding(layer: nn.Module, ids: Tensor, g: Tensor, rows: Rows) -> Iterator[tuple[nn.Parameter, Share]]:
+def _embedding(layer: nn.Module, ids: Tensor, g: Tensor, rows: Rows) -> Iterator[tuple[Tensor, Share]]:
     assert isinstance(layer, nn.Embedding)
     yield layer.weight, lookup_share(ids, g, rows, layer.num_embeddings, layer.padding_idx)
 
 
-def _layer_norm(layer: nn.Module, x: Tensor, g: Tensor, rows: Rows) -> Iterator[tuple[nn.Parameter, Share]]:
+def _layer_norm(layer: nn.Module, x: Tensor, g: Tensor, rows: Rows) -> Iterator[tuple[Tensor, Share]]:
     assert isinstance(layer, nn.LayerNorm)
     if layer.weight is not None and layer.weight.requires_grad:
         normed = F.layer_norm(x, layer.normalized_shape, eps=layer.eps)
@@ -229,7 +227,7 @@ def _rule_of(layer: nn.Module) -> Rule | None:
     return None
 
 
-def _shares_of(call: Call, gradient: Tensor, rows: Rows) -> Iterator[tuple[nn.Parameter, Share]]:
+def _shares_of(call: Call, gradient: Tensor, rows: Rows) -> Iterator[tuple[Tensor, Share]]:
     rule = _rule_of(call.layer)
     assert rule is not None
     wide = torch.float64 if gradient.dtype == torch.float64 else torch.float32

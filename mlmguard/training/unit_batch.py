@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from inspect import signature
 
 import torch
@@ -43,6 +43,21 @@ class UnitBatch:
         tokens = F.cross_entropy(wide, self.targets, reduction="none") * self.target_weight
         losses = tokens.new_zeros(self.units).index_add(0, self.unit_of_target, tokens.detach())
         return tokens.sum(), losses
+
+
+@dataclass(frozen=True)
+class ClippedSum:
+    """What one batch contributes. ``norms`` and ``losses`` are private: they never leave the step."""
+
+    gradients: dict[str, Tensor] = field(repr=False)  # by named_parameters() name, fp32, tied matrices once
+    norms: Tensor = field(repr=False)  # (U,) before clipping, fp32; inf or NaN where a unit was dropped
+    losses: Tensor = field(repr=False)  # (U,) mean over the unit's masked tokens, detached
+
+
+def clip_factors(norms: Tensor, losses: Tensor, max_grad_norm: float) -> Tensor:
+    """(U,) min(1, C / norm), and 0 for a unit whose norm or loss is not finite."""
+    finite = norms.isfinite() & losses.isfinite()
+    return torch.where(finite, max_grad_norm / norms.clamp(min=max_grad_norm), 0.0)
 
 
 def read_batch(model: nn.Module, batch: Mapping[str, Tensor | int]) -> UnitBatch:
@@ -83,7 +98,7 @@ def read_batch(model: nn.Module, batch: Mapping[str, Tensor | int]) -> UnitBatch
     if rows and not (int(unit_of_row.min()) >= 0 and int(unit_of_row.max()) < units):
         raise InputError("batch: unit_ids", "an id outside 0..units-1", f"0..{units - 1}")
 
-    takes = signature(getattr(model, "forward")).parameters  # noqa: B009 (Module types forward as Any)
+    takes = signature(model.forward).parameters
     if "token_type_ids" in takes and "token_type_ids" not in given:
         given["token_type_ids"] = torch.zeros_like(given["input_ids"])
 
@@ -106,7 +121,8 @@ def read_batch(model: nn.Module, batch: Mapping[str, Tensor | int]) -> UnitBatch
 
 def encoder_of(model: nn.Module) -> nn.Module:
     """The part of a Hugging Face masked language model below its head."""
-    inner = model.get_base_model() if hasattr(model, "get_base_model") else model  # a peft wrapper
+    unwrap = getattr(model, "get_base_model", None)  # of a peft wrapper
+    inner = unwrap() if callable(unwrap) else model
     encoder = getattr(inner, "base_model", inner)
     if encoder is inner or not isinstance(encoder, nn.Module):
         raise InputError(
@@ -160,7 +176,7 @@ def masked_logits(model: nn.Module, units: UnitBatch, on_head: object = None) ->
     handle = encoder_of(model).register_forward_hook(gather)
     try:
         with full_position_ids(model, units.unit_of_row.shape[0]):
-            logits = model(**units.inputs).logits
+            logits: Tensor = model(**units.inputs).logits
     finally:
         handle.remove()
     return logits.squeeze(0)

@@ -1,0 +1,113 @@
+"""The slow ways to the same clipped sum, for comparison and for layers that the one-pass engine refuses.
+
+* :func:`one_record_sum`: every row its own forward and backward. Nothing can mix; it is the truth the other
+  two are held against.
+* :func:`opacus_sum`: Opacus' hooks (``GradSampleModule``), which write out every record's gradient of every
+  parameter, B times the memory of the model.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from mlmguard.training.unit_batch import IGNORED, ClippedSum, UnitBatch, clip_factors, full_position_ids
+
+# Architectures on which Opacus' hooks were compared with the loop and agree (tests/test_clipping.py). On the
+# others they raise or are wrong: batch-independent lookups (MPNet, DeBERTa-v2), LayerNorm without bias
+# (ModernBERT), parameters used outside of a layer (ESM).
+OPACUS_EXACT = frozenset({"albert", "bert", "distilbert", "electra", "roberta", "xlm-roberta"})
+
+
+def one_record_sum(model: nn.Module, units: UnitBatch, max_grad_norm: float) -> ClippedSum:
+    """The clipped sum from one forward and backward per row, in plain autograd."""
+    named = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    sums = {name: torch.zeros_like(p, dtype=torch.float32) for name, p in named.items()}
+    counts = torch.bincount(units.unit_of_target, minlength=units.units)
+    norms = torch.zeros(units.units, device=units.labels.device)
+    losses = torch.zeros_like(norms)
+    for unit in range(units.units):
+        grads: dict[str, Tensor] = {}
+        for row in (units.unit_of_row == unit).nonzero().flatten().tolist():
+            if not bool((units.labels[row] != IGNORED).any()):
+                continue
+            logits = model(**{k: v[row : row + 1] for k, v in units.inputs.items()}).logits[0].float()
+            loss = F.cross_entropy(logits, units.labels[row], ignore_index=IGNORED, reduction="sum")
+            loss = loss / counts[unit]
+            losses[unit] += loss.detach()
+            found = torch.autograd.grad(loss, list(named.values()), allow_unused=True)
+            for name, grad in zip(named, found, strict=True):
+                if grad is not None:
+                    grads[name] = grads[name] + grad if name in grads else grad
+        norms[unit] = (
+            torch.stack([g.float().square().sum() for g in grads.values()]).sum().sqrt() if grads else 0
+        )
+        weight = float(clip_factors(norms[unit], losses[unit], max_grad_norm))
+        if weight:
+            for name, grad in grads.items():
+                sums[name] += weight * grad
+    return ClippedSum(sums, norms, losses)
+
+
+def opacus_sum(model: nn.Module, units: UnitBatch, max_grad_norm: float) -> ClippedSum:
+    """The clipped sum from Opacus' per-sample gradients; one record at a time where Opacus cannot.
+
+    Works on a copy of the model: Opacus leaves hooks and attributes behind, and the duplicate of the output
+    bias, which it takes for a layer of its own, has to go.
+    """
+    if getattr(getattr(model, "config", None), "model_type", "") not in OPACUS_EXACT:
+        return one_record_sum(model, units, max_grad_norm)
+    from opacus import GradSampleModule  # slow to import, and rarely needed
+
+    names = {name for name, p in model.named_parameters() if p.requires_grad}
+    twin = copy.deepcopy(model)
+    twin.zero_grad(set_to_none=True)
+    head_bias = {}  # the alias that named_parameters() shows -> the layer's own name, which it hides
+    everything = dict(twin.named_parameters(remove_duplicate=False))
+    for name, alias in everything.items():
+        owner, _, leaf = name.rpartition(".")
+        decoder = f"{owner}.decoder.bias"
+        if (
+            leaf == "bias"
+            and decoder in everything
+            and isinstance(twin.get_submodule(owner + ".decoder"), nn.Linear)
+        ):
+            if everything[decoder] is alias:
+                head_bias[decoder] = name
+            del twin.get_submodule(owner).bias
+    for module in twin.modules():
+        # Opacus records in train mode only; dropout, which owns no parameter, stays as the caller set it.
+        module.training |= next(module.parameters(recurse=False), None) is not None
+    hooked = GradSampleModule(twin, loss_reduction="sum", batch_first=True)
+    with full_position_ids(twin, units.unit_of_row.shape[0]):
+        logits = hooked(**units.inputs).logits
+    total, losses = units.unit_losses(logits.flatten(0, 1)[units.masked])
+    torch.autograd.backward(total)
+
+    with torch.no_grad():
+        squared = losses.new_zeros(units.units)
+        per_unit: dict[str, Tensor] = {}
+        for name, parameter in twin.named_parameters():
+            sample: Tensor | None = getattr(parameter, "grad_sample", None)
+            if sample is None:
+                continue
+            rows = sample.flatten(1)
+            grads = rows.new_zeros(units.units, rows.shape[1]).index_add_(0, units.unit_of_row, rows)
+            squared += grads.square().sum(1)
+            per_unit[head_bias.get(name, name)] = grads
+        norms = squared.sqrt()
+        weight = clip_factors(norms, losses, max_grad_norm)
+        sums = {}
+        shapes: Mapping[str, Tensor] = dict(model.named_parameters())
+        for name in names:
+            grads_or_none = per_unit.get(name)
+            if grads_or_none is None:
+                sums[name] = torch.zeros_like(shapes[name], dtype=torch.float32)
+            else:
+                kept = grads_or_none.masked_fill((weight == 0)[:, None], 0.0)
+                sums[name] = (weight @ kept).view(shapes[name].shape).float()
+    return ClippedSum(sums, norms.float(), losses.float())
