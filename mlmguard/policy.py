@@ -23,7 +23,7 @@ import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from mlmguard.errors import InputError
-from mlmguard.types import Evidence, Judgement, Measurement, Status, Verdict
+from mlmguard.types import Evidence, Judgement, Measurement, PrivacyStatement, Status, Verdict
 
 # --- what a rule may address --------------------------------------------------------------------------
 
@@ -385,59 +385,81 @@ def numbers(evidence: Evidence) -> Iterator[Measurement]:
         derived = derive(evidence)
         if derived is not None:
             attack, name = metric.split(".")
-            yield Measurement(attack, name, float(derived), None, None, 1.0, 0)
+            value, note = derived
+            yield Measurement(attack, name, float(value), None, None, 1.0, 0, note=note)
 
 
-def _delta_times_n(evidence: Evidence) -> float | None:
-    statement = evidence.statement
-    if statement is None or not statement.private or statement.delta is None or statement.plan is None:
-        return None
-    if statement.plan.sample_rate <= 0:
+#: A number that follows from the nouns, and what it counts by name.
+_Derived = tuple[float, str] | None
+
+
+def _counted(names: Iterable[str]) -> _Derived:
+    found = sorted(set(names))
+    return len(found), ", ".join(found[:8]) + (" …" if len(found) > 8 else "")
+
+
+def _claim(evidence: Evidence) -> PrivacyStatement | None:
+    return evidence.statement if evidence.statement is not None and evidence.statement.private else None
+
+
+def _epsilon(evidence: Evidence) -> _Derived:
+    claim = _claim(evidence)
+    return None if claim is None or claim.epsilon is None else (claim.epsilon, "")
+
+
+def _delta_times_n(evidence: Evidence) -> _Derived:
+    claim = _claim(evidence)
+    if claim is None or claim.delta is None or claim.plan is None or claim.plan.sample_rate <= 0:
         return None
     # the plan's normaliser is the expected draw of a step: rate times the public size
-    return statement.delta * statement.plan.normaliser / statement.plan.sample_rate
+    return claim.delta * claim.plan.normaliser / claim.plan.sample_rate, ""
 
 
-def _hazards(evidence: Evidence) -> float | None:
-    if evidence.statement is None or not evidence.statement.private or not evidence.statement.hazards:
+def _hazards(evidence: Evidence) -> _Derived:
+    claim = _claim(evidence)
+    if claim is None or not claim.hazards:
         return None
-    return sum(hazard.status != "absent" for hazard in evidence.statement.hazards)
+    return _counted(hazard.id for hazard in claim.hazards if hazard.status != "absent")
 
 
-def _skipped_share(evidence: Evidence) -> float | None:
+def _skipped_share(evidence: Evidence) -> _Derived:
     if evidence.manifest is None:
         return None
     skipped = len(evidence.manifest.skipped)
     met = evidence.manifest.documents_read + skipped
-    return skipped / met if met else None
+    return (skipped / met, "") if met else None
 
 
-def _missing_detectors(evidence: Evidence) -> float | None:
+def _missing_detectors(evidence: Evidence) -> _Derived:
     if evidence.manifest is None or not evidence.manifest.coverage:
         return None
     looked_for = {d.entity for d in evidence.manifest.coverage if d.status == "available"}
-    return len({d.entity for d in evidence.manifest.coverage} - looked_for)
+    return _counted({d.entity for d in evidence.manifest.coverage} - looked_for)
 
 
-_DERIVED: Mapping[str, Callable[[Evidence], float | None]] = {
-    "model.beats_unigram": lambda e: e.model.beats_unigram,
-    "model.head_loaded": lambda e: e.model.head_loaded,
-    "privacy.epsilon": lambda e: (
-        e.statement.epsilon if e.statement is not None and e.statement.private else None
-    ),
+def _attacks_not_run(evidence: Evidence) -> _Derived:
+    if not evidence.attacks:
+        return None
+    return _counted(attack.attack for attack in evidence.attacks if attack.status != "run")
+
+
+_DERIVED: Mapping[str, Callable[[Evidence], _Derived]] = {
+    "model.beats_unigram": lambda evidence: (evidence.model.beats_unigram, ""),
+    "model.head_loaded": lambda evidence: (evidence.model.head_loaded, ""),
+    "privacy.epsilon": _epsilon,
     "privacy.delta_times_n": _delta_times_n,
     "privacy.hazards_present": _hazards,
     "scan.skipped_share": _skipped_share,
     "scan.missing_detectors": _missing_detectors,
-    "audit.attacks_not_run": lambda e: sum(a.status != "run" for a in e.attacks) if e.attacks else None,
+    "audit.attacks_not_run": _attacks_not_run,
 }
 
 
 def claimed_epsilon(evidence: Evidence) -> float | None:
     """The ε the checkpoint claims; the smaller one if statement and audit disagree."""
     claims = [m.value for m in evidence.measurements if (m.attack, m.metric) == ("epsilon", "claimed")]
-    if evidence.statement is not None and evidence.statement.private:
-        claims.append(evidence.statement.epsilon)
+    claim = _claim(evidence)
+    claims.append(claim.epsilon if claim else None)
     numbers_only = [c for c in claims if c is not None and not math.isnan(c)]
     return min(numbers_only, default=None)
 
@@ -533,7 +555,8 @@ def _compare(rule: Rule, number: Measurement, claim: float | None) -> _Finding:
         if rule.metric in _YES_NO:
             return f"the answer is {shown}"
         limit = _limit(rule.metric, threshold, claim)
-        return f"{_END[rule.end]} {shown} is {_WORDS[threshold.sign]} {limit}".strip()
+        names = f": {number.note}" if rule.metric in _DERIVED and number.note else ""
+        return f"{_END[rule.end]} {shown} is {_WORDS[threshold.sign]} {limit}{names}".strip()
 
     if fail and fail.crossed(compared, claim):
         return _Finding(Status.FAIL, observed, says(fail))
@@ -562,8 +585,9 @@ def _limit(metric: str, threshold: Threshold, claim: float | None = None) -> str
 def _why_missing(rule: Rule, evidence: Evidence) -> str:
     family = rule.metric.split(".")[0]
     if family == "privacy":
-        private = evidence.statement is not None and evidence.statement.private
-        return "the privacy statement does not say" if private else "no differential privacy is claimed"
+        return (
+            "the privacy statement does not say" if _claim(evidence) else "no differential privacy is claimed"
+        )
     if family == "scan":
         return (
             "the manifest does not say" if evidence.manifest else "no manifest of a scan is in the evidence"

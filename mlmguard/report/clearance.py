@@ -1,0 +1,171 @@
+"""The one choke point: every value a report shows passes through here, and nothing is shown by default.
+
+Each text field of each noun is listed with what it may hold. A field that is not listed, or a value that
+does not look like what its field may hold, is withheld. The nouns carry no text of the corpus; this is the
+second lock, for the day a note or a path does.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import unicodedata
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields, is_dataclass, replace
+from typing import Any, TypeVar
+
+from mlmguard.types import (
+    AccountantReading,
+    AttackRun,
+    Curve,
+    Detector,
+    DpPlan,
+    Evidence,
+    FindingCount,
+    Hazard,
+    Judgement,
+    LedgerEntry,
+    Manifest,
+    Measurement,
+    ModelFacts,
+    PrivacyStatement,
+    Shard,
+    Skipped,
+    Verdict,
+)
+
+_T = TypeVar("_T")
+
+WITHHELD = "[withheld]"
+_NAME_LENGTH, _PROSE_LENGTH = 80, 600
+
+# e-mail addresses, and nine or more digits that may be parted by blanks, dots or dashes (telephone, card,
+# social security): no sentence of ours holds either. Digits after a decimal point are a number, not a name.
+_PERSONAL = re.compile(
+    r"[^\s@<>\"']{1,64}(?:@|%40|&#64;)[^\s@<>\"']+|(?<![\w.])\+?\(?\d(?:[ .()/-]{0,2}\d){8,}(?!\w)"
+)
+_NAME = re.compile(r"[\w .,:;+*%/()<>=≤≥#&'’–—\[\]-]*")
+_DIGEST = re.compile(r"[0-9a-f]{0,128}")
+
+
+def prose(text: str, limit: int = _PROSE_LENGTH) -> str:
+    """A sentence of ours: one line, bounded, no control characters, nothing that looks personal."""
+    plain = "".join(" " if unicodedata.category(c)[0] in "CZ" else c for c in text[: 4 * limit])
+    plain = _PERSONAL.sub(WITHHELD, " ".join(plain.split()))
+    return plain if len(plain) <= limit else plain[: limit - 1] + "…"
+
+
+def name(text: str) -> str:
+    """A short identifier; anything else is withheld whole."""
+    plain = prose(text, 4 * _NAME_LENGTH)
+    return plain if len(plain) <= _NAME_LENGTH and _NAME.fullmatch(plain) else WITHHELD
+
+
+def digest(text: str) -> str:
+    """Lower-case hexadecimal digits."""
+    return text if _DIGEST.fullmatch(text) else WITHHELD
+
+
+#: What each text field may hold. A field that is missing here is withheld.
+CLEARANCE: Mapping[type, Mapping[str, Callable[[str], str]]] = {
+    Evidence: {"run_id": name, "notes": prose, "tool_version": name, "schema": name},
+    ModelFacts: {"architecture": name, "digest": digest},
+    Manifest: {
+        "run_id": name,
+        "commitment": digest,
+        "key_id": digest,
+        "settings": name,
+        "splits": name,
+        "tool_version": name,
+        "schema": name,
+    },
+    Shard: {"path": name, "split": name},
+    Skipped: {"source": name, "reason": prose},
+    FindingCount: {"rule": name, "source": name},
+    Detector: {"entity": name, "name": name, "version": name, "status": name},
+    PrivacyStatement: {
+        "run_id": name,
+        "unit": name,
+        "unit_definition": prose,
+        "adjacency": prose,
+        "sampler": prose,
+        "batch_sizes": name,
+        "covers": prose,
+        "data_accesses": prose,
+        "unprotected": prose,
+        "tool_version": name,
+        "schema": name,
+    },
+    DpPlan: {"unit": name},
+    LedgerEntry: {"mechanism": name, "what": prose},
+    AccountantReading: {"name": name},
+    Hazard: {"id": name, "status": name, "detail": prose},
+    Measurement: {"attack": name, "metric": name, "slice": name, "note": prose},
+    Curve: {"attack": name, "name": name, "x_label": prose, "y_label": prose, "series": name},
+    AttackRun: {"attack": name, "status": name, "detail": prose},
+    Judgement: {"policy": name, "policy_version": name, "policy_hash": digest},
+    Verdict: {
+        "rule": name,
+        "severity": name,
+        "required": prose,
+        "observed": prose,
+        "reason": prose,
+        "title": prose,
+    },
+}
+
+
+def cleared(value: _T) -> _T:
+    """A noun with every text in it passed by :data:`CLEARANCE` and every number finite or None."""
+    safe: _T = _cleared(value, None)
+    return safe
+
+
+def _cleared(value: Any, may: Callable[[str], str] | None) -> Any:
+    if isinstance(value, Curve):
+        value = _finite_points(value)
+    if is_dataclass(value) and not isinstance(value, type):
+        known = CLEARANCE.get(type(value), {})
+        return replace(
+            value, **{f.name: _cleared(getattr(value, f.name), known.get(f.name)) for f in fields(value)}
+        )
+    if isinstance(value, Mapping):
+        return {name(str(key)): _cleared(item, may) for key, item in value.items()}
+    if isinstance(value, tuple):
+        whole = (i for i in value if not (isinstance(i, AccountantReading) and not math.isfinite(i.epsilon)))
+        return tuple(_cleared(item, may) for item in whole)
+    if isinstance(value, str) and type(value) is str:
+        return may(value) if may else WITHHELD
+    if isinstance(value, float) and not math.isfinite(value):
+        return None  # JSON has no such number, and "not formed" is what it means here
+    return value  # numbers, truth values, None and statuses
+
+
+def _finite_points(curve: Curve) -> Curve:
+    columns = [column for column in (curve.x, curve.y, curve.low, curve.high) if column]
+    keep = [row for row in zip(*columns, strict=False) if all(math.isfinite(number) for number in row)]
+    picked = iter([tuple(column) for column in zip(*keep)] or [()] * len(columns))
+    x, y, low, high = (next(picked) if column else () for column in (curve.x, curve.y, curve.low, curve.high))
+    return replace(curve, x=x, y=y, low=low, high=high)
+
+
+@dataclass(frozen=True)
+class Case:
+    """What every format is given: evidence, and what a policy says of it, if one was asked. Already cleared."""
+
+    evidence: Evidence
+    judgement: Judgement | None = None
+    #: rule id to (why it matters, what to do)
+    advice: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    exit_code: int | None = None
+
+
+def case(
+    evidence: Evidence,
+    judgement: Judgement | None = None,
+    advice: Mapping[str, tuple[str, str]] | None = None,
+    exit_code: int | None = None,
+) -> Case:
+    """Clear everything a format will show."""
+    said = {name(rule): (prose(why, 1000), prose(do, 1000)) for rule, (why, do) in (advice or {}).items()}
+    return Case(cleared(evidence), cleared(judgement), said, exit_code)

@@ -1,0 +1,299 @@
+"""Figures as SVG text that takes its colours from the page, the same bytes for the same numbers.
+
+matplotlib draws with stand-in colours, which become CSS variables afterwards: one drawing serves light, dark
+and print. It is imported when the first figure is drawn, so that formats without figures stay light.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, cast
+
+from mlmguard.report.clearance import Case
+from mlmguard.report.tables import by_copies, curves, figure, of, thinned
+from mlmguard.report.words import dp_ceiling
+from mlmguard.types import Curve
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+# stand-ins: colours nobody would choose, so that replacing them is safe
+_INK, _MUTED, _GRID, _PAPER = "#010101", "#020202", "#030303", "#040404"
+_FIRST, _SECOND, _THIRD = "#050505", "#060606", "#070707"
+_VARIABLES = {
+    _INK: "var(--ink)",
+    _MUTED: "var(--muted)",
+    _GRID: "var(--rule)",
+    _PAPER: "var(--paper)",
+    _FIRST: "var(--blue)",
+    _SECOND: "var(--orange)",
+    _THIRD: "var(--violet)",
+}
+_STYLE: dict[str, Any] = {
+    "svg.fonttype": "none",
+    "font.size": 11,
+    "text.color": _INK,
+    "axes.edgecolor": _GRID,
+    "axes.labelcolor": _MUTED,
+    "axes.labelsize": 11,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 1.0,
+    "axes.facecolor": "none",
+    "figure.facecolor": "none",
+    "xtick.color": _MUTED,
+    "ytick.color": _MUTED,
+    "xtick.labelsize": 10.5,
+    "ytick.labelsize": 10.5,
+    "xtick.major.size": 3.5,
+    "ytick.major.size": 0,
+    "xtick.minor.size": 0,
+    "ytick.minor.size": 0,
+    "axes.grid": False,
+    "legend.frameon": False,
+    "legend.fontsize": 10.5,
+    "path.simplify": True,
+}
+#: Colour, dash and marker together, so that a series is known without its colour (Okabe and Ito's blue and
+#: vermilion, which differ for every common kind of colour blindness).
+_SERIES = ((_FIRST, "-", "o"), (_SECOND, (0, (5, 2)), "s"), (_THIRD, (0, (1, 1.6)), "^"))
+_POINTS = 160
+
+
+def _draw(name: str, size: tuple[float, float], paint: Callable[[Axes], None]) -> str:
+    """SVG markup of one pair of axes, without sizes, dates or fonts of its own."""
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    with mpl.rc_context(cast(Any, {**_STYLE, "svg.hashsalt": f"mlmguard {name}"})):
+        drawing = Figure(figsize=size, dpi=72, layout="constrained")
+        paint(drawing.add_subplot())
+        stream = io.StringIO()
+        # Date and Creator would tie the bytes to a day and a version
+        drawing.savefig(stream, format="svg", metadata={"Date": None, "Creator": None}, transparent=True)
+    svg = stream.getvalue()
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r"<metadata>.*?</metadata>\s*", "", svg, flags=re.DOTALL)
+    svg = re.sub(r"font: (?:\w+ )*([\d.]+)px [^;\"]+", r"font-size: \1px", svg)
+    svg = re.sub(
+        r"<svg [^>]*viewBox=\"([^\"]+)\"[^>]*>", r'<svg viewBox="\1" aria-hidden="true">', svg, count=1
+    )
+    svg = re.sub(r"<!--.*?-->\s*", "", svg)
+    for stand_in, variable in _VARIABLES.items():
+        svg = svg.replace(stand_in, variable)
+    return re.sub(r"\n\s*", "\n", svg).strip()
+
+
+def _grid(axes: Axes, axis: Any = "y") -> None:
+    axes.grid(True, axis=axis, color=_GRID, linewidth=0.8)
+    axes.set_axisbelow(True)
+
+
+def _percent(value: float, _: object = None) -> str:
+    return f"{100 * value:.3g} %"
+
+
+def _lines(axes: Axes, found: Sequence[Curve], *, markers: bool, step: bool = False) -> None:
+    for curve, (colour, dash, marker) in zip(found, _SERIES):
+        keep = thinned(len(curve.x), _POINTS)
+        x, y = [curve.x[i] for i in keep], [curve.y[i] for i in keep]
+        if curve.low and curve.high:
+            low, high = [curve.low[i] for i in keep], [curve.high[i] for i in keep]
+            axes.fill_between(
+                x, low, high, color=colour, alpha=0.14, linewidth=0, step="post" if step else None
+            )
+        style: dict[str, Any] = {"color": colour, "linestyle": dash, "linewidth": 1.8, "label": curve.series}
+        if markers:
+            style |= {"marker": marker, "markersize": 5.5, "markeredgecolor": _PAPER, "markeredgewidth": 1}
+        axes.plot(x, y, drawstyle="steps-post" if step else "default", **style)
+
+
+# --- the figures --------------------------------------------------------------------------------------
+
+
+def epsilon_axis(case: Case) -> str:
+    """Claimed ε, what was shown to be spent and the most that could have been; "" without numbers."""
+    statement = case.evidence.statement
+    claim = statement.epsilon if statement is not None and statement.private else None
+    bound = next((m for m in of(case.evidence, "epsilon.one_run_lower_bound") if m.value is not None), None)
+    if claim is None and bound is None:
+        return ""
+    spent = bound.value if bound and bound.value is not None else None
+    ceiling = bound.ceiling if bound else None
+    reach = max(v for v in (claim, spent, ceiling, 1.0) if v is not None) * 1.12
+
+    def paint(axes: Axes) -> None:
+        axes.set(xlim=(0, reach), ylim=(-1, 1), yticks=[], xlabel="ε")
+        axes.spines[["left", "bottom"]].set_visible(False)
+        axes.plot([0, reach], [0, 0], color=_GRID, linewidth=6, solid_capstyle="butt")
+        if ceiling is not None:
+            axes.plot([0, ceiling], [0, 0], color=_FIRST, linewidth=6, alpha=0.28, solid_capstyle="butt")
+            axes.plot([ceiling] * 2, [-0.3, 0.3], color=_FIRST, linewidth=1.6, linestyle=(0, (2, 1.4)))
+            _label(axes, ceiling, reach, -0.68, f"could have shown {figure(ceiling)}")
+        if spent is not None:
+            axes.plot([0, spent], [0, 0], color=_FIRST, linewidth=6, solid_capstyle="butt")
+            axes.plot([spent], [0], color=_FIRST, marker=">", markersize=9, markeredgecolor=_PAPER)
+            _label(axes, spent, reach, 0.5, f"shown to be spent ≥ {figure(spent)}")
+        if claim is not None:
+            axes.plot([claim], [0], color=_SECOND, marker="D", markersize=9, markeredgecolor=_PAPER)
+            far = spent is None or abs(claim - spent) > 0.45 * reach
+            _label(axes, claim, reach, 0.5 if far else 0.85, f"claimed {figure(claim)}")
+
+    return _draw("epsilon", (6.9, 1.55), paint)
+
+
+def _label(axes: Axes, x: float, reach: float, y: float, text: str) -> None:
+    side = "left" if x < 0.25 * reach else "right" if x > 0.75 * reach else "center"
+    axes.text(x, y, text, ha=side, va="center", fontsize=11.5)
+
+
+def roc(case: Case) -> str:
+    """True against false positives on log axes, under the ceiling of the claim."""
+    found = curves(case.evidence, "membership", "roc")
+    if not found:
+        return ""
+    statement = case.evidence.statement
+
+    def paint(axes: Axes) -> None:
+        from matplotlib.ticker import FuncFormatter, LogLocator
+
+        least = 1e-3
+        grid = [10 ** (-3 + 3 * i / 90) for i in range(91)]
+        axes.plot(grid, grid, color=_MUTED, linewidth=1, linestyle=(0, (1, 2)), label="chance")
+        if statement is not None and statement.private and statement.epsilon is not None:
+            top = [dp_ceiling(statement.epsilon, statement.delta or 0.0, f) for f in grid]
+            axes.plot(
+                grid,
+                top,
+                color=_INK,
+                linewidth=1.2,
+                linestyle=(0, (6, 2, 1, 2)),
+                label="ceiling of the claim",
+            )
+        # a log axis has no zero: points below it are drawn on its edge
+        shown = [_clipped(curve, least) for curve in found]
+        _lines(axes, shown, markers=False, step=False)
+        axes.set(xscale="log", yscale="log", xlim=(least, 1.05), ylim=(least, 1.2))
+        axes.set(xlabel="false positives", ylabel="true positives")
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_locator(LogLocator(10))
+            axis.set_major_formatter(FuncFormatter(_percent))
+        _grid(axes, "both")
+        axes.legend(loc="lower right")
+
+    return _draw("roc", (6.4, 4.6), paint)
+
+
+def _clipped(curve: Curve, least: float) -> Curve:
+    def up(values: tuple[float, ...]) -> tuple[float, ...]:
+        return tuple(max(value, least) for value in values)
+
+    return Curve(
+        curve.attack,
+        curve.name,
+        curve.x_label,
+        curve.y_label,
+        curve.series,
+        up(curve.x),
+        up(curve.y),
+        up(curve.low),
+        up(curve.high),
+    )
+
+
+def unknown(case: Case) -> str:
+    """How often phrases are completed, by how many of their tokens are hidden."""
+    found = curves(case.evidence, "ngram", "k-unknown")
+    if not found:
+        return ""
+
+    def paint(axes: Axes) -> None:
+        from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+        _lines(axes, found, markers=True)
+        axes.set(xlabel=found[0].x_label, ylabel=found[0].y_label)
+        axes.set_ylim(bottom=0)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.yaxis.set_major_formatter(FuncFormatter(_percent))
+        _grid(axes)
+        axes.legend(loc="upper right")
+
+    return _draw("unknown", (5.2, 3.5), paint)
+
+
+def exposure(case: Case) -> str:
+    """Exposure of planted canaries and of their twins."""
+    found = curves(case.evidence, "canary", "exposure")
+    if not found:
+        return ""
+
+    def paint(axes: Axes) -> None:
+        _lines(axes, found, markers=False)
+        axes.set(xlabel=found[0].x_label, ylabel=found[0].y_label)
+        axes.set_ylim(bottom=0)
+        _grid(axes)
+        axes.legend(loc="upper left")
+
+    return _draw("exposure", (5.2, 3.5), paint)
+
+
+def copies(case: Case) -> str:
+    """Excess of training over held-out phrases, by how often they were copied."""
+    found = by_copies(case)
+    if not found:
+        return ""
+
+    def paint(axes: Axes) -> None:
+        from matplotlib.ticker import FuncFormatter
+
+        for i, m in enumerate(found):
+            value = m.value if m.value is not None else 0.0
+            if m.low is not None and m.high is not None:
+                axes.plot(
+                    [m.low, m.high], [i, i], color=_FIRST, linewidth=2, alpha=0.5, solid_capstyle="butt"
+                )
+            axes.plot([value], [i], color=_FIRST, marker="o", markersize=7, markeredgecolor=_PAPER)
+        axes.axvline(0, color=_MUTED, linewidth=1, linestyle=(0, (1, 2)))
+        axes.set_yticks(range(len(found)), [m.slice for m in found], color=_INK)
+        axes.set(ylim=(len(found) - 0.4, -0.6), xlabel="completed more often than unseen phrases")
+        axes.xaxis.set_major_formatter(FuncFormatter(_percent))
+        axes.spines["left"].set_visible(False)
+        _grid(axes, "x")
+
+    return _draw("copies", (5.2, 1.2 + 0.45 * len(found)), paint)
+
+
+def clusters(case: Case) -> str:
+    """How large the clusters of copies were."""
+    manifest = case.evidence.manifest
+    if manifest is None or not manifest.duplicates.clusters:
+        return ""
+    names = [label for label, _, _ in CLUSTER_BINS]
+    counts = cluster_counts(manifest.duplicates.clusters)
+
+    def paint(axes: Axes) -> None:
+        bars = axes.bar(names, counts, color=_FIRST, width=0.62)
+        axes.bar_label(bars, [f"{n:,}" if n else "" for n in counts], padding=2, fontsize=10.5)
+        axes.set(xlabel="documents in the cluster", ylabel="clusters")
+        axes.margins(y=0.15)
+        axes.set_yticks([])
+        axes.spines["left"].set_visible(False)
+
+    return _draw("clusters", (5.2, 2.9), paint)
+
+
+CLUSTER_BINS = (
+    ("2", 2, 2),
+    ("3–4", 3, 4),
+    ("5–9", 5, 9),
+    ("10–19", 10, 19),
+    ("20–49", 20, 49),
+    ("50+", 50, 10**12),
+)
+
+
+def cluster_counts(sizes: Sequence[int]) -> list[int]:
+    """How many clusters fall in each of :data:`CLUSTER_BINS`."""
+    return [sum(low <= size <= high for size in sizes) for _, low, high in CLUSTER_BINS]

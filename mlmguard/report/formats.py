@@ -1,0 +1,45 @@
+"""The formats a report can be written in, by name; plug-ins add theirs as ``mlmguard.report``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from mlmguard.artifacts import write_text
+from mlmguard.errors import InputError
+from mlmguard.plugins import find
+from mlmguard.report import html, json, markdown
+from mlmguard.report.clearance import Case
+
+#: A format is a function from a cleared case to text. It must be pure: the same case, the same bytes.
+Writer = Callable[[Case], str]
+
+FORMATS: Mapping[str, Writer] = {"html": html.render, "json": json.render, "markdown": markdown.render}
+#: What the end of a file name says about its format.
+SUFFIXES: Mapping[str, str] = {".html": "html", ".json": "json", ".md": "markdown"}
+
+
+def render(name: str, case: Case) -> str:
+    """``case`` in the format called ``name``."""
+    writer: Writer = find("report", name, FORMATS)
+    return writer(case)
+
+
+def write(name: str, case: Case, path: Path) -> None:
+    """Render and write, all or nothing."""
+    write_text(path, render(name, case))
+
+
+def parse_out(text: str) -> tuple[str, Path]:
+    """``FORMAT=PATH`` or a path whose ending names the format; the format is checked to exist.
+
+    >>> parse_out("reports/audit.html")[0]
+    'html'
+    """
+    given, equals, path = text.partition("=")
+    if not equals:
+        given, path = SUFFIXES.get(Path(text).suffix.lower(), ""), text
+    if not given or not path:
+        raise InputError(f"--out {text[:80]}", "no format", "FORMAT=PATH, e.g. html=reports/audit.html")
+    find("report", given, FORMATS)
+    return given, Path(path)

@@ -1,0 +1,178 @@
+"""The report as one page: no script, no request, light and dark, on screen and on paper."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
+from markupsafe import Markup
+
+from mlmguard.report import figures, tables, words
+from mlmguard.report.clearance import Case
+from mlmguard.report.tables import Table, count, figure
+from mlmguard.types import Status
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A drawing with the sentence it shows and the numbers it was drawn from."""
+
+    id: str
+    takeaway: str
+    svg: Markup
+    table: Table
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One number of the verdict card."""
+
+    label: str
+    value: str
+    detail: str
+
+
+@cache
+def _page() -> Template:
+    loader = FileSystemLoader(Path(__file__).parent)
+    environment = Environment(
+        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    return environment.get_template("page.html")
+
+
+def render(case: Case) -> str:
+    """The whole page."""
+    word, sentence = words.headline(case)
+    status = case.judgement.status if case.judgement else None
+    context: dict[str, Any] = {
+        "case": case,
+        "evidence": case.evidence,
+        "word": word,
+        "sentence": sentence,
+        "status": status.value if status else "none",
+        "mark": words.MARK[status] if status else "·",
+        "marks": words.MARK,
+        "status_words": words.WORD,
+        "tally": tables.tally(case.judgement) if case.judgement else [],
+        "verdicts": tables.gravest_first(case.judgement) if case.judgement else [],
+        "unmet": {Status.FAIL, Status.WARN, Status.INCONCLUSIVE},
+        "waived": [v for v in case.judgement.verdicts if v.status is Status.WAIVED] if case.judgement else [],
+        "tiles": _tiles(case),
+        "words": words,
+        "tables": tables,
+        "figures": _figures(case),
+        "count": count,
+        "limits": words.LIMITS,
+    }
+    return _page().render(context)
+
+
+def _tiles(case: Case) -> list[Tile]:
+    """The five numbers a reader asks for first; "–" says that one is not there."""
+    evidence = case.evidence
+    statement = evidence.statement
+    private = statement is not None and statement.private and statement.epsilon is not None
+    bound = next(iter(tables.of(evidence, "epsilon.one_run_lower_bound")), None)
+    canaries = next(iter(tables.of(evidence, "canary.extraction_rate")), None)
+    redacted = next(iter(tables.of(evidence, "pii.extraction_rate", "redacted")), None)
+    margin = next(iter(tables.of(evidence, "model.unigram_margin")), None)
+
+    def upper(m: Any) -> str:
+        if m is None:
+            return "not measured"
+        return (
+            f"of {count(m.examples)}; at most {words.percent(m.high)}"
+            if m.high is not None
+            else f"of {count(m.examples)}"
+        )
+
+    return [
+        Tile(
+            "ε claimed",
+            figure(statement.epsilon) if private and statement else "none",
+            f"δ = {statement.delta:g}, unit: {statement.unit}"
+            if private and statement and statement.delta is not None
+            else "no differential privacy is claimed",
+        ),
+        Tile(
+            "ε shown to be spent",
+            f"≥ {figure(bound.value)}" if bound and bound.value is not None else "–",
+            f"could have shown {figure(bound.ceiling)}"
+            if bound and bound.ceiling is not None
+            else "not measured",
+        ),
+        Tile("Secrets extracted", words.percent(canaries.value) if canaries else "–", upper(canaries)),
+        Tile(
+            "Redacted values recovered", words.percent(redacted.value) if redacted else "–", upper(redacted)
+        ),
+        Tile(
+            "Better than word frequencies",
+            "yes" if evidence.model.beats_unigram else "no",
+            f"by {figure(margin.value)} nats a token"
+            if margin and margin.value is not None
+            else "not measured",
+        ),
+    ]
+
+
+def _figures(case: Case) -> dict[str, Figure]:
+    """Every figure that has numbers."""
+    evidence = case.evidence
+    bound = [
+        (
+            m.metric.replace("_", " "),
+            figure(m.value),
+            tables.interval(m),
+            figure(m.ceiling),
+            count(m.examples),
+        )
+        for m in evidence.measurements
+        if m.attack == "epsilon"
+    ]
+    drawn: Sequence[tuple[str, str, str, Table]] = (
+        (
+            "epsilon",
+            words.epsilon(case),
+            figures.epsilon_axis(case),
+            Table(
+                "ε", ("what", "value", "interval", "ceiling", "coins"), tuple(bound), frozenset({1, 2, 3, 4})
+            ),
+        ),
+        ("roc", words.roc(case), figures.roc(case), _points(case, "membership", "roc")),
+        ("unknown", words.unknown(case), figures.unknown(case), _points(case, "ngram", "k-unknown")),
+        ("exposure", words.exposure(case), figures.exposure(case), _points(case, "canary", "exposure")),
+        ("copies", words.copies(case), figures.copies(case), _copies(case)),
+        ("clusters", words.duplicates(case), figures.clusters(case), _clusters(case)),
+    )
+    return {name: Figure(name, said, Markup(svg), table) for name, said, svg, table in drawn if svg}
+
+
+def _points(case: Case, attack: str, name: str) -> Table:
+    return tables.points("The numbers behind the figure", tables.curves(case.evidence, attack, name))
+
+
+def _copies(case: Case) -> Table:
+    rows = tuple(
+        (
+            m.slice,
+            words.percent(m.value),
+            f"{words.percent(m.low)} … {words.percent(m.high)}",
+            count(m.examples),
+        )
+        for m in tables.by_copies(case)
+    )
+    return Table("Excess by copies", ("phrases", "excess", "interval", "n"), rows, frozenset({1, 2, 3}))
+
+
+def _clusters(case: Case) -> Table:
+    manifest = case.evidence.manifest
+    sizes = manifest.duplicates.clusters if manifest else ()
+    names = [label for label, _, _ in figures.CLUSTER_BINS]
+    rows = tuple(zip(names, [count(n) for n in figures.cluster_counts(sizes)]))
+    return Table("Clusters by size", ("documents in the cluster", "clusters"), rows, frozenset({1}))

@@ -1,0 +1,79 @@
+"""The report as Markdown for a pull request or a job summary: verdict, gates, coverage; capped in size."""
+
+from __future__ import annotations
+
+from mlmguard.report import tables, words
+from mlmguard.report.clearance import Case
+from mlmguard.types import Status
+
+#: Job summaries are cut at 1 MiB and comments at 65,536 characters; stay under both.
+LIMIT = 60_000
+
+
+def render(case: Case) -> str:
+    """Markdown; what does not fit is counted, not dropped in silence."""
+    word, sentence = words.headline(case)
+    lines = [f"## mlmguard: {word}", "", _text(sentence), ""]
+    if case.judgement is not None:
+        judgement = case.judgement
+        lines += [
+            f"Policy `{_code(judgement.policy)}` {_text(judgement.policy_version)} · `{judgement.policy_hash[:16]}`",
+            "",
+            "| | rule | required | observed | why |",
+            "|---|---|---|---|---|",
+        ]
+        for verdict in tables.gravest_first(judgement):
+            why = verdict.reason
+            if verdict.status not in (Status.PASS, Status.WAIVED) and verdict.rule in case.advice:
+                why = f"{why}. {case.advice[verdict.rule][1]}"
+            cells = (verdict.title or verdict.rule, verdict.required, verdict.observed, why)
+            mark = f"{words.MARK[verdict.status]} {words.WORD[verdict.status]}"
+            lines.append(f"| {mark} | {' | '.join(_text(cell) for cell in cells)} |")
+        lines.append("")
+    lines += ["### What was measured", ""]
+    takeaways = (
+        words.epsilon,
+        words.exposure,
+        words.roc,
+        words.unknown,
+        words.personal_data,
+        words.duplicates,
+    )
+    lines += [f"- {_text(say(case))}" for say in takeaways]
+    for table in (tables.attacks(case), tables.hazards(case), tables.coverage(case)):
+        if table is not None and table.rows:
+            lines += [
+                "",
+                f"### {table.caption}",
+                "",
+                f"| {' | '.join(table.columns)} |",
+                "|---" * len(table.columns) + "|",
+            ]
+            lines += [f"| {' | '.join(_text(cell) for cell in row)} |" for row in table.rows]
+    lines += ["", "### Limits", "", *(f"- {_text(limit)}" for limit in words.LIMITS)]
+    return _capped(lines)
+
+
+def _text(text: str) -> str:
+    """Text that can be neither markup, a link, a mention nor a cell border."""
+    for character in "\\`*_{}[]<>|#~":
+        text = text.replace(character, f"\\{character}")
+    return text.replace("@", "@\u200b")
+
+
+def _code(text: str) -> str:
+    return text.replace("`", "'")
+
+
+def _capped(lines: list[str]) -> str:
+    total = 0
+    for i, line in enumerate(lines):
+        total += len(line) + 1
+        if total > LIMIT:
+            return (
+                "\n".join(
+                    [*lines[:i], "", f"… and {len(lines) - i:,} more lines; the JSON report is complete."]
+                )
+                + "\n"
+            )
+    return "\n".join(lines) + "\n"

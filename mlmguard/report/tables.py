@@ -1,0 +1,255 @@
+"""The tables of a report as plain text, so that page, terminal and Markdown show the same rows."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from mlmguard.report.clearance import Case
+from mlmguard.types import Curve, Evidence, FindingCount, Judgement, Measurement, Status, Verdict
+
+#: More sources than this are added up as "other": a page is read, the JSON is complete.
+SOURCES = 8
+_TYPES = 40
+_GRAVEST_FIRST = (Status.FAIL, Status.INCONCLUSIVE, Status.WARN, Status.WAIVED, Status.PASS)
+_SEVERITIES = ("critical", "high", "medium", "low")
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows under a caption; ``numeric`` are the columns to set flush right."""
+
+    caption: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    numeric: frozenset[int] = frozenset()
+
+
+def _table(
+    caption: str, columns: Sequence[str], rows: Iterable[Sequence[str]], numeric: Iterable[int] = ()
+) -> Table:
+    return Table(caption, tuple(columns), tuple(tuple(row) for row in rows), frozenset(numeric))
+
+
+def count(value: float) -> str:
+    """A count with its thousands parted."""
+    return f"{round(value):,}"
+
+
+def figure(value: float | None) -> str:
+    """Three digits; a dash for what is not there."""
+    if value is None:
+        return "–"
+    return f"{int(value):,}" if value == int(value) else f"{value:.3g}"
+
+
+def interval(m: Measurement) -> str:
+    """Both ends, or a dash."""
+    return "–" if m.low is None or m.high is None else f"{figure(m.low)} … {figure(m.high)}"
+
+
+def of(evidence: Evidence, name: str, slice: str | None = None) -> list[Measurement]:
+    """The measurements called ``attack.metric``, of one slice or of all."""
+    attack, metric = name.split(".")
+    found = [m for m in evidence.measurements if (m.attack, m.metric) == (attack, metric)]
+    return [m for m in found if slice is None or m.slice == slice]
+
+
+def curves(evidence: Evidence, attack: str, name: str) -> list[Curve]:
+    """The series of one figure that have points."""
+    return [c for c in evidence.curves if (c.attack, c.name) == (attack, name) and c.x and c.y]
+
+
+# --- the gates ----------------------------------------------------------------------------------------
+
+
+def gravest_first(judgement: Judgement) -> list[Verdict]:
+    """Verdicts as they should be read: what stops the release, then what is unknown, then the rest."""
+
+    def gravity(verdict: Verdict) -> tuple[int, int]:
+        known = verdict.severity in _SEVERITIES
+        severity = _SEVERITIES.index(verdict.severity) if known else len(_SEVERITIES)
+        return _GRAVEST_FIRST.index(verdict.status), severity
+
+    return sorted(judgement.verdicts, key=gravity)
+
+
+def tally(judgement: Judgement) -> list[tuple[Status, int]]:
+    """How many rules came out which way, gravest first."""
+    counted = Counter(verdict.status for verdict in judgement.verdicts)
+    return [(status, counted[status]) for status in _GRAVEST_FIRST if counted[status]]
+
+
+# --- the audit ----------------------------------------------------------------------------------------
+
+
+def attacks(case: Case) -> Table:
+    """Which attacks were tried, and why the others were not."""
+    rows = [(a.attack, a.status, a.detail) for a in case.evidence.attacks]
+    return _table("Attacks", ("attack", "status", "detail"), rows)
+
+
+def measurements(case: Case) -> Table:
+    """Every number of the audit."""
+    rows = [
+        (
+            f"{m.attack}.{m.metric}",
+            m.slice or "all",
+            figure(m.value),
+            interval(m),
+            count(m.examples) if m.examples else "–",
+            figure(m.ceiling),
+            m.note,
+        )
+        for m in case.evidence.measurements
+    ]
+    columns = ("metric", "slice", "value", "interval (95 %)", "n", "ceiling", "note")
+    return _table("All measurements", columns, rows, (2, 3, 4, 5))
+
+
+def points(caption: str, found: Sequence[Curve], limit: int = 24) -> Table:
+    """The numbers behind a figure: at most ``limit`` points a series, ends included."""
+    banded = any(c.low and c.high for c in found)
+    rows = []
+    for curve in found:
+        for i in thinned(len(curve.x), limit):
+            band = f"{curve.low[i]:.3g} … {curve.high[i]:.3g}" if curve.low and curve.high else "–"
+            rows.append((curve.series, f"{curve.x[i]:.4g}", f"{curve.y[i]:.3g}", *([band] if banded else [])))
+    first = found[0] if found else None
+    labels = (first.x_label, first.y_label) if first else ("x", "y")
+    return _table(caption, ("series", *labels, *(["interval"] if banded else [])), rows, (1, 2, 3))
+
+
+def thinned(length: int, limit: int) -> list[int]:
+    """At most ``limit`` evenly spread positions of a sequence, first and last among them."""
+    if length <= limit:
+        return list(range(length))
+    return sorted({round(i * (length - 1) / (limit - 1)) for i in range(limit)})
+
+
+# --- the corpus ---------------------------------------------------------------------------------------
+
+
+def personal_data(case: Case) -> Table | None:
+    """Entity types by source: found, and what was left in the text."""
+    manifest = case.evidence.manifest
+    if manifest is None or not manifest.findings:
+        return None
+    by_source: Counter[str] = Counter()
+    by_type: Counter[str] = Counter()
+    for finding in manifest.findings:
+        by_source[finding.source] += finding.found
+        by_type[finding.rule] += finding.found
+    sources = sorted(by_source, key=lambda s: (-by_source[s], s))
+    shown = sources if len(sources) <= SOURCES else sources[: SOURCES - 1]
+    columns = [*shown, *(["other"] if len(shown) < len(sources) else [])]
+    types = sorted(by_type, key=lambda t: (-by_type[t], t))
+    cells: dict[tuple[str, str], list[int]] = {}
+    for finding in manifest.findings:
+        row = finding.rule if finding.rule in types[:_TYPES] else "other types"
+        column = finding.source if finding.source in shown else "other"
+        for place in (column, "all"):
+            cell = cells.setdefault((row, place), [0, 0])
+            cell[0] += finding.found
+            cell[1] += finding.found - finding.redacted
+
+    def shown_cell(cell: list[int] | None) -> str:
+        return f"{cell[0]:,} → {cell[1]:,}" if cell else "–"
+
+    names = [*types[:_TYPES], *(["other types"] if len(types) > _TYPES else [])]
+    rows = [(t, *(shown_cell(cells.get((t, c))) for c in (*columns, "all"))) for t in names]
+    caption = "Found → left in the text, by type and source"
+    return _table(caption, ("type", *columns, "all"), rows, range(1, len(columns) + 2))
+
+
+def totals(findings: Iterable[FindingCount]) -> tuple[int, int]:
+    """Values found, and values redacted."""
+    found = redacted = 0
+    for finding in findings:
+        found += finding.found
+        redacted += finding.redacted
+    return found, redacted
+
+
+def coverage(case: Case) -> Table | None:
+    """What was looked for, and what nobody looked for."""
+    manifest = case.evidence.manifest
+    if manifest is None or not manifest.coverage:
+        return None
+    unknown_first = sorted(manifest.coverage, key=lambda d: (d.status == "available", d.entity))
+    rows = [(d.entity, d.status, f"{d.name} {d.version}".strip() or "–") for d in unknown_first]
+    return _table("Detectors", ("type", "status", "detector"), rows)
+
+
+def skipped(case: Case) -> Table | None:
+    """Records left out, added up by reason."""
+    manifest = case.evidence.manifest
+    if manifest is None or not manifest.skipped:
+        return None
+    reasons = Counter(record.reason for record in manifest.skipped)
+    rows = [(reason, count(n)) for reason, n in reasons.most_common(12)]
+    return _table("Records left out", ("reason", "records"), rows, (1,))
+
+
+def duplicates(case: Case) -> Table | None:
+    """Copies removed, and the sizes of the clusters they formed."""
+    manifest = case.evidence.manifest
+    if manifest is None:
+        return None
+    d = manifest.duplicates
+    rows = [
+        ("exact copies removed", count(d.exact)),
+        ("near copies removed", count(d.near)),
+        ("pairs that would have crossed a split", count(d.cross_split)),
+        ("clusters", count(len(d.clusters))),
+        ("largest cluster", count(max(d.clusters, default=0))),
+    ]
+    return _table("Duplicates", ("what", "count"), rows, (1,))
+
+
+def by_copies(case: Case) -> list[Measurement]:
+    """The n-gram excess by how often a phrase was copied, few copies first."""
+    return [
+        m
+        for m in of(case.evidence, "ngram.top1_excess")
+        if m.slice.startswith("copies") and m.value is not None
+    ]
+
+
+# --- the claim ----------------------------------------------------------------------------------------
+
+
+def ledger(case: Case) -> Table | None:
+    """What each release cost."""
+    statement = case.evidence.statement
+    if statement is None or not statement.ledger:
+        return None
+    rows = []
+    for entry in statement.ledger:
+        if entry.mechanism == "laplace":
+            terms = f"ε = {figure(entry.epsilon)}"
+        else:
+            noise, rate = figure(entry.noise_multiplier), figure(entry.sample_rate)
+            terms = f"noise {noise} × clip, rate {rate}, {count(entry.steps)} steps"
+        rows.append((entry.what or "–", entry.mechanism, terms))
+    return _table("Ledger", ("what", "mechanism", "terms"), rows)
+
+
+def accountants(case: Case) -> Table | None:
+    """ε of the ledger by every accountant that read it."""
+    statement = case.evidence.statement
+    if statement is None or not statement.accountants:
+        return None
+    rows = [(reading.name, f"{reading.epsilon:.4g}") for reading in statement.accountants]
+    return _table("Accountants", ("accountant", "ε"), rows, (1,))
+
+
+def hazards(case: Case) -> Table | None:
+    """Known ways for the claim to be hollow; those that apply first."""
+    statement = case.evidence.statement
+    if statement is None or not statement.hazards:
+        return None
+    order = ("present", "unknown", "absent")
+    ranked = sorted(statement.hazards, key=lambda h: order.index(h.status) if h.status in order else 0)
+    return _table("Hazards", ("hazard", "status", "detail"), [(h.id, h.status, h.detail) for h in ranked])

@@ -1,0 +1,203 @@
+"""The sentences of a report: the verdict in words, one takeaway a figure, and the limits it declares."""
+
+from __future__ import annotations
+
+import math
+
+from mlmguard.report.clearance import Case
+from mlmguard.report.tables import by_copies, count, figure, of, tally, totals
+from mlmguard.types import Measurement, Status
+
+VERDICT = {
+    Status.PASS: "Pass",
+    Status.WAIVED: "Pass with waivers",
+    Status.WARN: "Pass with warnings",
+    Status.INCONCLUSIVE: "Inconclusive",
+    Status.FAIL: "Fail",
+}
+WORD = {
+    Status.PASS: "pass",
+    Status.WAIVED: "waived",
+    Status.WARN: "warning",
+    Status.INCONCLUSIVE: "inconclusive",
+    Status.FAIL: "fail",
+}
+#: Shapes beside colours: a status is readable without seeing its colour.
+MARK = {Status.PASS: "✓", Status.WAIVED: "~", Status.WARN: "!", Status.INCONCLUSIVE: "?", Status.FAIL: "✕"}
+
+LIMITS = (
+    "This report was computed from private text. Its numbers are not covered by ε; treat it like the corpus.",
+    "ε covers weights and tokenizer for the rows of clean/train. It does not cover the raw corpus, because "
+    "deduplication swaps another copy in when one is removed.",
+    "An attack that found nothing shows what these attacks, with this many probes, did not find. The intervals "
+    "and ceilings say how much could have been missed.",
+    "Types without a detector were neither redacted nor probed.",
+    "Training on several machines that do not trust each other and secure enclaves are not supported.",
+)
+
+
+def headline(case: Case) -> tuple[str, str]:
+    """The verdict in a word or three, and the sentence under it."""
+    if case.judgement is None:
+        return "Not judged", "No policy was asked. The numbers below are evidence without a verdict."
+    said = dict(tally(case.judgement))
+    status = case.judgement.status
+    if status is Status.FAIL:
+        n = said.get(Status.FAIL, 0)
+        sentence = f"{_rules(n, 'is', 'are')} not met. The model should not be released."
+    elif status is Status.INCONCLUSIVE:
+        sentence = "The evidence is not enough to say whether the model may be released."
+    elif status is Status.WARN:
+        n = said.get(Status.WARN, 0)
+        sentence = f"Every gate is passed; {_rules(n, 'asks', 'ask')} for attention before release."
+    elif status is Status.WAIVED:
+        n = said.get(Status.WAIVED, 0)
+        sentence = f"Every other gate is passed; {_rules(n, 'is', 'are')} waived by name and for a time."
+    else:
+        sentence = f"All {len(case.judgement.verdicts)} rules of the policy are met."
+    fault = broken(case)
+    return VERDICT[status], f"{sentence} {fault}".strip()
+
+
+def broken(case: Case) -> str:
+    """Why this model cannot be found clean, as a sentence."""
+    if not case.evidence.model.head_loaded:
+        return "The masked-language head was not in the checkpoint, so this audit cannot clear it."
+    if not case.evidence.model.beats_unigram:
+        return "The model predicts held-out text no better than word frequencies: this audit cannot clear it."
+    return ""
+
+
+def _rules(n: int, one: str, many: str) -> str:
+    return f"1 rule {one}" if n == 1 else f"{count(n)} rules {many}"
+
+
+def percent(value: float | None) -> str:
+    """A share in percent, with as many digits as it carries."""
+    if value is None:
+        return "–"
+    hundred = 100 * value
+    return f"{hundred:.0f} %" if abs(hundred) >= 10 or hundred == 0 else f"{hundred:.2g} %"
+
+
+def _one(case: Case, name: str, slice: str | None = None) -> Measurement | None:
+    return next((m for m in of(case.evidence, name, slice) if m.value is not None), None)
+
+
+# --- one takeaway a figure ----------------------------------------------------------------------------
+
+
+def epsilon(case: Case) -> str:
+    """Claim against what the audit could show."""
+    statement, bound = case.evidence.statement, _one(case, "epsilon.one_run_lower_bound")
+    claim = statement.epsilon if statement is not None and statement.private else None
+    if claim is None:
+        return "No differential privacy is claimed for this checkpoint."
+    if bound is None or bound.value is None:
+        return f"ε = {figure(claim)} is claimed; the audit formed no lower bound to hold against it."
+    if bound.value > claim:
+        return (
+            f"The run demonstrably spent ε ≥ {figure(bound.value)}, more than the {figure(claim)} claimed: "
+            "the claim is false."
+        )
+    text = (
+        f"The audit shows that at least ε = {figure(bound.value)} was spent, which does not contradict the "
+        f"{figure(claim)} claimed."
+    )
+    if bound.ceiling is not None and bound.ceiling < claim:
+        text += (
+            f" It could have shown {figure(bound.ceiling)} at most, so it could not have refuted the claim."
+        )
+    return text
+
+
+def roc(case: Case) -> str:
+    """How far members can be told from non-members."""
+    found = [m for m in of(case.evidence, "membership.auc") if m.value is not None]
+    if not found:
+        return "Membership was not measured."
+    best = max(found, key=lambda m: m.value or 0)
+    chance = best.low is not None and best.high is not None and best.low <= 0.5 <= best.high
+    text = (
+        "Members cannot be told from non-members: the best attack is no better than a coin"
+        if chance
+        else "Members can be told from non-members better than by chance"
+    )
+    tpr = _one(case, "membership.tpr_at_1pct_fpr", best.slice)
+    tail = f", and recognises {percent(tpr.value)} of members at 1 % false accusations" if tpr else ""
+    return f"{text} (AUC {figure(best.value)}){tail}."
+
+
+def unknown(case: Case) -> str:
+    """Training phrases against held-out ones."""
+    excess = _one(case, "ngram.top1_excess", "")
+    if excess is None or excess.value is None:
+        return "Completion of training phrases, by how many of their tokens are hidden."
+    if excess.low is not None and excess.low > 0:
+        share = percent(excess.value)
+        return (
+            f"Training phrases are completed {share} more often than unseen ones: at most that is memorised."
+        )
+    return (
+        "Training phrases are completed no better than unseen ones, however many of their tokens are hidden."
+    )
+
+
+def exposure(case: Case) -> str:
+    """Planted canaries against their twins."""
+    mean, p = _one(case, "canary.exposure_mean"), _one(case, "canary.exposure_p")
+    rate = _one(case, "canary.extraction_rate")
+    if mean is None or mean.value is None:
+        return "No canaries were measured."
+    stands = p is not None and p.value is not None and p.value < 0.05
+    text = (
+        "Planted secrets stand out from their never-planted twins"
+        if stands
+        else "Planted secrets do not stand out from their never-planted twins"
+    )
+    tail = f"; {percent(rate.value)} could be extracted by search" if rate else ""
+    return f"{text}: mean exposure {figure(mean.value)} bits, where chance is 1.44{tail}."
+
+
+def copies(case: Case) -> str:
+    """Whether repeats are remembered."""
+    found = by_copies(case)
+    if any(m.low is not None and m.low > 0 for m in found):
+        return "Phrases that occur more often are completed better than unseen ones."
+    return "Even phrases with many copies are completed no better than unseen ones."
+
+
+def personal_data(case: Case) -> str:
+    """How much was found, and how much of it was removed."""
+    manifest = case.evidence.manifest
+    if manifest is None:
+        return "No scan is part of this evidence: what personal data the corpus held is unknown."
+    found, redacted = totals(manifest.findings)
+    missing = sorted({d.entity for d in manifest.coverage if d.status != "available"})
+    documents = count(manifest.documents_read)
+    text = f"{count(found)} values were found in {documents} documents and {count(redacted)} redacted."
+    if missing:
+        text += f" Nobody looked for {', '.join(missing[:6])}{' …' if len(missing) > 6 else ''}."
+    return text
+
+
+def duplicates(case: Case) -> str:
+    """How much of the corpus was copies."""
+    manifest = case.evidence.manifest
+    if manifest is None:
+        return "No scan is part of this evidence."
+    removed = manifest.duplicates.exact + manifest.duplicates.near
+    share = removed / manifest.documents_read if manifest.documents_read else 0
+    documents = count(manifest.documents_read)
+    return f"{count(removed)} of {documents} documents ({percent(share)}) were copies and were removed."
+
+
+def dp_ceiling(epsilon: float, delta: float, false_positives: float) -> float:
+    """The most true positives any attack can reach at this false-positive rate under (ε, δ).
+
+    >>> round(dp_ceiling(1.0, 1e-5, 0.01), 4)
+    0.0272
+    """
+    steep = math.exp(min(epsilon, 700.0)) * false_positives + delta
+    flat = 1 - math.exp(-epsilon) * (1 - delta - false_positives)
+    return max(0.0, min(1.0, steep, flat))
