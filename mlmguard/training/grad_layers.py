@@ -77,9 +77,16 @@ class Rows:
 class OuterShare:
     """Rows of a linear layer: the gradient is the sum of ``output_grad^T activation``."""
 
-    activation: Tensor  # (N, d)
+    activation: Tensor  # (N / copies, d)
     output_grad: Tensor  # (N, p)
     rows: Rows
+    copies: int = 1  # how many records share the same activations (relative position embeddings)
+
+    def alone(self) -> OuterShare:
+        """The same with each record's activations written out, (N, d)."""
+        if self.copies == 1:
+            return self
+        return OuterShare(self.activation.repeat(self.copies, 1), self.output_grad, self.rows)
 
 
 @dataclass(frozen=True, repr=False)
@@ -144,6 +151,9 @@ def weighted_sum(shares: Sequence[Share], weight: Tensor, shape: torch.Size) -> 
         if isinstance(share, OuterShare):
             factor = weight[share.rows.unit][:, None]
             a, g = share.activation, share.output_grad
+            if share.copies > 1:
+                g = _scaled(g, factor).view(share.copies, -1, g.shape[1]).sum(0)
+                factor = torch.ones_like(a[:, :1])
             # One of the two is scaled, so scale the smaller. 0 * inf is NaN, hence fill instead of multiply.
             if a.shape[1] <= g.shape[1]:
                 a, g = _scaled(a, factor), _silenced(g, factor)
@@ -181,6 +191,7 @@ def _silenced(x: Tensor, factor: Tensor) -> Tensor:
 
 def _join_outer(shares: Sequence[OuterShare]) -> OuterShare | None:
     """All calls of a shared layer as one call over all their rows: then cross terms need no thought."""
+    shares = [s.alone() for s in shares]
     if len(shares) < 2:
         return shares[0] if shares else None
     units = shares[0].rows.units

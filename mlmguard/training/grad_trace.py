@@ -9,22 +9,27 @@ graph from the loss, and refused by name.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge, Node, get_gradient_edge
 from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
 
 from mlmguard.errors import InputError
 from mlmguard.training.grad_layers import OuterShare, Rows, Share, UnitShare, lookup_share
-from mlmguard.training.unit_batch import UnitBatch, masked_logits
+from mlmguard.training.unit_batch import SHARES_POSITIONS, UnitBatch, masked_logits
 
 DO = 'use engine "opacus", or freeze it'
 
 # Parameters of these classes belong to other tasks than masked language modelling: no forward reaches them.
 OTHER_TASKS = frozenset({"EsmContactPredictionHead"})
+
+# These classes add a parameter of their own to their output, with no layer in between.
+ADDS_BIAS = frozenset({"EsmLMHead"})
 
 
 @dataclass(repr=False)
@@ -38,6 +43,15 @@ class Call:
     output: GradientEdge
     below: Node | None  # where the graph goes on under the layer
     in_head: bool
+    for_all: bool = False  # made once for all records, from nothing of theirs
+
+
+@dataclass(repr=False)
+class FanOut:
+    """A tensor made once for all records, and where every record got its copy: there its gradients are."""
+
+    source: Tensor  # (s, ...)
+    copies: GradientEdge  # (B * s, ...), record-major
 
 
 @dataclass(repr=False)
@@ -45,10 +59,29 @@ class Trace:
     """The calls of one forward, in order."""
 
     calls: list[Call] = field(default_factory=list)
+    fan_outs: list[FanOut] = field(default_factory=list)
     in_head: bool = False
 
     def enter_head(self) -> None:
         self.in_head = True
+
+
+class _FanOutWatch(TorchFunctionMode):
+    """Notes every expand and repeat that gives each of ``rows`` records its copy of something trainable."""
+
+    def __init__(self, trace: Trace, rows: int) -> None:
+        super().__init__()
+        self.trace, self.rows = trace, rows
+
+    def __torch_function__(
+        self, func: Callable[..., object], types: object, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> object:
+        result = func(*args, **(kwargs or {}))
+        if func in (Tensor.expand, Tensor.repeat) and isinstance(result, Tensor) and result.requires_grad:
+            source = args[0]
+            if source.ndim == result.ndim and len(result) == self.rows * len(source):
+                self.trace.fan_outs.append(FanOut(source, get_gradient_edge(result)))
+        return result
 
 
 def traced_shares(model: nn.Module, units: UnitBatch) -> tuple[dict[str, list[Share]], Tensor]:
@@ -61,28 +94,38 @@ def traced_shares(model: nn.Module, units: UnitBatch) -> tuple[dict[str, list[Sh
     """
     trainable: dict[Tensor, str] = {p: name for name, p in model.named_parameters() if p.requires_grad}
     trace = Trace()
+    fans_out = any(type(module).__name__ in SHARES_POSITIONS for module in model.modules())
+    if fans_out and len(units.unit_of_row) == 1:
+        units = units.with_silent_copy()  # a copy for one record cannot be told from no copy
     with torch.enable_grad(), _watched(model, trainable, trace):
-        total, losses = units.unit_losses(masked_logits(model, units, trace.enter_head))
-    reached = _walk(total, trace.calls, trainable)
-    _refuse_unreached(model, trainable, reached)
-    gradients = torch.autograd.grad(total, [c.output for c in trace.calls], allow_unused=True)
+        with _FanOutWatch(trace, len(units.unit_of_row)) if fans_out else nullcontext():
+            logits = masked_logits(model, units, trace.enter_head)
+        total, losses = units.unit_losses(logits)
+    loose = _walk(model, total, trace, trainable)
+    gradients = _output_gradients(total, trace, loose)
+
     shares: dict[str, list[Share]] = {name: [] for name in trainable.values()}
-    body = Rows(
-        units.unit_of_row.repeat_interleave(units.labels.shape[1]),
-        units.units,
-        units.labels.shape[1] if units.one_row_per_unit else None,
-    )
+    tokens = units.labels.shape[1]
+    body = units.rows_of(tokens)
     head = Rows(units.unit_of_target, units.units, None)
     with torch.no_grad(), torch.autocast(units.labels.device.type, enabled=False):
-        for call, gradient in zip(trace.calls, gradients, strict=True):
+        for call, gradient in zip(trace.calls, gradients, strict=False):
             if gradient is None:
                 continue
             if call.inputs._version != call.version:
                 raise InputError(f"layer {call.name}", "its input was changed in place afterwards", do=DO)
-            _check_rows(call, units)
-            for parameter, share in _shares_of(call, gradient, head if call.in_head else body):
+            if call.for_all:
+                rows = units.rows_of(gradient[0].numel() // gradient.shape[-1])
+            else:
+                _check_rows(call, units)
+                rows = head if call.in_head else body
+            for parameter, share in _shares_of(call, gradient, rows):
                 if parameter in trainable:
                     shares[trainable[parameter]].append(share)
+        for parameter, gradient in zip(loose, gradients[len(trace.calls) :], strict=True):
+            if gradient is not None:
+                of_units = units.rows_of(1).sum_by_unit(gradient.flatten(1))
+                shares[trainable[parameter]].append(UnitShare(of_units))
     return shares, losses
 
 
@@ -99,6 +142,8 @@ def _watched(model: nn.Module, trainable: dict[Tensor, str], trace: Trace) -> It
                     "ran without gradients",
                     "gradient checkpointing with use_reentrant=False",
                 )
+            if _is_own_rms_norm(layer):
+                _check_own_rms_norm(name, layer, inputs, output)
             below = get_gradient_edge(inputs).node if inputs.requires_grad else None
             trace.calls.append(
                 Call(name, layer, inputs, inputs._version, get_gradient_edge(output), below, trace.in_head)
@@ -119,38 +164,96 @@ def _watched(model: nn.Module, trainable: dict[Tensor, str], trace: Trace) -> It
             handle.remove()
 
 
-def _walk(total: Tensor, calls: list[Call], trainable: dict[Tensor, str]) -> set[Tensor]:
-    """Parameters that the loss depends on; refuses one that is reached other than through a watched layer.
+def _walk(model: nn.Module, total: Tensor, trace: Trace, trainable: dict[Tensor, str]) -> list[Tensor]:
+    """Check that the watched calls account for every use of every trainable parameter in the graph.
 
     The walk jumps from a watched layer's output to its input, so what it meets of a parameter's own node
-    is a use that no share accounts for. Counting uses instead would fail under autocast, which casts a
-    weight once for several layers.
+    is a use that no call accounts for. Counting uses instead would fail under autocast, which casts a
+    weight once for several layers. Marks the calls made for all records at once, and returns the
+    parameters that such a part uses with no layer in between.
+
+    Raises:
+        InputError: a parameter used in an unknown way, or not at all.
     """
-    by_node: dict[Node, Call] = {c.output.node: c for c in calls}
-    reached: set[Tensor] = set()
-    seen: set[Node] = set()
-    stack = [get_gradient_edge(total).node]
-    while stack:
-        node = stack.pop()
-        if node in seen:
-            continue
-        seen.add(node)
-        variable = getattr(node, "variable", None)
-        if variable is not None and variable in trainable:
-            raise InputError(
-                f"parameter {trainable[variable]}",
-                "used in a way whose per-record gradient is not known here",
-                "linear, embedding, LayerNorm, RMSNorm or Conv1d layers",
-                DO,
+    jumps = {c.output.node: c for c in trace.calls if type(c.layer).__name__ not in ADDS_BIAS}
+    added = {
+        p
+        for c in trace.calls
+        if type(c.layer).__name__ in ADDS_BIAS
+        for p in c.layer.parameters(recurse=False)
+        if p in trainable
+    }
+    fan_outs = {f.copies.node: f for f in trace.fan_outs}
+
+    def walk(starts: list[Node]) -> tuple[list[Call], list[Tensor], list[FanOut]]:
+        calls: list[Call] = []
+        met: list[Tensor] = []
+        fanned: list[FanOut] = []
+        seen: set[Node] = set()
+        stack = list(starts)
+        while stack:
+            node = stack.pop()
+            variable = getattr(node, "variable", None)
+            if variable is not None and variable in trainable:
+                met.append(variable)  # before the test for seen: twice is one use too many
+            if node in seen:
+                continue
+            seen.add(node)
+            if node in fan_outs:
+                fanned.append(fan_outs[node])
+            elif node in jumps:
+                calls.append(jumps[node])
+                below = jumps[node].below
+                if below is not None:
+                    stack.append(below)
+            else:
+                stack.extend(below for below, _ in node.next_functions if below is not None)
+        return calls, met, fanned
+
+    of_records, met, fanned = walk([get_gradient_edge(total).node])
+    for_all, loose, nested = walk([get_gradient_edge(f.source).node for f in fanned])
+    unknown = [p for p in met if p not in added or met.count(p) > 1]
+    both = {id(c) for c in of_records} & {id(c) for c in for_all}
+    unknown += [p for c in for_all if id(c) in both or nested for p in c.layer.parameters(recurse=False)]
+    for parameter in unknown:
+        raise InputError(
+            f"parameter {trainable.get(parameter, 'of a frozen layer')}",
+            "used in a way whose per-record gradient is not known here",
+            "linear, embedding, LayerNorm, RMSNorm or Conv1d layers",
+            DO,
+        )
+    for call in for_all:
+        call.for_all = True
+    trace.fan_outs = fanned
+    reached = {*met, *loose, *(p for c in of_records + for_all for p in c.layer.parameters(recurse=False))}
+    _refuse_unreached(model, trainable, reached)
+    return list(dict.fromkeys(loose))
+
+
+def _output_gradients(total: Tensor, trace: Trace, loose: list[Tensor]) -> list[Tensor | None]:
+    """The backward: gradients of the calls' outputs, then of the ``loose`` parameters.
+
+    What was made once for all records has one gradient a record, (B, ...): autograd gives it where the
+    records got their copies, and a second, small backward carries all B of them down together.
+    """
+    per_record = [c.output for c in trace.calls if not c.for_all]
+    found = torch.autograd.grad(total, [*per_record, *(f.copies for f in trace.fan_outs)], allow_unused=True)
+    ours, copies = iter(found), found[len(per_record) :]
+    for_all: Iterator[Tensor | None] = iter(())
+    below = [*(c.output for c in trace.calls if c.for_all), *loose]
+    used = [(f.source, g) for f, g in zip(trace.fan_outs, copies, strict=True) if g is not None]
+    if below and used:
+        for_all = iter(
+            torch.autograd.grad(
+                [source for source, _ in used],
+                below,
+                [g.view(-1, *source.shape) for source, g in used],
+                is_grads_batched=True,
+                allow_unused=True,
             )
-        call = by_node.get(node)
-        if call is None:
-            stack.extend(below for below, _ in node.next_functions if below is not None)
-        else:
-            reached.update(p for p in call.layer.parameters(recurse=False) if p in trainable)
-            if call.below is not None:
-                stack.append(call.below)
-    return reached
+        )
+    ordered = [next(for_all, None) if c.for_all else next(ours) for c in trace.calls]
+    return [*ordered, *(next(for_all, None) for _ in loose)]
 
 
 def _refuse_unreached(model: nn.Module, trainable: dict[Tensor, str], reached: set[Tensor]) -> None:
@@ -188,20 +291,43 @@ def _check_rows(call: Call, units: UnitBatch) -> None:
 
 
 # --- what each class of layer does with its parameters --------------------------------------------------
+#
+# A rule is given the layer, what it read (rows, tokens, features; ids for an embedding), the gradient of
+# what it returned, and the units of the flattened rows. Of a call made for all records at once the
+# gradient has one more dimension in front, B records for the same input.
 
 Rule = Callable[[nn.Module, Tensor, Tensor, Rows], Iterator[tuple[Tensor, Share]]]
 
 
+def _flat(x: Tensor) -> Tensor:
+    return x.reshape(-1, x.shape[-1])
+
+
 def _linear(layer: nn.Module, x: Tensor, g: Tensor, rows: Rows) -> Iterator[tuple[Tensor, Share]]:
     assert isinstance(layer, nn.Linear)
+    x, g = _flat(x), _flat(g)
     if layer.weight.requires_grad:
-        yield layer.weight, OuterShare(x, g, rows)
+        yield layer.weight, OuterShare(x, g, rows, copies=len(g) // len(x))
+    if layer.bias is not None and layer.bias.requires_grad:
+        yield layer.bias, UnitShare(rows.sum_by_unit(g))
+
+
+def _conv(layer: nn.Module, x: Tensor, g: Tensor, rows: Rows) -> Iterator[tuple[Tensor, Share]]:
+    """A convolution over tokens is a linear layer on windows: x (B, c, T), g (B, p, T)."""
+    assert isinstance(layer, nn.Conv1d)
+    g = _flat(g.mT)
+    if layer.weight.requires_grad:
+        (width,), (pad,) = layer.kernel_size, layer.padding
+        windows = F.pad(x, (int(pad), int(pad))).unfold(2, width, 1)  # (B, c, T, width)
+        yield layer.weight, OuterShare(windows.permute(0, 2, 1, 3).flatten(2).flatten(0, 1), g, rows)
     if layer.bias is not None and layer.bias.requires_grad:
         yield layer.bias, UnitShare(rows.sum_by_unit(g))
 
 
 def _embedding(layer: nn.Module, ids: Tensor, g: Tensor, rows: Rows) -> Iterator[tuple[Tensor, Share]]:
     assert isinstance(layer, nn.Embedding)
+    ids, g = ids.flatten(), _flat(g)
+    ids = ids.repeat(len(g) // len(ids))
     yield layer.weight, lookup_share(ids, g, rows, layer.num_embeddings, layer.padding_idx)
 
 
@@ -209,12 +335,29 @@ def _layer_norm(layer: nn.Module, x: Tensor, g: Tensor, rows: Rows) -> Iterator[
     assert isinstance(layer, nn.LayerNorm)
     if layer.weight is not None and layer.weight.requires_grad:
         normed = F.layer_norm(x, layer.normalized_shape, eps=layer.eps)
-        yield layer.weight, UnitShare(rows.sum_by_unit(normed.mul_(g)))
+        yield layer.weight, UnitShare(rows.sum_by_unit(_flat(normed * g)))
     if layer.bias is not None and layer.bias.requires_grad:
-        yield layer.bias, UnitShare(rows.sum_by_unit(g))
+        yield layer.bias, UnitShare(rows.sum_by_unit(_flat(g)))
 
 
-RULES: dict[type[nn.Module], Rule] = {nn.Linear: _linear, nn.Embedding: _embedding, nn.LayerNorm: _layer_norm}
+def _rms_norm(layer: nn.Module, x: Tensor, g: Tensor, rows: Rows) -> Iterator[tuple[Tensor, Share]]:
+    weight = layer.weight
+    assert isinstance(weight, Tensor)
+    yield weight, UnitShare(rows.sum_by_unit(_flat(F.rms_norm(x, weight.shape, eps=_epsilon(layer)) * g)))
+
+
+def _added_bias(layer: nn.Module, x: Tensor, g: Tensor, rows: Rows) -> Iterator[tuple[Tensor, Share]]:
+    for bias in layer.parameters(recurse=False):
+        yield bias, UnitShare(rows.sum_by_unit(_flat(g)))
+
+
+RULES: dict[type[nn.Module], Rule] = {
+    nn.Linear: _linear,
+    nn.Embedding: _embedding,
+    nn.LayerNorm: _layer_norm,
+    nn.RMSNorm: _rms_norm,
+    nn.Conv1d: _conv,
+}
 
 
 def _rule_of(layer: nn.Module) -> Rule | None:
@@ -223,16 +366,55 @@ def _rule_of(layer: nn.Module) -> Rule | None:
         if isinstance(layer, base) and type(layer).forward is base.forward:
             if isinstance(layer, nn.Embedding) and (layer.max_norm is not None or layer.scale_grad_by_freq):
                 return None  # the first changes weights in the forward, the second couples the records
+            if isinstance(layer, nn.Conv1d) and not _keeps_tokens(layer):
+                return None
             return rule
-    return None
+    if _is_own_rms_norm(layer):
+        return _rms_norm
+    return _added_bias if type(layer).__name__ in ADDS_BIAS else None
+
+
+def _keeps_tokens(layer: nn.Conv1d) -> bool:
+    """One output per token, each channel seeing all channels: what the window form above computes."""
+    plain = (
+        layer.stride == (1,)
+        and layer.dilation == (1,)
+        and layer.groups == 1
+        and layer.padding_mode == "zeros"
+    )
+    return plain and layer.padding == ((layer.kernel_size[0] - 1) // 2,) and layer.kernel_size[0] % 2 == 1
+
+
+def _epsilon(layer: nn.Module) -> float | None:
+    found = getattr(layer, "eps", getattr(layer, "variance_epsilon", None))
+    return None if found is None else float(found)
+
+
+def _is_own_rms_norm(layer: nn.Module) -> bool:
+    """Each architecture of transformers brings its own class for the same formula."""
+    own = dict(layer.named_parameters(recurse=False))
+    named = type(layer).__name__.endswith("RMSNorm") and not isinstance(layer, nn.RMSNorm)
+    return named and list(own) == ["weight"] and own["weight"].ndim == 1 and _epsilon(layer) is not None
+
+
+def _check_own_rms_norm(name: str, layer: nn.Module, x: Tensor, output: Tensor) -> None:
+    """A name is no proof: its output has to be the normed input times the weight, or times 1 + weight."""
+    weight = layer.weight
+    assert isinstance(weight, Tensor)
+    with torch.no_grad():
+        normed = F.rms_norm(x.float(), weight.shape, eps=_epsilon(layer))
+        finite = output.isfinite()
+        for scale in (weight.float(), 1 + weight.float()):
+            if torch.allclose((normed * scale)[finite], output.float()[finite], rtol=2e-2, atol=1e-3):
+                return
+    raise InputError(f"layer {name}", f"{type(layer).__name__} is not an RMSNorm by its output", do=DO)
 
 
 def _shares_of(call: Call, gradient: Tensor, rows: Rows) -> Iterator[tuple[Tensor, Share]]:
     rule = _rule_of(call.layer)
     assert rule is not None
     wide = torch.float64 if gradient.dtype == torch.float64 else torch.float32
-    g = gradient.reshape(-1, gradient.shape[-1]).to(wide)
-    x = call.inputs.detach()
-    if isinstance(call.layer, nn.Embedding):
-        return rule(call.layer, x.reshape(-1), g, rows)
-    return rule(call.layer, x.reshape(-1, x.shape[-1]).to(wide), g, rows)
+    inputs = call.inputs.detach()
+    return rule(
+        call.layer, inputs.to(wide) if inputs.is_floating_point() else inputs, gradient.to(wide), rows
+    )

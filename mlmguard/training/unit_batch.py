@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from inspect import signature
 
 import torch
@@ -17,9 +17,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mlmguard.errors import InputError
+from mlmguard.training.grad_layers import Rows
 
 IGNORED = -100  # the label of a token that was not masked (torch's and Hugging Face's convention)
 OWN_KEYS = frozenset({"labels", "unit_ids", "units"})  # what the model itself is not given
+
+
+# These classes make something once for all records (relative position biases, projected relative position
+# embeddings) and hand every record its copy with Tensor.expand or Tensor.repeat.
+SHARES_POSITIONS = frozenset({"MPNetEncoder", "DisentangledSelfAttention"})
 
 
 @dataclass(frozen=True, repr=False)
@@ -43,6 +49,24 @@ class UnitBatch:
         tokens = F.cross_entropy(wide, self.targets, reduction="none") * self.target_weight
         losses = tokens.new_zeros(self.units).index_add(0, self.unit_of_target, tokens.detach())
         return tokens.sum(), losses
+
+    def rows_of(self, per_row: int) -> Rows:
+        """The units of a tensor with ``per_row`` entries for each of the B rows."""
+        return Rows(
+            self.unit_of_row.repeat_interleave(per_row),
+            self.units,
+            per_row if self.one_row_per_unit else None,
+        )
+
+    def with_silent_copy(self) -> UnitBatch:
+        """The same with every row a second time, without labels: no loss, no gradient."""
+        return replace(
+            self,
+            inputs={key: torch.cat([value, value]) for key, value in self.inputs.items()},
+            labels=torch.cat([self.labels, torch.full_like(self.labels, IGNORED)]),
+            unit_of_row=torch.cat([self.unit_of_row, self.unit_of_row]),
+            one_row_per_unit=False,
+        )
 
 
 @dataclass(frozen=True)
@@ -148,7 +172,13 @@ def full_position_ids(model: nn.Module, rows: int) -> Iterator[None]:
             return (ids.expand(rows, -1), *args[1:])
         return None
 
-    handles = [m.register_forward_pre_hook(expand) for m in model.modules() if isinstance(m, nn.Embedding)]
+    handles = [
+        embedding.register_forward_pre_hook(expand)
+        for owner in model.modules()
+        if type(owner).__name__ not in SHARES_POSITIONS  # whose table (T, T) is (1, T) for one token
+        for embedding in owner.children()
+        if isinstance(embedding, nn.Embedding)
+    ]
     try:
         yield
     finally:
