@@ -362,12 +362,18 @@ class _Writer:
             "MRN": lambda: str(self.random.randrange(1_000_000, 10_000_000)),
             "STREET": lambda: self.fake.street_address(),
             "CITY": self.fake.city,
-            "STATEZIP": lambda: f"{self.fake.state_abbr(include_territories=False)} {self.fake.zipcode()}",
+            "STATEZIP": lambda: f"{self.state()} {self.fake.zipcode()}",
             "CODE": lambda: f"{self.random.randrange(100_000, 1_000_000)}",
         }
 
     def name(self) -> str:
         return f"{self.fake.first_name()} {self.fake.last_name()}"
+
+    def state(self) -> str:
+        abbreviation: str = self.fake.state_abbr(
+            include_territories=False, include_freely_associated_states=False
+        )
+        return abbreviation
 
     def email(self, name: str) -> str:
         first, last = name.lower().split(" ", 1)

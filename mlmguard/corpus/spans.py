@@ -1,0 +1,40 @@
+"""A place in a text that holds something personal, and what happens when two of them overlap."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, order=True)
+class Span:
+    """Characters ``start`` to ``end`` (exclusive) look like ``rule``, with a ``score`` up to 1."""
+
+    start: int
+    end: int
+    rule: str
+    score: float
+
+
+def resolve(found: Iterable[Span]) -> list[Span]:
+    """Non-overlapping spans, in order of place, that cover every character that ``found`` covers.
+
+    Spans that overlap become one over all their characters: a part of a value that stays is a leak. It
+    takes rule and score from the longest, then the surest, then the earliest, then the first by name.
+
+    >>> resolve([Span(0, 9, "URL", 0.5), Span(6, 20, "EMAIL_ADDRESS", 1.0), Span(30, 34, "US_SSN", 0.5)])
+    [Span(start=0, end=20, rule='EMAIL_ADDRESS', score=1.0), Span(start=30, end=34, rule='US_SSN', score=0.5)]
+    """
+    merged: list[list[Span]] = []
+    reach = -1
+    for span in sorted(found):
+        if span.start >= reach:
+            merged.append([])
+        merged[-1].append(span)
+        reach = max(reach, span.end)
+    return [_as_one(overlapping) for overlapping in merged]
+
+
+def _as_one(overlapping: list[Span]) -> Span:
+    best = min(overlapping, key=lambda s: (s.start - s.end, -s.score, s.start, s.rule))
+    return Span(min(s.start for s in overlapping), max(s.end for s in overlapping), best.rule, best.score)
