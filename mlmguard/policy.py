@@ -637,9 +637,8 @@ def show_measurement(number: Measurement) -> str:
         parts.append(f"n = {number.examples:,}")
     if number.ceiling is not None:
         parts.append(f"ceiling {number.ceiling:.3g}")
-    if number.slice:
-        parts.append(f"({number.slice})")
-    return " ".join(parts)
+    shown = ", ".join(parts).replace(", [", " [")
+    return f"{shown} ({number.slice})" if number.slice else shown
 
 
 def policy_schema() -> dict[str, Any]:

@@ -151,7 +151,7 @@ def _finite_points(curve: Curve) -> Curve:
 
 @dataclass(frozen=True)
 class Case:
-    """What every format is given: evidence, and what a policy says of it, if one was asked. Already cleared."""
+    """What every format is given, already cleared: evidence, and what a policy says of it."""
 
     evidence: Evidence
     judgement: Judgement | None = None

@@ -77,6 +77,7 @@ def _draw(name: str, size: tuple[float, float], paint: Callable[[Axes], None]) -
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>\s*", "", svg, flags=re.DOTALL)
     svg = re.sub(r"font: (?:\w+ )*([\d.]+)px [^;\"]+", r"font-size: \1px", svg)
+    svg = re.sub(r"; ?font-family: [^;\"]+", "", svg)
     svg = re.sub(
         r"<svg [^>]*viewBox=\"([^\"]+)\"[^>]*>", r'<svg viewBox="\1" aria-hidden="true">', svg, count=1
     )
@@ -92,7 +93,7 @@ def _grid(axes: Axes, axis: Any = "y") -> None:
 
 
 def _percent(value: float, _: object = None) -> str:
-    return f"{100 * value:.3g} %"
+    return f"{100 * value:.3g} %".replace("-", "\u2212")
 
 
 def _lines(axes: Axes, found: Sequence[Curve], *, markers: bool, step: bool = False) -> None:
@@ -141,12 +142,16 @@ def epsilon_axis(case: Case) -> str:
             far = spent is None or abs(claim - spent) > 0.45 * reach
             _label(axes, claim, reach, 0.5 if far else 0.85, f"claimed {figure(claim)}")
 
-    return _draw("epsilon", (6.9, 1.55), paint)
+    return _draw("epsilon", (6.6, 1.5), paint)
 
 
 def _label(axes: Axes, x: float, reach: float, y: float, text: str) -> None:
     side = "left" if x < 0.25 * reach else "right" if x > 0.75 * reach else "center"
     axes.text(x, y, text, ha=side, va="center", fontsize=11.5)
+
+
+#: An audit that knows more than (ε, δ) gives the ceiling of its claim as a series of this name.
+CEILING = "ceiling"
 
 
 def roc(case: Case) -> str:
@@ -162,18 +167,15 @@ def roc(case: Case) -> str:
         least = 1e-3
         grid = [10 ** (-3 + 3 * i / 90) for i in range(91)]
         axes.plot(grid, grid, color=_MUTED, linewidth=1, linestyle=(0, (1, 2)), label="chance")
-        if statement is not None and statement.private and statement.epsilon is not None:
+        ceiling = next((c for c in found if c.series == CEILING), None)
+        style: dict[str, Any] = {"color": _INK, "linewidth": 1.2, "linestyle": (0, (6, 2, 1, 2))}
+        if ceiling is not None:
+            axes.plot(ceiling.x, ceiling.y, label="ceiling of the claim", **style)
+        elif statement is not None and statement.private and statement.epsilon is not None:
             top = [dp_ceiling(statement.epsilon, statement.delta or 0.0, f) for f in grid]
-            axes.plot(
-                grid,
-                top,
-                color=_INK,
-                linewidth=1.2,
-                linestyle=(0, (6, 2, 1, 2)),
-                label="ceiling of the claim",
-            )
+            axes.plot(grid, top, label="ceiling of the claim", **style)
         # a log axis has no zero: points below it are drawn on its edge
-        shown = [_clipped(curve, least) for curve in found]
+        shown = [_clipped(curve, least) for curve in found if curve.series != CEILING]
         _lines(axes, shown, markers=False, step=False)
         axes.set(xscale="log", yscale="log", xlim=(least, 1.05), ylim=(least, 1.2))
         axes.set(xlabel="false positives", ylabel="true positives")
@@ -183,7 +185,7 @@ def roc(case: Case) -> str:
         _grid(axes, "both")
         axes.legend(loc="lower right")
 
-    return _draw("roc", (6.4, 4.6), paint)
+    return _draw("roc", (5.8, 4.4), paint)
 
 
 def _clipped(curve: Curve, least: float) -> Curve:

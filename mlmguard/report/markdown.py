@@ -16,8 +16,9 @@ def render(case: Case) -> str:
     lines = [f"## mlmguard: {word}", "", _text(sentence), ""]
     if case.judgement is not None:
         judgement = case.judgement
+        version = f"{_text(judgement.policy_version)} · {judgement.policy_hash[:16]}"
         lines += [
-            f"Policy `{_code(judgement.policy)}` {_text(judgement.policy_version)} · `{judgement.policy_hash[:16]}`",
+            f"Policy `{_code(judgement.policy)}` {version}",
             "",
             "| | rule | required | observed | why |",
             "|---|---|---|---|---|",

@@ -108,6 +108,24 @@ def measurements(case: Case) -> Table:
     return _table("All measurements", columns, rows, (2, 3, 4, 5))
 
 
+def membership(case: Case) -> Table:
+    """How far members were told from non-members, beside the guesser that never saw the model."""
+    names = {
+        "auc": "AUC",
+        "tpr_at_1pct_fpr": "members found at 1 % false",
+        "blind_auc": "AUC, blind",
+        "reference_auc": "AUC, reference alone",
+    }
+    rows = [
+        (f"{names[m.metric]}{f', {m.slice}' if m.slice else ''}", figure(m.value), interval(m))
+        for m in case.evidence.measurements
+        if m.attack == "membership" and m.metric in names
+    ]
+    return _table(
+        "Chance is 0.5 for an AUC and 0.01 for a share", ("what", "value", "interval"), rows, (1, 2)
+    )
+
+
 def points(caption: str, found: Sequence[Curve], limit: int = 24) -> Table:
     """The numbers behind a figure: at most ``limit`` points a series, ends included."""
     banded = any(c.low and c.high for c in found)

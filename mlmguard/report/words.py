@@ -26,11 +26,11 @@ WORD = {
 MARK = {Status.PASS: "✓", Status.WAIVED: "~", Status.WARN: "!", Status.INCONCLUSIVE: "?", Status.FAIL: "✕"}
 
 LIMITS = (
-    "This report was computed from private text. Its numbers are not covered by ε; treat it like the corpus.",
+    "This report was computed from private text and is not covered by ε; treat it like the corpus.",
     "ε covers weights and tokenizer for the rows of clean/train. It does not cover the raw corpus, because "
     "deduplication swaps another copy in when one is removed.",
-    "An attack that found nothing shows what these attacks, with this many probes, did not find. The intervals "
-    "and ceilings say how much could have been missed.",
+    "An attack that found nothing shows what these attacks, with this many probes, did not find. "
+    "Intervals and ceilings say how much could have been missed.",
     "Types without a detector were neither redacted nor probed.",
     "Training on several machines that do not trust each other and secure enclaves are not supported.",
 )
@@ -77,7 +77,8 @@ def percent(value: float | None) -> str:
     if value is None:
         return "–"
     hundred = 100 * value
-    return f"{hundred:.0f} %" if abs(hundred) >= 10 or hundred == 0 else f"{hundred:.2g} %"
+    digits = f"{hundred:.0f}" if abs(hundred) >= 10 or hundred == 0 else f"{hundred:.2g}"
+    return f"{digits}\N{NO-BREAK SPACE}%"
 
 
 def _one(case: Case, name: str, slice: str | None = None) -> Measurement | None:
@@ -124,8 +125,17 @@ def roc(case: Case) -> str:
         else "Members can be told from non-members better than by chance"
     )
     tpr = _one(case, "membership.tpr_at_1pct_fpr", best.slice)
-    tail = f", and recognises {percent(tpr.value)} of members at 1 % false accusations" if tpr else ""
-    return f"{text} (AUC {figure(best.value)}){tail}."
+    tail = (
+        f", and recognises {percent(tpr.value)} of members at 1\N{NO-BREAK SPACE}% false accusations"
+        if tpr
+        else ""
+    )
+    statement = case.evidence.statement
+    allowed = ""
+    if statement is not None and statement.private and statement.epsilon is not None:
+        most = dp_ceiling(statement.epsilon, statement.delta or 0.0, 0.01)
+        allowed = f" (ε, δ) alone would allow up to {percent(most)} there." if tpr else ""
+    return f"{text} (AUC {figure(best.value)}){tail}.{allowed}"
 
 
 def unknown(case: Case) -> str:

@@ -1,0 +1,152 @@
+"""What is installed, which device there is, who may read key and run folders, what can be detected."""
+
+from __future__ import annotations
+
+import platform
+import stat
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Literal
+
+from mlmguard.artifacts import RUNS, key_path
+from mlmguard.policy import shipped
+from mlmguard.types import Detector
+
+#: Read from metadata, not imported: torch alone takes seconds.
+PACKAGES = (
+    "mlmguard",
+    "torch",
+    "transformers",
+    "tokenizers",
+    "opacus",
+    "dp-accounting",
+    "presidio-analyzer",
+    "datasketch",
+    "datasets",
+    "pydantic",
+    "matplotlib",
+)
+#: Needed by an extra only.
+OPTIONAL = {"ray": "several machines", "mlflow": "experiment tracking", "tensorboard": "experiment tracking"}
+
+Health = Literal["ok", "warn", "missing"]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One finding: what was looked at, what was found, and what to do if it is not well."""
+
+    what: str
+    found: str
+    health: Health
+    do: str = ""
+
+
+def doctor(
+    coverage: Sequence[Detector] | None = None, device: str | None = None, folder: Path | None = None
+) -> tuple[Row, ...]:
+    """All rows. ``coverage`` and ``device`` come from rooms that import presidio and torch; without them the
+    rows say what can be known without."""
+    here = folder if folder is not None else Path()
+    return (
+        Row("python", platform.python_version(), "ok"),
+        *_packages(),
+        _device(device),
+        _private(
+            "key file",
+            key_path(),
+            0o600,
+            "chmod 600; the key turns fingerprints back into values by guessing",
+        ),
+        *_run_folders(here),
+        _policies(),
+        *_detectors(coverage),
+        Row("secure enclaves", "not supported", "ok"),
+    )
+
+
+def _packages() -> list[Row]:
+    rows = []
+    for package in PACKAGES:
+        try:
+            rows.append(Row(package, version(package), "ok"))
+        except PackageNotFoundError:
+            rows.append(Row(package, "not installed", "missing", f"pip install {package}"))
+    for package, purpose in OPTIONAL.items():
+        try:
+            rows.append(Row(package, version(package), "ok"))
+        except PackageNotFoundError:
+            rows.append(Row(package, f"not installed; only for {purpose}", "ok"))
+    return rows
+
+
+def _device(known: str | None) -> Row:
+    if known is not None:
+        return Row("device", known, "ok")
+    if not Path("/proc/driver/nvidia/version").exists():
+        return Row("device", "CPU; no NVIDIA driver", "ok")
+    try:
+        build = version("torch")
+    except PackageNotFoundError:
+        build = ""
+    if "+cpu" in build:
+        return Row(
+            "device",
+            "NVIDIA driver, but torch is a CPU build",
+            "warn",
+            "install the CUDA build of this torch",
+        )
+    return Row("device", "NVIDIA driver", "ok")
+
+
+def _private(what: str, path: Path, most: int, do: str) -> Row:
+    """``path`` must be its owner's alone. The path is not shown: it may name a person."""
+    if not path.exists():
+        return Row(what, "not made yet", "ok")
+    mode = stat.S_IMODE(path.stat().st_mode)
+    if mode & ~most:
+        return Row(what, f"mode {mode:04o}, {most:04o} at most", "warn", do)
+    return Row(what, f"mode {mode:04o}", "ok")
+
+
+def _run_folders(here: Path) -> list[Row]:
+    runs = here / RUNS
+    if not runs.is_dir():
+        return [Row("run folders", "none here", "ok")]
+    do = "chmod 700; they hold canaries and places of personal data"
+    folders = [runs, *sorted(path for path in runs.iterdir() if path.is_dir())]
+    rows = [_private("run folders", path, 0o700, do) for path in folders]
+    open_to_others = [row for row in rows if row.health != "ok"]
+    if open_to_others:
+        return [
+            Row("run folders", f"{len(open_to_others)} of {len(rows)}: {open_to_others[0].found}", "warn", do)
+        ]
+    return [Row("run folders", f"{len(folders) - 1} here, mode 0700", "ok")]
+
+
+def _policies() -> Row:
+    names = list(shipped())
+    if not names:
+        return Row("policies", "none found", "missing", "install mlmguard again: its wheel carries policies/")
+    return Row("policies", ", ".join(names), "ok")
+
+
+def _detectors(coverage: Sequence[Detector] | None) -> list[Row]:
+    if coverage is None:
+        return [Row("detectors", "not asked", "ok")]
+    ready = sorted({d.entity for d in coverage if d.status == "available"})
+    missing = sorted({d.entity for d in coverage} - set(ready))
+    rows = [
+        Row(
+            "detectors",
+            f"{len(ready)} types: {', '.join(ready)}" if ready else "none",
+            "ok" if ready else "missing",
+        )
+    ]
+    if missing:
+        rows.append(
+            Row("no detector", ", ".join(missing), "warn", "values of these types stay in the text, unseen")
+        )
+    return rows

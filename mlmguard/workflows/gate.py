@@ -1,0 +1,87 @@
+"""Judge saved evidence against a policy: no model, no corpus, no GPU."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Literal
+
+from mlmguard.artifacts import as_noun, read_json, source_date, write_text
+from mlmguard.errors import InputError
+from mlmguard.policy import Policy, exit_code, judge, load
+from mlmguard.report import json
+from mlmguard.report.clearance import Case, case
+from mlmguard.report.formats import render
+from mlmguard.types import Evidence, Judgement
+
+FailOn = Literal["fail", "warn"]
+#: Worst first (DESIGN.md, section 4).
+_PRECEDENCE = (130, 1, 2, 10, 3, 0)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One evidence file and what the policy says of it."""
+
+    path: Path
+    evidence: Evidence
+    judgement: Judgement
+    case: Case
+
+
+def gate(
+    evidence_paths: Sequence[str | Path],
+    policy: str | Path | Policy = "base",
+    fail_on: FailOn = "fail",
+    out: Sequence[tuple[str, Path]] = (),
+    today: date | None = None,
+) -> tuple[list[Judged], int]:
+    """Judge each file, write the asked formats, and say the worst exit code.
+
+    Everything is read and rendered before anything is written. With several evidence files, ``{name}`` in an
+    output path becomes the file's name without its ending; a path that would be written twice is refused.
+    """
+    if not evidence_paths:
+        raise InputError("gate", "no evidence", "at least one file", "give reports/audit.json")
+    rules = policy if isinstance(policy, Policy) else load(policy)
+    day = today or date.fromisoformat(source_date())
+    paths = [Path(path) for path in evidence_paths]
+    judged = [judge_evidence(path, read_evidence(path), rules, fail_on, day) for path in paths]
+    write_cases([(one.path, one.case) for one in judged], out)
+    codes = {exit_code(one.judgement, fail_on) for one in judged}
+    return judged, next(code for code in _PRECEDENCE if code in codes)
+
+
+def judge_evidence(
+    path: Path, evidence: Evidence, policy: Policy, fail_on: FailOn = "fail", today: date | None = None
+) -> Judged:
+    """The judgement of evidence that is at hand, as ``audit --policy`` and ``review`` need it."""
+    judgement = judge(policy, evidence, today or date.fromisoformat(source_date()))
+    shown = case(evidence, judgement, policy.advice, exit_code(judgement, fail_on))
+    return Judged(path, evidence, judgement, shown)
+
+
+def read_evidence(path: Path) -> Evidence:
+    """The evidence in a file that ``audit`` wrote, or in a JSON report made from one."""
+    data = read_json(path)
+    if isinstance(data, dict) and data.get("schema") == json.SCHEMA:
+        data = data.get("evidence")
+    return as_noun(data, Evidence, str(path))
+
+
+def write_cases(cases: Sequence[tuple[Path, Case]], out: Sequence[tuple[str, Path]]) -> list[Path]:
+    """Every case in every format. All of them are rendered before the first is written."""
+    jobs: list[tuple[str, Case, Path]] = []
+    for name, template in out:
+        if len(cases) > 1 and "{name}" not in str(template):
+            raise InputError(f"--out {template}", "one path for several evidence files", "{name} in it")
+        jobs += [(name, one, Path(str(template).replace("{name}", source.stem))) for source, one in cases]
+    targets = [path for _, _, path in jobs]
+    if len(set(targets)) < len(targets):
+        raise InputError("--out", "two reports would be written to one path", "different names")
+    rendered = [(path, render(name, one)) for name, one, path in jobs]
+    for path, text in rendered:
+        write_text(path, text)
+    return targets

@@ -1,0 +1,49 @@
+"""Saved evidence in other formats, without judging it anew unless a policy is named."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date
+from pathlib import Path
+
+from mlmguard.artifacts import as_noun, read_json
+from mlmguard.errors import InputError
+from mlmguard.policy import load
+from mlmguard.report import json
+from mlmguard.report.clearance import Case, case
+from mlmguard.types import Judgement
+from mlmguard.workflows.gate import judge_evidence, read_evidence, write_cases
+
+
+def rerender(
+    evidence_path: str | Path,
+    out: Sequence[tuple[str, Path]],
+    policy: str | Path | None = None,
+    today: date | None = None,
+) -> tuple[Case, list[Path]]:
+    """Write the evidence, and the judgement saved beside it or made by ``policy``, in each format."""
+    path = Path(evidence_path)
+    evidence = read_evidence(path)
+    if policy is not None:
+        shown = judge_evidence(path, evidence, load(policy), today=today).case
+    else:
+        shown = _as_saved(path)
+    if not out:
+        raise InputError("report", "no format", "--out FORMAT=PATH", "e.g. --out html=report.html")
+    return shown, write_cases([(path, shown)], out)
+
+
+def _as_saved(path: Path) -> Case:
+    """The judgement, advice and exit code of a JSON report; bare evidence has none."""
+    data = read_json(path)
+    if not isinstance(data, dict) or data.get("schema") != json.SCHEMA:
+        return case(read_evidence(path))
+    saved = data.get("judgement")
+    judgement = as_noun(saved, Judgement, f"{path}: judgement") if saved else None
+    advice = data.get("advice") or {}
+    try:
+        told = {str(rule): (str(entry["why"]), str(entry["do"])) for rule, entry in advice.items()}
+    except (AttributeError, KeyError, TypeError):
+        raise InputError(f"{path}: advice", "not a mapping of rules to why and do") from None
+    code = data.get("exit_code")
+    return case(read_evidence(path), judgement, told, code if isinstance(code, int) else None)
