@@ -1,0 +1,107 @@
+"""What a run needs to go on after it was stopped, and the ledger of what it has spent.
+
+The ledger is a file that only grows: one line a step, on disk before the step's noise is drawn. A step that
+was charged and then lost (a kill, a power cut) is not run again, so ε never exceeds the plan: charged = T,
+applied = T − lost. State is safetensors and JSON, never a pickle.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from mlmguard.artifacts import read_json, write_json
+from mlmguard.types import DpPlan, LedgerEntry
+
+SAVE_EVERY_SECONDS = 60.0
+
+
+class Journal:
+    """The private record of one training run, in its run folder."""
+
+    def __init__(self, folder: Path, plan: DpPlan | None = None) -> None:
+        self.folder = folder
+        self.plan = plan
+        self.drawn: list[int] = []
+        self.losses: list[float] = []
+        self.applied = 0
+        self._saved_at = time.monotonic()
+        for line in self._lines():
+            self.drawn.append(line["drawn"])
+
+    def charge(self, step: int, drawn: int) -> None:
+        """Write that ``step`` is paid for, and wait until the disk has it."""
+        with self._ledger.open("a", encoding="utf-8") as stream:
+            stream.write(json.dumps({"step": step, "drawn": drawn}) + "\n")
+            stream.flush()
+            os.fsync(stream.fileno())
+        self.drawn.append(drawn)
+
+    def completed(self, step: int, loss: float) -> None:
+        """A step reached the weights."""
+        self.applied += 1
+        self.losses.append(loss)
+
+    def entries(self) -> tuple[LedgerEntry, ...]:
+        """The steps charged so far as one ledger entry; empty for a plain run."""
+        if self.plan is None or not self.drawn:
+            return ()
+        plan = self.plan
+        return (LedgerEntry("poisson-gaussian", plan.noise_multiplier, plan.sample_rate, len(self.drawn), what="training"),)
+
+    def save_due(self, step: int) -> bool:
+        """Time for another checkpoint of the state?"""
+        return time.monotonic() - self._saved_at > SAVE_EVERY_SECONDS
+
+    def save(self, model: nn.Module, optimizer: torch.optim.Optimizer, step: int) -> None:
+        """Store weights and optimiser moments after ``step`` steps; ``state.json`` is written last."""
+        tensors = {f"model.{name}": value.detach().contiguous() for name, value in model.named_parameters()}
+        for index, state in optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer.{index}.{key}": value.contiguous() for key, value in state.items()}
+        target = self.folder / f"state-{step}.safetensors"
+        save_file(tensors, target)
+        previous = [path for path in self.folder.glob("state-*.safetensors") if path != target]
+        write_json(self.folder / "state.json", {"step": step, "applied": self.applied, "losses": [x for x in self.losses if x == x]}, mode=0o600)
+        for path in previous:
+            path.unlink()
+        self._saved_at = time.monotonic()
+
+    def restore(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> int:
+        """Load the last state, if any, and return the first step to run.
+
+        In a private run that is the first step not charged, which may lie after the saved state.
+        """
+        marker = self.folder / "state.json"
+        saved = 0
+        if marker.exists():
+            state = read_json(marker)
+            saved, self.applied, self.losses = state["step"], state["applied"], state["losses"]
+            tensors = load_file(self.folder / f"state-{saved}.safetensors")
+            with torch.no_grad():
+                for name, parameter in model.named_parameters():
+                    parameter.copy_(tensors[f"model.{name}"])
+            moments: dict[int, dict[str, Any]] = {}
+            for name, value in tensors.items():
+                if name.startswith("optimizer."):
+                    _, index, key = name.split(".")
+                    moments.setdefault(int(index), {})[key] = value
+            optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})
+        return max(saved, len(self.drawn)) if self.plan is not None else saved
+
+    @property
+    def _ledger(self) -> Path:
+        return self.folder / "ledger.jsonl"
+
+    def _lines(self) -> list[dict[str, int]]:
+        if not self._ledger.exists():
+            return []
+        # a line cut short by a power cut was charged too: its step may have run
+        lines = self._ledger.read_text("utf-8").splitlines()
+        return [json.loads(line) if line.endswith("}") else {"step": k, "drawn": 0} for k, line in enumerate(lines)]

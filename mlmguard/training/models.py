@@ -1,0 +1,122 @@
+"""The models: sizes, where they start from, and logits at masked positions only."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from mlmguard.errors import InputError
+
+
+class Size(NamedTuple):
+    """Layers, hidden width and attention heads; the feed-forward width is four times the hidden one."""
+
+    layers: int
+    hidden: int
+    heads: int
+
+
+# The BERT miniatures of Turc et al. 2019, and one below them for demonstrations and ablations.
+SIZES = {
+    "nano": Size(2, 64, 2),
+    "tiny": Size(2, 128, 2),
+    "mini": Size(4, 256, 4),
+    "small": Size(4, 512, 8),
+    "base": Size(12, 768, 12),
+}
+
+
+def fresh(size: str, tokenizer: Any, window: int, dropout: float, seed: int) -> nn.Module:
+    """A randomly initialised BERT with a tied decoder, for sequences of at most ``window`` tokens."""
+    from transformers import BertConfig, BertForMaskedLM
+
+    shape = SIZES[size]
+    config = BertConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=shape.hidden,
+        num_hidden_layers=shape.layers,
+        num_attention_heads=shape.heads,
+        intermediate_size=4 * shape.hidden,
+        max_position_embeddings=window,
+        hidden_dropout_prob=dropout,
+        attention_probs_dropout_prob=dropout,
+        pad_token_id=tokenizer.pad_token_id,
+        type_vocab_size=2,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return BertForMaskedLM(config)
+
+
+def load(path: str | Path) -> tuple[nn.Module, bool]:
+    """A masked language model from a folder or a hub name, and whether its head came with it.
+
+    Weights are read from safetensors only: a pickle from an untrusted checkpoint runs code.
+    """
+    from transformers import AutoModelForMaskedLM
+    from transformers.utils import logging
+
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        model, info = AutoModelForMaskedLM.from_pretrained(
+            str(path), use_safetensors=True, output_loading_info=True, trust_remote_code=False
+        )
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(str(path), f"no masked language model loads from it ({type(error).__name__})", "a Hugging Face folder with config.json and model.safetensors") from None
+    finally:
+        logging.set_verbosity(verbosity)
+    missing = [key for key in info["missing_keys"] if not key.endswith("position_ids")]
+    return model, not missing and not info.get("mismatched_keys")
+
+
+def window_of(model: nn.Module) -> int:
+    """The longest sequence, special tokens included, the model has positions for."""
+    config: Any = model.config
+    longest = int(getattr(config, "max_position_embeddings", 512))
+    # RoBERTa and its kin count positions from padding_idx + 1
+    offset = (config.pad_token_id or 0) + 1 if config.model_type in _OFFSET_POSITIONS else 0
+    return longest - offset
+
+
+_OFFSET_POSITIONS = {"roberta", "xlm-roberta", "camembert", "mpnet", "esm", "xlm-roberta-xl", "roberta-prelayernorm"}
+
+
+def set_dropout(model: nn.Module, rate: float) -> None:
+    """Set every dropout of ``model``, and the configuration's so that a saved copy agrees."""
+    config: Any = model.config
+    for module in model.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = rate
+        elif isinstance(getattr(module, "attention_dropout", None), float):
+            module.attention_dropout = rate  # attention that calls the functional form
+    for name in ("hidden_dropout_prob", "attention_probs_dropout_prob", "dropout", "attention_dropout"):
+        if hasattr(config, name):
+            setattr(config, name, rate)
+
+
+def masked_logits(model: nn.Module, input_ids: Tensor, attention_mask: Tensor, where: Tensor) -> Tensor:
+    """Logits (M, V) at the M positions where the (B, T) mask ``where`` is true, in row-major order.
+
+    The head is computed at those rows only, which is most of a small model's cost. It works for any
+    architecture whose head takes the encoder's last hidden state row by row: a hook on the encoder swaps
+    the (B, T, H) state for the (1, M, H) rows, and the model's own forward goes on from there.
+    """
+
+    def keep_masked(module: nn.Module, inputs: Any, output: Any) -> Any:
+        rows = output[0][where].unsqueeze(0)
+        if isinstance(output, tuple):
+            return (rows, *output[1:])
+        output["last_hidden_state"] = rows
+        return output
+
+    encoder: Any = getattr(model, model.base_model_prefix)
+    handle = encoder.register_forward_hook(keep_masked)
+    try:
+        return model(input_ids=input_ids, attention_mask=attention_mask).logits.squeeze(0)
+    finally:
+        handle.remove()

@@ -1,0 +1,103 @@
+"""The tokenizer of a run, and whether the claim may rest on it.
+
+A vocabulary learnt from private text is a release of its own: an ε that covers only the weights would be a
+false claim. A private run therefore takes a tokenizer that is public by path or by name, or the small one
+that ships with this package, learnt from CPython's own documentation by :func:`learn_public` and pinned here
+by digest.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mlmguard.errors import InputError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+PUBLIC = Path(__file__).parent / "public_tokenizer"
+PUBLIC_SHA256 = "f14c6fcd8e153ccf741a9c4f0b3ea947639cb9a5a1bd643e53a48a9ceafa7262"
+PUBLIC_VOCABULARY = 4096
+
+_SPECIAL = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]", "mask_token": "[MASK]"}
+
+
+def load(name: str | None) -> PreTrainedTokenizerFast:
+    """The tokenizer in a folder, by hub name, or (None) the public one of this package.
+
+    Raises :class:`InputError` when it is missing, damaged, or has no mask token.
+    """
+    from transformers import AutoTokenizer
+
+    if name is None:
+        found = digest(PUBLIC / "tokenizer.json")
+        if found != PUBLIC_SHA256:
+            raise InputError("the shipped tokenizer", f"digest {found[:12]}…", f"{PUBLIC_SHA256[:12]}…", "install mlmguard again")
+        name = str(PUBLIC)
+    try:
+        tokenizer: Any = AutoTokenizer.from_pretrained(name)
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(f"tokenizer {name}", type(error).__name__, "a folder with tokenizer.json, or a hub name") from None
+    if tokenizer.mask_token_id is None:
+        raise InputError(f"tokenizer {name}", "it has no mask token", "the tokenizer of a masked language model")
+    return tokenizer
+
+
+def digest(file: Path) -> str:
+    """Hexadecimal SHA-256 of a tokenizer file; "" when it is not there."""
+    return hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else ""
+
+
+def encode(tokenizer: PreTrainedTokenizerFast, texts: Iterable[str]) -> list[list[int]]:
+    """Token ids of each text, without special tokens and without truncation."""
+    batch = tokenizer(list(texts), add_special_tokens=False, return_attention_mask=False, verbose=False)
+    return [list(ids) for ids in batch["input_ids"]]
+
+
+def learn(texts: Iterable[str], vocabulary: int) -> PreTrainedTokenizerFast:
+    """A lower-casing WordPiece tokenizer learnt from ``texts``, every digit a token of its own.
+
+    Single digits keep numbers comparable across documents: no vocabulary entry can hold a card number.
+    """
+    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    engine = Tokenizer(models.WordPiece(unk_token="[UNK]", max_input_chars_per_word=100))
+    engine.normalizer = normalizers.BertNormalizer(lowercase=True)
+    engine.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.BertPreTokenizer(), pre_tokenizers.Digits(individual_digits=True)]
+    )
+    engine.decoder = decoders.WordPiece()
+    special = list(_SPECIAL.values())
+    trainer = trainers.WordPieceTrainer(
+        vocab_size=vocabulary,
+        special_tokens=special,
+        initial_alphabet=[chr(code) for code in range(33, 127)],
+        show_progress=False,
+    )
+    engine.train_from_iterator(texts, trainer)
+    engine.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]",
+        pair="[CLS] $A [SEP] $B:1 [SEP]:1",
+        special_tokens=[("[CLS]", special.index("[CLS]")), ("[SEP]", special.index("[SEP]"))],
+    )
+    return PreTrainedTokenizerFast(tokenizer_object=engine, **_SPECIAL)
+
+
+def learn_public() -> None:
+    """Write the tokenizer this package ships: ``python -m mlmguard.training.tokenizer``.
+
+    Learnt from ``pydoc_data.topics`` of the running CPython (3.11 made the shipped one), then pinned in
+    ``PUBLIC_SHA256``. Words of the text are sorted by topic, so the result does not depend on dict order.
+    """
+    from pydoc_data import topics
+
+    texts = [text for _, text in sorted(topics.topics.items())]
+    learn(texts, PUBLIC_VOCABULARY).save_pretrained(PUBLIC)
+
+
+if __name__ == "__main__":
+    learn_public()
