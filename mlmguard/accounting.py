@@ -148,8 +148,8 @@ def _compose_pld(ledger: tuple[LedgerEntry, ...]) -> Any:
 
     total = None
     for entry in ledger:
-        if entry.mechanism == "laplace":
-            one = pld.from_laplace_mechanism(1 / entry.epsilon, value_discretization_interval=_INTERVAL)
+        if entry.mechanism == "discrete-laplace":
+            one = pld.from_discrete_laplace_mechanism(entry.epsilon, value_discretization_interval=_INTERVAL)
         elif entry.mechanism == "poisson-gaussian":
             if entry.steps == 0 or entry.sample_rate == 0:
                 continue
@@ -159,7 +159,7 @@ def _compose_pld(ledger: tuple[LedgerEntry, ...]) -> Any:
                 sampling_prob=entry.sample_rate,
             ).self_compose(entry.steps)
         else:
-            raise InputError(f"ledger entry {entry.mechanism!r}", "not known", "poisson-gaussian or laplace")
+            raise InputError(f"ledger entry {entry.mechanism!r}", "not known", "poisson-gaussian or discrete-laplace")
         total = one if total is None else total.compose(one)
     return total
 
@@ -174,7 +174,7 @@ def _opacus(ledger: Sequence[LedgerEntry], delta: float, name: str) -> float:
         for entry in ledger
         if entry.mechanism == "poisson-gaussian" and entry.steps
     ]
-    pure = sum(entry.epsilon for entry in ledger if entry.mechanism == "laplace")
+    pure = sum(entry.epsilon for entry in ledger if entry.mechanism == "discrete-laplace")
     return pure + (float(accountant.get_epsilon(delta=delta)) if accountant.history else 0.0)
 
 

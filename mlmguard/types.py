@@ -162,7 +162,7 @@ class LedgerEntry:
     """What one release cost. ``mechanism`` says how to read the numbers:
 
     ``poisson-gaussian``: ``steps`` Gaussian sums at ``noise_multiplier`` under Poisson ``sample_rate``;
-    ``laplace``: one Laplace release whose own budget is ``epsilon``.
+    ``discrete-laplace``: one integer of sensitivity 1 released with noise P(k) ∝ e^{−``epsilon``·|k|}.
     """
 
     mechanism: str

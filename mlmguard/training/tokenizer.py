@@ -13,14 +13,15 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mlmguard.artifacts import write_json
 from mlmguard.errors import InputError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
 PUBLIC = Path(__file__).parent / "public_tokenizer"
-PUBLIC_SHA256 = "f14c6fcd8e153ccf741a9c4f0b3ea947639cb9a5a1bd643e53a48a9ceafa7262"
-PUBLIC_VOCABULARY = 4096
+PUBLIC_SHA256 = "52d1fda1915bbbfbf3491778eb41a4472a9a8720a64c5f1fd70aac6a7c2581c0"
+PUBLIC_VOCABULARY = 2048
 
 _SPECIAL = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]", "mask_token": "[MASK]"}
 
@@ -91,12 +92,16 @@ def learn_public() -> None:
     """Write the tokenizer this package ships: ``python -m mlmguard.training.tokenizer``.
 
     Learnt from ``pydoc_data.topics`` of the running CPython (3.11 made the shipped one), then pinned in
-    ``PUBLIC_SHA256``. Words of the text are sorted by topic, so the result does not depend on dict order.
+    ``PUBLIC_SHA256``. The trainer breaks ties between equally frequent pairs by hash order, so another run
+    may differ in its rarest entries: the committed file is the reference, this function says how it came.
     """
     from pydoc_data import topics
 
     texts = [text for _, text in sorted(topics.topics.items())]
     learn(texts, PUBLIC_VOCABULARY).save_pretrained(PUBLIC)
+    # the class name every release of transformers knows; the newest writes one that older ones do not
+    config = {"tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": 512, **_SPECIAL}
+    write_json(PUBLIC / "tokenizer_config.json", config)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,544 @@
+"""``mlmguard train``: a masked language model from ``clean/``, private or honestly not.
+
+    clean/ ──▶ units (+ canaries) ──▶ plan ──▶ initial model ──▶ steps ──▶ ckpt/ + privacy.json
+
+What may leave the house goes to the checkpoint folder. Canary coins, metrics on private text and the state of
+an unfinished run go to the run folder, and nowhere else.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mlmguard import __version__, accounting
+from mlmguard.artifacts import (
+    RUNS,
+    as_noun,
+    find_run_folder,
+    read_json,
+    read_noun,
+    run_folder,
+    sha256_file,
+    source_date,
+    write_json,
+)
+from mlmguard.corpus.synthetic import public_documents
+from mlmguard.errors import InputError
+from mlmguard.leakage import canaries
+from mlmguard.training import checkpoint, models, releases, tokenizer
+from mlmguard.training.clipping import refuse_unclippable, self_check
+from mlmguard.training.evaluation import HeldOut, held_out, unigram_log_probabilities
+from mlmguard.training.journal import Journal
+from mlmguard.training.loop import Interrupted, Recipe, SpecialTokens, best_device, collate, example
+from mlmguard.training.loop import train as run_steps
+from mlmguard.training.masking import Vocabulary
+from mlmguard.training.units import Unit, group
+from mlmguard.types import DpPlan, Hazard, LedgerEntry, Manifest, PrivacyStatement, Progress, silent
+
+SIZES = tuple(models.SIZES)
+DEFAULT_EPOCHS = 8  # passes over the units of a plain run
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """Every dial of a run; None means "derived, and printed"."""
+
+    size: str = "nano"
+    init: str | None = None  # None: warm up on public text; "scratch"; or a folder or hub name
+    tokenizer: str | None = None  # None: of ``init`` when that is a folder or name, else the shipped one
+    dp_epsilon: float | None = None
+    delta: float | None = None
+    public_size: int | None = None
+    steps: int | None = None
+    batch_units: int | None = None
+    learning_rate: float | None = None
+    max_grad_norm: float = 1.0
+    window: int = 64
+    mask_rate: float | None = None
+    warmup_steps: int | None = None
+    canaries: int = 500
+    engine: str = "one-pass"
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """What a run came to. ``unprotected`` are numbers computed on private text."""
+
+    statement: PrivacyStatement
+    facts: Mapping[str, object]
+    unprotected: Mapping[str, float]
+
+
+def train(
+    clean: Path,
+    ckpt: Path,
+    reports: Path,
+    settings: TrainSettings,
+    *,
+    runs: Path = RUNS,
+    progress: Progress = silent,
+    stop: Callable[[], bool] = bool,
+) -> TrainResult:
+    """Train on the rows of ``clean/train-*`` and write the checkpoint, or go on with an interrupted run.
+
+    Raises :class:`InputError` for what cannot be started, and ``loop.Interrupted`` after a whole step when
+    ``stop()`` turns true.
+    """
+    _refuse_impossible(settings)
+    checkpoint.refuse_foreign(ckpt)
+    corpus = read_clean(clean)
+    run = _open_run(clean, corpus, settings, runs)
+    words = _choose_tokenizer(settings)
+    marks = special_tokens(words)
+    vocabulary = Vocabulary(len(words), words.mask_token_id, frozenset(words.all_special_ids))
+
+    secrets_planted = _plant(run, settings)
+    rows = [(row["unit"], row["text"]) for row in corpus.train]
+    rows += [(s.canary.unit_id, s.text) for s in secrets_planted if s.canary.planted]
+    units = _tokenise(words, rows)
+    plan, recipe, spent = _plan(run, settings, units)
+
+    model = _initial_model(run, settings, words, recipe, runs, progress, stop)
+    if plan is None:
+        models.set_dropout(model, 0.1)
+    else:
+        models.set_dropout(model, 0.0)
+        refuse_unclippable(model)
+        rng = np.random.default_rng(secrets.randbits(64))
+        trial = [example(unit, vocabulary, marks, recipe, rng) for unit in units[:4]]
+        self_check(model.to(best_device()), collate(trial, marks.pad, recipe.micro_tokens, best_device())[0], plan.max_grad_norm)
+    journal = Journal(run.folder, plan)
+    started = time.monotonic()
+    run_steps(
+        model, units, vocabulary, marks, recipe, journal, plan,
+        engine=settings.engine, progress=progress, stop=stop,
+    )  # fmt: skip
+    seconds = time.monotonic() - started
+
+    statement = _statement(run.id, settings, plan, [*spent, *journal.entries()], journal, len(units))
+    measured = _held_out(model, words, corpus, units, vocabulary, marks, recipe)
+    facts = _facts(settings, recipe, model, words, seconds)
+    unprotected = _unprotected(measured, len(units), corpus)
+    write_json(run.folder / "metrics.json", {**unprotected, "losses": journal.losses}, mode=0o600)
+    public = {**facts, "run_id": run.id, "canaries_digest": run.canaries_digest()}
+    public.pop("seconds")
+    checkpoint.save(ckpt, model, words, statement, public, _card(statement, public))
+    run.update(status="done", checkpoint=str(ckpt.resolve()))
+    write_json(
+        reports / "train.json",
+        {"schema": "mlmguard/train/v1", "statement": asdict(statement), "facts": facts, "unprotected": unprotected},
+    )
+    return TrainResult(statement, facts, unprotected)
+
+
+# --- the corpus ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class CleanCorpus:
+    """The rows of ``clean/`` by split; ``held_out`` is validation and test together."""
+
+    manifest: Manifest
+    train: tuple[Mapping[str, str], ...]
+    held_out: tuple[Mapping[str, str], ...]
+
+    def __repr__(self) -> str:
+        return f"CleanCorpus(train={len(self.train)}, held_out={len(self.held_out)})"
+
+
+def read_clean(clean: Path) -> CleanCorpus:
+    """The rows that ``mlmguard scan`` wrote; :class:`InputError` when they are not there or were edited."""
+    if not (clean / "manifest.json").is_file():
+        raise InputError(str(clean), "no manifest.json", "a folder written by `mlmguard scan`", "run `mlmguard scan CORPUS` first")
+    manifest = read_noun(clean / "manifest.json", Manifest)
+    digests: Mapping[str, str] = {}
+    scan_run = find_run_folder(manifest.run_id, clean.parent)
+    if scan_run is not None:
+        digests = read_json(scan_run / "scan.json").get("clean_files", {})
+    rows: dict[str, list[Mapping[str, str]]] = {"train": [], "validation": [], "test": []}
+    for shard in manifest.outputs:
+        path = clean / Path(shard.path).name
+        if not path.is_file():
+            raise InputError(str(path), "missing", "every file the manifest names", "run `mlmguard scan` again")
+        if digests and digests.get(path.name) not in (None, sha256_file(path)):
+            raise InputError(str(path), "changed since it was written", "the file its manifest names", "run `mlmguard scan` again")
+        for number, line in enumerate(path.read_text("utf-8").splitlines(), 1):
+            try:
+                row = json.loads(line)
+                rows[shard.split].append({"id": row["id"], "text": row["text"], "unit": row["unit"]})
+            except (ValueError, KeyError, TypeError):
+                raise InputError(f"{path}: line {number}", "not a row of clean text", '"id", "text" and "unit"') from None
+    if not rows["train"]:
+        raise InputError(str(clean), "no training document", "at least one row in train-*.jsonl")
+    return CleanCorpus(manifest, tuple(rows["train"]), tuple(rows["validation"] + rows["test"]))
+
+
+def special_tokens(words: Any) -> SpecialTokens:
+    """The ids that frame and pad a window; :class:`InputError` when the tokenizer has none."""
+    marks = (words.cls_token_id, words.sep_token_id, words.pad_token_id)
+    if None in marks:
+        raise InputError("the tokenizer", "no [CLS], [SEP] or [PAD] token", "the tokenizer of a masked language model")
+    return SpecialTokens(*marks)
+
+
+def _tokenise(words: Any, rows: list[tuple[str, str]]) -> list[Unit]:
+    encoded = tokenizer.encode(words, (text for _, text in rows))
+    return group((unit, np.array(ids, dtype=np.int64)) for (unit, _), ids in zip(rows, encoded))
+
+
+# --- the run ------------------------------------------------------------------------------------------
+
+
+class Run:
+    """The private folder of one training run and the few facts that must survive an interruption."""
+
+    def __init__(self, run_id: str, folder: Path) -> None:
+        self.id = run_id
+        self.folder = folder
+
+    def facts(self) -> dict[str, Any]:
+        """``run.json`` as it stands."""
+        return dict(read_json(self.folder / "run.json"))
+
+    def update(self, **more: object) -> None:
+        """Add facts to ``run.json``."""
+        known = self.facts() if (self.folder / "run.json").exists() else {}
+        write_json(self.folder / "run.json", {**known, **more}, mode=0o600)
+
+    def canaries_digest(self) -> str:
+        """SHA-256 of the canary file: what an audit holds its coins against; "" without canaries."""
+        path = self.folder / "canaries.jsonl"
+        return sha256_file(path) if path.exists() else ""
+
+
+def _open_run(clean: Path, corpus: CleanCorpus, settings: TrainSettings, runs: Path) -> Run:
+    """The interrupted run with these settings on this corpus, or a new one."""
+    wanted = hashlib.sha256(
+        json.dumps([asdict(settings), corpus.manifest.commitment, str(clean.resolve())]).encode()
+    ).hexdigest()
+    for path in sorted(runs.glob("train-*/run.json")):
+        known = read_json(path)
+        if known.get("settings_digest") == wanted and known.get("status") == "running":
+            return Run(path.parent.name, path.parent)
+    # a private run never repeats; a plain one is a function of its settings, and so is its name
+    tail = secrets.token_hex(6) if settings.dp_epsilon is not None else wanted[:12]
+    run = Run(f"train-{tail}", run_folder(f"train-{tail}", runs))
+    for stale in run.folder.iterdir():  # a finished plain run with the same name is done again
+        if stale.is_file():
+            stale.unlink()
+    run.update(
+        status="running",
+        settings=asdict(settings),
+        settings_digest=wanted,
+        clean=str(clean.resolve()),
+        scan_run=corpus.manifest.run_id,
+        commitment=corpus.manifest.commitment,
+        tool_version=__version__,
+    )
+    return run
+
+
+def _plant(run: Run, settings: TrainSettings) -> list[canaries.Secret]:
+    """The run's canaries; coins are drawn once, before anything is trained."""
+    path = run.folder / "canaries.jsonl"
+    if settings.canaries == 0:
+        return []
+    if not path.exists():
+        seed = [settings.seed, 7] if settings.dp_epsilon is None else secrets.randbits(128)
+        canaries.save(canaries.draw(settings.canaries, np.random.default_rng(seed)), path)
+        # fixed here, before any score exists: a number of guesses chosen afterwards voids the bound
+        run.update(guesses=max(2, settings.canaries // 2))
+    return canaries.load(path)
+
+
+# --- the plan -----------------------------------------------------------------------------------------
+
+
+def _plan(run: Run, settings: TrainSettings, units: list[Unit]) -> tuple[DpPlan | None, Recipe, list[LedgerEntry]]:
+    """Settings from a public size, noise from the target ε. On resume, exactly what was planned before."""
+    known = run.facts()
+    if "recipe" in known:
+        plan = as_noun(known["plan"], DpPlan, "run.json") if known["plan"] else None
+        return plan, Recipe(**known["recipe"]), [as_noun(entry, LedgerEntry, "run.json") for entry in known["spent"]]
+    spent: list[LedgerEntry] = []
+    plan = None
+    if settings.dp_epsilon is None:
+        recipe = _plain_recipe(settings, len(units))
+    else:
+        size = settings.public_size
+        if size is None:
+            size, entry = releases.noisy_count(len(units))
+            spent.append(entry)
+        plan, recipe = _private_plan(settings, size, spent)
+    run.update(recipe=asdict(recipe), plan=asdict(plan) if plan else None, spent=[asdict(entry) for entry in spent])
+    return plan, recipe, spent
+
+
+def _plain_recipe(settings: TrainSettings, size: int) -> Recipe:
+    batch = settings.batch_units or min(64, size)
+    steps = settings.steps or max(100, DEFAULT_EPOCHS * size // batch)
+    return Recipe(
+        steps=steps,
+        batch_units=batch,
+        learning_rate=settings.learning_rate or _learning_rate(settings),
+        warmup_steps=max(1, steps // 10) if settings.warmup_steps is None else settings.warmup_steps,
+        window=settings.window,
+        mask_rate=settings.mask_rate or 0.15,
+        seed=settings.seed,
+    )
+
+
+def _private_plan(settings: TrainSettings, size: int, spent: list[LedgerEntry]) -> tuple[DpPlan, Recipe]:
+    """Large batches and few steps: noise is per step, so what counts is units per step."""
+    assert settings.dp_epsilon is not None
+    batch = min(settings.batch_units or 512, size)
+    steps = settings.steps or 120
+    delta = settings.delta if settings.delta is not None else accounting.default_delta(size)
+    if delta * size >= 1:
+        raise InputError("--delta", f"{delta:g}", f"less than 1/n = {1 / size:.2g}", "a δ this large lets whole records out")
+    rate = batch / size
+    sigma = accounting.noise_multiplier(settings.dp_epsilon, delta, rate, steps, spent)
+    if sigma > batch / 8:
+        raise InputError(
+            f"--dp-epsilon {settings.dp_epsilon:g}",
+            f"{size:,} units are too few: a step would sum {batch} of them under noise of {sigma:.1f} units",
+            f"noise below {batch / 8:.0f}",
+            "more documents, a larger ε, or fewer --steps would help",
+        )
+    plan = DpPlan(sigma, settings.max_grad_norm, rate, steps, delta, "document", float(batch), settings.dp_epsilon)
+    recipe = Recipe(
+        steps=steps,
+        batch_units=batch,
+        learning_rate=settings.learning_rate or _learning_rate(settings),
+        warmup_steps=max(1, steps // 20) if settings.warmup_steps is None else settings.warmup_steps,
+        window=settings.window,
+        mask_rate=settings.mask_rate or 0.3,  # more masked tokens a window: more signal under the same noise
+        weight_decay=0.0,  # decay pulls on every weight where only some have signal
+        seed=settings.seed,
+    )
+    return plan, recipe
+
+
+def _learning_rate(settings: TrainSettings) -> float:
+    """Narrow models take larger steps; a checkpoint that is known to be good takes small ones."""
+    if settings.init not in (None, "scratch"):
+        return 5e-4
+    return {"nano": 1e-2, "tiny": 4e-3, "mini": 1e-3, "small": 5e-4, "base": 2e-4}[settings.size]
+
+
+def _refuse_impossible(settings: TrainSettings) -> None:
+    if settings.dp_epsilon is not None and not 0 < settings.dp_epsilon < float("inf"):
+        raise InputError("--dp-epsilon", f"{settings.dp_epsilon:g}", "a number above 0", "leave it out for a plain run")
+    if settings.delta is not None and not 0 < settings.delta < 1:
+        raise InputError("--delta", f"{settings.delta:g}", "a number between 0 and 1")
+    if settings.size not in SIZES:
+        raise InputError("--size", repr(settings.size), "one of " + ", ".join(SIZES))
+    if settings.mask_rate is not None and not 0 < settings.mask_rate < 1:
+        raise InputError("--mask-rate", f"{settings.mask_rate:g}", "a number between 0 and 1")
+    for name in ("steps", "batch_units", "public_size", "window"):
+        value = getattr(settings, name)
+        if value is not None and value < (8 if name == "window" else 1):
+            raise InputError(f"--{name.replace('_', '-')}", str(value), "at least 8" if name == "window" else "at least 1")
+    if settings.canaries < 0:
+        raise InputError("--canaries", str(settings.canaries), "0 or more")
+
+
+# --- model and tokenizer ------------------------------------------------------------------------------
+
+WARM_STEPS = 600
+WARM_BATCH = 128
+
+
+def _choose_tokenizer(settings: TrainSettings) -> Any:
+    """Public by path or name, or the shipped one. A vocabulary learnt from private text is refused."""
+    name = settings.tokenizer
+    if name is None and settings.init not in (None, "scratch"):
+        name = settings.init
+    return tokenizer.load(name)
+
+
+def _initial_model(
+    run: Run, settings: TrainSettings, words: Any, recipe: Recipe, runs: Path, progress: Progress, stop: Callable[[], bool]
+) -> Any:
+    """The model before its first step on private text, kept in the run folder as the audit's reference."""
+    if settings.init is None:
+        model = _warmed_up(settings, words, recipe, runs, progress, stop)
+    elif settings.init == "scratch":
+        model = models.fresh(settings.size, words, recipe.window, 0.0, settings.seed)
+    else:
+        model, _ = models.load(settings.init)
+        if len(words) != model.config.vocab_size:  # type: ignore[attr-defined]
+            raise InputError("the tokenizer", f"{len(words):,} entries", f"the model's {model.config.vocab_size:,}", "name the model's own with --tokenizer")  # type: ignore[attr-defined]
+        if models.window_of(model) < recipe.window:
+            raise InputError("--window", str(recipe.window), f"at most the model's {models.window_of(model)} positions")
+    if not (run.folder / "initial").exists():
+        checkpoint.save_weights(run.folder / "initial", model, words)
+    return model
+
+
+def _warmed_up(
+    settings: TrainSettings, words: Any, recipe: Recipe, runs: Path, progress: Progress, stop: Callable[[], bool]
+) -> Any:
+    """A model trained plainly on public text; kept, because every run with these settings starts the same."""
+    documents = public_documents()
+    rows = [
+        (f"{document.id}#{k}", part)
+        for document, ids in zip(documents, tokenizer.encode(words, (d.text for d in documents)))
+        for k, part in enumerate(np.array_split(np.array(ids, dtype=np.int64), max(1, len(ids) // (2 * recipe.window))))
+    ]
+    units = group(rows)
+    steps = max(1, WARM_STEPS * 64 // recipe.window)
+    name = hashlib.sha256(
+        json.dumps([settings.size, recipe.window, steps, WARM_BATCH, settings.seed, words.get_vocab(), __version__]).encode()
+    ).hexdigest()[:12]
+    folder = runs.parent / "warm" / name
+    if not (folder / "config.json").exists():
+        model = models.fresh(settings.size, words, recipe.window, 0.0, settings.seed)
+        plain = Recipe(steps, WARM_BATCH, _learning_rate(replace(settings, init=None)), steps // 10, recipe.window, seed=settings.seed)
+        vocabulary = Vocabulary(len(words), words.mask_token_id, frozenset(words.all_special_ids))
+        scratch = run_folder(f"warm-{name}", runs)
+
+        def warming(stage: str, done: int, total: int | None) -> None:
+            progress("warm up on public text", done, total)
+
+        run_steps(model, units, vocabulary, special_tokens(words), plain, Journal(scratch), progress=warming, stop=stop)
+        temporary = scratch / "model"
+        checkpoint.save_weights(temporary, model, words)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        checkpoint.replace_folder(temporary, folder)
+    return models.load(folder)[0]
+
+
+# --- what is said afterwards --------------------------------------------------------------------------
+
+
+def _held_out(model: Any, words: Any, corpus: CleanCorpus, units: list[Unit], vocabulary: Vocabulary, marks: SpecialTokens, recipe: Recipe) -> HeldOut | None:
+    sequences = [np.array(ids, dtype=np.int64) for ids in tokenizer.encode(words, (row["text"] for row in corpus.held_out))]
+    sequences = [ids for ids in sequences if len(ids)]
+    if not sequences:
+        return None
+    unigram = unigram_log_probabilities([ids for unit in units for ids in unit.sequences], len(words))
+    return held_out(model, sequences, unigram, vocabulary, marks, recipe.window, best_device())
+
+
+def _unprotected(measured: HeldOut | None, units: int, corpus: CleanCorpus) -> dict[str, float]:
+    """Numbers computed on private text: useful to the owner, not covered by any ε."""
+    numbers: dict[str, float] = {"units": units, "held_out_documents": len(corpus.held_out)}
+    if measured is not None:
+        numbers |= {
+            "heldout_loss": measured.mean_loss,
+            "heldout_accuracy": measured.accuracy,
+            "heldout_perplexity": measured.perplexity,
+            "unigram_loss": measured.mean_unigram,
+        }
+    return numbers
+
+
+def _facts(settings: TrainSettings, recipe: Recipe, model: Any, words: Any, seconds: float) -> dict[str, object]:
+    """What may be said of the training: settings and sizes, nothing computed on private text."""
+    return {
+        "size": settings.size if settings.init in (None, "scratch") else "",
+        "init": settings.init or "warmed up on public text",
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "vocabulary": len(words),
+        "tokenizer": settings.tokenizer or ("public, shipped with mlmguard" if settings.init in (None, "scratch") else settings.init),
+        "window": recipe.window,
+        "mask_rate": recipe.mask_rate,
+        "steps": recipe.steps,
+        "batch_units": recipe.batch_units,
+        "learning_rate": recipe.learning_rate,
+        "canaries": settings.canaries,
+        "device": best_device().type,
+        "seconds": round(seconds, 1),
+        "tool_version": __version__,
+    }
+
+
+def _statement(
+    run_id: str, settings: TrainSettings, plan: DpPlan | None, ledger: list[LedgerEntry], journal: Journal, units: int
+) -> PrivacyStatement:
+    """The claim, computed from the ledger of what ran; without a plan, the honest opposite."""
+    common: dict[str, Any] = {
+        "run_id": run_id,
+        "unit": "document",
+        "unit_definition": "one row of clean/train; each draw of it contributes one random window",
+        "data_accesses": ("training", "held-out metrics (unprotected)", "audit (unprotected)"),
+        "unprotected": ("held-out loss, accuracy and perplexity", "every number of an audit report"),
+        "tool_version": __version__,
+    }
+    if plan is None:
+        return PrivacyStatement(
+            private=False, epsilon=None, delta=None, accountants=(), adjacency="", sampler="shuffled epochs",
+            plan=None, ledger=(), steps_applied=journal.applied, batch_sizes={}, covers="nothing: this run is not private",
+            hazards=(), **common,
+        )  # fmt: skip
+    readings = accounting.readings(ledger, plan.delta)
+    drawn = np.array(journal.drawn, dtype=float)
+    expected, variance = units * plan.sample_rate, units * plan.sample_rate * (1 - plan.sample_rate)
+    return PrivacyStatement(
+        private=True,
+        epsilon=readings[0].epsilon,
+        delta=plan.delta,
+        accountants=readings,
+        adjacency="one unit added or removed",
+        sampler="Poisson: every unit independently at every step",
+        plan=plan,
+        ledger=tuple(ledger),
+        steps_applied=journal.applied,
+        # standardised, so that they say whether the sampler did what was claimed and not how many units there are
+        batch_sizes={
+            "mean_z": float((drawn.mean() - expected) / max(1e-9, (variance / len(drawn)) ** 0.5)),
+            "variance_ratio": float(drawn.var() / max(1e-9, variance)),
+            "steps": float(len(drawn)),
+        },
+        covers="weights and tokenizer, for the rows of clean/train",
+        hazards=_hazards(settings),
+        **common,
+    )
+
+
+def _hazards(settings: TrainSettings) -> tuple[Hazard, ...]:
+    """Known ways for a claim to be hollow (NIST SP 800-226; the pitfalls page of jax_privacy)."""
+    public = settings.public_size is not None
+    own = settings.tokenizer or (settings.init if settings.init not in (None, "scratch") else None)
+    return (
+        Hazard("sampling-mismatch", "absent", "batches are drawn by the Poisson sampling that the accountant assumes"),
+        Hazard("size-dependence", "present" if public else "absent", "n is declared public by --public-size" if public else "settings derive from a noised count that is in the ledger"),
+        Hazard("tokenizer", "unknown" if own else "absent", f"declared public by name: {own}" if own else "learnt from public text, pinned by digest"),
+        Hazard("initial-weights", "unknown" if settings.init not in (None, "scratch") else "absent", "whatever the initial checkpoint was trained on is outside the claim" if settings.init not in (None, "scratch") else "public text only"),
+        Hazard("preprocessing", "present", "deduplication couples rows: the claim is for the rows of clean/train, not for the raw corpus"),
+        Hazard("floating-point", "present", "noise is drawn in floating point (fp32), not from a discrete distribution"),
+        Hazard("tuning", "unknown", "other runs on the same corpus are not composed into this ε"),
+    )  # fmt: skip
+
+
+def _card(statement: PrivacyStatement, facts: Mapping[str, object]) -> str:
+    """The model card: Hugging Face front matter and what may be said."""
+    if statement.private:
+        claim = (
+            f"Trained with differential privacy: **ε = {statement.epsilon:.2f} at δ = {statement.delta:g}**, "
+            f"unit: {statement.unit} ({statement.unit_definition}), adjacency: {statement.adjacency}. "
+            f"Covers {statement.covers}."
+        )
+    else:
+        claim = "**Not private**: trained without differential privacy. Treat the weights like the corpus."
+    lines = "\n".join(f"| {name.replace('_', ' ')} | {value} |" for name, value in facts.items() if value not in ("", None))
+    return (
+        "---\nlibrary_name: transformers\npipeline_tag: fill-mask\ntags: [mlmguard, masked-language-model]\n---\n\n"
+        f"# Masked language model\n\n{claim}\n\nThe whole statement, with its ledger and hazards, is in `privacy.json`. "
+        "Before a release, run `mlmguard audit` on this folder.\n\n"
+        f"| | |\n|---|---|\n{lines}\n\nWritten by mlmguard {__version__} on {source_date()}.\n"
+    )
+
+
+__all__ = ["CleanCorpus", "Interrupted", "TrainResult", "TrainSettings", "read_clean", "special_tokens", "train"]

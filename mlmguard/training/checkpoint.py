@@ -1,0 +1,57 @@
+"""The released folder: a plain Hugging Face checkpoint that appears whole or not at all."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from mlmguard.artifacts import write_json, write_text
+from mlmguard.errors import InputError
+from mlmguard.types import PrivacyStatement
+
+
+def refuse_foreign(folder: Path) -> None:
+    """Raise :class:`InputError` if ``folder`` holds something that this tool did not write."""
+    if folder.exists() and not folder.is_dir():
+        raise InputError(str(folder), "a file", "a folder for the checkpoint", "name another with --out")
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / "privacy.json").exists():
+        raise InputError(str(folder), "not empty and not a checkpoint of mlmguard", do="name another with --out")
+
+
+def save(
+    folder: Path, model: nn.Module, tokenizer: Any, statement: PrivacyStatement, training: Mapping[str, object], card: str
+) -> None:
+    """Write weights, tokenizer, statement, what may be said of the training, and a model card."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".tmp-ckpt-"))
+    try:
+        save_weights(temporary, model, tokenizer)
+        write_json(temporary / "training.json", dict(training))
+        write_text(temporary / "README.md", card)
+        write_json(temporary / "privacy.json", statement)
+        temporary.chmod(0o755)
+        replace_folder(temporary, folder)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+
+
+def save_weights(folder: Path, model: nn.Module, tokenizer: Any) -> None:
+    """The Hugging Face part alone."""
+    model.to("cpu").save_pretrained(folder)  # type: ignore[operator]
+    tokenizer.save_pretrained(folder)
+
+
+def replace_folder(new: Path, target: Path) -> None:
+    """Put ``new`` in the place of ``target``; between the two renames the old one is beside it, whole."""
+    old = target.with_name(f".old-{target.name}")
+    shutil.rmtree(old, ignore_errors=True)
+    if target.exists():
+        target.rename(old)
+    new.rename(target)
+    shutil.rmtree(old, ignore_errors=True)
