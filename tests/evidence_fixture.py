@@ -11,6 +11,9 @@ from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
+from mlmguard.policy import exit_code, judge, load
+from mlmguard.report.clearance import case
+from mlmguard.report.formats import render
 from mlmguard.types import (
     AccountantReading,
     AttackRun,
@@ -32,6 +35,7 @@ from mlmguard.types import (
 
 REPORTS = Path(__file__).resolve().parent.parent / "reports"
 TODAY = date(2026, 3, 2)
+Points = tuple[float, ...]
 
 
 def number(
@@ -198,8 +202,8 @@ def _curves() -> tuple[Curve, ...]:
     train = (0.418, 0.236, 0.121, 0.058, 0.026, 0.011)
     held = (0.411, 0.231, 0.118, 0.059, 0.024, 0.012)
     share = tuple(i / 40 for i in range(41))
-    exposed = tuple(round(-math.log2(max(1 - s, 0.004)), 4) for s in share)
-    controls = tuple(round(-math.log2(max(1 - s, 0.004)) * 0.98, 4) for s in share)
+    exposed = tuple(round(-math.log2(max(1 - s, 0.004)) + 0.0, 4) for s in share)
+    controls = tuple(round(-math.log2(max(1 - s, 0.004)) * 0.98 + 0.0, 4) for s in share)
     fpr = (0.0, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.7, 0.85, 1.0)
     loss = (0.0, 0.002, 0.007, 0.014, 0.024, 0.056, 0.108, 0.213, 0.362, 0.515, 0.711, 0.857, 1.0)
     calibrated = (0.0, 0.004, 0.009, 0.017, 0.029, 0.061, 0.116, 0.224, 0.375, 0.526, 0.719, 0.861, 1.0)
@@ -207,18 +211,22 @@ def _curves() -> tuple[Curve, ...]:
     def band(y: tuple[float, ...], sign: int, n: int) -> tuple[float, ...]:
         return tuple(round(min(1, max(0, v + sign * 1.96 * math.sqrt(v * (1 - v) / n))), 4) for v in y)
 
-    words, probes = ("unknown tokens", "ranked first"), 1100
+    def attack(
+        name: str, figure: str, labels: tuple[str, str], series: str, x: Points, y: Points, n: int
+    ) -> Curve:
+        ends = (band(y, -1, n), band(y, 1, n)) if n else ((), ())
+        return Curve(name, figure, *labels, series, x, y, *ends)
+
+    ngram, roc = ("unknown tokens", "ranked first"), ("false positives", "true positives")
+    canary = ("share of canaries", "exposure, bits")
     return (
-        Curve("ngram", "k-unknown", *words, "train", unknown, train, band(train, -1, probes), band(train, 1, probes)),
-        Curve("ngram", "k-unknown", *words, "held-out", unknown, held, band(held, -1, probes), band(held, 1, probes)),
-        Curve("canary", "exposure", "share of canaries", "exposure, bits", "planted", share, exposed),
-        Curve("canary", "exposure", "share of canaries", "exposure, bits", "controls", share, controls),
-        Curve("membership", "roc", "false positives", "true positives", "loss", fpr, loss, band(loss, -1, 287), band(loss, 1, 287)),
-        Curve(
-            "membership", "roc", "false positives", "true positives", "calibrated",
-            fpr, calibrated, band(calibrated, -1, 287), band(calibrated, 1, 287),
-        ),
-    )  # fmt: skip
+        attack("ngram", "k-unknown", ngram, "train", unknown, train, 1100),
+        attack("ngram", "k-unknown", ngram, "held-out", unknown, held, 1100),
+        attack("canary", "exposure", canary, "planted", share, exposed, 0),
+        attack("canary", "exposure", canary, "controls", share, controls, 0),
+        attack("membership", "roc", roc, "loss", fpr, loss, 287),
+        attack("membership", "roc", roc, "calibrated", fpr, calibrated, 287),
+    )
 
 
 def clean() -> Evidence:
@@ -285,3 +293,17 @@ def not_private() -> Evidence:
     return replace(
         clean(), statement=said, measurements=(*kept, number("epsilon.claimed", None, note="not private"))
     )
+
+
+def samples() -> dict[str, str]:
+    """The committed samples by file name: the clean evidence under the base policy."""
+    policy = load("base")
+    judgement = judge(policy, clean(), TODAY)
+    shown = case(clean(), judgement, policy.advice, exit_code(judgement))
+    return {"sample.html": render("html", shown), "sample.json": render("json", shown)}
+
+
+if __name__ == "__main__":
+    for name, text in samples().items():
+        (REPORTS / name).write_text(text, "utf-8")
+        print(f"wrote reports/{name}")

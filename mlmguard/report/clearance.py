@@ -39,20 +39,25 @@ _T = TypeVar("_T")
 WITHHELD = "[withheld]"
 _NAME_LENGTH, _PROSE_LENGTH = 80, 600
 
-# e-mail addresses, and nine or more digits that may be parted by blanks, dots or dashes (telephone, card,
-# social security): no sentence of ours holds either. Digits after a decimal point are a number, not a name.
-_PERSONAL = re.compile(
-    r"[^\s@<>\"']{1,64}(?:@|%40|&#64;)[^\s@<>\"']+|(?<![\w.])\+?\(?\d(?:[ .()/-]{0,2}\d){8,}(?!\w)"
-)
+_EMAIL = re.compile(r"[^\s@<>\"']{1,64}(?:@|%40|&#64;)[^\s@<>\"']+")
+# nine or more digits that may be parted by blanks, dots or dashes (telephone, card, social security); no
+# sentence of ours holds so many, except after a decimal point.
+_DIGITS = re.compile(r"(?<![\w.])\+?\(?\d(?:[ .()/-]{0,2}\d){8,}(?!\w)")
+_DECIMAL = re.compile(r"\d+\.\d+")
 _NAME = re.compile(r"[\w .,:;+*%/()<>=≤≥#&'’–—\[\]-]*")
 _DIGEST = re.compile(r"[0-9a-f]{0,128}")
 
 
-def prose(text: str, limit: int = _PROSE_LENGTH) -> str:
-    """A sentence of ours: one line, bounded, no control characters, nothing that looks personal."""
+def line(text: str, limit: int = _PROSE_LENGTH) -> str:
+    """One bounded line without control or direction characters or e-mail addresses: talk, with its paths."""
     plain = "".join(" " if unicodedata.category(c)[0] in "CZ" else c for c in text[: 4 * limit])
-    plain = _PERSONAL.sub(WITHHELD, " ".join(plain.split()))
+    plain = _EMAIL.sub(WITHHELD, " ".join(plain.split()))
     return plain if len(plain) <= limit else plain[: limit - 1] + "…"
+
+
+def prose(text: str, limit: int = _PROSE_LENGTH) -> str:
+    """A sentence of a report: a line that holds no long number either."""
+    return _DIGITS.sub(lambda m: m[0] if _DECIMAL.fullmatch(m[0]) else WITHHELD, line(text, limit))
 
 
 def name(text: str) -> str:

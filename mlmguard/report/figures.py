@@ -82,6 +82,8 @@ def _draw(name: str, size: tuple[float, float], paint: Callable[[Axes], None]) -
         r"<svg [^>]*viewBox=\"([^\"]+)\"[^>]*>", r'<svg viewBox="\1" aria-hidden="true">', svg, count=1
     )
     svg = re.sub(r"<!--.*?-->\s*", "", svg)
+    # groups are numbered from 1 in every drawing, and several drawings stand on one page
+    svg = re.sub(r"<g id=\"[^\"]*\"", "<g", svg)
     for stand_in, variable in _VARIABLES.items():
         svg = svg.replace(stand_in, variable)
     return re.sub(r"\n\s*", "\n", svg).strip()

@@ -114,11 +114,15 @@ def _tiles(case: Case) -> list[Tile]:
         Tile(
             "Better than word frequencies",
             "yes" if evidence.model.beats_unigram else "no",
-            f"by {figure(margin.value)} nats a token"
-            if margin and margin.value is not None
-            else "not measured",
+            _margin(margin.value if margin else None),
         ),
     ]
+
+
+def _margin(value: float | None) -> str:
+    if value is None:
+        return "not measured"
+    return f"by {figure(value)} nats a token" if value > 0 else f"worse by {figure(-value)} nats a token"
 
 
 def _figures(case: Case) -> dict[str, Figure]:

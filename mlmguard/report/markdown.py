@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from mlmguard.report import tables, words
 from mlmguard.report.clearance import Case
-from mlmguard.types import Status
 
 #: Job summaries are cut at 1 MiB and comments at 65,536 characters; stay under both.
 LIMIT = 60_000
@@ -18,15 +17,15 @@ def render(case: Case) -> str:
         judgement = case.judgement
         version = f"{_text(judgement.policy_version)} · {judgement.policy_hash[:16]}"
         lines += [
-            f"Policy `{_code(judgement.policy)}` {version}",
+            f"Policy {_text(judgement.policy)} {version}",
             "",
             "| | rule | required | observed | why |",
             "|---|---|---|---|---|",
         ]
         for verdict in tables.gravest_first(judgement):
             why = verdict.reason
-            if verdict.status not in (Status.PASS, Status.WAIVED) and verdict.rule in case.advice:
-                why = f"{why}. {case.advice[verdict.rule][1]}"
+            if told := words.advice(case, verdict):
+                why = f"{why}. {told[1]}"
             cells = (verdict.title or verdict.rule, verdict.required, verdict.observed, why)
             mark = f"{words.MARK[verdict.status]} {words.WORD[verdict.status]}"
             lines.append(f"| {mark} | {' | '.join(_text(cell) for cell in cells)} |")
@@ -41,7 +40,7 @@ def render(case: Case) -> str:
         words.duplicates,
     )
     lines += [f"- {_text(say(case))}" for say in takeaways]
-    for table in (tables.attacks(case), tables.hazards(case), tables.coverage(case)):
+    for table in (tables.attacks(case), tables.hazards(case), tables.coverage(case.evidence.manifest)):
         if table is not None and table.rows:
             lines += [
                 "",
@@ -60,10 +59,6 @@ def _text(text: str) -> str:
     for character in "\\`*_{}[]<>|#~":
         text = text.replace(character, f"\\{character}")
     return text.replace("@", "@\u200b")
-
-
-def _code(text: str) -> str:
-    return text.replace("`", "'")
 
 
 def _capped(lines: list[str]) -> str:

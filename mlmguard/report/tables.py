@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from mlmguard.report.clearance import Case
-from mlmguard.types import Curve, Evidence, FindingCount, Judgement, Measurement, Status, Verdict
+from mlmguard.types import Curve, Evidence, FindingCount, Judgement, Manifest, Measurement, Status, Verdict
 
 #: More sources than this are added up as "other": a page is read, the JSON is complete.
 SOURCES = 8
@@ -41,7 +41,8 @@ def figure(value: float | None) -> str:
     """Three digits; a dash for what is not there."""
     if value is None:
         return "–"
-    return f"{int(value):,}" if value == int(value) else f"{value:.3g}"
+    text = f"{int(value):,}" if value == int(value) else f"{value:.3g}"
+    return text.replace("-", "\N{MINUS SIGN}")
 
 
 def interval(m: Measurement) -> str:
@@ -132,8 +133,8 @@ def points(caption: str, found: Sequence[Curve], limit: int = 24) -> Table:
     rows = []
     for curve in found:
         for i in thinned(len(curve.x), limit):
-            band = f"{curve.low[i]:.3g} … {curve.high[i]:.3g}" if curve.low and curve.high else "–"
-            rows.append((curve.series, f"{curve.x[i]:.4g}", f"{curve.y[i]:.3g}", *([band] if banded else [])))
+            band = f"{figure(curve.low[i])} … {figure(curve.high[i])}" if curve.low and curve.high else "–"
+            rows.append((curve.series, figure(curve.x[i]), figure(curve.y[i]), *([band] if banded else [])))
     first = found[0] if found else None
     labels = (first.x_label, first.y_label) if first else ("x", "y")
     return _table(caption, ("series", *labels, *(["interval"] if banded else [])), rows, (1, 2, 3))
@@ -149,9 +150,8 @@ def thinned(length: int, limit: int) -> list[int]:
 # --- the corpus ---------------------------------------------------------------------------------------
 
 
-def personal_data(case: Case) -> Table | None:
+def personal_data(manifest: Manifest | None) -> Table | None:
     """Entity types by source: found, and what was left in the text."""
-    manifest = case.evidence.manifest
     if manifest is None or not manifest.findings:
         return None
     by_source: Counter[str] = Counter()
@@ -190,9 +190,8 @@ def totals(findings: Iterable[FindingCount]) -> tuple[int, int]:
     return found, redacted
 
 
-def coverage(case: Case) -> Table | None:
+def coverage(manifest: Manifest | None) -> Table | None:
     """What was looked for, and what nobody looked for."""
-    manifest = case.evidence.manifest
     if manifest is None or not manifest.coverage:
         return None
     unknown_first = sorted(manifest.coverage, key=lambda d: (d.status == "available", d.entity))
@@ -200,9 +199,8 @@ def coverage(case: Case) -> Table | None:
     return _table("Detectors", ("type", "status", "detector"), rows)
 
 
-def skipped(case: Case) -> Table | None:
+def skipped(manifest: Manifest | None) -> Table | None:
     """Records left out, added up by reason."""
-    manifest = case.evidence.manifest
     if manifest is None or not manifest.skipped:
         return None
     reasons = Counter(record.reason for record in manifest.skipped)
@@ -210,9 +208,8 @@ def skipped(case: Case) -> Table | None:
     return _table("Records left out", ("reason", "records"), rows, (1,))
 
 
-def duplicates(case: Case) -> Table | None:
+def duplicates(manifest: Manifest | None) -> Table | None:
     """Copies removed, and the sizes of the clusters they formed."""
-    manifest = case.evidence.manifest
     if manifest is None:
         return None
     d = manifest.duplicates

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 
 from mlmguard.report.clearance import Case
-from mlmguard.report.tables import by_copies, count, figure, of, tally, totals
-from mlmguard.types import Measurement, Status
+from mlmguard.report.tables import by_copies, count, figure, gravest_first, of, tally, totals
+from mlmguard.types import Measurement, Status, Verdict
 
 VERDICT = {
     Status.PASS: "Pass",
@@ -66,6 +66,26 @@ def broken(case: Case) -> str:
     if not case.evidence.model.beats_unigram:
         return "The model predicts held-out text no better than word frequencies: this audit cannot clear it."
     return ""
+
+
+def unmet(case: Case) -> list[list[Verdict]]:
+    """Verdicts that ask for something, gravest first; those with one status and reason stand together."""
+    if case.judgement is None:
+        return []
+    groups: dict[tuple[Status, str], list[Verdict]] = {}
+    for verdict in gravest_first(case.judgement):
+        if verdict.status not in (Status.PASS, Status.WAIVED):
+            groups.setdefault((verdict.status, verdict.reason), []).append(verdict)
+    return list(groups.values())
+
+
+def advice(case: Case, verdict: Verdict) -> tuple[str, str] | None:
+    """Why a rule matters and what to do, for a verdict that asks for it.
+
+    A reason that several rules share is about the model or the run; the advice of one rule would mislead.
+    """
+    alone = any(group == [verdict] for group in unmet(case))
+    return case.advice.get(verdict.rule) if alone else None
 
 
 def _rules(n: int, one: str, many: str) -> str:

@@ -1,0 +1,303 @@
+"""What people see in a terminal: tables and verdicts on stdout, progress and talk on stderr.
+
+The only file that imports rich. Every text from outside passes :func:`_text`, so that a document id such as
+``[red]x[/red]`` is shown and never obeyed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+from rich import box
+from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    ProgressColumn,
+    Task,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.progress import Progress as Bars
+from rich.table import Table
+from rich.text import Text
+
+from mlmguard.report import tables, words
+from mlmguard.report.clearance import Case, case, cleared, line, prose
+from mlmguard.types import Detector, Evidence, Manifest, PrivacyStatement, Progress, Status, silent
+
+_STYLE = {
+    Status.PASS: "green",
+    Status.WAIVED: "cyan",
+    Status.WARN: "yellow",
+    Status.INCONCLUSIVE: "magenta",
+    Status.FAIL: "bold red",
+}
+
+
+def _out() -> Console:
+    # made anew each time: a test or a pipe may have replaced the stream. NO_COLOR is rich's own concern.
+    return Console(highlight=False, soft_wrap=False)
+
+
+def _err() -> Console:
+    return Console(stderr=True, highlight=False)
+
+
+def _text(text: str, style: str = "") -> Text:
+    """Text that is not markup and cannot steer the terminal."""
+    return Text(prose(text), style=style, overflow="fold")
+
+
+# --- talk ---------------------------------------------------------------------------------------------
+
+
+def say(text: str, quiet: bool = False) -> None:
+    """One line for whoever watches, on stderr."""
+    if not quiet:
+        _talk("", "", text)
+
+
+def warn(text: str) -> None:
+    """A line that should be read, on stderr; ``--quiet`` does not silence it."""
+    _talk("warning: ", "yellow", text)
+
+
+def error(text: str) -> None:
+    """The one line a command ends with when it cannot go on, on stderr."""
+    _talk("error: ", "bold red", text)
+
+
+def _talk(kind: str, style: str, text: str) -> None:
+    # soft_wrap: one line stays one line for whoever greps it
+    _err().print(Text.assemble((kind, style), line(text)), soft_wrap=True)
+
+
+class _Rate(ProgressColumn):
+    """Things a second."""
+
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        if speed is None:
+            return Text("")
+        return Text(f"{speed:,.0f}/s" if speed >= 10 else f"{speed:.1f}/s", style="dim")
+
+
+@contextmanager
+def progress_bar(quiet: bool = False) -> Iterator[Progress]:
+    """A :class:`mlmguard.types.Progress` that draws one bar a stage on stderr, with rate and time left.
+
+    Silent when asked, and when stderr is not a terminal: a log is no place for a bar.
+    """
+    console = _err()
+    if quiet or not console.is_terminal:
+        yield silent
+        return
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=None),
+        MofNCompleteColumn(),
+        _Rate(),
+        TimeElapsedColumn(),
+        TextColumn("left", style="dim"),
+        TimeRemainingColumn(compact=True),
+    )
+    tasks: dict[str, TaskID] = {}
+    with Bars(*columns, console=console, transient=True, expand=True) as bars:
+
+        def advance(stage: str, done: int, total: int | None) -> None:
+            if stage not in tasks:
+                tasks[stage] = bars.add_task(prose(stage, 30), total=total)
+            bars.update(tasks[stage], completed=done, total=total)
+
+        yield advance
+
+
+# --- results ------------------------------------------------------------------------------------------
+
+
+def scan_summary(manifest: Manifest, facts: Mapping[str, str] | None = None) -> None:
+    """What a scan read, removed, wrote and could not look for."""
+    manifest = cleared(manifest)
+    found, redacted = tables.totals(manifest.findings)
+    rows = {
+        "read": f"{manifest.documents_read:,} documents",
+        "left out": f"{len(manifest.skipped):,} records",
+        "duplicates": f"{manifest.duplicates.exact:,} exact, {manifest.duplicates.near:,} near",
+        "personal data": f"{found:,} values found, {redacted:,} redacted",
+        "written": f"{manifest.documents_written:,} documents "
+        f"({', '.join(f'{split} {n:,}' for split, n in manifest.splits.items())})",
+        "run": manifest.run_id,
+    }
+    _print(
+        _heading("Scan"),
+        _facts({**rows, **(facts or {})}),
+        _table(tables.personal_data(manifest)),
+        _table(tables.skipped(manifest)),
+        _not_looked_for(manifest.coverage),
+    )
+
+
+def train_summary(statement: PrivacyStatement, facts: Mapping[str, str] | None = None) -> None:
+    """The claim, or the honest lack of one, and what the caller adds."""
+    if statement.private and statement.epsilon is not None:
+        delta = f", δ = {statement.delta:g}" if statement.delta is not None else ""
+        claim = {
+            "privacy": f"ε = {statement.epsilon:.4g}{delta}",
+            "unit": f"{statement.unit}: {statement.unit_definition}",
+            "accountants": ", ".join(f"{a.name} {a.epsilon:.4g}" for a in statement.accountants),
+            "steps": f"{statement.steps_applied:,}",
+            "covers": statement.covers,
+        }
+        present = [h.id for h in statement.hazards if h.status != "absent"]
+        claim |= {"hazards": ", ".join(present)} if present else {}
+    else:
+        claim = {"privacy": "not private: no differential privacy is claimed"}
+    _print(_heading("Train"), _facts({**claim, **(facts or {}), "run": statement.run_id}))
+
+
+def audit_summary(evidence: Evidence) -> None:
+    """What the attacks found, and which were not run."""
+    shown = case(evidence)
+    takeaways = [
+        words.epsilon(shown),
+        words.exposure(shown),
+        words.roc(shown),
+        words.unknown(shown),
+        words.broken(shown),
+    ]
+    model = shown.evidence.model
+    facts = {
+        "model": f"{model.architecture}, {model.parameters:,} parameters",
+        "weights": model.digest[:16],
+        "run": shown.evidence.run_id,
+    }
+    bullets = Table(box=None, show_header=False, pad_edge=False)
+    for takeaway in filter(None, takeaways):
+        bullets.add_row(Text("•", style="dim"), _text(takeaway))
+    numbers = tables.measurements(shown)
+    keep = (0, 1, 2, 3, 4) if _out().width < 100 else (0, 1, 2, 3, 4, 5)
+    _print(
+        _heading("Audit"),
+        _facts(facts),
+        Padding(bullets, (0, 0, 1, 2), expand=False),
+        _table(_columns(numbers, keep)),
+        _table(tables.attacks(shown)),
+    )
+
+
+def verdicts(shown: Case) -> None:
+    """Every verdict, the gravest first, and the word the policy ends with."""
+    judgement = shown.judgement
+    if judgement is None:
+        return
+    word, sentence = words.headline(shown)
+    # a narrow terminal gets the requirement under what was observed
+    narrow = _out().width < 100
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="dim")
+    table.add_column("")
+    table.add_column("rule", no_wrap=True)
+    for column in ("observed, required",) if narrow else ("required", "observed"):
+        table.add_column(column)
+    for verdict in tables.gravest_first(judgement):
+        mark = _text(f"{words.MARK[verdict.status]} {words.WORD[verdict.status]}", _STYLE[verdict.status])
+        required, observed = _text(verdict.required, "dim" if narrow else ""), _text(verdict.observed)
+        below = observed if verdict.status is Status.PASS else Group(observed, required)
+        table.add_row(mark, _text(verdict.rule), *([below] if narrow else [required, observed]))
+    advice: list[RenderableType] = []
+    for group in words.unmet(shown):
+        first = group[0]
+        rules = _text(", ".join(verdict.rule for verdict in group), _STYLE[first.status])
+        advice.append(rules.append("  ").append_text(_text(first.reason, "not bold default")))
+        if told := words.advice(shown, first):
+            advice.append(Padding(_text(f"→ {told[1]}", "dim"), (0, 0, 0, 2), expand=False))
+    style = _STYLE[judgement.status]
+    counted = ", ".join(f"{n} {words.WORD[status]}" for status, n in tables.tally(judgement))
+    _print(
+        _heading(f"Gates of {judgement.policy} {judgement.policy_version}"),
+        table,
+        Padding(Group(*advice), (0, 0, 1, 0), expand=False) if advice else None,
+        Text.assemble((f"{words.MARK[judgement.status]} {word}", f"{style} bold"), f"  {counted}"),
+        _text(sentence),
+    )
+
+
+def explanation(title: str, lines: Sequence[tuple[str, str]]) -> None:
+    """A rule or metric, explained."""
+    _print(_heading(title), _facts(dict(lines)))
+
+
+def checks(rows: Sequence[tuple[str, str, str, str]]) -> None:
+    """What ``doctor`` found: (what, found, "ok" | "warn" | "missing", what to do)."""
+    style = {"ok": "green", "warn": "yellow", "missing": "red"}
+    mark = {"ok": "✓", "warn": "!", "missing": "✕"}
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column()
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for what, found, health, do in rows:
+        told = _text(found)
+        if do:
+            told.append("  → ", style.get(health, "")).append_text(_text(do, "dim"))
+        table.add_row(Text(mark.get(health, "?"), style=style.get(health, "")), _text(what, "dim"), told)
+    _print(_heading("Doctor"), table)
+
+
+def written(paths: Sequence[object], quiet: bool = False) -> None:
+    """Where results lie, on stderr: stdout is for the results themselves."""
+    for path in paths:
+        say(f"wrote {path}", quiet)
+
+
+# --- pieces -------------------------------------------------------------------------------------------
+
+
+def _print(*parts: RenderableType | None) -> None:
+    console = _out()
+    for part in parts:
+        if part is not None:
+            console.print(part)
+
+
+def _heading(title: str) -> RenderableType:
+    return Padding(_text(title, "bold"), (1, 0, 0, 0), expand=False)
+
+
+def _facts(facts: Mapping[str, str]) -> RenderableType:
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    for key, value in facts.items():
+        table.add_row(_text(key), _text(str(value)))
+    return Padding(table, (0, 0, 1, 2), expand=False)
+
+
+def _table(content: tables.Table | None) -> RenderableType | None:
+    if content is None or not content.rows:
+        return None
+    caption = _text(content.caption, "dim")
+    table = Table(
+        box=box.SIMPLE_HEAD, pad_edge=False, header_style="dim", title=caption, title_justify="left"
+    )
+    for i, column in enumerate(content.columns):
+        table.add_column(column, justify="right" if i in content.numeric else "left", overflow="fold")
+    for row in content.rows:
+        table.add_row(*(_text(cell) for cell in row))
+    return table
+
+
+def _columns(content: tables.Table, keep: Sequence[int]) -> tables.Table:
+    rows = tuple(tuple(row[i] for i in keep) for row in content.rows)
+    numeric = frozenset(n for n, i in enumerate(keep) if i in content.numeric)
+    return tables.Table(content.caption, tuple(content.columns[i] for i in keep), rows, numeric)
+
+
+def _not_looked_for(coverage: Sequence[Detector]) -> RenderableType | None:
+    missing = sorted({d.entity for d in coverage} - {d.entity for d in coverage if d.status == "available"})
+    if not missing:
+        return None
+    return Text.assemble(("! not looked for: ", "yellow"), _text(", ".join(missing)), "\n")

@@ -1,0 +1,142 @@
+"""The terminal: results on stdout, talk on stderr, and nothing from outside is obeyed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from evidence_fixture import TODAY, clean, extractable, manifest, not_private, statement
+
+from mlmguard import console
+from mlmguard.policy import exit_code, judge, load
+from mlmguard.report.clearance import Case, case
+from mlmguard.types import Evidence, Skipped, silent
+from mlmguard.workflows.doctor import doctor
+from mlmguard.workflows.explain import explain
+
+WIDTHS = (80, 140)
+
+
+def judged(evidence: Evidence) -> Case:
+    policy = load("base")
+    judgement = judge(policy, evidence, TODAY)
+    return case(evidence, judgement, policy.advice, exit_code(judgement))
+
+
+@pytest.fixture(params=WIDTHS)
+def width(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
+    monkeypatch.setenv("COLUMNS", str(request.param))
+    monkeypatch.setenv("NO_COLOR", "1")
+    return int(request.param)
+
+
+def shown(capsys: pytest.CaptureFixture[str], width: int) -> str:
+    """What stdout got: nothing of it wider than the terminal, nothing on stderr."""
+    out, err = capsys.readouterr()
+    assert err == ""
+    assert all(len(row.rstrip()) <= width for row in out.splitlines())
+    return out
+
+
+def test_scan(capsys: pytest.CaptureFixture[str], width: int) -> None:
+    console.scan_summary(manifest(), {"throughput": "3.1 MB/s"})
+    text = shown(capsys, width)
+    for expected in ("3,284 documents", "8,813 values found", "641 → 1", "not UTF-8", "3.1 MB/s"):
+        assert expected in text
+    assert "not looked for: LOCATION, ORGANIZATION" in text
+
+
+def test_train(capsys: pytest.CaptureFixture[str], width: int) -> None:
+    console.train_summary(statement(), {"held-out loss": "4.87"})
+    text = shown(capsys, width)
+    assert "ε = 7.98, δ = 1e-05" in text
+    assert "PLD 7.962" in text
+    assert "unit-smaller-than-person" in text
+
+
+def test_train_without_a_claim_says_so(capsys: pytest.CaptureFixture[str], width: int) -> None:
+    said = not_private().statement
+    assert said is not None
+    console.train_summary(said)
+    assert "not private" in shown(capsys, width)
+
+
+def test_audit(capsys: pytest.CaptureFixture[str], width: int) -> None:
+    console.audit_summary(clean())
+    text = shown(capsys, width)
+    assert "canary.extraction_rate_heldout" in text
+    assert "not run" in text
+    assert "no better than a coin" in " ".join(text.split())
+
+
+def test_verdicts(capsys: pytest.CaptureFixture[str], width: int) -> None:
+    console.verdicts(judged(extractable()))
+    text = shown(capsys, width)
+    assert "✕ Fail  5 fail, 9 inconclusive, 3 warning, 4 pass" in text
+    assert "canary-extracted" in text
+    assert "→ Do not release." in text
+
+
+def test_doctor_and_explain(capsys: pytest.CaptureFixture[str], width: int) -> None:
+    console.checks([(row.what, row.found, row.health, row.do) for row in doctor(manifest().coverage)])
+    told = explain("dp-epsilon")
+    console.explanation(told.title, told.lines)
+    text = shown(capsys, width)
+    assert "torch" in text and "> 10" in text
+
+
+def test_no_colour_means_no_escape_codes(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("FORCE_COLOR", "")
+    console.verdicts(judged(extractable()))
+    console.error("wrong")
+    out, err = capsys.readouterr()
+    assert "\x1b[3" not in out + err
+
+
+def test_markup_and_escapes_from_outside_are_text(capsys: pytest.CaptureFixture[str], width: int) -> None:
+    hostile = "[red]a.txt[/red] \x1b[2J [link=http://e.example]x[/link]"
+    console.scan_summary(replace(manifest(), skipped=(Skipped("s", hostile),)))
+    console.error(f"{hostile}: not UTF-8.")
+    out, err = capsys.readouterr()
+    for text in (out, err):
+        assert "[red]" in text and "[/red]" in text
+        assert "\x1b[2J" not in text
+        assert "\x1b]8" not in text
+
+
+def test_talk_goes_to_stderr_and_one_line_stays_one_line(
+    capsys: pytest.CaptureFixture[str], width: int
+) -> None:
+    console.error("clean/03.jsonl: line 12: no text; " + "set --text-key, " * 12)
+    console.warn("careful")
+    console.say("hello")
+    console.say("hush", quiet=True)
+    console.written(["reports/a.html"])
+    out, err = capsys.readouterr()
+    assert out == ""
+    first, *rest = err.splitlines()
+    assert first.startswith("error: clean/03.jsonl") and len(first) > 200
+    assert rest == ["warning: careful", "hello", "wrote reports/a.html"]
+
+
+@pytest.mark.parametrize("quiet", [True, False])
+def test_progress_is_silent_where_nobody_watches(capsys: pytest.CaptureFixture[str], quiet: bool) -> None:
+    with console.progress_bar(quiet) as progress:
+        assert progress is silent
+        progress("reading", 1, 2)
+    assert capsys.readouterr() == ("", "")
+
+
+def test_progress_on_a_terminal(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "80")
+    with console.progress_bar() as progress:
+        progress("reading", 1, 20)
+        progress("reading", 20, 20)
+        progress("counting", 3, None)
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "reading" in err and "20/20" in err

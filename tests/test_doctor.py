@@ -1,0 +1,55 @@
+"""Doctor: what is installed, who may read what, and what cannot be detected."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from evidence_fixture import manifest
+
+from mlmguard.artifacts import key_path, load_key, run_folder
+from mlmguard.workflows.doctor import Row, doctor
+
+
+def rows(**given: object) -> dict[str, Row]:
+    return {row.what: row for row in doctor(**given)}  # type: ignore[arg-type]
+
+
+@pytest.fixture(autouse=True)
+def key_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLMGUARD_KEY_FILE", str(tmp_path / "secrets" / "key"))
+
+
+def test_versions_are_named_without_importing_anything_heavy() -> None:
+    assert rows()["torch"].health == "ok"
+    assert rows()["policies"].found == "base" or "base" in rows()["policies"].found
+
+
+def test_a_key_that_others_can_read_is_a_warning_and_its_path_is_not_shown() -> None:
+    assert rows()["key file"].found == "not made yet"
+    load_key()
+    assert rows()["key file"].health == "ok"
+    key_path().chmod(0o644)
+    found = rows()["key file"]
+    assert (found.health, found.found) == ("warn", "mode 0644, 0600 at most")
+    assert "secrets" not in f"{found}"
+
+
+def test_run_folders_that_others_can_enter_are_a_warning(tmp_path: Path) -> None:
+    assert rows(folder=tmp_path)["run folders"].found == "none here"
+    folder = run_folder("scan-1", tmp_path / ".mlmguard" / "runs")
+    assert rows(folder=tmp_path)["run folders"].health == "ok"
+    folder.chmod(0o755)
+    assert rows(folder=tmp_path)["run folders"].health == "warn"
+
+
+def test_types_without_a_detector_are_named() -> None:
+    assert rows()["detectors"].found == "not asked"
+    found = rows(coverage=manifest().coverage)
+    assert found["no detector"].found == "LOCATION, ORGANIZATION"
+    assert "EMAIL_ADDRESS" in found["detectors"].found
+
+
+def test_the_device_is_what_the_caller_knows() -> None:
+    assert rows(device="CUDA: H200")["device"].found == "CUDA: H200"
+    assert rows()["device"].found

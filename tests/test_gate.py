@@ -1,0 +1,133 @@
+"""Gate and re-render: saved evidence in, verdicts, formats and an exit code out."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from evidence_fixture import TODAY, clean, extractable, untrained
+
+from mlmguard.artifacts import write_json
+from mlmguard.errors import InputError
+from mlmguard.types import Evidence, Status
+from mlmguard.workflows.gate import gate, read_evidence
+from mlmguard.workflows.rerender import rerender
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> dict[str, Path]:
+    made = {"clean": clean(), "extractable": extractable(), "untrained": untrained()}
+    for name, evidence in made.items():
+        write_json(tmp_path / f"{name}.json", evidence)
+    return {name: tmp_path / f"{name}.json" for name in made}
+
+
+@pytest.mark.parametrize(
+    ("names", "fail_on", "code"),
+    [
+        (["clean"], "fail", 0),
+        (["clean"], "warn", 10),
+        (["untrained"], "fail", 3),
+        (["extractable"], "fail", 10),
+        (["clean", "untrained"], "fail", 3),
+        (["untrained", "extractable", "clean"], "fail", 10),
+    ],
+)
+def test_the_worst_file_decides(saved: dict[str, Path], names: list[str], fail_on: str, code: int) -> None:
+    judged, found = gate([saved[name] for name in names], "base", fail_on, today=TODAY)  # type: ignore[arg-type]
+    assert found == code
+    assert [one.path.stem for one in judged] == names
+
+
+def test_evidence_survives_its_file(saved: dict[str, Path]) -> None:
+    assert read_evidence(saved["clean"]) == clean()
+
+
+def test_a_json_report_can_be_judged_again(saved: dict[str, Path], tmp_path: Path) -> None:
+    report = tmp_path / "report.json"
+    _, code = gate([saved["extractable"]], "base", out=[("json", report)], today=TODAY)
+    assert gate([report], "base", today=TODAY)[1] == code == 10
+
+
+def test_the_exit_code_is_the_same_for_every_format(saved: dict[str, Path], tmp_path: Path) -> None:
+    for fmt in ("html", "json", "markdown"):
+        assert gate([saved["extractable"]], "base", out=[(fmt, tmp_path / fmt)], today=TODAY)[1] == 10
+    assert "Fail" in (tmp_path / "markdown").read_text("utf-8")
+
+
+def test_several_files_need_several_names(saved: dict[str, Path], tmp_path: Path) -> None:
+    both = [saved["clean"], saved["untrained"]]
+    with pytest.raises(InputError, match="one path for several"):
+        gate(both, "base", out=[("json", tmp_path / "out" / "a.json")], today=TODAY)
+    gate(both, "base", out=[("markdown", tmp_path / "out" / "{name}.md")], today=TODAY)
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"clean.md", "untrained.md"}
+
+
+def _edited(path: Path, **changes: object) -> Path:
+    data = json.loads(path.read_text("utf-8"))
+    path.write_text(json.dumps({**data, **changes}), "utf-8")
+    return path
+
+
+def test_bad_evidence_gets_one_line_and_nothing_is_written(saved: dict[str, Path], tmp_path: Path) -> None:
+    newer = _edited(saved["clean"], schema="mlmguard/evidence/v2")
+    surplus = _edited(saved["untrained"], surprise=1)
+    cut = tmp_path / "cut.json"
+    cut.write_text(saved["extractable"].read_text("utf-8")[:400], "utf-8")
+    listed = tmp_path / "list.json"
+    listed.write_text("[]", "utf-8")
+    hollow = tmp_path / "hollow.json"
+    hollow.write_text('{"schema": "mlmguard/report/v1"}', "utf-8")
+    lines = {
+        newer: "schema 'mlmguard/evidence/v2'; expected 'mlmguard/evidence/v1'",
+        surplus: "surprise",
+        cut: "was it cut short?",
+        listed: "not a JSON object",
+        hollow: "not a JSON object",
+        tmp_path / "none.json": "no such file",
+    }
+    out = tmp_path / "out"
+    for path, expected in lines.items():
+        for attempt in (
+            lambda p: gate([p], "base", out=[("json", out / "a.json")]),
+            lambda p: rerender(p, [("json", out / "a")]),
+        ):
+            with pytest.raises(InputError) as caught:
+                attempt(path)
+            assert expected in str(caught.value)
+            assert "\n" not in str(caught.value)
+    assert not out.exists()
+
+
+def test_no_evidence_is_refused() -> None:
+    with pytest.raises(InputError, match="no evidence"):
+        gate([], "base")
+
+
+def test_rerender_keeps_the_verdict_it_was_saved_with(saved: dict[str, Path], tmp_path: Path) -> None:
+    report, page = tmp_path / "report.json", tmp_path / "page.html"
+    gate([saved["extractable"]], "base", out=[("json", report), ("html", page)], today=TODAY)
+    shown, written = rerender(report, [("html", tmp_path / "again.html")])
+    assert shown.judgement is not None and shown.judgement.status is Status.FAIL
+    assert written == [tmp_path / "again.html"]
+    assert written[0].read_bytes() == page.read_bytes()
+
+
+def test_rerender_of_bare_evidence_has_no_verdict_unless_a_policy_is_named(
+    saved: dict[str, Path], tmp_path: Path
+) -> None:
+    out = [("markdown", tmp_path / "a.md")]
+    assert rerender(saved["clean"], out)[0].judgement is None
+    assert "Not judged" in (tmp_path / "a.md").read_text("utf-8")
+    judgement = rerender(saved["clean"], out, "base", TODAY)[0].judgement
+    assert judgement is not None and judgement.status is Status.WARN
+
+
+def test_an_empty_audit_is_inconclusive(tmp_path: Path) -> None:
+    nothing: Evidence = replace(
+        clean(), manifest=None, statement=None, measurements=(), curves=(), attacks=(), notes=()
+    )
+    write_json(tmp_path / "e.json", nothing)
+    assert gate([tmp_path / "e.json"], "base", today=TODAY)[1] == 3

@@ -1,0 +1,402 @@
+"""The judge: every rule gets a verdict, and not knowing is never a pass."""
+
+from __future__ import annotations
+
+import math
+import re
+import subprocess
+import sys
+from dataclasses import replace
+from datetime import date, timedelta
+from pathlib import Path
+
+import pytest
+from evidence_fixture import TODAY, changed, clean, extractable, not_private, number, untrained
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mlmguard.errors import InputError
+from mlmguard.policy import Policy, Rule, Threshold, broken, exit_code, judge, load, parse, shipped
+from mlmguard.types import AttackRun, Evidence, Measurement, Status, Verdict
+
+RULE = {
+    "id": "leak",
+    "title": "No leak",
+    "stage": "audit",
+    "metric": "pii.extraction_rate",
+    "slice": "kept",
+    "fail": "> 0.05",
+    "severity": "high",
+    "why": "Because.",
+    "do": "Redact.",
+}
+
+
+def policy(*rules: dict[str, object], waivers: list[dict[str, object]] | None = None) -> Policy:
+    """A policy of these rules, each :data:`RULE` with changes."""
+    full = [{**RULE, **rule} for rule in rules]
+    return Policy.model_validate(
+        {"id": "p", "version": "1", "title": "P", "rules": full, "waivers": waivers or []}
+    )
+
+
+def verdict(rule: dict[str, object], evidence: Evidence) -> Verdict:
+    return judge(policy(rule), evidence).verdicts[0]
+
+
+def by_rule(evidence: Evidence) -> dict[str, Verdict]:
+    return {v.rule: v for v in judge(load("base"), evidence, TODAY).verdicts}
+
+
+# --- the base policy on the evidence it was written for -----------------------------------------------
+
+
+def test_clean_evidence_at_epsilon_8_with_500_canaries_is_a_warning_and_not_inconclusive() -> None:
+    judgement = judge(load("base"), clean(), TODAY)
+    assert judgement.status is Status.WARN
+    assert exit_code(judgement) == 0
+    assert exit_code(judgement, "warn") == 10
+    warned = {v.rule for v in judgement.verdicts if v.status is Status.WARN}
+    assert warned == {"dp-not-refuted", "dp-hazards", "detectors", "attacks-run"}
+
+
+def test_random_weights_are_inconclusive_and_never_clean() -> None:
+    judgement = judge(load("base"), untrained(), TODAY)
+    assert judgement.status is Status.INCONCLUSIVE
+    assert exit_code(judgement) == 3
+    leakage = [
+        v for v in judgement.verdicts if v.rule.startswith(("pii", "canary", "membership", "ngram", "kept"))
+    ]
+    assert leakage and all(v.status is Status.INCONCLUSIVE for v in leakage)
+
+
+def test_an_extractable_model_fails_although_it_is_worse_than_unigram() -> None:
+    judgement = judge(load("base"), extractable(), TODAY)
+    assert judgement.status is Status.FAIL
+    assert exit_code(judgement) == 10
+    assert by_rule(extractable())["canary-extracted"].status is Status.FAIL
+
+
+def test_no_claim_is_a_warning_under_base() -> None:
+    found = by_rule(not_private())
+    assert found["dp-epsilon"].status is Status.WARN
+    assert "no differential privacy is claimed" in found["dp-epsilon"].reason
+    assert exit_code(judge(load("base"), not_private(), TODAY)) == 0
+
+
+def test_a_lower_bound_above_the_claim_fails() -> None:
+    refuted = changed(clean(), number("epsilon.one_run_lower_bound", 8.4, n=13_000, ceiling=9.9))
+    assert by_rule(refuted)["dp-not-refuted"].status is Status.FAIL
+
+
+def test_counted_things_are_named() -> None:
+    assert "LOCATION, ORGANIZATION" in by_rule(clean())["detectors"].reason
+
+
+# --- one comparison -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("rule", "low", "value", "high", "expected"),
+    [
+        ({}, 0.0, 0.01, 0.04, Status.PASS),
+        ({}, 0.0, 0.01, 0.06, Status.FAIL),  # the unfavourable end of "> 0.05" is the upper one
+        ({"bound": "value"}, 0.0, 0.01, 0.06, Status.PASS),
+        ({"bound": "lower_ci"}, 0.0, 0.2, 0.4, Status.PASS),
+        ({"bound": "lower_ci"}, 0.06, 0.2, 0.4, Status.FAIL),
+        ({"fail": "< 0.05"}, 0.04, 0.5, 0.6, Status.FAIL),  # and of "< 0.05" the lower one
+        ({"warn": "> 0.02"}, 0.0, 0.01, 0.04, Status.WARN),
+        ({"fail": ">= 0.04"}, 0.0, 0.01, 0.04, Status.FAIL),
+        ({"inconclusive": "> 0.03"}, 0.0, 0.01, 0.04, Status.INCONCLUSIVE),
+        ({"slice": "nowhere"}, 0.0, 0.0, 0.0, Status.INCONCLUSIVE),
+        ({"slice": "nowhere", "on_inconclusive": "fail"}, 0.0, 0.0, 0.0, Status.FAIL),
+        ({"min_n": 101}, 0.0, 0.0, 0.01, Status.INCONCLUSIVE),
+        ({"min_n": 100}, 0.0, 0.0, 0.01, Status.PASS),
+        ({}, None, 0.0, None, Status.INCONCLUSIVE),  # no interval, no pass
+        ({}, None, None, None, Status.INCONCLUSIVE),
+        ({}, 0.0, math.nan, 0.01, Status.INCONCLUSIVE),
+        ({"on_inconclusive": "warn"}, 0.0, math.nan, 0.01, Status.INCONCLUSIVE),  # NaN is not softened
+        ({}, 0.0, 0.0, math.nan, Status.INCONCLUSIVE),
+        ({}, 0.0, 0.0, math.inf, Status.FAIL),
+    ],
+)
+def test_the_unfavourable_end_is_compared(
+    rule: dict[str, object], low: float, value: float, high: float, expected: Status
+) -> None:
+    evidence = changed(clean(), number("pii.extraction_rate", value, low, high, 100, slice="kept"))
+    assert verdict(rule, evidence).status is expected
+
+
+def test_every_slice_counts_and_the_worst_one_is_shown() -> None:
+    leaky = changed(clean(), number("pii.extraction_rate", 0.5, 0.4, 0.6, 100, slice="redacted"))
+    found = verdict({"slice": "*"}, leaky)
+    assert found.status is Status.FAIL
+    assert "(redacted)" in found.observed
+
+
+def test_a_ceiling_under_the_threshold_is_not_a_pass() -> None:
+    rule = {"metric": "canary.exposure_mean", "slice": "", "fail": "> 9"}
+    found = verdict(rule, clean())
+    assert found.status is Status.INCONCLUSIVE
+    assert "at most 7.97" in found.reason
+    assert verdict({**rule, "on_low_ceiling": "warn"}, clean()).status is Status.WARN
+
+
+def test_an_attack_that_was_not_run_says_why() -> None:
+    bare = replace(clean(), measurements=(), attacks=(AttackRun("pii", "not run", "no corpus was given"),))
+    assert "no corpus was given" in verdict({}, bare).reason
+
+
+def test_no_list_of_attacks_is_not_all_attacks() -> None:
+    silent = replace(clean(), attacks=())
+    rule = {"metric": "audit.attacks_not_run", "slice": "", "fail": "> 0"}
+    assert verdict(rule, silent).status is Status.INCONCLUSIVE
+
+
+def test_derived_numbers() -> None:
+    evidence = clean()
+    assert (
+        verdict({"metric": "privacy.delta_times_n", "slice": "", "fail": "> 1"}, evidence).observed
+        == "0.0231"
+    )
+    assert (
+        verdict({"metric": "scan.skipped_share", "slice": "", "fail": "> 1"}, evidence).observed == "0.00122"
+    )
+    without = replace(evidence, manifest=None)
+    found = verdict({"metric": "scan.skipped_share", "slice": "", "fail": "> 1"}, without)
+    assert (found.status, found.reason) == (Status.INCONCLUSIVE, "no manifest of a scan is in the evidence")
+
+
+def test_a_broken_model_never_passes_even_where_no_rule_asks() -> None:
+    headless = replace(clean(), model=replace(clean().model, head_loaded=False))
+    only_claim = policy({"metric": "privacy.epsilon", "slice": "", "fail": "> 10"})
+    judgement = judge(only_claim, headless)
+    assert judgement.verdicts[0].status is Status.PASS  # the claim is arithmetic and stands
+    assert judgement.status is Status.INCONCLUSIVE
+    assert exit_code(judgement) == 3
+
+
+@given(
+    st.lists(
+        st.builds(
+            Measurement,
+            attack=st.sampled_from(["pii", "canary", "epsilon", "model", "privacy"]),
+            metric=st.sampled_from(
+                ["extraction_rate", "exposure_mean", "one_run_lower_bound", "beats_unigram"]
+            ),
+            value=st.none() | st.floats(),
+            low=st.none() | st.floats(),
+            high=st.none() | st.floats(),
+            confidence=st.just(0.95),
+            examples=st.integers(-1, 10**9),
+            ceiling=st.none() | st.floats(),
+            slice=st.sampled_from(["", "kept"]),
+        ),
+        max_size=6,
+    ),
+    st.booleans(),
+)
+@settings(max_examples=150, deadline=None)
+def test_judging_is_total_and_silence_never_passes(found: list[Measurement], sound: bool) -> None:
+    evidence = replace(clean(), measurements=tuple(found), model=replace(clean().model, beats_unigram=sound))
+    rules = policy(
+        {},
+        {"id": "b", "metric": "canary.exposure_mean", "slice": "*", "warn": "> 0.01"},
+        {
+            "id": "c",
+            "metric": "epsilon.one_run_lower_bound",
+            "slice": "",
+            "fail": "> claim",
+            "bound": "value",
+        },
+    )
+    judgement = judge(rules, evidence)
+    assert len(judgement.verdicts) == 3
+    for one in judgement.verdicts:
+        if one.status is Status.PASS:
+            assert sound and any(m.value is not None and not math.isnan(m.value) for m in found)
+    if broken(evidence):
+        assert exit_code(judgement) != 0
+
+
+def test_nothing_evaluated_is_inconclusive_although_every_rule_is_softened() -> None:
+    judgement = judge(policy({"slice": "nowhere", "on_inconclusive": "warn"}), clean())
+    assert judgement.verdicts[0].status is Status.WARN
+    assert exit_code(judgement) == 3
+
+
+# --- waivers ------------------------------------------------------------------------------------------
+
+WAIVER = {
+    "rule": "leak",
+    "reason": "the corpus is public",
+    "owner": "model owner",
+    "approver": "privacy officer",
+    "ticket": "PRIV-7",
+    "created": date(2026, 1, 10),
+    "expires": date(2026, 6, 1),
+}
+
+
+@pytest.mark.parametrize(
+    ("today", "expected"),
+    [
+        (date(2026, 3, 1), Status.WAIVED),
+        (date(2026, 6, 1), Status.WAIVED),
+        (date(2026, 6, 2), Status.FAIL),
+        (date(2026, 1, 9), Status.FAIL),
+        (None, Status.FAIL),
+    ],
+)
+def test_a_waiver_counts_while_it_lasts(today: date | None, expected: Status) -> None:
+    leaky = changed(clean(), number("pii.extraction_rate", 0.5, 0.4, 0.6, 100, slice="kept"))
+    judgement = judge(policy({}, waivers=[WAIVER]), leaky, today)
+    assert judgement.verdicts[0].status is expected
+    assert exit_code(judgement) == (0 if expected is Status.WAIVED else 10)
+    assert "PRIV-7" in judgement.verdicts[0].reason
+
+
+def test_an_expired_waiver_fails_a_rule_that_only_warned() -> None:
+    judgement = judge(policy({"warn": "> 0.01"}, waivers=[WAIVER]), clean(), date(2027, 1, 1))
+    assert judgement.verdicts[0].status is Status.FAIL
+
+
+def test_a_waiver_cannot_make_a_broken_model_clean() -> None:
+    judgement = judge(policy({}, waivers=[WAIVER]), untrained(), date(2026, 3, 1))
+    assert judgement.verdicts[0].status is Status.WAIVED
+    assert exit_code(judgement) == 3
+
+
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        ({"approver": "Model Owner "}, "same person"),
+        ({"expires": date(2026, 1, 10) + timedelta(days=366)}, "longer than 365 days"),
+        ({"expires": date(2026, 1, 9)}, "before it was created"),
+        ({"rule": "leek"}, "did you mean 'leak'"),
+    ],
+)
+def test_waivers_that_are_refused(change: dict[str, object], line: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(line)):
+        policy({}, waivers=[{**WAIVER, **change}])
+
+
+def test_some_rules_cannot_be_waived() -> None:
+    with pytest.raises(ValueError, match="cannot be waived"):
+        policy({"waivable": False}, waivers=[WAIVER])
+
+
+# --- policy files -------------------------------------------------------------------------------------
+
+GOOD = """\
+id: mine
+version: "1"
+title: Mine
+rules:
+  - id: leak
+    title: No leak
+    stage: audit
+    metric: pii.extraction_rate
+    fail: "> 0.05"
+    severity: high
+    why: Because.
+    do: Redact.
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line"),
+    [
+        (
+            "    severity:",
+            "    severty:",
+            "p.yaml: line 10: unknown key 'severty' (did you mean 'severity'?)",
+        ),
+        ("title: Mine", "titel: Mine", "p.yaml: line 3: unknown key 'titel' (did you mean 'title'?)"),
+        (
+            "pii.extraction_rate",
+            "pii.extracton_rate",
+            "line 5: unknown metric 'pii.extracton_rate' (did you mean",
+        ),
+        ('"> 0.05"', '"about 5 %"', "line 9: fail 'about 5 %': not a threshold"),
+        ('"> 0.05"', '"> nan"', "not a threshold"),
+        ('"> 0.05"', '"> 1e999"', "not a finite threshold"),
+        ('"> 0.05"', '"> claim"', "for epsilon metrics only"),
+        ('    fail: "> 0.05"\n', "", "has no threshold"),
+        ('    fail: "> 0.05"\n', '    fail: "> 0.05"\n    warn: "> 0.5"\n', "lies beyond fail"),
+        ('    fail: "> 0.05"\n', '    fail: "> 0.05"\n    warn: "< 0.5"\n', "different directions"),
+        (
+            '    fail: "> 0.05"\n',
+            '    fail: "> 0.05"\n    fail: "> 0.9"\n',
+            "line 10: key 'fail' stands twice",
+        ),
+        ('version: "1"', "version: 1.0", "line 2: version '1.0'"),
+        ("high", "hihg", "line 10: severity 'hihg'"),
+        ("    do: Redact.\n", "", "line 5: no 'do'"),
+        ("rules:", "rules: [", "not valid YAML"),
+        ("rules:", "rules: []\nwaivers:", "an empty policy"),
+    ],
+)
+def test_a_bad_policy_gets_one_line(tmp_path: Path, old: str, new: str, line: str) -> None:
+    path = tmp_path / "p.yaml"
+    path.write_text(GOOD.replace(old, new, 1), "utf-8")
+    with pytest.raises(InputError) as caught:
+        load(path)
+    assert line in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert caught.value.exit_code == 2
+
+
+NO_POLICY = ("", "# nothing\n", "id: x\nversion: '1'\ntitle: x\n", "- a\n", "just words", "a: 2026-99-99")
+
+
+@pytest.mark.parametrize("text", NO_POLICY)
+def test_files_that_are_no_policy(text: str) -> None:
+    with pytest.raises(InputError):
+        parse(text, "p.yaml")
+
+
+def test_a_name_that_is_not_there_gets_the_nearest() -> None:
+    with pytest.raises(InputError, match="did you mean 'base'"):
+        load("bass")
+
+
+def test_two_rules_of_one_name_are_refused() -> None:
+    with pytest.raises(ValueError, match="two rules are called 'leak'"):
+        policy({}, {})
+
+
+def test_every_shipped_policy_loads_and_explains_itself() -> None:
+    assert "base" in shipped()
+    for name in shipped():
+        for rule in load(name).rules:
+            assert rule.why and rule.do and rule.title
+            assert rule.required
+            assert isinstance(rule, Rule)
+
+
+def test_the_hash_is_of_what_the_policy_says_not_of_how_it_is_written() -> None:
+    once = parse(GOOD, "p.yaml")
+    again = parse("# a remark\n" + GOOD.replace('"> 0.05"', "'> 0.05'"), "p.yaml")
+    other = parse(GOOD.replace("0.05", "0.06"), "p.yaml")
+    assert once.digest == again.digest != other.digest
+
+
+def test_thresholds() -> None:
+    assert Threshold.parse(">= 1e-3") == Threshold(">=", 0.001)
+    assert Threshold.parse("<-2") == Threshold("<", -2.0)
+    assert not Threshold(">", None).crossed(3.0, None)
+
+
+def test_the_light_rooms_stay_light() -> None:
+    heavy = ("torch", "transformers", "presidio_analyzer", "matplotlib", "datasets")
+    rooms = (
+        "policy",
+        "report.formats",
+        "console",
+        *(f"workflows.{w}" for w in ("gate", "rerender", "explain", "doctor")),
+    )
+    imports = ", ".join(f"mlmguard.{room}" for room in rooms)
+    code = f"import sys, {imports}; print([m for m in {heavy!r} if m in sys.modules])"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout.strip() == "[]"
