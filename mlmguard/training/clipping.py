@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from mlmguard.errors import InputError, MlmguardError
-from mlmguard.training.grad_layers import squared_norms, weighted_sum
+from mlmguard.training.grad_layers import Gram, squared_norms, weighted_sum
 from mlmguard.training.grad_trace import traced_shares
 from mlmguard.training.per_sample import one_record_sum, opacus_sum
 from mlmguard.training.unit_batch import ClippedSum, UnitBatch, clip_factors, read_batch
@@ -163,11 +163,11 @@ def _one_pass(
 ) -> ClippedSum:
     shares, losses = traced_shares(model, units)
     with torch.no_grad(), torch.autocast(units.labels.device.type, enabled=False):
-        squared = losses.new_zeros(units.units)
+        squared, gram = losses.new_zeros(units.units), Gram()
         for name, found in shares.items():
             if found:
                 try:
-                    squared += squared_norms(found, units.units)
+                    squared += squared_norms(found, units.units, gram)
                 except NotImplementedError:
                     raise InputError(
                         f"parameter {name}", "shared by layers of kinds not combined here"

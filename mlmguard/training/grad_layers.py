@@ -21,6 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -39,6 +40,7 @@ class Rows:
     units: int
     length: int | None  # rows per unit where row n belongs to unit n // length; None: anything goes
 
+    @cached_property
     def groups(self) -> list[Group]:
         """Units with about as many rows each, as (units (u,), index (u, L) into the rows, gaps (u, L) bool).
 
@@ -118,7 +120,21 @@ def lookup_share(ids: Tensor, grad: Tensor, rows: Rows, size: int, padding: int 
     return LookupShare(ids, summed, unit)
 
 
-def squared_norms(shares: Sequence[Share], units: int) -> Tensor:
+@dataclass(repr=False)
+class Gram:
+    """A A^T of the last activations asked for: query, key and value layers read the same ones in turn."""
+
+    activation: Tensor | None = None
+    product: Tensor | None = None
+
+    def of(self, activation: Tensor, padded: Tensor) -> Tensor:
+        """(u, L, L) from (u, L, d); remembered by the identity of the unpadded tensor."""
+        if self.activation is not activation or self.product is None:
+            self.activation, self.product = activation, padded @ padded.mT
+        return self.product
+
+
+def squared_norms(shares: Sequence[Share], units: int, gram: Gram) -> Tensor:
     """(U,) squared Euclidean norm of each unit's gradient of one parameter.
 
     Raises:
@@ -136,11 +152,11 @@ def squared_norms(shares: Sequence[Share], units: int) -> Tensor:
     lookup = _join_lookups(lookups)
     if lookup is None:
         assert joined is not None
-        return _outer_norms(joined)
+        return _outer_norms(joined, gram)
     squares = _row_squares(lookup.grad)
     result = squares.new_zeros(units).index_add_(0, lookup.unit, squares)
     if joined is not None:
-        result += _outer_norms(joined) + 2.0 * _tied_cross_term(lookup, joined)
+        result += _outer_norms(joined, gram) + 2.0 * _tied_cross_term(lookup, joined)
     return result
 
 
@@ -224,19 +240,20 @@ def _join_lookups(shares: Sequence[LookupShare]) -> LookupShare | None:
     )
 
 
-def _outer_norms(share: OuterShare) -> Tensor:
+def _outer_norms(share: OuterShare, gram: Gram) -> Tensor:
     """(U,) squared norms, in the ghost form <A A^T, G G^T> or written out (G^T A), whichever is cheaper.
 
     For L rows of a d-to-p layer the ghost form costs 2 L^2 (d + p) operations, the direct one 2 L d p.
     """
     rows = share.rows
     result = share.activation.new_zeros(rows.units)
-    for members, index, gaps in rows.groups():
+    for members, index, gaps in rows.groups:
         a = rows.padded(share.activation, index, gaps)
         g = rows.padded(share.output_grad, index, gaps)
         length, d, p = a.shape[1], a.shape[2], g.shape[2]
         if length * (d + p) <= d * p:
-            norms = (a @ a.mT).mul_(g @ g.mT).sum((1, 2))
+            left = gram.of(share.activation, a) if members is None else a @ a.mT
+            norms = (g @ g.mT).mul_(left).sum((1, 2))
         else:
             chunk = max(1, DIRECT_CHUNK // (d * p))
             norms = torch.cat(
@@ -267,7 +284,7 @@ def _tied_cross_term(lookup: LookupShare, outer: OuterShare) -> Tensor:
     order = torch.argsort(outer.rows.unit, stable=True)
     if not len(order):
         return result
-    for members, index, gaps in words.groups():
+    for members, index, gaps in words.groups:
         assert members is not None and index is not None and gaps is not None
         embedded = words.padded(lookup.grad, index, gaps)  # (u, K, d)
         steps = torch.arange(int(in_outer[members].max()), device=order.device)

@@ -108,6 +108,8 @@ def traced_shares(model: nn.Module, units: UnitBatch) -> tuple[dict[str, list[Sh
     tokens = units.labels.shape[1]
     body = units.rows_of(tokens)
     head = Rows(units.unit_of_target, units.units, None)
+    silent = _Silent.of(units)
+    read: dict[int, Tensor] = {}  # one object for what several layers read, so that its products are shared
     with torch.no_grad(), torch.autocast(units.labels.device.type, enabled=False):
         for call, gradient in zip(trace.calls, gradients, strict=False):
             if gradient is None:
@@ -119,7 +121,16 @@ def traced_shares(model: nn.Module, units: UnitBatch) -> tuple[dict[str, list[Sh
             else:
                 _check_rows(call, units)
                 rows = head if call.in_head else body
-            for parameter, share in _shares_of(call, gradient, rows):
+            wide = torch.float64 if gradient.dtype == torch.float64 else torch.float32
+            gradient = gradient.to(wide)
+            inputs = read.get(id(call.inputs))
+            if inputs is None:
+                inputs = read[id(call.inputs)] = _flat_inputs(call, wide)
+            if rows is body and isinstance(call.layer, nn.Linear):
+                inputs, gradient, rows = silent.dropped(inputs, gradient, rows)
+            rule = _rule_of(call.layer)
+            assert rule is not None
+            for parameter, share in rule(call.layer, inputs, gradient, rows):
                 if parameter in trainable:
                     shares[trainable[parameter]].append(share)
         for parameter, gradient in zip(loose, gradients[len(trace.calls) :], strict=True):
@@ -127,6 +138,39 @@ def traced_shares(model: nn.Module, units: UnitBatch) -> tuple[dict[str, list[Sh
                 of_units = units.rows_of(1).sum_by_unit(gradient.flatten(1))
                 shares[trainable[parameter]].append(UnitShare(of_units))
     return shares, losses
+
+
+@dataclass(repr=False)
+class _Silent:
+    """Rows of the body whose output gradient is zero: they add nothing and are not worth multiplying.
+
+    In the last layer that is every position but the masked ones, in every layer the padding.
+    """
+
+    choices: list[tuple[Tensor, Tensor, Rows]]  # (rows to drop, rows to keep, units of those)
+
+    @classmethod
+    def of(cls, units: UnitBatch) -> _Silent:
+        everything = torch.zeros(units.labels.numel(), dtype=torch.bool, device=units.labels.device)
+        masked = everything.index_fill(0, units.masked, True)
+        attention = units.inputs["attention_mask"]
+        attended = attention.flatten() != 0 if attention.shape == units.labels.shape else ~everything
+        unit = units.rows_of(units.labels.shape[1]).unit
+        choices = []
+        for kept in (masked, attended):
+            keep, drop = kept.nonzero().squeeze(1), (~kept).nonzero().squeeze(1)
+            if 4 * len(drop) >= len(kept):  # below a quarter the gathering costs what it saves
+                choices.append((drop, keep, Rows(unit[keep], units.units, None)))
+        return cls(choices)
+
+    def dropped(self, x: Tensor, g: Tensor, rows: Rows) -> tuple[Tensor, Tensor, Rows]:
+        """(inputs, output gradients, rows) without the rows whose gradient is zero, each checked."""
+        flat = _flat(g)
+        for drop, keep, kept in self.choices:
+            few = drop[:: max(1, len(drop) // 64)]  # most layers are settled by a look at a few rows
+            if not bool(flat[few].any()) and not bool(flat[drop].any()):
+                return x[keep], flat[keep], kept
+        return x, g, rows
 
 
 @contextmanager
@@ -240,7 +284,7 @@ def _output_gradients(total: Tensor, trace: Trace, loose: list[Tensor]) -> list[
     found = torch.autograd.grad(total, [*per_record, *(f.copies for f in trace.fan_outs)], allow_unused=True)
     ours, copies = iter(found), found[len(per_record) :]
     for_all: Iterator[Tensor | None] = iter(())
-    below = [*(c.output for c in trace.calls if c.for_all), *loose]
+    below = [c.output for c in trace.calls if c.for_all] + [get_gradient_edge(p) for p in loose]
     used = [(f.source, g) for f, g in zip(trace.fan_outs, copies, strict=True) if g is not None]
     if below and used:
         for_all = iter(
@@ -292,9 +336,9 @@ def _check_rows(call: Call, units: UnitBatch) -> None:
 
 # --- what each class of layer does with its parameters --------------------------------------------------
 #
-# A rule is given the layer, what it read (rows, tokens, features; ids for an embedding), the gradient of
-# what it returned, and the units of the flattened rows. Of a call made for all records at once the
-# gradient has one more dimension in front, B records for the same input.
+# A rule is given the layer, what it read, (rows, features), ids (rows,) for an embedding, (B, c, T) for a
+# convolution, the gradient of what it returned, and the units of the gradient's rows. A call made for all
+# records at once has B times as many rows of gradients as it read, record after record.
 
 Rule = Callable[[nn.Module, Tensor, Tensor, Rows], Iterator[tuple[Tensor, Share]]]
 
@@ -303,9 +347,16 @@ def _flat(x: Tensor) -> Tensor:
     return x.reshape(-1, x.shape[-1])
 
 
+def _flat_inputs(call: Call, dtype: torch.dtype) -> Tensor:
+    x = call.inputs.detach()
+    if isinstance(call.layer, nn.Embedding):
+        return x.flatten()
+    return x.to(dtype) if isinstance(call.layer, nn.Conv1d) else _flat(x.to(dtype))
+
+
 def _linear(layer: nn.Module, x: Tensor, g: Tensor, rows: Rows) -> Iterator[tuple[Tensor, Share]]:
     assert isinstance(layer, nn.Linear)
-    x, g = _flat(x), _flat(g)
+    g = _flat(g)
     if layer.weight.requires_grad:
         yield layer.weight, OuterShare(x, g, rows, copies=len(g) // len(x))
     if layer.bias is not None and layer.bias.requires_grad:
@@ -317,8 +368,8 @@ def _conv(layer: nn.Module, x: Tensor, g: Tensor, rows: Rows) -> Iterator[tuple[
     assert isinstance(layer, nn.Conv1d)
     g = _flat(g.mT)
     if layer.weight.requires_grad:
-        (width,), (pad,) = layer.kernel_size, layer.padding
-        windows = F.pad(x, (int(pad), int(pad))).unfold(2, width, 1)  # (B, c, T, width)
+        width = layer.kernel_size[0]
+        windows = F.pad(x, (width // 2, width // 2)).unfold(2, width, 1)  # (B, c, T, width)
         yield layer.weight, OuterShare(windows.permute(0, 2, 1, 3).flatten(2).flatten(0, 1), g, rows)
     if layer.bias is not None and layer.bias.requires_grad:
         yield layer.bias, UnitShare(rows.sum_by_unit(g))
@@ -326,7 +377,7 @@ def _conv(layer: nn.Module, x: Tensor, g: Tensor, rows: Rows) -> Iterator[tuple[
 
 def _embedding(layer: nn.Module, ids: Tensor, g: Tensor, rows: Rows) -> Iterator[tuple[Tensor, Share]]:
     assert isinstance(layer, nn.Embedding)
-    ids, g = ids.flatten(), _flat(g)
+    g = _flat(g)
     ids = ids.repeat(len(g) // len(ids))
     yield layer.weight, lookup_share(ids, g, rows, layer.num_embeddings, layer.padding_idx)
 
@@ -335,7 +386,7 @@ def _layer_norm(layer: nn.Module, x: Tensor, g: Tensor, rows: Rows) -> Iterator[
     assert isinstance(layer, nn.LayerNorm)
     if layer.weight is not None and layer.weight.requires_grad:
         normed = F.layer_norm(x, layer.normalized_shape, eps=layer.eps)
-        yield layer.weight, UnitShare(rows.sum_by_unit(_flat(normed * g)))
+        yield layer.weight, UnitShare(rows.sum_by_unit(_flat(normed * g.reshape(-1, *normed.shape))))
     if layer.bias is not None and layer.bias.requires_grad:
         yield layer.bias, UnitShare(rows.sum_by_unit(_flat(g)))
 
@@ -343,7 +394,8 @@ def _layer_norm(layer: nn.Module, x: Tensor, g: Tensor, rows: Rows) -> Iterator[
 def _rms_norm(layer: nn.Module, x: Tensor, g: Tensor, rows: Rows) -> Iterator[tuple[Tensor, Share]]:
     weight = layer.weight
     assert isinstance(weight, Tensor)
-    yield weight, UnitShare(rows.sum_by_unit(_flat(F.rms_norm(x, weight.shape, eps=_epsilon(layer)) * g)))
+    normed = F.rms_norm(x, weight.shape, eps=_epsilon(layer))
+    yield weight, UnitShare(rows.sum_by_unit(_flat(normed * g.reshape(-1, *normed.shape))))
 
 
 def _added_bias(layer: nn.Module, x: Tensor, g: Tensor, rows: Rows) -> Iterator[tuple[Tensor, Share]]:
@@ -366,6 +418,8 @@ def _rule_of(layer: nn.Module) -> Rule | None:
         if isinstance(layer, base) and type(layer).forward is base.forward:
             if isinstance(layer, nn.Embedding) and (layer.max_norm is not None or layer.scale_grad_by_freq):
                 return None  # the first changes weights in the forward, the second couples the records
+            if isinstance(layer, nn.LayerNorm | nn.RMSNorm) and len(layer.normalized_shape) > 1:
+                return None
             if isinstance(layer, nn.Conv1d) and not _keeps_tokens(layer):
                 return None
             return rule
@@ -408,13 +462,3 @@ def _check_own_rms_norm(name: str, layer: nn.Module, x: Tensor, output: Tensor) 
             if torch.allclose((normed * scale)[finite], output.float()[finite], rtol=2e-2, atol=1e-3):
                 return
     raise InputError(f"layer {name}", f"{type(layer).__name__} is not an RMSNorm by its output", do=DO)
-
-
-def _shares_of(call: Call, gradient: Tensor, rows: Rows) -> Iterator[tuple[Tensor, Share]]:
-    rule = _rule_of(call.layer)
-    assert rule is not None
-    wide = torch.float64 if gradient.dtype == torch.float64 else torch.float32
-    inputs = call.inputs.detach()
-    return rule(
-        call.layer, inputs.to(wide) if inputs.is_floating_point() else inputs, gradient.to(wide), rows
-    )

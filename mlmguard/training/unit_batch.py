@@ -122,7 +122,12 @@ def read_batch(model: nn.Module, batch: Mapping[str, Tensor | int]) -> UnitBatch
     if rows and not (int(unit_of_row.min()) >= 0 and int(unit_of_row.max()) < units):
         raise InputError("batch: unit_ids", "an id outside 0..units-1", f"0..{units - 1}")
 
-    takes = signature(model.forward).parameters
+    takes = signature(_unwrapped(model).forward).parameters
+    for key in given:
+        if key not in takes:
+            raise InputError(
+                f"batch: {key}", "a tensor the model does not take", f"one of {', '.join(takes)}"
+            )
     if "token_type_ids" in takes and "token_type_ids" not in given:
         given["token_type_ids"] = torch.zeros_like(given["input_ids"])
 
@@ -143,10 +148,17 @@ def read_batch(model: nn.Module, batch: Mapping[str, Tensor | int]) -> UnitBatch
     )
 
 
+def _unwrapped(model: nn.Module) -> nn.Module:
+    """The Hugging Face model inside a peft wrapper, or the model itself."""
+    unwrap = getattr(model, "get_base_model", None)
+    inner = unwrap() if callable(unwrap) else model
+    assert isinstance(inner, nn.Module)
+    return inner
+
+
 def encoder_of(model: nn.Module) -> nn.Module:
     """The part of a Hugging Face masked language model below its head."""
-    unwrap = getattr(model, "get_base_model", None)  # of a peft wrapper
-    inner = unwrap() if callable(unwrap) else model
+    inner = _unwrapped(model)
     encoder = getattr(inner, "base_model", inner)
     if encoder is inner or not isinstance(encoder, nn.Module):
         raise InputError(
