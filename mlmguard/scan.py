@@ -30,10 +30,10 @@ from typing import IO, Any
 from mlmguard import __version__, artifacts
 from mlmguard.corpus import dedup, pii, readers, redact, split
 from mlmguard.corpus.recognizers import severity
+from mlmguard.corpus.spans import Span
 from mlmguard.engine import LocalEngine
 from mlmguard.errors import InputError, PartialRun
 from mlmguard.types import (
-    Detector,
     Document,
     DuplicateCounts,
     Finding,
@@ -182,9 +182,11 @@ def _one_line_for_the_usual_failures() -> Iterator[None]:
         where = error.filename or "output"
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise PartialRun(
-                f"{where}: the disk is full; nothing was replaced, free space and run again."
+                f"{where}: the disk is full; nothing half-written is left, free space and run again."
             ) from None
-        raise PartialRun(f"{where}: {os.strerror(error.errno or 0).lower()}; nothing was replaced.") from None
+        raise PartialRun(
+            f"{where}: {os.strerror(error.errno or 0).lower()}; nothing half-written is left."
+        ) from None
 
 
 # --- reading: find, clean, look for copies ------------------------------------------------------------
@@ -256,14 +258,19 @@ class _Examine:
         return Skipped(_safe_name(item.source, self.key), item.reason, item.line)
 
 
-@lru_cache(maxsize=4096)
 def _safe_name(name: str, key: artifacts.Key) -> str:
     """A path or id with what is personal in it replaced by type and fingerprint. Safe to show."""
-    spans = [s for s in pii.finder().find(name.replace("_", " ")) if s.rule not in _HARMLESS_IN_A_NAME]
-    for span in reversed(spans):
+    for span in reversed(_personal_in(name)):
         stand_in = f"<{span.rule}:{key.fingerprint(span.rule, name[span.start : span.end])}>"
         name = name[: span.start] + stand_in + name[span.end :]
     return name
+
+
+@lru_cache(maxsize=4096)
+def _personal_in(name: str) -> tuple[Span, ...]:
+    """All detectors at their usual threshold, whatever the settings: a name is shown to everybody."""
+    spaced = re.sub("[_/]", " ", name)  # an underscore would hide the edge of a number
+    return tuple(span for span in pii.finder().find(spaced) if span.rule not in _HARMLESS_IN_A_NAME)
 
 
 def _read(
@@ -501,16 +508,12 @@ def _manifest(
             cross_split=_would_have_crossed(books, key, settings),
             clusters=tuple(sorted((size for size in sizes.values() if size > 1), reverse=True)),
         ),
-        coverage=_coverage(settings),
+        coverage=pii.coverage(settings.entities),
         commitment=commitment,
         key_id=key.id,
         settings=settings.shown(),
         tool_version=__version__,
     )
-
-
-def _coverage(settings: ScanSettings) -> tuple[Detector, ...]:
-    return pii.coverage(settings.entities)
 
 
 def _would_have_crossed(books: _Books, key: artifacts.Key, settings: ScanSettings) -> int:

@@ -141,7 +141,8 @@ def duplicates(
 ) -> Clusters:
     """All copies among ``texts``, exact and near: the whole of this file in one loop, for texts in memory."""
     known = list(texts)
-    clusters, first = Clusters(), {}
+    clusters = Clusters()
+    first: dict[bytes, int] = {}
     near = NearCopies(known.__getitem__, threshold, permutations)
     for index, text in enumerate(known):
         clusters.add()

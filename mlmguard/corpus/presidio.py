@@ -163,13 +163,14 @@ class _Phone(PhoneRecognizer):
 
     def __init__(self) -> None:
         super().__init__(name="PhoneRecognizer")
+        self._result: Any = self._get_recognizer_result
         self._needed = {region: self._digits_needed(region) for region in self.supported_regions}
         self._matches = lru_cache(maxsize=1 << 14)(self._matches_in)
 
     @staticmethod
     def _digits_needed(region: str) -> int:
-        national = min(PhoneMetadata.metadata_for_region(region).general_desc.possible_length)
-        return int(min(national, len("00") + _INTERNATIONAL))
+        metadata: Any = PhoneMetadata.metadata_for_region(region)
+        return int(min(*metadata.general_desc.possible_length, len("00") + _INTERNATIONAL))
 
     def analyze(self, text: str, entities: list[str], nlp_artifacts: Any = None) -> list[Any]:
         results = []
@@ -189,14 +190,14 @@ class _Phone(PhoneRecognizer):
             )
             for match_start, match_end, region in self._matches(window, stretch.end() - start, regions):
                 match = _Place(start + match_start, start + match_end)
-                results.append(self._get_recognizer_result(match, text, region, nlp_artifacts))
+                results.append(self._result(match, text, region, nlp_artifacts))
         return EntityRecognizer.remove_duplicates(results)
 
     def _matches_in(self, window: str, end: int, regions: tuple[str, ...]) -> list[tuple[int, int, str]]:
         return [
             (match.start, match.end, region)
             for region in regions
-            for match in PhoneNumberMatcher(window, region, leniency=self.leniency)
+            for match in PhoneNumberMatcher(window, region, leniency=int(self.leniency or 0))
             if match.end <= end
         ]
 
@@ -225,17 +226,18 @@ class _Ours(PatternRecognizer):
         return self._valid is not None and not self._valid(pattern_text)
 
 
-def stock_recognizers() -> list[EntityRecognizer]:
+def stock_recognizers() -> list[Any]:
     """Presidio's own for English, as its default configuration has them, without those that need a model."""
     registry = RecognizerRegistry(supported_languages=["en"])
     registry.load_predefined_recognizers(languages=["en"])
     model_based = {"SpacyRecognizer", "StanzaRecognizer", "TransformersRecognizer"}
-    return [r for r in registry.recognizers if r.name not in model_based]
+    recognizers: list[Any] = list(registry.recognizers)
+    return [r for r in recognizers if r.name not in model_based]
 
 
 def build(rules: Iterable[Rule]) -> AnalyzerEngine:
     """The engine: Presidio's pattern recognisers for English, two of them replaced, and ``rules``."""
-    replaced: dict[str, EntityRecognizer] = {
+    replaced: dict[str, Any] = {
         "EmailRecognizer": _Email(name="EmailRecognizer"),
         "PhoneRecognizer": _Phone(),
     }

@@ -32,7 +32,7 @@ MAX_CHARS = 1_000_000
 the whole scan: it is skipped and named."""
 
 _MAX_JSON = 256 << 20  # bytes of a .json file, which has to be parsed whole
-_BOMB_BYTES = 64 << 20  # a gzip stream may expand to this ...
+_BOMB_BYTES = 16 << 20  # a gzip stream may expand to this ...
 _BOMB_RATIO = 200  # ... and beyond it at most this many times its own size (text: 3 to 20)
 
 _OWN_ID = re.compile(r"[A-Za-z]{1,16}[-_:]\d{1,10}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
@@ -166,7 +166,9 @@ def read_file(path: Path, name: str, settings: Settings) -> Iterator[Document | 
         return
     try:
         with path.open("rb") as raw:
-            stream = _Unpacked(raw, os.fstat(raw.fileno()).st_size) if packed else raw
+            stream = (
+                io.BufferedReader(_Unpacked(raw, os.fstat(raw.fileno()).st_size), 1 << 16) if packed else raw
+            )
             yield from reader(stream, name, settings)
     except _Refused as refused:
         yield Skipped(name, str(refused), refused.line)
@@ -185,20 +187,17 @@ class _Unpacked(io.RawIOBase):
 
     def __init__(self, raw: IO[bytes], size: int) -> None:
         self._stream = gzip.GzipFile(fileobj=raw)
-        self._limit = max(_BOMB_BYTES, size * _BOMB_RATIO)
-        self._read = 0
+        self._left = max(_BOMB_BYTES, size * _BOMB_RATIO)
 
-    def read(self, size: int = -1) -> bytes:
-        return self._counted(self._stream.read(size if size >= 0 else self._limit + 1))
+    def readable(self) -> bool:
+        return True
 
-    def readline(self, size: int | None = -1) -> bytes:
-        return self._counted(self._stream.readline(-1 if size is None else size))
-
-    def _counted(self, data: bytes) -> bytes:
-        self._read += len(data)
-        if self._read > self._limit:
+    def readinto(self, buffer: Any) -> int:
+        count = self._stream.readinto(buffer)
+        self._left -= count
+        if self._left < 0:
             raise _Refused(f"expands more than {_BOMB_RATIO}-fold")
-        return data
+        return count
 
 
 # --- whole files --------------------------------------------------------------------------------------
@@ -219,7 +218,7 @@ def _whole(decode: Callable[[bytes, Settings], tuple[str, str]]) -> Any:
 
 
 def _decoded(data: bytes) -> str:
-    if b"\0" in data[:8192]:
+    if b"\0" in data:
         raise _Refused("a binary file")
     try:
         return data.decode("utf-8-sig")
@@ -268,9 +267,9 @@ def _text_parts(message: EmailMessage) -> Iterator[EmailMessage]:
         for part in plain or parts:
             yield from _text_parts(part)
     elif message.is_multipart():
-        for part in message.iter_parts():
-            if isinstance(part, EmailMessage):
-                yield from _text_parts(part)
+        for inner in message.iter_parts():
+            if isinstance(inner, EmailMessage):
+                yield from _text_parts(inner)
     elif message.get_content_maintype() == "text" and message.get_content_disposition() != "attachment":
         yield message
 
