@@ -37,6 +37,7 @@ METRICS: Mapping[str, str] = {
     "ngram.top1_train": "share of masked training words the model ranks first",
     "ngram.top1_heldout": "the same on matched held-out words",
     "ngram.top1_excess": "training minus matched held-out: at most this much is memorisation",
+    "ngram.top1_p": "probability of such an excess by chance, corrected for the family of tests",
     "pii.extraction_rate": "share of personal spans recovered whole by search",
     "pii.extraction_excess": "the same, minus what is recovered of spans the model never saw",
     "pii.extraction_p": "probability of such an excess by chance, corrected for the family of tests",
@@ -45,8 +46,12 @@ METRICS: Mapping[str, str] = {
     "canary.exposure_p": "probability of such exposures by chance, corrected for the family of tests",
     "canary.extraction_rate": "share of planted canaries recovered whole by search",
     "canary.extraction_rate_heldout": "share of never-planted twins recovered whole by the same search",
+    "canary.extraction_p": "probability of such a difference by chance, corrected for the family of tests",
     "membership.auc": "area under the ROC of members against non-members; 0.5 is chance",
     "membership.tpr_at_1pct_fpr": "share of members recognised at 1 % false accusations; 0.01 is chance",
+    "membership.tpr_at_10pct_fpr": "the same at 10 % false accusations; 0.1 is chance",
+    "membership.auc_p": "probability of such an area by chance, corrected for the family of tests",
+    "membership.shift": "1 if members and non-members differ in kind, so that membership speaks of the split",
     "membership.blind_auc": "the same area for a guesser that never sees the model",
     "membership.reference_auc": "the same area for the reference model alone",
     "epsilon.one_run_lower_bound": "ε this one training run demonstrably spent, at 95 % confidence",
@@ -62,7 +67,7 @@ METRICS: Mapping[str, str] = {
 
 #: Families that speak of the claim, the corpus or the run; every other family is an attack on the model.
 _NOT_LEAKAGE = frozenset({"model", "privacy", "scan", "audit"})
-_YES_NO = frozenset({"model.beats_unigram", "model.head_loaded", "epsilon.refutable"})
+_YES_NO = frozenset({"model.beats_unigram", "model.head_loaded", "epsilon.refutable", "membership.shift"})
 
 _COMPARE: Mapping[str, Callable[[float, float], bool]] = {
     ">": operator.gt,
@@ -141,6 +146,9 @@ class Rule(_Strict):
     on_inconclusive: Literal["inconclusive", "warn", "fail"] = "inconclusive"
     #: When the design could never have reported a number that fails (a ceiling under the threshold).
     on_low_ceiling: Literal["inconclusive", "warn"] = "inconclusive"
+    #: A yes-or-no metric that voids this one: what was measured is then something else.
+    void_if: str | None = None
+    on_void: Literal["inconclusive", "warn"] = "inconclusive"
     severity: Literal["low", "medium", "high", "critical"]
     waivable: bool = True
     why: Line
@@ -150,6 +158,8 @@ class Rule(_Strict):
     def _thresholds_agree(self) -> Rule:
         if self.metric not in METRICS:
             raise ValueError(f"unknown metric {self.metric[:60]!r}{_nearest(self.metric, METRICS)}")
+        if self.void_if is not None and self.void_if not in _YES_NO:
+            raise ValueError(f"rule {self.id!r}: void_if must be one of {', '.join(sorted(_YES_NO))}")
         texts = {"fail": self.fail, "warn": self.warn, "inconclusive": self.inconclusive}
         given = {name: Threshold.parse(text) for name, text in texts.items() if text}
         if not given:
@@ -494,7 +504,7 @@ def judge(policy: Policy, evidence: Evidence, today: date | None = None) -> Judg
     claim, fault = claimed_epsilon(evidence), broken(evidence)
     verdicts, evaluated = [], False
     for rule in policy.rules:
-        finding = _apply(rule, known.get(rule.metric, []), claim, evidence)
+        finding = _apply(rule, known, claim, evidence)
         evaluated |= finding.evaluated
         if fault and rule.leakage and finding.status in (Status.PASS, Status.WARN):
             status = Status.FAIL if rule.on_inconclusive == "fail" else Status.INCONCLUSIVE
@@ -524,10 +534,16 @@ def exit_code(judgement: Judgement, fail_on: Literal["fail", "warn"] = "fail") -
     return 0
 
 
-def _apply(rule: Rule, found: list[Measurement], claim: float | None, evidence: Evidence) -> _Finding:
-    matching = [m for m in found if rule.slice in ("*", m.slice)]
+def _apply(
+    rule: Rule, known: Mapping[str, list[Measurement]], claim: float | None, evidence: Evidence
+) -> _Finding:
+    matching = [m for m in known.get(rule.metric, ()) if rule.slice in ("*", m.slice)]
     if not matching:
         return _unknown(rule, "not available", _why_missing(rule, evidence))
+    void = next((m for m in known.get(rule.void_if or "", ()) if m.value), None)
+    if void is not None:
+        reason = void.note or METRICS[rule.void_if or ""].removeprefix("1 if ")
+        return _Finding(Status(rule.on_void), show_measurement(matching[0]), reason, evaluated=False)
     return max((_compare(rule, m, claim) for m in matching), key=lambda f: _ORDER.index(f.status))
 
 

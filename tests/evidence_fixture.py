@@ -152,11 +152,20 @@ def statement() -> PrivacyStatement:
         ),
         unprotected=("audit reports", "metrics of the run folder", "the choice of model size"),
         hazards=(
-            Hazard("tokenizer-private", "absent", "the tokenizer was learnt from public text"),
-            Hazard("size-from-data", "absent", "batch size and normaliser come from a noisy count"),
-            Hazard("unit-smaller-than-person", "present", "several documents may belong to one person"),
-            Hazard("floating-point", "unknown", "noise is sampled in 32-bit floating point"),
-            Hazard("hyperparameters", "absent", "one run, settings derived from public numbers"),
+            Hazard(
+                "sampling-mismatch",
+                "absent",
+                "batches are drawn by the Poisson sampling that the accountant assumes",
+            ),
+            Hazard("size-dependence", "absent", "settings derive from a noised count that is in the ledger"),
+            Hazard("tokenizer", "absent", "learnt from public text, pinned by digest"),
+            Hazard("initial-weights", "absent", "public text only"),
+            Hazard(
+                "preprocessing",
+                "present",
+                "deduplication couples rows: the claim is for the rows of clean/train",
+            ),
+            Hazard("tuning", "unknown", "other runs on the same corpus are not composed into this ε"),
         ),
         tool_version="0.1.0",
     )
@@ -180,18 +189,27 @@ def _measurements() -> tuple[Measurement, ...]:
         number("pii.extraction_excess", -0.006, -0.022, 0.008, 320, slice="redacted"),
         number("pii.extraction_p", 1.0, n=320, slice="kept"),
         number("pii.extraction_p", 1.0, n=320, slice="redacted"),
-        number("pii.top1_excess", 0.009, -0.021, 0.039, 640),
+        number("pii.extraction_rate", 0.0, 0.0, 0.019, 190, slice="EMAIL_ADDRESS"),
+        number("pii.extraction_rate", 0.009, 0.001, 0.033, 220, slice="PERSON"),
         number("canary.exposure_mean", 1.51, 1.32, 1.70, 249, ceiling=7.97),
         number("canary.exposure_p", 0.431, n=249),
         number("canary.extraction_rate", 0.0, 0.0, 0.0147, 249),
         number("canary.extraction_rate_heldout", 0.0, 0.0, 0.0146, 251),
+        number("canary.extraction_p", 1.0, n=249),
         number("membership.auc", 0.512, 0.464, 0.560, 574, slice="loss"),
         number("membership.auc", 0.521, 0.473, 0.569, 574, slice="calibrated"),
-        number("membership.tpr_at_1pct_fpr", 0.014, 0.004, 0.035, 574, slice="loss"),
-        number("membership.tpr_at_1pct_fpr", 0.017, 0.006, 0.040, 574, slice="calibrated"),
+        number(
+            "membership.tpr_at_1pct_fpr",
+            None,
+            n=574,
+            note="287 held-out documents give 2.9 expected false positives; 10 are needed",
+        ),
+        number("membership.tpr_at_10pct_fpr", 0.118, 0.083, 0.161, 574),
+        number("membership.auc_p", 1.0, n=574, slice=""),
+        number("membership.shift", 0.0, n=574),
         number("membership.blind_auc", 0.508, 0.460, 0.556, 574),
         number("membership.reference_auc", 0.503, 0.455, 0.551, 574),
-        number("epsilon.one_run_lower_bound", 0.21, n=500, ceiling=5.12),
+        number("epsilon.one_run_lower_bound", 0.21, 0.21, n=500, ceiling=5.12),
         number("epsilon.claimed", 7.98),
         number("epsilon.refutable", 0.0, note="500 canaries can refute claims up to 5.12"),
     )
@@ -201,9 +219,11 @@ def _curves() -> tuple[Curve, ...]:
     unknown = (1.0, 2.0, 3.0, 4.0, 5.0, 6.0)
     train = (0.418, 0.236, 0.121, 0.058, 0.026, 0.011)
     held = (0.411, 0.231, 0.118, 0.059, 0.024, 0.012)
-    share = tuple(i / 40 for i in range(41))
-    exposed = tuple(round(-math.log2(max(1 - s, 0.004)) + 0.0, 4) for s in share)
-    controls = tuple(round(-math.log2(max(1 - s, 0.004)) * 0.98 + 0.0, 4) for s in share)
+    bits = tuple(round(7.97 * i / 40, 4) for i in range(41))
+    exposed = tuple(round(max(2**-b - 0.004 * (b > 5), 0.0) * (1 - 0.04 * math.sin(2 * b)), 4) for b in bits)
+    controls = tuple(round(2**-b * (1 + 0.03 * math.sin(3 * b)) if b else 1.0, 4) for b in bits)
+    secret = (0.101, 0.012, 0.0, 0.0, 0.0, 0.0)
+    twin = (0.104, 0.008, 0.0, 0.0, 0.0, 0.0)
     fpr = (0.0, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.7, 0.85, 1.0)
     loss = (0.0, 0.002, 0.007, 0.014, 0.024, 0.056, 0.108, 0.213, 0.362, 0.515, 0.711, 0.857, 1.0)
     calibrated = (0.0, 0.004, 0.009, 0.017, 0.029, 0.061, 0.116, 0.224, 0.375, 0.526, 0.719, 0.861, 1.0)
@@ -217,13 +237,15 @@ def _curves() -> tuple[Curve, ...]:
         ends = (band(y, -1, n), band(y, 1, n)) if n else ((), ())
         return Curve(name, figure, *labels, series, x, y, *ends)
 
-    ngram, roc = ("unknown tokens", "ranked first"), ("false positives", "true positives")
-    canary = ("share of canaries", "exposure, bits")
+    hidden, roc = ("tokens hidden", "exact recovery"), ("false-positive rate", "true-positive rate")
+    canary = ("exposure (bits)", "share at or above")
     return (
-        attack("ngram", "k-unknown", ngram, "train", unknown, train, 1100),
-        attack("ngram", "k-unknown", ngram, "held-out", unknown, held, 1100),
-        attack("canary", "exposure", canary, "planted", share, exposed, 0),
-        attack("canary", "exposure", canary, "controls", share, controls, 0),
+        attack("ngram", "k-unknown", hidden, "train", unknown, train, 1100),
+        attack("ngram", "k-unknown", hidden, "held-out", unknown, held, 1100),
+        attack("canary", "exposure", canary, "planted", bits, exposed, 0),
+        attack("canary", "exposure", canary, "controls", bits, controls, 0),
+        attack("canary", "k-unknown", hidden, "planted", unknown, secret, 249),
+        attack("canary", "k-unknown", hidden, "controls", unknown, twin, 251),
         attack("membership", "roc", roc, "loss", fpr, loss, 287),
         attack("membership", "roc", roc, "calibrated", fpr, calibrated, 287),
     )
@@ -244,7 +266,8 @@ def clean() -> Evidence:
             AttackRun("canary", "run", "249 planted, 251 twins"),
             AttackRun("membership", "run", "287 members, 287 non-members"),
             AttackRun("epsilon", "run", "one-run bound over 500 coins"),
-            AttackRun("tokenizer", "not run", "the tokenizer is public"),
+            AttackRun("vocabulary", "not run", "the tokenizer is public"),
+            AttackRun("shadow models", "not run", "LiRA and RMIA need shadow checkpoints"),
         ),
         notes=("Whole-span search used 40 restarts a span.",),
         tool_version="0.1.0",

@@ -51,7 +51,7 @@ def test_train(capsys: pytest.CaptureFixture[str], width: int) -> None:
     text = shown(capsys, width)
     assert "ε = 7.98, δ = 1e-05" in text
     assert "PLD 7.962" in text
-    assert "unit-smaller-than-person" in text
+    assert "preprocessing, tuning" in text
 
 
 def test_train_without_a_claim_says_so(capsys: pytest.CaptureFixture[str], width: int) -> None:
@@ -64,7 +64,7 @@ def test_train_without_a_claim_says_so(capsys: pytest.CaptureFixture[str], width
 def test_audit(capsys: pytest.CaptureFixture[str], width: int) -> None:
     console.audit_summary(clean())
     text = shown(capsys, width)
-    assert "canary.extraction_rate_heldout" in text
+    assert "membership.reference_auc" in text
     assert "not run" in text
     assert "no better than a coin" in " ".join(text.split())
 
@@ -72,7 +72,7 @@ def test_audit(capsys: pytest.CaptureFixture[str], width: int) -> None:
 def test_verdicts(capsys: pytest.CaptureFixture[str], width: int) -> None:
     console.verdicts(judged(extractable()))
     text = shown(capsys, width)
-    assert "✕ Fail  5 fail, 9 inconclusive, 3 warning, 4 pass" in text
+    assert "✕ Fail  5 fail, 10 inconclusive, 3 warning, 4 pass" in text
     assert "canary-extracted" in text
     assert "→ Do not release." in text
 

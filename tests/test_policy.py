@@ -57,7 +57,7 @@ def test_clean_evidence_at_epsilon_8_with_500_canaries_is_a_warning_and_not_inco
     assert exit_code(judgement) == 0
     assert exit_code(judgement, "warn") == 10
     warned = {v.rule for v in judgement.verdicts if v.status is Status.WARN}
-    assert warned == {"dp-not-refuted", "dp-hazards", "detectors", "attacks-run"}
+    assert warned == {"dp-not-refuted", "dp-hazards", "detectors", "attacks-run", "membership-tpr-confident"}
 
 
 def test_random_weights_are_inconclusive_and_never_clean() -> None:
@@ -223,6 +223,17 @@ def test_nothing_evaluated_is_inconclusive_although_every_rule_is_softened() -> 
     judgement = judge(policy({"slice": "nowhere", "on_inconclusive": "warn"}), clean())
     assert judgement.verdicts[0].status is Status.WARN
     assert exit_code(judgement) == 3
+
+
+def test_membership_is_void_where_the_two_sets_differ_in_kind() -> None:
+    leaky = (
+        number("membership.auc", 0.97, 0.95, 0.99, 574, slice="loss"),
+        number("membership.shift", 1.0, n=574),
+    )
+    assert by_rule(changed(clean(), leaky[0]))["membership-auc"].status is Status.FAIL
+    assert by_rule(changed(clean(), *leaky))["membership-auc"].status is Status.WARN
+    with pytest.raises(ValueError, match="void_if must be one of"):
+        policy({"void_if": "membership.auc"})
 
 
 # --- waivers ------------------------------------------------------------------------------------------

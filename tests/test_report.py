@@ -262,7 +262,7 @@ def test_the_verdict_and_the_limits_are_on_the_page(pages: dict[str, str]) -> No
 
 def test_colours_of_figures_come_from_the_page(pages: dict[str, str]) -> None:
     drawings = re.findall(r"<svg.*?</svg>", pages["clean"], flags=re.DOTALL)
-    assert len(drawings) == 6
+    assert len(drawings) == 7
     for drawing in drawings:
         assert not re.search(r"#[0-9a-f]{6}", drawing), "a colour that neither dark mode nor print can change"
         assert "font-family" not in drawing
@@ -357,6 +357,7 @@ def test_numbers_without_a_figure_draw_nothing() -> None:
         figures.clusters,
     )
     assert [draw(empty) for draw in drawers] == [""] * 6
+    assert figures.clusters(empty) == ""
 
 
 # --- JSON, Markdown, formats --------------------------------------------------------------------------

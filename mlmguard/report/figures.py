@@ -209,7 +209,11 @@ def _clipped(curve: Curve, least: float) -> Curve:
 
 def unknown(case: Case) -> str:
     """How often phrases are completed, by how many of their tokens are hidden."""
-    found = curves(case.evidence, "ngram", "k-unknown")
+    return _recovery(case, "ngram", "unknown")
+
+
+def _recovery(case: Case, attack: str, name: str) -> str:
+    found = curves(case.evidence, attack, "k-unknown")
     if not found:
         return ""
 
@@ -218,27 +222,45 @@ def unknown(case: Case) -> str:
 
         _lines(axes, found, markers=True)
         axes.set(xlabel=found[0].x_label, ylabel=found[0].y_label)
-        axes.set_ylim(bottom=0)
+        # at least a tenth, so that noise around zero does not look like a finding
+        axes.set_ylim(0, max(0.1, axes.get_ylim()[1]))
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.yaxis.set_major_formatter(FuncFormatter(_percent))
         _grid(axes)
         axes.legend(loc="upper right")
 
-    return _draw("unknown", (5.2, 3.5), paint)
+    return _draw(name, (5.2, 3.5), paint)
+
+
+def secrets(case: Case) -> str:
+    """How often planted secrets are completed, by how many of their tokens are hidden."""
+    return _recovery(case, "canary", "secrets")
 
 
 def exposure(case: Case) -> str:
-    """Exposure of planted canaries and of their twins."""
+    """Exposure of planted canaries and of their twins, beside what chance gives."""
     found = curves(case.evidence, "canary", "exposure")
     if not found:
         return ""
 
     def paint(axes: Axes) -> None:
+        from matplotlib.ticker import FuncFormatter
+
+        most = max(max(curve.x) for curve in found)
+        grid = [most * i / 60 for i in range(61)]
+        axes.plot(
+            grid,
+            [2**-bits for bits in grid],
+            color=_MUTED,
+            linewidth=1,
+            linestyle=(0, (1, 2)),
+            label="chance",
+        )
         _lines(axes, found, markers=False)
-        axes.set(xlabel=found[0].x_label, ylabel=found[0].y_label)
-        axes.set_ylim(bottom=0)
+        axes.set(xlabel=found[0].x_label, ylabel=found[0].y_label, ylim=(0, 1.02))
+        axes.yaxis.set_major_formatter(FuncFormatter(_percent))
         _grid(axes)
-        axes.legend(loc="upper left")
+        axes.legend(loc="upper right")
 
     return _draw("exposure", (5.2, 3.5), paint)
 

@@ -150,6 +150,7 @@ def _figures(case: Case) -> dict[str, Figure]:
         ),
         ("roc", words.roc(case), figures.roc(case), _points(case, "membership", "roc")),
         ("unknown", words.unknown(case), figures.unknown(case), _points(case, "ngram", "k-unknown")),
+        ("secrets", words.secrets(case), figures.secrets(case), _points(case, "canary", "k-unknown")),
         ("exposure", words.exposure(case), figures.exposure(case), _points(case, "canary", "exposure")),
         ("copies", words.copies(case), figures.copies(case), _copies(case)),
         ("clusters", words.duplicates(case), figures.clusters(case), _clusters(case)),

@@ -114,6 +114,7 @@ def membership(case: Case) -> Table:
     names = {
         "auc": "AUC",
         "tpr_at_1pct_fpr": "members found at 1 % false",
+        "tpr_at_10pct_fpr": "members found at 10 % false",
         "blind_auc": "AUC, blind",
         "reference_auc": "AUC, reference alone",
     }
@@ -123,7 +124,10 @@ def membership(case: Case) -> Table:
         if m.attack == "membership" and m.metric in names
     ]
     return _table(
-        "Chance is 0.5 for an AUC and 0.01 for a share", ("what", "value", "interval"), rows, (1, 2)
+        "Chance is 0.5 for an AUC, and a share equal to the false positives",
+        ("what", "value", "interval"),
+        rows,
+        (1, 2),
     )
 
 

@@ -144,17 +144,20 @@ def roc(case: Case) -> str:
         if chance
         else "Members can be told from non-members better than by chance"
     )
-    tpr = _one(case, "membership.tpr_at_1pct_fpr", best.slice)
-    tail = (
-        f", and recognises {percent(tpr.value)} of members at 1\N{NO-BREAK SPACE}% false accusations"
-        if tpr
-        else ""
-    )
-    statement = case.evidence.statement
-    allowed = ""
-    if statement is not None and statement.private and statement.epsilon is not None:
-        most = dp_ceiling(statement.epsilon, statement.delta or 0.0, 0.01)
-        allowed = f" (ε, δ) alone would allow up to {percent(most)} there." if tpr else ""
+    shift = _one(case, "membership.shift")
+    if shift is not None and shift.value:
+        return (
+            "Members and non-members differ in kind: membership cannot be judged here, only by the canaries."
+        )
+    tail = allowed = ""
+    for metric, false in (("tpr_at_1pct_fpr", 0.01), ("tpr_at_10pct_fpr", 0.1)):
+        if (tpr := _one(case, f"membership.{metric}")) is not None:
+            tail = f", and recognises {percent(tpr.value)} of members at {percent(false)} false accusations"
+            statement = case.evidence.statement
+            if statement is not None and statement.private and statement.epsilon is not None:
+                most = dp_ceiling(statement.epsilon, statement.delta or 0.0, false)
+                allowed = f" (ε, δ) alone would allow up to {percent(most)} there."
+            break
     return f"{text} (AUC {figure(best.value)}){tail}.{allowed}"
 
 
@@ -187,6 +190,15 @@ def exposure(case: Case) -> str:
     )
     tail = f"; {percent(rate.value)} could be extracted by search" if rate else ""
     return f"{text}: mean exposure {figure(mean.value)} bits, where chance is 1.44{tail}."
+
+
+def secrets(case: Case) -> str:
+    """Planted secrets by how many of their tokens are hidden, and whole."""
+    rate, twin = _one(case, "canary.extraction_rate"), _one(case, "canary.extraction_rate_heldout")
+    if rate is None:
+        return "Completion of planted secrets, by how many of their tokens are hidden."
+    text = f"With every token hidden, search recovers {percent(rate.value)} of the planted secrets"
+    return f"{text} and {percent(twin.value)} of their twins." if twin else f"{text}."
 
 
 def copies(case: Case) -> str:
