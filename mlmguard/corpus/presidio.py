@@ -31,8 +31,6 @@ from presidio_analyzer.predefined_recognizers import EmailRecognizer, PhoneRecog
 
 from mlmguard.corpus.recognizers import Rule
 
-_LOGGER = "presidio-analyzer"
-
 # Function words use up none of the five words of context, as with spaCy's stop words. spaCy's own list
 # is not used: it holds "call" and "us", which are context words.
 _STOP_WORDS = frozenset(
@@ -242,7 +240,6 @@ def build(rules: Iterable[Rule]) -> AnalyzerEngine:
         "PhoneRecognizer": _Phone(),
     }
     recognizers = [replaced.get(r.name, r) for r in stock_recognizers()] + [_Ours(rule) for rule in rules]
-    _refuse_to_log()
     return AnalyzerEngine(
         registry=RecognizerRegistry(recognizers=recognizers, supported_languages=["en"]),
         nlp_engine=_Words(),
@@ -258,25 +255,19 @@ class DetectorTimeout(Exception):
     """A pattern ran out of time: the text was not looked at to its end."""
 
 
-class _Watch(logging.Handler):
-    """Remembers that a pattern timed out. Presidio only logs it, and the silence would pass as clean."""
+class _Watch(logging.Filter):
+    """Lets no record of Presidio's pass: it logs the values it could not validate. Remembers that a pattern
+    timed out, which Presidio only logs, and which would pass as clean."""
 
     timed_out = False
 
-    def emit(self, record: logging.LogRecord) -> None:
-        if "timed out" in str(record.msg):
-            self.timed_out = True
+    def filter(self, record: logging.LogRecord) -> bool:
+        self.timed_out = self.timed_out or "timed out" in str(record.msg)
+        return False
 
 
-_watch = _Watch(level=logging.WARNING)
-
-
-def _refuse_to_log() -> None:
-    """Presidio logs the values it could not validate: nothing of that leaves this process."""
-    logger = logging.getLogger(_LOGGER)
-    logger.handlers = [_watch]
-    logger.propagate = False
-    logger.setLevel(logging.WARNING)
+_watch = _Watch()
+logging.getLogger("presidio-analyzer").addFilter(_watch)
 
 
 def analyze(engine: AnalyzerEngine, text: str, entities: list[str] | None, threshold: float) -> list[Any]:

@@ -1,0 +1,112 @@
+"""Neither a person nor a copy crosses, whatever the order, and no split is empty without need."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mlmguard.artifacts import Key
+from mlmguard.corpus.split import assign
+from mlmguard.errors import InputError
+
+KEY = Key(b"s" * 32)
+
+
+def keyed(unit: str) -> str:
+    return KEY.fingerprint("split", unit)
+
+
+def divide(
+    units: Sequence[str], clusters: Sequence[int] | None = None, kept: Sequence[bool] | None = None
+) -> list[str]:
+    return assign(units, clusters or range(len(units)), kept or [True] * len(units), keyed)
+
+
+RECORDS = st.lists(st.tuples(st.integers(0, 25), st.integers(0, 40), st.booleans()), min_size=1, max_size=60)
+
+
+@given(RECORDS)
+def test_no_unit_and_no_cluster_crosses(records: list[tuple[int, int, bool]]) -> None:
+    sides = divide([f"u{u}" for u, _, _ in records], [c for _, c, _ in records], [k for _, _, k in records])
+    for part in (0, 1):
+        seen = defaultdict(set)
+        for record, side in zip(records, sides):
+            seen[record[part]].add(side)
+        assert all(len(s) == 1 for s in seen.values())
+
+
+@given(RECORDS, st.randoms())
+def test_the_order_of_the_records_does_not_matter(
+    records: list[tuple[int, int, bool]], chance: random.Random
+) -> None:
+    def run(some: list[tuple[int, int, bool]]) -> dict[tuple[int, int, bool], str]:
+        sides = divide([f"u{u}" for u, _, _ in some], [c for _, c, _ in some], [k for _, _, k in some])
+        return dict(zip(some, sides))
+
+    shuffled = list(records)
+    chance.shuffle(shuffled)
+    assert run(records) == run(shuffled)
+
+
+@given(st.integers(10, 300))
+def test_no_split_is_empty_from_ten_units_on(count: int) -> None:
+    sizes = Counter(divide([f"u{i}" for i in range(count)]))
+    assert min(sizes[s] for s in ("train", "validation", "test")) >= 1
+    assert sizes["train"] >= 0.75 * count
+
+
+def test_shares_are_kept() -> None:
+    sizes = Counter(divide([f"u{i % 400}" for i in range(4000)]))
+    assert abs(sizes["test"] - 200) <= 20 and abs(sizes["validation"] - 200) <= 20
+
+
+def test_a_giant_component_trains() -> None:
+    """A hundred different keys: the giant is never what the model is tested on."""
+    for seed in range(100):
+        key = Key(seed.to_bytes(16, "big"))
+        units = ["giant"] * 900 + [f"u{i}" for i in range(100)]
+        sides = assign(units, range(1000), [True] * 1000, lambda u, key=key: key.fingerprint("split", u))  # type: ignore[misc]
+        assert sides[0] == "train" and 40 <= Counter(sides)["test"] <= 60
+
+
+def test_a_chain_of_copies_ties_many_people_together() -> None:
+    units = [f"u{i // 2}" for i in range(20)]
+    clusters = [(i + 1) // 2 for i in range(20)]  # u0-u1-u2-... share a copy each
+    assert len(set(divide(units, clusters))) == 1
+
+
+def test_a_dropped_copy_still_ties_its_people() -> None:
+    units, clusters = ["a", "a", "b", "b", *(f"u{i}" for i in range(30))], [0, 1, 1, 2, *range(3, 33)]
+    kept = [True, False, True, True] + [True] * 30
+    sides = divide(units, clusters, kept)
+    assert len(set(sides[:4])) == 1
+
+
+def test_another_key_splits_otherwise() -> None:
+    units = [f"u{i}" for i in range(200)]
+    other = Key(b"t" * 32)
+    assert divide(units) != assign(units, range(200), [True] * 200, lambda u: other.fingerprint("split", u))
+
+
+@pytest.mark.parametrize("few", [1, 2, 3, 4])
+def test_very_few_units(few: int) -> None:
+    sides = divide([f"u{i}" for i in range(few)])
+    assert "train" in sides and len(set(sides)) == min(few, 3)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"train": 1.0},
+        {"train": 0.9, "validation": 0.2, "test": 0.1},
+        {"train": 1.1, "validation": 0, "test": -0.1},
+    ],
+)
+def test_shares_must_make_a_whole(wrong: dict[str, float]) -> None:
+    with pytest.raises(InputError):
+        assign(["a"], [0], [True], keyed, wrong)
