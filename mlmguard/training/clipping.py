@@ -22,9 +22,9 @@ from mlmguard.errors import InputError, MlmguardError
 from mlmguard.training.grad_layers import Gram, squared_norms, weighted_sum
 from mlmguard.training.grad_trace import traced_shares
 from mlmguard.training.per_sample import one_record_sum, opacus_sum
-from mlmguard.training.unit_batch import ClippedSum, UnitBatch, clip_factors, read_batch
+from mlmguard.training.unit_batch import IGNORED, ClippedSum, UnitBatch, clip_factors, read_batch
 
-__all__ = ["ClippedSum", "clipped_gradient_sum", "refuse_unclippable", "self_check"]
+__all__ = ["ClippedSum", "Engine", "clipped_gradient_sum", "refuse_unclippable", "self_check"]
 
 Engine = Literal["one-pass", "opacus"]
 
@@ -96,7 +96,10 @@ def self_check(model: nn.Module, batch: Mapping[str, Tensor | int], max_grad_nor
         return
     picked = torch.tensor(rows, device=whole.labels.device)
     few: dict[str, Tensor | int] = {key: value[picked] for key, value in whole.inputs.items()}
-    few["labels"] = whole.labels[picked]
+    few["labels"] = labels = whole.labels[picked]
+    # The words asked for stand in the text too: where they are masked, what a tied word matrix learns as an
+    # embedding and as a decoder hardly meets, and a missing cross term would pass for rounding.
+    few["input_ids"] = torch.where(labels == IGNORED, whole.inputs["input_ids"][picked], labels)
     few["unit_ids"] = torch.unique(whole.unit_of_row[picked], return_inverse=True)[1]
     modes = {module: module.training for module in model.modules()}
     try:
@@ -115,13 +118,13 @@ def _compare(ours: ClippedSum, truth: ClippedSum) -> None:
     length = torch.stack([g.square().sum() for g in truth.gradients.values()]).sum().sqrt()
     apart = {
         "sum": float(torch.stack(squares).sum().sqrt() / length.clamp(min=1e-30)),
-        "norms": _relative(ours.norms, truth.norms),
-        "losses": _relative(ours.losses, truth.losses),
+        "norm": _relative(ours.norms, truth.norms),
+        "loss": _relative(ours.losses, truth.losses),
     }
     for what, error in apart.items():
         if not error <= TOLERANCE:  # NaN is a mismatch too
             raise MlmguardError(
-                f"private step: the one-pass {what} differ by {error:.1e} from a one-record loop; "
+                f"private step: the one-pass {what} differs by {error:.1e} from a one-record loop; "
                 f'expected at most {TOLERANCE:.0e}; nothing was trained; use engine "opacus".'
             )
 
