@@ -124,9 +124,7 @@ def loop(model: nn.Module, batch: dict[str, Tensor], norm: float = NORM) -> Clip
     for unit in range(int(unit_ids.max()) + 1):
         logits, labels = [], []
         for row in (unit_ids == unit).nonzero().flatten().tolist():
-            output = model(
-                input_ids=batch["input_ids"][row][None], attention_mask=batch["attention_mask"][row][None]
-            )
+            output = model(**{k: v[row][None] for k, v in batch.items() if k not in ("labels", "unit_ids")})
             logits.append(output.logits[0])
             labels.append(batch["labels"][row])
         if not logits or not bool((torch.cat(labels) != -100).any()):
@@ -305,6 +303,15 @@ def test_rms_norms() -> None:
     model.bert.encoder.layer[0].output.LayerNorm = NotReallyRMSNorm(32)
     with pytest.raises(InputError, match=r"layer\.0\.output\.LayerNorm: NotReallyRMSNorm is not an RMSNorm"):
         clipped_gradient_sum(model, batch, NORM)
+
+
+def test_a_matrix_looked_up_twice_and_decoded() -> None:
+    """Word matrix in three places at once, one of them looking the same word up for every token."""
+    model = model_of("bert", type_vocab_size=VOCABULARY)
+    model.bert.embeddings.token_type_embeddings = model.bert.embeddings.word_embeddings
+    batch = batch_of(model)
+    batch["token_type_ids"] = batch["input_ids"].roll(1, 0)
+    assert_same(clipped_gradient_sum(model, batch, NORM), loop(model, batch))
 
 
 def test_long_records_take_the_written_out_form(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -178,11 +178,12 @@ def _one_pass(
         # The ghost form subtracts nearly equal numbers where a gradient is zero up to rounding.
         norms = squared.clamp(min=0.0).sqrt()
         weight = clip_factors(norms, losses, max_grad_norm)
+        dropping = bool((weight == 0).any())
         gradients = {}
         for name, parameter in named.items():
             found = shares.pop(name)  # freed one by one: all the activations hang on them
             gradients[name] = (
-                weighted_sum(found, weight, parameter.shape).float()
+                weighted_sum(found, weight, parameter.shape, dropping).float()
                 if found
                 else torch.zeros_like(parameter, dtype=torch.float32)
             )

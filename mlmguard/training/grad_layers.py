@@ -29,6 +29,12 @@ from torch import Tensor
 DIRECT_CHUNK = 1 << 25  # elements of written-out gradients held at once by the direct form: 128 MiB in fp32
 
 
+def wide(x: Tensor) -> Tensor:
+    """fp32 where autocast left less: shares keep what the layers saw, norms and sums are taken in fp32."""
+    return x if x.dtype == torch.float64 else x.float()
+
+
+# Units (u,), index (u, L) into the rows, gaps (u, L) bool; all None where the rows are (U, L) as they lie.
 Group = tuple[Tensor | None, Tensor | None, Tensor | None]
 
 
@@ -42,11 +48,7 @@ class Rows:
 
     @cached_property
     def groups(self) -> list[Group]:
-        """Units with about as many rows each, as (units (u,), index (u, L) into the rows, gaps (u, L) bool).
-
-        A unit with many rows does not pad the others: groups go by powers of two. All None: the rows are
-        already (U, L).
-        """
+        """Units with about as many rows each, by powers of two: one with many does not pad the others."""
         if self.length is not None:
             return [(None, None, None)]
         order = torch.argsort(self.unit, stable=True)
@@ -63,13 +65,14 @@ class Rows:
         return found
 
     def padded(self, x: Tensor, index: Tensor | None, gaps: Tensor | None) -> Tensor:
-        """(N, d) as (u, L, d), zero in the gaps."""
+        """(N, d) as (u, L, d), zero in the gaps, at least fp32."""
         if index is None or gaps is None:
-            return x.view(self.units, self.length or 0, x.shape[-1])
-        return x[index].masked_fill_(gaps[..., None], 0.0)
+            return wide(x.view(self.units, self.length or 0, x.shape[-1]))
+        return wide(x[index].masked_fill_(gaps[..., None], 0.0))
 
     def sum_by_unit(self, x: Tensor) -> Tensor:
-        """(N, d) summed to (U, d)."""
+        """(N, d) summed to (U, d), in at least fp32."""
+        x = wide(x)
         if self.length is not None:
             return x.view(self.units, self.length, -1).sum(1)
         return x.new_zeros(self.units, x.shape[-1]).index_add_(0, self.unit, x)
@@ -113,6 +116,7 @@ Share = OuterShare | LookupShare | UnitShare
 def lookup_share(ids: Tensor, grad: Tensor, rows: Rows, size: int, padding: int | None) -> LookupShare:
     """Sum the N rows of ``grad`` (N, d) by (unit, id). ``padding`` receives no gradient, as in autograd."""
     keys, inverse = torch.unique(rows.unit * size + ids, return_inverse=True)
+    grad = wide(grad)
     summed = grad.new_zeros(len(keys), grad.shape[-1]).index_add_(0, inverse, grad)
     unit, ids = torch.div(keys, size, rounding_mode="floor"), keys % size
     if padding is not None:
@@ -160,49 +164,43 @@ def squared_norms(shares: Sequence[Share], units: int, gram: Gram) -> Tensor:
     return result
 
 
-def weighted_sum(shares: Sequence[Share], weight: Tensor, shape: torch.Size) -> Tensor:
-    """Sum over units of ``weight`` (U,) times the unit's gradient; a unit of weight 0 adds exactly 0."""
+def weighted_sum(shares: Sequence[Share], weight: Tensor, shape: torch.Size, dropping: bool) -> Tensor:
+    """Sum over units of ``weight`` (U,) times the unit's gradient, of one parameter of this ``shape``.
+
+    ``dropping`` says that some weights are 0: such a unit adds exactly 0, whatever infinities it holds.
+    """
+
+    def silenced(x: Tensor, factor: Tensor) -> Tensor:
+        return x.masked_fill(factor == 0, 0.0) if dropping else x  # 0 * inf is NaN, so multiplying is no help
+
     total: Tensor | None = None
     for share in shares:
         if isinstance(share, OuterShare):
             factor = weight[share.rows.unit][:, None]
-            a, g = share.activation, share.output_grad
+            a, g = wide(share.activation), silenced(wide(share.output_grad), factor)
             if share.copies > 1:
-                g = _scaled(g, factor).view(share.copies, -1, g.shape[1]).sum(0)
-                factor = torch.ones_like(a[:, :1])
-            # One of the two is scaled, so scale the smaller. 0 * inf is NaN, hence fill instead of multiply.
-            if a.shape[1] <= g.shape[1]:
-                a, g = _scaled(a, factor), _silenced(g, factor)
+                g = (g * factor).view(share.copies, -1, g.shape[1]).sum(0)
+            elif a.shape[1] <= g.shape[1]:  # one of the two is scaled: the smaller
+                a = silenced(a, factor) * factor
             else:
-                a, g = _silenced(a, factor), _scaled(g, factor)
+                a, g = silenced(a, factor), g * factor
             product = g.t() @ a
             total = product if total is None else total.add_(product)
     if total is None:
-        size = next(s.grad for s in shares if not isinstance(s, OuterShare))
-        total = size.new_zeros(shape)
+        total = weight.new_zeros(shape)
     total = total.view(shape)
     for share in shares:
         if isinstance(share, LookupShare):
-            total.index_add_(0, share.ids, _scaled(share.grad, weight[share.unit][:, None]))
+            factor = weight[share.unit][:, None]
+            total.index_add_(0, share.ids, silenced(share.grad, factor) * factor)
         elif isinstance(share, UnitShare):
-            grad = _silenced(share.grad, weight[:, None])
-            total.add_((weight @ grad).view(shape))
+            total.add_((weight @ silenced(share.grad, weight[:, None])).view(shape))
     return total
 
 
 def _row_squares(x: Tensor) -> Tensor:
     squares: Tensor = torch.linalg.vecdot(x, x)
     return squares
-
-
-def _scaled(x: Tensor, factor: Tensor) -> Tensor:
-    return _silenced(x, factor) * factor
-
-
-def _silenced(x: Tensor, factor: Tensor) -> Tensor:
-    """``x`` with exact zeros in the rows whose factor is 0, where it may hold inf and NaN."""
-    silent = factor == 0
-    return x.masked_fill(silent, 0.0) if bool(silent.any()) else x
 
 
 def _join_outer(shares: Sequence[OuterShare]) -> OuterShare | None:
@@ -246,7 +244,7 @@ def _outer_norms(share: OuterShare, gram: Gram) -> Tensor:
     For L rows of a d-to-p layer the ghost form costs 2 L^2 (d + p) operations, the direct one 2 L d p.
     """
     rows = share.rows
-    result = share.activation.new_zeros(rows.units)
+    result = wide(share.activation[:0]).new_zeros(rows.units)
     for members, index, gaps in rows.groups:
         a = rows.padded(share.activation, index, gaps)
         g = rows.padded(share.output_grad, index, gaps)
@@ -290,7 +288,7 @@ def _tied_cross_term(lookup: LookupShare, outer: OuterShare) -> Tensor:
         steps = torch.arange(int(in_outer[members].max()), device=order.device)
         positions = order[(starts[members, None] + steps).clamp(max=len(order) - 1)]  # (u, S)
         missing = (steps >= in_outer[members, None])[:, None, :] | gaps[:, :, None]  # (u, K, S)
-        inner = embedded @ outer.activation[positions].mT
-        picked = outer.output_grad[positions[:, None, :], lookup.ids[index][:, :, None]]
+        inner = embedded @ wide(outer.activation[positions]).mT
+        picked = wide(outer.output_grad[positions[:, None, :], lookup.ids[index][:, :, None]])
         result[members] = (inner * picked).masked_fill_(missing, 0.0).sum((1, 2))
     return result

@@ -20,7 +20,7 @@ from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
 from mlmguard.errors import InputError
-from mlmguard.training.grad_layers import OuterShare, Rows, Share, UnitShare, lookup_share
+from mlmguard.training.grad_layers import OuterShare, Rows, Share, UnitShare, lookup_share, wide
 from mlmguard.training.unit_batch import SHARES_POSITIONS, UnitBatch, masked_logits
 
 DO = 'use engine "opacus", or freeze it'
@@ -121,11 +121,9 @@ def traced_shares(model: nn.Module, units: UnitBatch) -> tuple[dict[str, list[Sh
             else:
                 _check_rows(call, units)
                 rows = head if call.in_head else body
-            wide = torch.float64 if gradient.dtype == torch.float64 else torch.float32
-            gradient = gradient.to(wide)
             inputs = read.get(id(call.inputs))
             if inputs is None:
-                inputs = read[id(call.inputs)] = _flat_inputs(call, wide)
+                inputs = read[id(call.inputs)] = _flat_inputs(call)
             if rows is body and isinstance(call.layer, nn.Linear):
                 inputs, gradient, rows = silent.dropped(inputs, gradient, rows)
             rule = _rule_of(call.layer)
@@ -135,8 +133,8 @@ def traced_shares(model: nn.Module, units: UnitBatch) -> tuple[dict[str, list[Sh
                     shares[trainable[parameter]].append(share)
         for parameter, gradient in zip(loose, gradients[len(trace.calls) :], strict=True):
             if gradient is not None:
-                of_units = units.rows_of(1).sum_by_unit(gradient.flatten(1))
-                shares[trainable[parameter]].append(UnitShare(of_units))
+                written = UnitShare(units.rows_of(1).sum_by_unit(gradient.flatten(1)))
+                shares[trainable[parameter]].append(written)
     return shares, losses
 
 
@@ -347,11 +345,11 @@ def _flat(x: Tensor) -> Tensor:
     return x.reshape(-1, x.shape[-1])
 
 
-def _flat_inputs(call: Call, dtype: torch.dtype) -> Tensor:
+def _flat_inputs(call: Call) -> Tensor:
     x = call.inputs.detach()
     if isinstance(call.layer, nn.Embedding):
         return x.flatten()
-    return x.to(dtype) if isinstance(call.layer, nn.Conv1d) else _flat(x.to(dtype))
+    return x if isinstance(call.layer, nn.Conv1d) else _flat(x)
 
 
 def _linear(layer: nn.Module, x: Tensor, g: Tensor, rows: Rows) -> Iterator[tuple[Tensor, Share]]:
@@ -385,7 +383,7 @@ def _embedding(layer: nn.Module, ids: Tensor, g: Tensor, rows: Rows) -> Iterator
 def _layer_norm(layer: nn.Module, x: Tensor, g: Tensor, rows: Rows) -> Iterator[tuple[Tensor, Share]]:
     assert isinstance(layer, nn.LayerNorm)
     if layer.weight is not None and layer.weight.requires_grad:
-        normed = F.layer_norm(x, layer.normalized_shape, eps=layer.eps)
+        normed = F.layer_norm(wide(x), layer.normalized_shape, eps=layer.eps)
         yield layer.weight, UnitShare(rows.sum_by_unit(_flat(normed * g.reshape(-1, *normed.shape))))
     if layer.bias is not None and layer.bias.requires_grad:
         yield layer.bias, UnitShare(rows.sum_by_unit(_flat(g)))
@@ -394,7 +392,7 @@ def _layer_norm(layer: nn.Module, x: Tensor, g: Tensor, rows: Rows) -> Iterator[
 def _rms_norm(layer: nn.Module, x: Tensor, g: Tensor, rows: Rows) -> Iterator[tuple[Tensor, Share]]:
     weight = layer.weight
     assert isinstance(weight, Tensor)
-    normed = F.rms_norm(x, weight.shape, eps=_epsilon(layer))
+    normed = F.rms_norm(wide(x), weight.shape, eps=_epsilon(layer))
     yield weight, UnitShare(rows.sum_by_unit(_flat(normed * g.reshape(-1, *normed.shape))))
 
 
