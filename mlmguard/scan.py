@@ -21,7 +21,7 @@ from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -30,7 +30,7 @@ from typing import IO, Any
 from mlmguard import __version__, artifacts
 from mlmguard.corpus import dedup, pii, readers, redact, split
 from mlmguard.corpus.recognizers import severity
-from mlmguard.corpus.spans import Span
+from mlmguard.corpus.spans import Span, resolve
 from mlmguard.engine import LocalEngine
 from mlmguard.errors import InputError, PartialRun
 from mlmguard.types import (
@@ -98,8 +98,8 @@ def scan(
     """Clean ``corpus`` into ``clean``, report to ``reports``, and keep what is private in the run folder."""
     settings = settings or ScanSettings()
     began = time.perf_counter()
-    _check(settings)
     _check_places(corpus, clean)
+    _check(settings)
     ours = (clean, reports, (runs or artifacts.RUNS).parent)
     with _one_line_for_the_usual_failures():
         inputs = readers.digests(corpus, ours)
@@ -142,6 +142,7 @@ def _check(settings: ScanSettings) -> None:
             raise InputError(name, str(value), "more than 0, at most 1")
     if not 16 <= settings.permutations <= 4096:
         raise InputError("permutations", str(settings.permutations), "16 to 4096")
+    pii.finder(settings.entities, settings.threshold, settings.language)  # refuses what it cannot look for
 
 
 def _check_places(corpus: Path, clean: Path) -> None:
@@ -268,9 +269,16 @@ def _safe_name(name: str, key: artifacts.Key) -> str:
 
 @lru_cache(maxsize=4096)
 def _personal_in(name: str) -> tuple[Span, ...]:
-    """All detectors at their usual threshold, whatever the settings: a name is shown to everybody."""
-    spaced = re.sub("[_/]", " ", name)  # an underscore would hide the edge of a number
-    return tuple(span for span in pii.finder().find(spaced) if span.rule not in _HARMLESS_IN_A_NAME)
+    """All detectors at their usual threshold, whatever the settings: a name is shown to everybody.
+
+    An address with a file's extension behind it ("a@b.org.txt") has no valid domain, so anything around
+    an at sign counts; an underscore would hide the edge of a number, so it is read as a space.
+    """
+    addresses = [
+        Span(m.start(), m.end(), "EMAIL_ADDRESS", 1.0) for m in re.finditer(r"[^/#\s]+@[^/#\s]+", name)
+    ]
+    found = [s for s in pii.finder().find(re.sub("[_/]", " ", name)) if s.rule not in _HARMLESS_IN_A_NAME]
+    return tuple(resolve(addresses + found))
 
 
 def _read(
@@ -407,10 +415,11 @@ def _write(
     clean.parent.mkdir(parents=True, exist_ok=True)
     building = Path(tempfile.mkdtemp(dir=clean.parent, prefix=f".{clean.name}-"))
     try:
-        with ExitStack() as open_files:
-            spans = open_files.enter_context(artifacts.replacing(run / "spans.jsonl", mode=0o600))
-            findings = open_files.enter_context(artifacts.replacing(reports / "findings.jsonl"))
-            shards = _Shards(building, open_files)
+        with (
+            artifacts.replacing(run / "spans.jsonl", mode=0o600) as spans,
+            artifacts.replacing(reports / "findings.jsonl") as findings,
+            _Shards(building) as shards,
+        ):
             for index, record in enumerate(books.records):
                 if record.status != "kept":
                     continue
@@ -437,22 +446,32 @@ def _write(
 class _Shards:
     """Rows to ``train-00000.jsonl`` and so on; at most one file of a split is open."""
 
-    def __init__(self, folder: Path, open_files: ExitStack) -> None:
-        self._folder, self._open_files = folder, open_files
-        self._current: dict[str, tuple[IO[bytes], int]] = {}
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._current: dict[str, IO[bytes]] = {}
         self._rows: Counter[str] = Counter()
 
+    def __enter__(self) -> _Shards:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        for stream in self._current.values():
+            self._finish(stream)
+
     def write(self, side: str, row: Mapping[str, str]) -> None:
-        number = self._rows[side] // _SHARD_ROWS
-        stream, of = self._current.get(side, (None, -1))
-        if stream is None or of != number:
-            if stream is not None:
-                stream.close()
-            path = self._folder / f"{side}-{number:05}.jsonl"
-            stream = self._open_files.enter_context(path.open("wb"))
-            self._current[side] = (stream, number)
-        stream.write(_line(row))
+        number, begun = divmod(self._rows[side], _SHARD_ROWS)
+        if not begun:
+            if side in self._current:
+                self._finish(self._current[side])
+            self._current[side] = (self._folder / f"{side}-{number:05}.jsonl").open("wb")
+        self._current[side].write(_line(row))
         self._rows[side] += 1
+
+    @staticmethod
+    def _finish(stream: IO[bytes]) -> None:
+        with stream:
+            stream.flush()
+            os.fsync(stream.fileno())
 
     @property
     def done(self) -> tuple[Shard, ...]:
