@@ -100,34 +100,54 @@ def scan(
     began = time.perf_counter()
     _check_places(corpus, clean)
     _check(settings)
-    ours = (clean, reports, (runs or artifacts.RUNS).parent)
     with _one_line_for_the_usual_failures():
+        job = _Job.of(corpus, clean, reports, runs, key, settings, progress)
+        with _Spool(job.run) as spool:
+            books = _read(job, spool)
+            seconds_reading = time.perf_counter() - began
+            _refuse_too_many_skipped(books, settings)
+            _divide(books, job)
+            manifest = _write(job, books, spool)
+        _write_timings(job, books, seconds_reading, time.perf_counter() - began)
+    return manifest
+
+
+@dataclass(frozen=True)
+class _Job:
+    """One scan: where from, where to, and under which name. Everything in it is fixed before it starts."""
+
+    corpus: Path
+    clean: Path
+    reports: Path
+    ours: tuple[Path, ...]  # what we write: no part of a corpus that happens to lie around it
+    run: Path
+    run_id: str
+    inputs: Mapping[str, str]  # file -> SHA-256
+    listing: str  # the inputs and settings as text: what the run's name, salt and commitment depend on
+    key: artifacts.Key = field(repr=False)
+    settings: ScanSettings
+    progress: Progress
+
+    @staticmethod
+    def of(
+        corpus: Path,
+        clean: Path,
+        reports: Path,
+        runs: Path | None,
+        key: artifacts.Key,
+        settings: ScanSettings,
+        progress: Progress,
+    ) -> _Job:
+        ours = (clean, reports, (runs or artifacts.RUNS).parent)
         inputs = readers.digests(corpus, ours)
         listing = json.dumps([inputs, settings.shown()], sort_keys=True)
         run_id = f"scan-{key.fingerprint('scan run', listing)}"
         run = artifacts.run_folder(run_id, runs)
-        with _Spool(run) as spool:
-            books = _read(corpus, ours, key, settings, spool, progress)
-            read_seconds = time.perf_counter() - began
-            _refuse_too_many_skipped(books, settings)
-            _divide(books, key, settings)
-            manifest = _write(
-                books,
-                spool,
-                clean,
-                reports,
-                run,
-                run_id,
-                listing,
-                inputs,
-                corpus,
-                ours,
-                key,
-                settings,
-                progress,
-            )
-        _write_timings(reports, books, read_seconds, time.perf_counter() - began, settings)
-    return manifest
+        return _Job(corpus, clean, reports, ours, run, run_id, inputs, listing, key, settings, progress)
+
+    def split_order(self, unit: str) -> str:
+        """The keyed name that decides which side a unit goes to."""
+        return self.key.fingerprint("split", unit)
 
 
 # --- before anything starts ---------------------------------------------------------------------------
@@ -281,20 +301,13 @@ def _personal_in(name: str) -> tuple[Span, ...]:
     return tuple(resolve(addresses + found))
 
 
-def _read(
-    corpus: Path,
-    ours: Iterable[Path],
-    key: artifacts.Key,
-    settings: ScanSettings,
-    spool: _Spool,
-    progress: Progress,
-) -> _Books:
+def _read(job: _Job, spool: _Spool) -> _Books:
     """The first pass. Texts go to the spool; only what a :class:`_Record` holds stays in memory."""
-    books = _Books()
+    books, settings = _Books(), job.settings
     near = dedup.NearCopies(spool.text, settings.near_threshold, settings.permutations)
     first_with: dict[bytes, int] = {}
     ordinal = -1
-    batches = _batched(readers.read(corpus, settings.reading(), ours))
+    batches = _batched(readers.read(job.corpus, settings.reading(), job.ours))
     sent: list[list[bool]] = []  # for each batch under way: which of its items are documents
 
     def watched() -> Iterator[list[Document | Skipped]]:
@@ -302,7 +315,7 @@ def _read(
             sent.append([isinstance(item, Document) for item in batch])
             yield batch
 
-    for results in LocalEngine(settings.workers).map(_Examine(settings, key), watched()):
+    for results in LocalEngine(settings.workers).map(_Examine(settings, job.key), watched()):
         for was_document, item in zip(sent.pop(0), results, strict=True):
             ordinal += was_document
             if isinstance(item, Skipped):
@@ -321,8 +334,8 @@ def _read(
             for copy in copies:
                 books.clusters.join(index, copy)
                 books.copies.append((copy, index))
-            _count(books, item, status, key)
-        progress("scan", len(books.records), None)
+            _count(books, item, status, job.key)
+        job.progress("scan", len(books.records), None)
     return books
 
 
@@ -370,20 +383,20 @@ def _refuse_too_many_skipped(books: _Books, settings: ScanSettings) -> None:
         )
 
 
-def _divide(books: _Books, key: artifacts.Key, settings: ScanSettings) -> None:
+def _divide(books: _Books, job: _Job) -> None:
     """Status and split of every record, now that all copies are known."""
     records = books.records
     for index, record in enumerate(records):
         record.cluster = books.clusters.root(index)
-        if settings.mode == "drop-document" and record.found and record.status == "kept":
+        if job.settings.mode == "drop-document" and record.found and record.status == "kept":
             record.status = "dropped"
     kept = [record.status == "kept" for record in records]
     sides = split.assign(
         [record.unit for record in records],
         [record.cluster for record in records],
         kept,
-        lambda unit: key.fingerprint("split", unit),
-        settings.splits,
+        job.split_order,
+        job.settings.splits,
     )
     for record, side, is_kept in zip(records, sides, kept, strict=True):
         record.split = side if is_kept else ""
@@ -394,29 +407,16 @@ def _divide(books: _Books, key: artifacts.Key, settings: ScanSettings) -> None:
 # --- writing ------------------------------------------------------------------------------------------
 
 
-def _write(
-    books: _Books,
-    spool: _Spool,
-    clean: Path,
-    reports: Path,
-    run: Path,
-    run_id: str,
-    listing: str,
-    inputs: Mapping[str, str],
-    corpus: Path,
-    ours: Iterable[Path],
-    key: artifacts.Key,
-    settings: ScanSettings,
-    progress: Progress,
-) -> Manifest:
+def _write(job: _Job, books: _Books, spool: _Spool) -> Manifest:
     """The second pass. ``clean`` appears whole and last; before it, nothing of an older run is touched."""
-    salt = key.fingerprint("scan salt", listing) + key.fingerprint("scan salt 2", listing)
+    clean, reports = job.clean, job.reports
+    salt = "".join(job.key.fingerprint(f"scan salt {half}", job.listing) for half in (1, 2))
     redacted: Counter[tuple[str, str]] = Counter()
     clean.parent.mkdir(parents=True, exist_ok=True)
     building = Path(tempfile.mkdtemp(dir=clean.parent, prefix=f".{clean.name}-"))
     try:
         with (
-            artifacts.replacing(run / "spans.jsonl", mode=0o600) as spans,
+            artifacts.replacing(job.run / "spans.jsonl", mode=0o600) as spans,
             artifacts.replacing(reports / "findings.jsonl") as findings,
             _Shards(building) as shards,
         ):
@@ -428,13 +428,13 @@ def _write(
                 for placed in cleaned.placed:
                     redacted[placed.rule, record.source] += 1
                     spans.write(_line({"id": record.id, **asdict(placed), "redacted": True}))
-                    findings.write(_line(asdict(_finding(record.id, placed, text, key))))
-                progress("write", index + 1, len(books.records))
+                    findings.write(_line(asdict(_finding(record.id, placed, text, job.key))))
+                job.progress("write", index + 1, len(books.records))
         outputs = {shard.path: artifacts.sha256_file(building / shard.path) for shard in shards.done}
-        sealed = hashlib.sha256(f"{salt}\n{listing}\n{json.dumps(outputs, sort_keys=True)}".encode())
-        manifest = _manifest(books, shards.done, redacted, sealed.hexdigest(), run_id, key, settings)
+        sealed = hashlib.sha256(f"{salt}\n{job.listing}\n{json.dumps(outputs, sort_keys=True)}".encode())
+        manifest = _manifest(job, books, shards.done, redacted, sealed.hexdigest())
         artifacts.write_json(building / "manifest.json", manifest)
-        _write_run(books, run, inputs, outputs, salt, corpus, ours, clean, settings)
+        _write_run(job, books, outputs, salt)
         artifacts.write_json(reports / "scan.json", _report(books, manifest))
         building.chmod(0o755)
         _take_the_place_of(building, clean)
@@ -498,18 +498,16 @@ def _finding(id: str, placed: redact.Placed, text: str, key: artifacts.Key) -> F
 
 
 def _manifest(
+    job: _Job,
     books: _Books,
     shards: tuple[Shard, ...],
     redacted: Mapping[tuple[str, str], int],
     commitment: str,
-    run_id: str,
-    key: artifacts.Key,
-    settings: ScanSettings,
 ) -> Manifest:
     records, sizes = books.records, Counter(record.cluster for record in books.records)
     status = Counter(record.status for record in records)
     return Manifest(
-        run_id=run_id,
+        run_id=job.run_id,
         documents_read=len(records),
         documents_written=status["kept"],
         splits={
@@ -524,44 +522,29 @@ def _manifest(
         duplicates=DuplicateCounts(
             exact=status["exact-duplicate"],
             near=status["near-duplicate"],
-            cross_split=_would_have_crossed(books, key, settings),
+            cross_split=_would_have_crossed(books, job),
             clusters=tuple(sorted((size for size in sizes.values() if size > 1), reverse=True)),
         ),
-        coverage=pii.coverage(settings.entities),
+        coverage=pii.coverage(job.settings.entities),
         commitment=commitment,
-        key_id=key.id,
-        settings=settings.shown(),
+        key_id=job.key.id,
+        settings=job.settings.shown(),
         tool_version=__version__,
     )
 
 
-def _would_have_crossed(books: _Books, key: artifacts.Key, settings: ScanSettings) -> int:
+def _would_have_crossed(books: _Books, job: _Job) -> int:
     """Pairs of copies that a split by unit alone would have put on two sides."""
     units = [record.unit for record in books.records]
-    alone = split.assign(
-        units,
-        range(len(units)),
-        [True] * len(units),
-        lambda unit: key.fingerprint("split", unit),
-        settings.splits,
-    )
+    everyone = [True] * len(units)
+    alone = split.assign(units, range(len(units)), everyone, job.split_order, job.settings.splits)
     return sum(alone[a] != alone[b] for a, b in books.copies)
 
 
-def _write_run(
-    books: _Books,
-    run: Path,
-    inputs: Mapping[str, str],
-    outputs: Mapping[str, str],
-    salt: str,
-    corpus: Path,
-    ours: Iterable[Path],
-    clean: Path,
-    settings: ScanSettings,
-) -> None:
+def _write_run(job: _Job, books: _Books, outputs: Mapping[str, str], salt: str) -> None:
     """What the later verbs need and nobody outside should have."""
     sizes = Counter(record.cluster for record in books.records)
-    with artifacts.replacing(run / "documents.jsonl", mode=0o600) as stream:
+    with artifacts.replacing(job.run / "documents.jsonl", mode=0o600) as stream:
         for record in books.records:
             stream.write(
                 _line(
@@ -575,17 +558,17 @@ def _write_run(
                 )
             )
     private = {
-        "corpus": str(corpus.resolve()),
-        "clean": str(clean.resolve()),
-        "ignored": sorted(str(path.resolve()) for path in ours),
-        "settings": settings.shown(),
-        "reading": asdict(settings.reading()),
+        "corpus": str(job.corpus.resolve()),
+        "clean": str(job.clean.resolve()),
+        "ignored": sorted(str(path.resolve()) for path in job.ours),
+        "settings": job.settings.shown(),
+        "reading": asdict(job.settings.reading()),
         "salt": salt,
-        "files": dict(inputs),
+        "files": dict(job.inputs),
         "clean_files": dict(outputs),
         "skipped_after_reading": books.skipped_after_reading,
     }
-    artifacts.write_json(run / "scan.json", private, mode=0o600)
+    artifacts.write_json(job.run / "scan.json", private, mode=0o600)
 
 
 def _report(books: _Books, manifest: Manifest) -> dict[str, Any]:
@@ -608,18 +591,18 @@ def _report(books: _Books, manifest: Manifest) -> dict[str, Any]:
     }
 
 
-def _write_timings(reports: Path, books: _Books, read: float, total: float, settings: ScanSettings) -> None:
+def _write_timings(job: _Job, books: _Books, read: float, total: float) -> None:
     """Apart from everything else, so that everything else is a function of the input."""
     megabytes = books.characters / 1e6
     artifacts.write_json(
-        reports / "scan.run.json",
+        job.reports / "scan.run.json",
         {
             "schema": "mlmguard/scan-run/v1",
             "seconds": round(total, 3),
             "seconds_reading": round(read, 3),
             "million_characters": round(megabytes, 3),
             "million_characters_per_second": round(megabytes / max(read, 1e-9), 3),
-            "workers": settings.workers,
+            "workers": job.settings.workers,
         },
     )
 
