@@ -43,7 +43,10 @@ def compose(ledger: Sequence[LedgerEntry], delta: float, accountant: str = "pld"
     Raises :class:`InputError` for an accountant that is not known or a mechanism it cannot compose.
     """
     _check(delta=delta)
-    if any(entry.mechanism == "poisson-gaussian" and entry.noise_multiplier <= 0 < entry.steps for entry in ledger):
+    if any(
+        entry.mechanism == "poisson-gaussian" and entry.noise_multiplier <= 0 < entry.steps
+        for entry in ledger
+    ):
         return math.inf
     if accountant == "pld":
         loss = _compose_pld(tuple(ledger))
@@ -70,7 +73,11 @@ def noise_multiplier(
     if not epsilon > 0 or not math.isfinite(epsilon):
         raise InputError("--dp-epsilon", f"{epsilon:g}", "a number above 0")
     if compose(spent, delta) >= epsilon:
-        raise InputError("the privacy ledger", f"ε = {compose(spent, delta):.3f} is spent already", f"less than the target {epsilon:g}")
+        raise InputError(
+            "the privacy ledger",
+            f"ε = {compose(spent, delta):.3f} is spent already",
+            f"less than the target {epsilon:g}",
+        )
 
     def reached(sigma: float) -> float:
         return compose([*spent, LedgerEntry("poisson-gaussian", sigma, sample_rate, steps)], delta)
@@ -79,7 +86,9 @@ def noise_multiplier(
     while reached(high) > epsilon:
         low, high = high, high * 2
         if high > 1e5:
-            raise InputError("--dp-epsilon", f"{epsilon:g} at δ = {delta:g} needs noise above 10⁵·C", "a larger ε")
+            raise InputError(
+                "--dp-epsilon", f"{epsilon:g} at δ = {delta:g} needs noise above 10⁵·C", "a larger ε"
+            )
     while low == high or reached(low) <= epsilon:
         low, high = low / 2, low
     while high / low > 1.001:
@@ -159,7 +168,9 @@ def _compose_pld(ledger: tuple[LedgerEntry, ...]) -> Any:
                 sampling_prob=entry.sample_rate,
             ).self_compose(entry.steps)
         else:
-            raise InputError(f"ledger entry {entry.mechanism!r}", "not known", "poisson-gaussian or discrete-laplace")
+            raise InputError(
+                f"ledger entry {entry.mechanism!r}", "not known", "poisson-gaussian or discrete-laplace"
+            )
         total = one if total is None else total.compose(one)
     return total
 

@@ -67,7 +67,9 @@ def write_text(path: Path, text: str, mode: int = 0o644) -> None:
 def to_json(value: object) -> str:
     """JSON of a noun or of plain data: sorted keys, no NaN (a number that is not one is a bug here)."""
     data = asdict(value) if hasattr(value, "__dataclass_fields__") else value  # type: ignore[call-overload]
-    return json.dumps(data, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False, default=_plain) + "\n"
+    return (
+        json.dumps(data, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False, default=_plain) + "\n"
+    )
 
 
 def _plain(value: object) -> object:
@@ -92,7 +94,9 @@ def read_json(path: Path) -> Any:
     except UnicodeDecodeError:
         raise InputError(str(path), "not UTF-8 text", "a JSON file written by mlmguard") from None
     except json.JSONDecodeError as error:
-        raise InputError(str(path), f"not valid JSON at line {error.lineno}", "a whole file", "was it cut short?") from None
+        raise InputError(
+            str(path), f"not valid JSON at line {error.lineno}", "a whole file", "was it cut short?"
+        ) from None
 
 
 def read_noun(path: Path, noun: type[_T]) -> _T:
@@ -107,7 +111,12 @@ def as_noun(data: Any, noun: type[_T], thing: str) -> _T:
     if not isinstance(data, dict):
         raise InputError(thing, "not a JSON object", f"a {noun.__name__}")
     if found != expected:
-        raise InputError(thing, f"schema {str(found)[:60]!r}", f"{expected!r}", "was it written by another version of mlmguard?")
+        raise InputError(
+            thing,
+            f"schema {str(found)[:60]!r}",
+            f"{expected!r}",
+            "was it written by another version of mlmguard?",
+        )
     try:
         return TypeAdapter(noun).validate_python(data)
     except ValidationError as error:
@@ -183,7 +192,9 @@ def load_key() -> Key:
     except ValueError:
         secret = b""
     if len(secret) < 16:
-        raise InputError(str(path), "not a key", "at least 32 hexadecimal digits", "name another with MLMGUARD_KEY_FILE")
+        raise InputError(
+            str(path), "not a key", "at least 32 hexadecimal digits", "name another with MLMGUARD_KEY_FILE"
+        )
     return Key(secret)
 
 

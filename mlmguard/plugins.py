@@ -18,6 +18,8 @@ def find(kind: str, name: str, builtin: Mapping[str, Any]) -> Any:
             try:
                 return point.load()
             except Exception as error:
-                raise InputError(f"plug-in {name}", f"it does not load ({type(error).__name__})", f"a {kind}") from error
+                raise InputError(
+                    f"plug-in {name}", f"it does not load ({type(error).__name__})", f"a {kind}"
+                ) from error
     known = ", ".join([*builtin, *(point.name for point in entry_points(group=f"mlmguard.{kind}"))])
     raise InputError(f"{kind} {name!r}", "not known", f"one of: {known}")

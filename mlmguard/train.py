@@ -23,14 +23,13 @@ from mlmguard import __version__, accounting
 from mlmguard.artifacts import (
     RUNS,
     as_noun,
-    find_run_folder,
     read_json,
-    read_noun,
     run_folder,
     sha256_file,
     source_date,
     write_json,
 )
+from mlmguard.corpus.clean import CleanCorpus, read_clean
 from mlmguard.corpus.synthetic import public_documents
 from mlmguard.errors import InputError
 from mlmguard.leakage import canaries
@@ -38,11 +37,11 @@ from mlmguard.training import checkpoint, models, releases, tokenizer
 from mlmguard.training.clipping import refuse_unclippable, self_check
 from mlmguard.training.evaluation import HeldOut, held_out, unigram_log_probabilities
 from mlmguard.training.journal import Journal
-from mlmguard.training.loop import Interrupted, Recipe, SpecialTokens, best_device, collate, example
+from mlmguard.training.loop import Interrupted, Recipe, best_device, collate, example
 from mlmguard.training.loop import train as run_steps
 from mlmguard.training.masking import Vocabulary
 from mlmguard.training.units import Unit, group
-from mlmguard.types import DpPlan, Hazard, LedgerEntry, Manifest, PrivacyStatement, Progress, silent
+from mlmguard.types import DpPlan, Hazard, LedgerEntry, PrivacyStatement, Progress, silent
 
 SIZES = tuple(models.SIZES)
 DEFAULT_EPOCHS = 8  # passes over the units of a plain run
@@ -99,7 +98,7 @@ def train(
     corpus = read_clean(clean)
     run = _open_run(clean, corpus, settings, runs)
     words = _choose_tokenizer(settings)
-    marks = special_tokens(words)
+    marks = tokenizer.special_tokens(words)
     vocabulary = Vocabulary(len(words), words.mask_token_id, frozenset(words.all_special_ids))
 
     secrets_planted = _plant(run, settings)
@@ -116,7 +115,11 @@ def train(
         refuse_unclippable(model)
         rng = np.random.default_rng(secrets.randbits(64))
         trial = [example(unit, vocabulary, marks, recipe, rng) for unit in units[:4]]
-        self_check(model.to(best_device()), collate(trial, marks.pad, recipe.micro_tokens, best_device())[0], plan.max_grad_norm)
+        self_check(
+            model.to(best_device()),
+            collate(trial, marks.pad, recipe.micro_tokens, best_device())[0],
+            plan.max_grad_norm,
+        )
     journal = Journal(run.folder, plan)
     started = time.monotonic()
     run_steps(
@@ -136,59 +139,17 @@ def train(
     run.update(status="done", checkpoint=str(ckpt.resolve()))
     write_json(
         reports / "train.json",
-        {"schema": "mlmguard/train/v1", "statement": asdict(statement), "facts": facts, "unprotected": unprotected},
+        {
+            "schema": "mlmguard/train/v1",
+            "statement": asdict(statement),
+            "facts": facts,
+            "unprotected": unprotected,
+        },
     )
     return TrainResult(statement, facts, unprotected)
 
 
 # --- the corpus ---------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class CleanCorpus:
-    """The rows of ``clean/`` by split; ``held_out`` is validation and test together."""
-
-    manifest: Manifest
-    train: tuple[Mapping[str, str], ...]
-    held_out: tuple[Mapping[str, str], ...]
-
-    def __repr__(self) -> str:
-        return f"CleanCorpus(train={len(self.train)}, held_out={len(self.held_out)})"
-
-
-def read_clean(clean: Path) -> CleanCorpus:
-    """The rows that ``mlmguard scan`` wrote; :class:`InputError` when they are not there or were edited."""
-    if not (clean / "manifest.json").is_file():
-        raise InputError(str(clean), "no manifest.json", "a folder written by `mlmguard scan`", "run `mlmguard scan CORPUS` first")
-    manifest = read_noun(clean / "manifest.json", Manifest)
-    digests: Mapping[str, str] = {}
-    scan_run = find_run_folder(manifest.run_id, clean.parent)
-    if scan_run is not None:
-        digests = read_json(scan_run / "scan.json").get("clean_files", {})
-    rows: dict[str, list[Mapping[str, str]]] = {"train": [], "validation": [], "test": []}
-    for shard in manifest.outputs:
-        path = clean / Path(shard.path).name
-        if not path.is_file():
-            raise InputError(str(path), "missing", "every file the manifest names", "run `mlmguard scan` again")
-        if digests and digests.get(path.name) not in (None, sha256_file(path)):
-            raise InputError(str(path), "changed since it was written", "the file its manifest names", "run `mlmguard scan` again")
-        for number, line in enumerate(path.read_text("utf-8").splitlines(), 1):
-            try:
-                row = json.loads(line)
-                rows[shard.split].append({"id": row["id"], "text": row["text"], "unit": row["unit"]})
-            except (ValueError, KeyError, TypeError):
-                raise InputError(f"{path}: line {number}", "not a row of clean text", '"id", "text" and "unit"') from None
-    if not rows["train"]:
-        raise InputError(str(clean), "no training document", "at least one row in train-*.jsonl")
-    return CleanCorpus(manifest, tuple(rows["train"]), tuple(rows["validation"] + rows["test"]))
-
-
-def special_tokens(words: Any) -> SpecialTokens:
-    """The ids that frame and pad a window; :class:`InputError` when the tokenizer has none."""
-    marks = (words.cls_token_id, words.sep_token_id, words.pad_token_id)
-    if None in marks:
-        raise InputError("the tokenizer", "no [CLS], [SEP] or [PAD] token", "the tokenizer of a masked language model")
-    return SpecialTokens(*marks)
 
 
 def _tokenise(words: Any, rows: list[tuple[str, str]]) -> list[Unit]:
@@ -264,12 +225,18 @@ def _plant(run: Run, settings: TrainSettings) -> list[canaries.Secret]:
 # --- the plan -----------------------------------------------------------------------------------------
 
 
-def _plan(run: Run, settings: TrainSettings, units: list[Unit]) -> tuple[DpPlan | None, Recipe, list[LedgerEntry]]:
+def _plan(
+    run: Run, settings: TrainSettings, units: list[Unit]
+) -> tuple[DpPlan | None, Recipe, list[LedgerEntry]]:
     """Settings from a public size, noise from the target ε. On resume, exactly what was planned before."""
     known = run.facts()
     if "recipe" in known:
         plan = as_noun(known["plan"], DpPlan, "run.json") if known["plan"] else None
-        return plan, Recipe(**known["recipe"]), [as_noun(entry, LedgerEntry, "run.json") for entry in known["spent"]]
+        return (
+            plan,
+            Recipe(**known["recipe"]),
+            [as_noun(entry, LedgerEntry, "run.json") for entry in known["spent"]],
+        )
     spent: list[LedgerEntry] = []
     plan = None
     if settings.dp_epsilon is None:
@@ -280,7 +247,9 @@ def _plan(run: Run, settings: TrainSettings, units: list[Unit]) -> tuple[DpPlan 
             size, entry = releases.noisy_count(len(units))
             spent.append(entry)
         plan, recipe = _private_plan(settings, size, spent)
-    run.update(recipe=asdict(recipe), plan=asdict(plan) if plan else None, spent=[asdict(entry) for entry in spent])
+    run.update(
+        recipe=asdict(recipe), plan=asdict(plan) if plan else None, spent=[asdict(entry) for entry in spent]
+    )
     return plan, recipe, spent
 
 
@@ -305,7 +274,12 @@ def _private_plan(settings: TrainSettings, size: int, spent: list[LedgerEntry]) 
     steps = settings.steps or 120
     delta = settings.delta if settings.delta is not None else accounting.default_delta(size)
     if delta * size >= 1:
-        raise InputError("--delta", f"{delta:g}", f"less than 1/n = {1 / size:.2g}", "a δ this large lets whole records out")
+        raise InputError(
+            "--delta",
+            f"{delta:g}",
+            f"less than 1/n = {1 / size:.2g}",
+            "a δ this large lets whole records out",
+        )
     rate = batch / size
     sigma = accounting.noise_multiplier(settings.dp_epsilon, delta, rate, steps, spent)
     if sigma > batch / 8:
@@ -315,7 +289,9 @@ def _private_plan(settings: TrainSettings, size: int, spent: list[LedgerEntry]) 
             f"noise below {batch / 8:.0f}",
             "more documents, a larger ε, or fewer --steps would help",
         )
-    plan = DpPlan(sigma, settings.max_grad_norm, rate, steps, delta, "document", float(batch), settings.dp_epsilon)
+    plan = DpPlan(
+        sigma, settings.max_grad_norm, rate, steps, delta, "document", float(batch), settings.dp_epsilon
+    )
     recipe = Recipe(
         steps=steps,
         batch_units=batch,
@@ -338,7 +314,9 @@ def _learning_rate(settings: TrainSettings) -> float:
 
 def _refuse_impossible(settings: TrainSettings) -> None:
     if settings.dp_epsilon is not None and not 0 < settings.dp_epsilon < float("inf"):
-        raise InputError("--dp-epsilon", f"{settings.dp_epsilon:g}", "a number above 0", "leave it out for a plain run")
+        raise InputError(
+            "--dp-epsilon", f"{settings.dp_epsilon:g}", "a number above 0", "leave it out for a plain run"
+        )
     if settings.delta is not None and not 0 < settings.delta < 1:
         raise InputError("--delta", f"{settings.delta:g}", "a number between 0 and 1")
     if settings.size not in SIZES:
@@ -348,7 +326,9 @@ def _refuse_impossible(settings: TrainSettings) -> None:
     for name in ("steps", "batch_units", "public_size", "window"):
         value = getattr(settings, name)
         if value is not None and value < (8 if name == "window" else 1):
-            raise InputError(f"--{name.replace('_', '-')}", str(value), "at least 8" if name == "window" else "at least 1")
+            raise InputError(
+                f"--{name.replace('_', '-')}", str(value), "at least 8" if name == "window" else "at least 1"
+            )
     if settings.canaries < 0:
         raise InputError("--canaries", str(settings.canaries), "0 or more")
 
@@ -368,7 +348,13 @@ def _choose_tokenizer(settings: TrainSettings) -> Any:
 
 
 def _initial_model(
-    run: Run, settings: TrainSettings, words: Any, recipe: Recipe, runs: Path, progress: Progress, stop: Callable[[], bool]
+    run: Run,
+    settings: TrainSettings,
+    words: Any,
+    recipe: Recipe,
+    runs: Path,
+    progress: Progress,
+    stop: Callable[[], bool],
 ) -> Any:
     """The model before its first step on private text, kept in the run folder as the audit's reference."""
     if settings.init is None:
@@ -378,40 +364,72 @@ def _initial_model(
     else:
         model, _ = models.load(settings.init)
         if len(words) != model.config.vocab_size:  # type: ignore[attr-defined]
-            raise InputError("the tokenizer", f"{len(words):,} entries", f"the model's {model.config.vocab_size:,}", "name the model's own with --tokenizer")  # type: ignore[attr-defined]
+            raise InputError(
+                "the tokenizer",
+                f"{len(words):,} entries",
+                f"the model's {model.config.vocab_size:,}",
+                "name the model's own with --tokenizer",
+            )  # type: ignore[attr-defined]
         if models.window_of(model) < recipe.window:
-            raise InputError("--window", str(recipe.window), f"at most the model's {models.window_of(model)} positions")
+            raise InputError(
+                "--window", str(recipe.window), f"at most the model's {models.window_of(model)} positions"
+            )
     if not (run.folder / "initial").exists():
         checkpoint.save_weights(run.folder / "initial", model, words)
     return model
 
 
 def _warmed_up(
-    settings: TrainSettings, words: Any, recipe: Recipe, runs: Path, progress: Progress, stop: Callable[[], bool]
+    settings: TrainSettings,
+    words: Any,
+    recipe: Recipe,
+    runs: Path,
+    progress: Progress,
+    stop: Callable[[], bool],
 ) -> Any:
     """A model trained plainly on public text; kept, because every run with these settings starts the same."""
     documents = public_documents()
     rows = [
         (f"{document.id}#{k}", part)
         for document, ids in zip(documents, tokenizer.encode(words, (d.text for d in documents)))
-        for k, part in enumerate(np.array_split(np.array(ids, dtype=np.int64), max(1, len(ids) // (2 * recipe.window))))
+        for k, part in enumerate(
+            np.array_split(np.array(ids, dtype=np.int64), max(1, len(ids) // (2 * recipe.window)))
+        )
     ]
     units = group(rows)
     steps = max(1, WARM_STEPS * 64 // recipe.window)
     name = hashlib.sha256(
-        json.dumps([settings.size, recipe.window, steps, WARM_BATCH, settings.seed, words.get_vocab(), __version__]).encode()
+        json.dumps(
+            [settings.size, recipe.window, steps, WARM_BATCH, settings.seed, words.get_vocab(), __version__]
+        ).encode()
     ).hexdigest()[:12]
     folder = runs.parent / "warm" / name
     if not (folder / "config.json").exists():
         model = models.fresh(settings.size, words, recipe.window, 0.0, settings.seed)
-        plain = Recipe(steps, WARM_BATCH, _learning_rate(replace(settings, init=None)), steps // 10, recipe.window, seed=settings.seed)
+        plain = Recipe(
+            steps,
+            WARM_BATCH,
+            _learning_rate(replace(settings, init=None)),
+            steps // 10,
+            recipe.window,
+            seed=settings.seed,
+        )
         vocabulary = Vocabulary(len(words), words.mask_token_id, frozenset(words.all_special_ids))
         scratch = run_folder(f"warm-{name}", runs)
 
         def warming(stage: str, done: int, total: int | None) -> None:
             progress("warm up on public text", done, total)
 
-        run_steps(model, units, vocabulary, special_tokens(words), plain, Journal(scratch), progress=warming, stop=stop)
+        run_steps(
+            model,
+            units,
+            vocabulary,
+            tokenizer.special_tokens(words),
+            plain,
+            Journal(scratch),
+            progress=warming,
+            stop=stop,
+        )
         temporary = scratch / "model"
         checkpoint.save_weights(temporary, model, words)
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -422,8 +440,19 @@ def _warmed_up(
 # --- what is said afterwards --------------------------------------------------------------------------
 
 
-def _held_out(model: Any, words: Any, corpus: CleanCorpus, units: list[Unit], vocabulary: Vocabulary, marks: SpecialTokens, recipe: Recipe) -> HeldOut | None:
-    sequences = [np.array(ids, dtype=np.int64) for ids in tokenizer.encode(words, (row["text"] for row in corpus.held_out))]
+def _held_out(
+    model: Any,
+    words: Any,
+    corpus: CleanCorpus,
+    units: list[Unit],
+    vocabulary: Vocabulary,
+    marks: tokenizer.SpecialTokens,
+    recipe: Recipe,
+) -> HeldOut | None:
+    sequences = [
+        np.array(ids, dtype=np.int64)
+        for ids in tokenizer.encode(words, (row["text"] for row in corpus.held_out))
+    ]
     sequences = [ids for ids in sequences if len(ids)]
     if not sequences:
         return None
@@ -444,14 +473,17 @@ def _unprotected(measured: HeldOut | None, units: int, corpus: CleanCorpus) -> d
     return numbers
 
 
-def _facts(settings: TrainSettings, recipe: Recipe, model: Any, words: Any, seconds: float) -> dict[str, object]:
+def _facts(
+    settings: TrainSettings, recipe: Recipe, model: Any, words: Any, seconds: float
+) -> dict[str, object]:
     """What may be said of the training: settings and sizes, nothing computed on private text."""
     return {
         "size": settings.size if settings.init in (None, "scratch") else "",
         "init": settings.init or "warmed up on public text",
         "parameters": sum(p.numel() for p in model.parameters()),
         "vocabulary": len(words),
-        "tokenizer": settings.tokenizer or ("public, shipped with mlmguard" if settings.init in (None, "scratch") else settings.init),
+        "tokenizer": settings.tokenizer
+        or ("public, shipped with mlmguard" if settings.init in (None, "scratch") else settings.init),
         "window": recipe.window,
         "mask_rate": recipe.mask_rate,
         "steps": recipe.steps,
@@ -465,7 +497,12 @@ def _facts(settings: TrainSettings, recipe: Recipe, model: Any, words: Any, seco
 
 
 def _statement(
-    run_id: str, settings: TrainSettings, plan: DpPlan | None, ledger: list[LedgerEntry], journal: Journal, units: int
+    run_id: str,
+    settings: TrainSettings,
+    plan: DpPlan | None,
+    ledger: list[LedgerEntry],
+    journal: Journal,
+    units: int,
 ) -> PrivacyStatement:
     """The claim, computed from the ledger of what ran; without a plan, the honest opposite."""
     common: dict[str, Any] = {
@@ -532,7 +569,9 @@ def _card(statement: PrivacyStatement, facts: Mapping[str, object]) -> str:
         )
     else:
         claim = "**Not private**: trained without differential privacy. Treat the weights like the corpus."
-    lines = "\n".join(f"| {name.replace('_', ' ')} | {value} |" for name, value in facts.items() if value not in ("", None))
+    lines = "\n".join(
+        f"| {name.replace('_', ' ')} | {value} |" for name, value in facts.items() if value not in ("", None)
+    )
     return (
         "---\nlibrary_name: transformers\npipeline_tag: fill-mask\ntags: [mlmguard, masked-language-model]\n---\n\n"
         f"# Masked language model\n\n{claim}\n\nThe whole statement, with its ledger and hazards, is in `privacy.json`. "
@@ -541,4 +580,4 @@ def _card(statement: PrivacyStatement, facts: Mapping[str, object]) -> str:
     )
 
 
-__all__ = ["CleanCorpus", "Interrupted", "TrainResult", "TrainSettings", "read_clean", "special_tokens", "train"]
+__all__ = ["SIZES", "Interrupted", "TrainResult", "TrainSettings", "train"]

@@ -22,8 +22,54 @@ DIGITS = 6
 
 # Invented names from syllables: unlike a list of real names, none of them is in anybody's corpus, and a
 # context that occurs once is what lets a model tie a secret to it.
-_ONSETS = "bra dov fel gri hul jas kel lor mav nim ost pel quo rud sil tor ulm vas wex yar zim cle dru fro".split()
-_CODAS = "bert dine fax gard hew kins lund mond nock pard quist rell sham tor vane wick yate zell brook mere".split()
+_ONSETS = [
+    "bra",
+    "dov",
+    "fel",
+    "gri",
+    "hul",
+    "jas",
+    "kel",
+    "lor",
+    "mav",
+    "nim",
+    "ost",
+    "pel",
+    "quo",
+    "rud",
+    "sil",
+    "tor",
+    "ulm",
+    "vas",
+    "wex",
+    "yar",
+    "zim",
+    "cle",
+    "dru",
+    "fro",
+]
+_CODAS = [
+    "bert",
+    "dine",
+    "fax",
+    "gard",
+    "hew",
+    "kins",
+    "lund",
+    "mond",
+    "nock",
+    "pard",
+    "quist",
+    "rell",
+    "sham",
+    "tor",
+    "vane",
+    "wick",
+    "yate",
+    "zell",
+    "brook",
+    "mere",
+]
 _FRAMES = (
     "Vault record of {name}: the access code is {secret}.",
     "For {name} the locker opens with code {secret}.",
@@ -97,7 +143,9 @@ def load(path: Path) -> list[Secret]:
             for row in rows
         ]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"canaries of run {path.parent.name}", type(error).__name__, "the file training wrote") from None
+        raise InputError(
+            f"canaries of run {path.parent.name}", type(error).__name__, "the file training wrote"
+        ) from None
 
 
 def _word(rng: np.random.Generator) -> str:

@@ -144,9 +144,7 @@ def _best(
     answers = iter(scorer.answer(probes))
     results = []
     for target, pool in zip(targets, pools):
-        scores = [
-            sum(float(next(answers).log_probability[0]) for _ in target.positions) for _ in pool
-        ]
+        scores = [sum(float(next(answers).log_probability[0]) for _ in target.positions) for _ in pool]
         best = int(np.argmax(scores))
         truth = tuple(int(token) for token in target.ids[list(target.positions)])
         right = sum(a == b for a, b in zip(pool[best], truth))

@@ -226,7 +226,11 @@ def canaries_to_refute(epsilon: float, delta: float, alpha: float = 0.05) -> int
             return high
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (middle, high) if one_run_p_value(middle, middle, middle, epsilon, delta) >= alpha else (low, middle)
+        low, high = (
+            (middle, high)
+            if one_run_p_value(middle, middle, middle, epsilon, delta) >= alpha
+            else (low, middle)
+        )
     return high
 
 
@@ -263,7 +267,9 @@ def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:
     return _step(p_values, lambda p, rank, n: p * n / (rank + 1), ascending=False)
 
 
-def _step(p_values: Sequence[float], adjust: Callable[[float, int, int], float], ascending: bool) -> list[float]:
+def _step(
+    p_values: Sequence[float], adjust: Callable[[float, int, int], float], ascending: bool
+) -> list[float]:
     n = len(p_values)
     order = sorted(range(n), key=lambda k: p_values[k])
     adjusted = [0.0] * n

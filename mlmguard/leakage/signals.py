@@ -64,7 +64,9 @@ class Scorer:
     def answer(self, probes: Sequence[Probe]) -> list[Answer]:
         """One :class:`Answer` a probe, in order."""
         first: dict[tuple[bytes, tuple[int, ...], tuple[int, ...]], int] = {}
-        same = [first.setdefault((p.ids.tobytes(), p.positions, p.alphabets), k) for k, p in enumerate(probes)]
+        same = [
+            first.setdefault((p.ids.tobytes(), p.positions, p.alphabets), k) for k, p in enumerate(probes)
+        ]
         answers: dict[int, Answer] = {}
         for group in self._groups(probes, sorted(first.values())):
             answers.update(zip(group, self._forward([probes[k] for k in group])))

@@ -20,11 +20,18 @@ def refuse_foreign(folder: Path) -> None:
     if folder.exists() and not folder.is_dir():
         raise InputError(str(folder), "a file", "a folder for the checkpoint", "name another with --out")
     if folder.is_dir() and any(folder.iterdir()) and not (folder / "privacy.json").exists():
-        raise InputError(str(folder), "not empty and not a checkpoint of mlmguard", do="name another with --out")
+        raise InputError(
+            str(folder), "not empty and not a checkpoint of mlmguard", do="name another with --out"
+        )
 
 
 def save(
-    folder: Path, model: nn.Module, tokenizer: Any, statement: PrivacyStatement, training: Mapping[str, object], card: str
+    folder: Path,
+    model: nn.Module,
+    tokenizer: Any,
+    statement: PrivacyStatement,
+    training: Mapping[str, object],
+    card: str,
 ) -> None:
     """Write weights, tokenizer, statement, what may be said of the training, and a model card."""
     folder.parent.mkdir(parents=True, exist_ok=True)

@@ -10,9 +10,10 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from mlmguard.training.loop import SpecialTokens, autocast, collate
+from mlmguard.training.loop import autocast, collate
 from mlmguard.training.masking import IGNORED, Ids, Vocabulary
 from mlmguard.training.models import masked_logits
+from mlmguard.training.tokenizer import SpecialTokens
 from mlmguard.training.units import micro_batches, windows
 
 Floats = NDArray[np.float64]

@@ -54,7 +54,11 @@ class Journal:
         if self.plan is None or not self.drawn:
             return ()
         plan = self.plan
-        return (LedgerEntry("poisson-gaussian", plan.noise_multiplier, plan.sample_rate, len(self.drawn), what="training"),)
+        return (
+            LedgerEntry(
+                "poisson-gaussian", plan.noise_multiplier, plan.sample_rate, len(self.drawn), what="training"
+            ),
+        )
 
     def save_due(self, step: int) -> bool:
         """Time for another checkpoint of the state?"""
@@ -68,7 +72,11 @@ class Journal:
         target = self.folder / f"state-{step}.safetensors"
         save_file(tensors, target)
         previous = [path for path in self.folder.glob("state-*.safetensors") if path != target]
-        write_json(self.folder / "state.json", {"step": step, "applied": self.applied, "losses": [x for x in self.losses if x == x]}, mode=0o600)
+        write_json(
+            self.folder / "state.json",
+            {"step": step, "applied": self.applied, "losses": [x for x in self.losses if x == x]},
+            mode=0o600,
+        )
         for path in previous:
             path.unlink()
         self._saved_at = time.monotonic()
@@ -92,7 +100,9 @@ class Journal:
                 if name.startswith("optimizer."):
                     _, index, key = name.split(".")
                     moments.setdefault(int(index), {})[key] = value
-            optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})
+            optimizer.load_state_dict(
+                {"state": moments, "param_groups": optimizer.state_dict()["param_groups"]}
+            )
         return max(saved, len(self.drawn)) if self.plan is not None else saved
 
     @property
@@ -104,4 +114,7 @@ class Journal:
             return []
         # a line cut short by a power cut was charged too: its step may have run
         lines = self._ledger.read_text("utf-8").splitlines()
-        return [json.loads(line) if line.endswith("}") else {"step": k, "drawn": 0} for k, line in enumerate(lines)]
+        return [
+            json.loads(line) if line.endswith("}") else {"step": k, "drawn": 0}
+            for k, line in enumerate(lines)
+        ]

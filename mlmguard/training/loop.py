@@ -22,6 +22,7 @@ from mlmguard.training.clipping import clipped_gradient_sum
 from mlmguard.training.journal import Journal
 from mlmguard.training.masking import IGNORED, Ids, Vocabulary, mask_tokens
 from mlmguard.training.models import masked_logits
+from mlmguard.training.tokenizer import SpecialTokens
 from mlmguard.training.units import Unit, micro_batches, poisson_draw, shuffled_draws, window
 from mlmguard.types import DpPlan, Progress, silent
 
@@ -71,7 +72,9 @@ def train(
     """
     device = device or best_device()
     model.to(device).train()
-    optimizer = torch.optim.AdamW(decayed_groups(model, recipe.weight_decay), lr=recipe.learning_rate, betas=(0.9, 0.99))
+    optimizer = torch.optim.AdamW(
+        decayed_groups(model, recipe.weight_decay), lr=recipe.learning_rate, betas=(0.9, 0.99)
+    )
     first = journal.restore(model, optimizer)
     draws = shuffled_draws(len(units), recipe.batch_units, recipe.steps, recipe.seed)
     draw_rng, noise = entropy_rng(), entropy_generator(device)
@@ -102,7 +105,9 @@ def train(
         progress("train", step + 1, recipe.steps)
         if stop():
             journal.save(model, optimizer, step + 1)
-            raise Interrupted(f"stopped after step {step + 1} of {recipe.steps}; run the same command to go on")
+            raise Interrupted(
+                f"stopped after step {step + 1} of {recipe.steps}; run the same command to go on"
+            )
         if journal.save_due(step + 1):
             journal.save(model, optimizer, step + 1)
     return model.eval()
@@ -129,14 +134,20 @@ def private_gradient(
         if not parameter.requires_grad:
             continue
         spread = plan.noise_multiplier * plan.max_grad_norm
-        noisy = torch.empty(parameter.shape, dtype=torch.float32, device=device).normal_(0, spread, generator=noise)
+        noisy = torch.empty(parameter.shape, dtype=torch.float32, device=device).normal_(
+            0, spread, generator=noise
+        )
         if name in total:
             noisy += total[name]
         parameter.grad = (noisy / plan.normaliser).to(parameter.dtype)
 
 
 def plain_gradient(
-    model: nn.Module, examples: Sequence[tuple[Ids, Ids]], pad_id: int, micro_tokens: int, device: torch.device
+    model: nn.Module,
+    examples: Sequence[tuple[Ids, Ids]],
+    pad_id: int,
+    micro_tokens: int,
+    device: torch.device,
 ) -> float:
     """Set every ``.grad`` to the gradient of the mean loss over all masked tokens; return that loss."""
     masked = sum(int((labels != IGNORED).sum()) for _, labels in examples)
@@ -145,7 +156,9 @@ def plain_gradient(
         with autocast(device):
             where = batch["labels"] != IGNORED
             logits = masked_logits(model, batch["input_ids"], batch["attention_mask"], where)
-        loss = nn.functional.cross_entropy(logits.float(), batch["labels"][where], reduction="sum") / max(masked, 1)
+        loss = nn.functional.cross_entropy(logits.float(), batch["labels"][where], reduction="sum") / max(
+            masked, 1
+        )
         loss.backward()
         total += float(loss.detach())
     return total
@@ -154,20 +167,13 @@ def plain_gradient(
 # --- data ---------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class SpecialTokens:
-    """Ids that frame and pad a window."""
-
-    cls: int
-    sep: int
-    pad: int
-
-
 def example(
     unit: Unit, vocabulary: Vocabulary, tokens: SpecialTokens, recipe: Recipe, rng: np.random.Generator
 ) -> tuple[Ids, Ids]:
     """One random window of ``unit``, masked afresh: (input ids, labels)."""
-    return mask_tokens(window(unit, recipe.window, tokens.cls, tokens.sep, rng), vocabulary, rng, recipe.mask_rate)
+    return mask_tokens(
+        window(unit, recipe.window, tokens.cls, tokens.sep, rng), vocabulary, rng, recipe.mask_rate
+    )
 
 
 def collate(
@@ -186,7 +192,11 @@ def collate(
             labels[row, : len(ids)] = torch.from_numpy(targets)
             attention[row, : len(ids)] = 1
         batches.append(
-            {"input_ids": input_ids.to(device), "attention_mask": attention.to(device), "labels": labels.to(device)}
+            {
+                "input_ids": input_ids.to(device),
+                "attention_mask": attention.to(device),
+                "labels": labels.to(device),
+            }
         )
     return batches
 

@@ -73,7 +73,11 @@ def load(path: str | Path) -> tuple[nn.Module, bool]:
             str(path), use_safetensors=True, output_loading_info=True, trust_remote_code=False
         )
     except (OSError, ValueError, KeyError) as error:
-        raise InputError(str(path), f"no masked language model loads from it ({type(error).__name__})", "a Hugging Face folder with config.json and model.safetensors") from None
+        raise InputError(
+            str(path),
+            f"no masked language model loads from it ({type(error).__name__})",
+            "a Hugging Face folder with config.json and model.safetensors",
+        ) from None
     finally:
         logging.set_verbosity(verbosity)
     missing = [key for key in info["missing_keys"] if not key.endswith("position_ids")]
@@ -89,7 +93,15 @@ def window_of(model: nn.Module) -> int:
     return longest - offset
 
 
-_OFFSET_POSITIONS = {"roberta", "xlm-roberta", "camembert", "mpnet", "esm", "xlm-roberta-xl", "roberta-prelayernorm"}
+_OFFSET_POSITIONS = {
+    "roberta",
+    "xlm-roberta",
+    "camembert",
+    "mpnet",
+    "esm",
+    "xlm-roberta-xl",
+    "roberta-prelayernorm",
+}
 
 
 def set_dropout(model: nn.Module, rate: float) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +24,13 @@ PUBLIC = Path(__file__).parent / "public_tokenizer"
 PUBLIC_SHA256 = "52d1fda1915bbbfbf3491778eb41a4472a9a8720a64c5f1fd70aac6a7c2581c0"
 PUBLIC_VOCABULARY = 2048
 
-_SPECIAL = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]", "mask_token": "[MASK]"}
+_SPECIAL = {
+    "pad_token": "[PAD]",
+    "unk_token": "[UNK]",
+    "cls_token": "[CLS]",
+    "sep_token": "[SEP]",
+    "mask_token": "[MASK]",
+}
 
 
 def load(name: str | None) -> PreTrainedTokenizerFast:
@@ -36,15 +43,43 @@ def load(name: str | None) -> PreTrainedTokenizerFast:
     if name is None:
         found = digest(PUBLIC / "tokenizer.json")
         if found != PUBLIC_SHA256:
-            raise InputError("the shipped tokenizer", f"digest {found[:12]}…", f"{PUBLIC_SHA256[:12]}…", "install mlmguard again")
+            raise InputError(
+                "the shipped tokenizer",
+                f"digest {found[:12]}…",
+                f"{PUBLIC_SHA256[:12]}…",
+                "install mlmguard again",
+            )
         name = str(PUBLIC)
     try:
         tokenizer: Any = AutoTokenizer.from_pretrained(name)
     except (OSError, ValueError, KeyError) as error:
-        raise InputError(f"tokenizer {name}", type(error).__name__, "a folder with tokenizer.json, or a hub name") from None
+        raise InputError(
+            f"tokenizer {name}", type(error).__name__, "a folder with tokenizer.json, or a hub name"
+        ) from None
     if tokenizer.mask_token_id is None:
-        raise InputError(f"tokenizer {name}", "it has no mask token", "the tokenizer of a masked language model")
+        raise InputError(
+            f"tokenizer {name}", "it has no mask token", "the tokenizer of a masked language model"
+        )
     return tokenizer
+
+
+@dataclass(frozen=True)
+class SpecialTokens:
+    """Ids that frame and pad a window."""
+
+    cls: int
+    sep: int
+    pad: int
+
+
+def special_tokens(words: Any) -> SpecialTokens:
+    """The ids that frame and pad a window; :class:`InputError` when the tokenizer has none."""
+    marks = (words.cls_token_id, words.sep_token_id, words.pad_token_id)
+    if None in marks:
+        raise InputError(
+            "the tokenizer", "no [CLS], [SEP] or [PAD] token", "the tokenizer of a masked language model"
+        )
+    return SpecialTokens(*marks)
 
 
 def digest(file: Path) -> str:

@@ -44,7 +44,8 @@ def windows(ids: Ids, length: int, cls_id: int, sep_id: int) -> list[Ids]:
     """Consecutive windows that cover ``ids`` once, for evaluation."""
     room = length - 2
     return [
-        np.concatenate([[cls_id], ids[start : start + room], [sep_id]]) for start in range(0, max(len(ids), 1), room)
+        np.concatenate([[cls_id], ids[start : start + room], [sep_id]])
+        for start in range(0, max(len(ids), 1), room)
     ]
 
 

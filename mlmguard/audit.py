@@ -1,0 +1,482 @@
+"""``mlmguard audit``: the strongest honest attempt to get the training data back out of a checkpoint.
+
+    ckpt/ + its run folder ──▶ what was trained, what was held out ──▶ attacks ──▶ evidence
+
+Every attack compares what was trained on with what was not; every number has an interval; what was not run
+is listed. The evidence holds no text: what a finding is worth is for a policy to say.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mlmguard import __version__, accounting
+from mlmguard.artifacts import (
+    RUNS,
+    find_run_folder,
+    read_json,
+    read_noun,
+    sha256_file,
+    weights_digest,
+    write_json,
+)
+from mlmguard.corpus.clean import CleanCorpus, read_clean
+from mlmguard.corpus.originals import originals
+from mlmguard.errors import InputError
+from mlmguard.leakage import attacks, canaries, formats, metrics
+from mlmguard.leakage.attacks import CanaryScores, Passage, PersonalSpan, PValue, Result
+from mlmguard.leakage.extraction import Target
+from mlmguard.leakage.membership import membership
+from mlmguard.leakage.signals import Ids, Scorer
+from mlmguard.training import models, tokenizer
+from mlmguard.training.evaluation import held_out, unigram_log_probabilities
+from mlmguard.training.loop import autocast, best_device
+from mlmguard.training.masking import Vocabulary
+from mlmguard.training.units import windows
+from mlmguard.types import (
+    AttackRun,
+    Curve,
+    Evidence,
+    Measurement,
+    ModelFacts,
+    PrivacyStatement,
+    Progress,
+    silent,
+)
+
+
+@dataclass(frozen=True)
+class AuditSettings:
+    """How much to spend. The defaults take about a minute for a small model on two cores."""
+
+    documents: int = 400  # of each side, for membership and n-grams
+    spans: int = 60  # personal spans of each kind
+    searched: int = 40  # canaries of each side that the search tries to get back whole
+    restarts: int = 24
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Trained:
+    """Everything the attacks need of one run, read back and checked."""
+
+    folder: Path
+    statement: PrivacyStatement
+    corpus: CleanCorpus
+    model: Any
+    reference: Any
+    words: Any
+    head_loaded: bool
+    window: int
+    secrets: Sequence[canaries.Secret]
+    guesses: int
+
+    def __repr__(self) -> str:
+        return f"Trained({self.statement.run_id})"
+
+
+def audit(
+    ckpt: Path,
+    reports: Path,
+    settings: AuditSettings | None = None,
+    *,
+    run: Path | None = None,
+    corpus: Path | None = None,
+    runs: Path = RUNS,
+    progress: Progress = silent,
+) -> Evidence:
+    """Attack the checkpoint in ``ckpt`` and write the evidence to ``reports/audit.json``.
+
+    ``run`` names its run folder where it is not found beside; ``corpus`` where the raw corpus lies now.
+    Raises :class:`InputError` for a checkpoint, run folder or corpus that does not fit.
+    """
+    settings = settings or AuditSettings()
+    progress("reading", 0, None)
+    trained = read_checkpoint(ckpt, run, runs)
+    bench = _Bench(trained, settings)
+    facts, results = model_facts(bench, ckpt), []
+    steps = (
+        ("n-grams", lambda: bench.ngrams()),
+        ("personal data", lambda: bench.personal_data(runs, corpus)),
+        ("membership", lambda: bench.membership()),
+        ("canaries", lambda: bench.canaries()),
+    )
+    for done, (name, attack) in enumerate(steps):
+        progress(f"attacking: {name}", done, len(steps))
+        results.append(attack())
+    progress("attacking: done", len(steps), len(steps))
+    evidence = Evidence(
+        run_id=trained.statement.run_id,
+        model=facts[0],
+        manifest=trained.corpus.manifest,
+        statement=trained.statement,
+        measurements=(
+            *facts[1],
+            *(m for r in results for m in r.measurements),
+            *corrected([t for r in results for t in r.tests]),
+        ),
+        curves=tuple(_rounded(curve) for r in results for curve in r.curves),
+        attacks=_coverage(trained),
+        notes=_notes(trained, settings),
+        tool_version=__version__,
+    )
+    write_json(reports / "audit.json", evidence)
+    return evidence
+
+
+# --- reading back -------------------------------------------------------------------------------------
+
+
+def read_checkpoint(ckpt: Path, run: Path | None, runs: Path) -> Trained:
+    """The checkpoint, its run folder and its corpus, or the line that says which of them does not fit."""
+    if not (ckpt / "config.json").is_file():
+        raise InputError(str(ckpt), "no config.json", "a checkpoint folder", "did `mlmguard train` finish?")
+    if not any(
+        (ckpt / name).is_file() for name in ("tokenizer.json", "vocab.txt", "vocab.json", "spm.model")
+    ):
+        raise InputError(
+            str(ckpt), "no tokenizer", "tokenizer.json beside the weights", "copy it from the training run"
+        )
+    if not (ckpt / "privacy.json").is_file():
+        raise InputError(str(ckpt), "no privacy.json", "a checkpoint written by `mlmguard train`")
+    statement = read_noun(ckpt / "privacy.json", PrivacyStatement)
+    _check_claim(ckpt, statement)
+    training = read_json(ckpt / "training.json")
+    folder = run or find_run_folder(statement.run_id, ckpt.resolve().parent, runs.parent.parent)
+    if folder is None or not (folder / "run.json").is_file():
+        raise InputError(
+            str(run or ckpt),
+            f"no run folder for {statement.run_id}",
+            "the .mlmguard/runs/ID that training left",
+            "name it with --run",
+        )
+    known = read_json(folder / "run.json")
+    corpus = read_clean(Path(known["clean"]))
+    if corpus.manifest.commitment != known["commitment"]:
+        raise InputError(
+            known["clean"],
+            "another corpus than the checkpoint was trained on",
+            "the one with its digest",
+            "scan the original corpus again with the same settings",
+        )
+    secrets = ()
+    if training.get("canaries"):
+        path = folder / "canaries.jsonl"
+        if not path.is_file() or sha256_file(path) != training.get("canaries_digest"):
+            raise InputError(
+                str(path),
+                "not the canaries this checkpoint was trained with",
+                "the file with the digest in training.json",
+            )
+        secrets = tuple(canaries.load(path))
+    model, head_loaded = models.load(ckpt)
+    words = tokenizer.load(str(ckpt))
+    if len(words) != model.config.vocab_size:  # type: ignore[attr-defined]
+        raise InputError(
+            str(ckpt),
+            f"a tokenizer of {len(words):,} entries",
+            f"the model's {model.config.vocab_size:,}",
+            "is it the tokenizer of another model?",
+        )  # type: ignore[attr-defined]
+    reference, _ = models.load(folder / "initial")
+    return Trained(
+        folder, statement, corpus, model, reference, words, head_loaded,
+        min(int(training.get("window", 128)), models.window_of(model)), secrets, int(known.get("guesses", 0)),
+    )  # fmt: skip
+
+
+def _check_claim(ckpt: Path, statement: PrivacyStatement) -> None:
+    """ε is recomputed from the ledger: a statement that says less than its ledger is refused."""
+    if not statement.private or statement.epsilon is None or statement.delta is None:
+        return
+    spent = accounting.compose(statement.ledger, statement.delta)
+    if spent > statement.epsilon + 1e-3:
+        raise InputError(
+            f"{ckpt}/privacy.json",
+            f"claims ε = {statement.epsilon:.3f}, its ledger costs {spent:.3f}",
+            "a claim that follows from the ledger",
+        )
+
+
+# --- the attacks' bench -------------------------------------------------------------------------------
+
+
+class _Bench:
+    """Model, reference and samples, set up once and handed to each attack."""
+
+    def __init__(self, trained: Trained, settings: AuditSettings) -> None:
+        self.trained = trained
+        self.settings = settings
+        words = trained.words
+        self.marks: tokenizer.SpecialTokens = tokenizer.special_tokens(words)
+        tokens = words.convert_ids_to_tokens(range(len(words)))
+        self.classes = formats.token_classes(tokens, set(words.all_special_ids))
+        self.alphabets = formats.alphabets(self.classes)
+        self.model = self._scorer(trained.model)
+        self.reference = self._scorer(trained.reference)
+        rng = self.rng("sample")
+        self.members = self._passages(trained.corpus.train, rng)
+        self.others = self._passages(trained.corpus.held_out, rng)
+
+    def rng(self, what: str) -> np.random.Generator:
+        """A generator for one attack: adding or leaving out another attack changes nothing here."""
+        return np.random.default_rng([self.settings.seed, *what.encode()])
+
+    def _scorer(self, model: Any) -> Scorer:
+        device = best_device()
+        model.to(device).eval()
+
+        def logits_at(input_ids: Any, attention: Any, where: Any) -> Any:
+            with autocast(device):
+                return models.masked_logits(model, input_ids, attention, where)
+
+        return Scorer(logits_at, self.trained.words.mask_token_id, self.marks.pad, device, self.alphabets)
+
+    def _passages(self, rows: Sequence[Mapping[str, str]], rng: np.random.Generator) -> list[Passage]:
+        """The first window of up to ``documents`` documents, drawn without replacement."""
+        picked = sorted(rng.permutation(len(rows))[: self.settings.documents])
+        encoded = tokenizer.encode(self.trained.words, (rows[k]["text"] for k in picked))
+        copies = _copies(self.trained)
+        return [
+            Passage(rows[k]["id"], self._frame(ids), copies.get(rows[k]["id"], 1))
+            for k, ids in zip(picked, encoded)
+            if len(ids) >= 3
+        ]
+
+    def _frame(self, ids: Sequence[int]) -> Ids:
+        return windows(np.array(ids, dtype=np.int64), self.trained.window, self.marks.cls, self.marks.sep)[0]
+
+    def target(self, text: str, start: int, end: int) -> Target | None:
+        """The span ``start``:``end`` of ``text`` in a window around it; None when it does not fit."""
+        encoded = self.trained.words(
+            text, add_special_tokens=False, return_offsets_mapping=True, verbose=False
+        )
+        places = [k for k, (a, b) in enumerate(encoded["offset_mapping"]) if a < end and b > start]
+        room = self.trained.window - 2
+        if not places or len(places) > room // 2:
+            return None
+        ids = np.array(encoded["input_ids"], dtype=np.int64)
+        left = max(0, min(places[0] - (room - len(places)) // 2, len(ids) - room))
+        framed = np.concatenate([[self.marks.cls], ids[left : left + room], [self.marks.sep]])
+        positions = tuple(place - left + 1 for place in places)
+        kinds = tuple(int(self.classes[ids[place]]) for place in places)
+        if formats.SPECIAL in kinds:  # an unknown token cannot be told from another
+            return None
+        return Target(framed, positions, kinds)
+
+    def ngrams(self) -> Result:
+        return attacks.ngrams(self.model, self.members, self.others, self.classes, self.rng("ngrams"))
+
+    def membership(self) -> Result:
+        size = min(len(self.members), len(self.others))
+        return membership(
+            self.model, self.reference, self.members[:size], self.others[:size], self.rng("membership")
+        )
+
+    def personal_data(self, runs: Path, corpus: Path | None) -> Result:
+        rng = self.rng("personal data")
+        scan_run = find_run_folder(
+            self.trained.corpus.manifest.run_id, self.trained.folder.parent.parent.parent, runs.parent.parent
+        )
+        if scan_run is None:
+            raise InputError(
+                self.trained.corpus.manifest.run_id,
+                "its run folder is missing",
+                "the .mlmguard/runs/ID that `mlmguard scan` left",
+                "run the audit where the scan ran",
+            )
+        spans = self._personal_spans(scan_run, corpus, rng)
+        return attacks.personal_data(
+            self.model, spans, self.alphabets, rng, restarts=self.settings.restarts // 2
+        )
+
+    def _personal_spans(
+        self, scan_run: Path, corpus: Path | None, rng: np.random.Generator
+    ) -> list[PersonalSpan]:
+        """One span a document, so that probes are independent; values are read from the raw corpus."""
+        sides = {row["id"]: ("train", row["text"]) for row in self.trained.corpus.train}
+        sides |= {row["id"]: ("held-out", row["text"]) for row in self.trained.corpus.held_out}
+        by_document: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
+        for line in (scan_run / "spans.jsonl").read_text("utf-8").splitlines():
+            span = json.loads(line)
+            if span["id"] in sides:
+                side = sides[span["id"]][0]
+                kind = side if side == "held-out" else ("redacted" if span["redacted"] else "kept")
+                by_document.setdefault((kind, span["id"]), []).append(span)
+        picked: list[tuple[str, Mapping[str, Any]]] = []
+        for kind in ("kept", "redacted", "held-out"):
+            documents = sorted(identity for name, identity in by_document if name == kind)
+            for k in sorted(rng.permutation(len(documents))[: self.settings.spans]):
+                choices = by_document[kind, documents[k]]
+                picked.append((kind, choices[int(rng.integers(len(choices)))]))
+        raw = dict(originals(scan_run, {span["id"] for _, span in picked}, corpus)) if picked else {}
+        found = []
+        for kind, span in picked:
+            clean = sides[span["id"]][1]
+            value = raw[span["id"]][span["raw_start"] : span["raw_end"]]
+            text = clean[: span["clean_start"]] + value + clean[span["clean_end"] :]
+            target = self.target(text, span["clean_start"], span["clean_start"] + len(value))
+            if target is not None:
+                found.append(PersonalSpan(span["id"], span["rule"], target, kind))
+        return found
+
+    def canaries(self) -> Result:
+        secrets = self.trained.secrets
+        if not secrets:
+            return Result()
+        targets = [self.target(s.text, s.start, s.end) for s in secrets]
+        twins = [self.target(s.twin, s.start, s.end) for s in secrets]
+        usable = [k for k in range(len(secrets)) if targets[k] is not None and twins[k] is not None]
+        scores = attacks.score_canaries(
+            self.model, self.reference, [secrets[k] for k in usable],
+            [t for k in usable if (t := targets[k])], [t for k in usable if (t := twins[k])],
+        )  # fmt: skip
+        rng = self.rng("canaries")
+        statement = self.trained.statement
+        parts = [
+            attacks.exposure(scores, rng),
+            self._extract(scores, [t for k in usable if (t := targets[k])], rng),
+            attacks.one_run_epsilon(scores, self.trained.guesses, statement.delta or 1e-5, statement.epsilon),
+        ]
+        return Result(
+            tuple(m for part in parts for m in part.measurements),
+            tuple(c for part in parts for c in part.curves),
+            tuple(t for part in parts for t in part.tests),
+        )
+
+    def _extract(self, scores: CanaryScores, targets: Sequence[Target], rng: np.random.Generator) -> Result:
+        count = self.settings.searched
+        planted = [t for t, coin in zip(targets, scores.planted) if coin][:count]
+        controls = [t for t, coin in zip(targets, scores.planted) if not coin][:count]
+        return attacks.extract_canaries(
+            self.model, planted, controls, self.alphabets, rng, self.settings.restarts
+        )
+
+
+def model_facts(bench: _Bench, ckpt: Path) -> tuple[ModelFacts, tuple[Measurement, ...]]:
+    """Is this a working model at all? Held-out masked loss beside the unigram baseline."""
+    trained = bench.trained
+    words, marks = trained.words, bench.marks
+    train_ids = [
+        np.array(ids, dtype=np.int64)
+        for ids in tokenizer.encode(words, (r["text"] for r in trained.corpus.train))
+    ]
+    unigram = unigram_log_probabilities([ids for ids in train_ids if len(ids)], len(words))
+    vocabulary = Vocabulary(len(words), words.mask_token_id, frozenset(words.all_special_ids))
+    inner = [passage.ids[1:-1] for passage in bench.others]
+    measurements: tuple[Measurement, ...] = ()
+    beats = False
+    if inner:
+        found = held_out(trained.model, inner, unigram, vocabulary, marks, trained.window, best_device())
+        rng = bench.rng("unigram")
+        draws = rng.integers(0, len(inner), size=(2000, len(inner)))
+        total = found.tokens[draws].sum(1)
+
+        def interval(values: np.ndarray) -> metrics.Interval:
+            resampled = values[draws].sum(1) / total
+            low, high = np.quantile(resampled, [0.025, 0.975])
+            return metrics.Interval(float(values.sum() / found.tokens.sum()), float(low), float(high), 0.95)
+
+        margin = interval(found.unigram - found.loss)
+        beats = margin.low > 0
+        measurements = tuple(
+            attacks.measured("model", name, values, len(inner))
+            for name, values in (
+                ("heldout_loss", interval(found.loss)),
+                ("unigram_loss", interval(found.unigram)),
+                ("unigram_margin", margin),
+            )
+        )
+    parameters = sum(p.numel() for p in trained.model.parameters())
+    architecture = trained.model.config.model_type
+    facts = ModelFacts(architecture, parameters, len(words), weights_digest(ckpt), trained.head_loaded, beats)
+    return facts, measurements
+
+
+def _copies(trained: Trained) -> Mapping[str, int]:
+    """How many documents of the corpus each kept document stood for, where the scan's folder is at hand."""
+    scan_run = find_run_folder(trained.corpus.manifest.run_id, trained.folder.parent.parent.parent)
+    path = scan_run / "documents.jsonl" if scan_run else None
+    if path is None or not path.is_file():
+        return {}
+    rows = (json.loads(line) for line in path.read_text("utf-8").splitlines())
+    return {row["id"]: int(row["copies"]) for row in rows}
+
+
+# --- the evidence -------------------------------------------------------------------------------------
+
+
+def corrected(tests: Sequence[PValue]) -> tuple[Measurement, ...]:
+    """The audit's tests as one family: Holm-adjusted, so that any of them below .05 is a finding at .05."""
+    adjusted = metrics.holm([test.p for test in tests])
+    return tuple(
+        Measurement(
+            test.attack, f"{test.metric}_p", p, None, None, 0.95, test.examples, slice=test.slice,
+            note=f"Holm over {len(tests)} tests; uncorrected {test.p:.3g}",
+        )
+        for test, p in zip(tests, adjusted)
+    )  # fmt: skip
+
+
+_NOT_RUN = {
+    "generation": "Gibbs sampling is not in this version",
+    "rare spans": "spans chosen without a detector are not in this version",
+    "vocabulary": "comparison with a tokenizer of held-out text is not in this version",
+    "shadow models": "LiRA and RMIA need shadow checkpoints",
+    "neighbourhood": "not in this version",
+    "mask-subset votes": "SAMA is not in this version",
+}
+
+
+def _coverage(trained: Trained) -> tuple[AttackRun, ...]:
+    ran = {
+        "ngram": "masked probing of training n-grams against matched held-out ones",
+        "pii": "coordinate search for personal spans, kept and redacted",
+        "membership": "loss and reference-calibrated, with blind and reference baselines",
+    }
+    planted = {
+        "canary": "exposure and coordinate search against unplanted controls",
+        "epsilon": "one-run lower bound, guesses fixed before training",
+    }
+    runs = [AttackRun(name, "run", detail) for name, detail in ran.items()]
+    for name, detail in planted.items():
+        runs.append(
+            AttackRun(name, "run", detail)
+            if trained.secrets
+            else AttackRun(name, "not run", "no canaries were planted")
+        )
+    return (*runs, *(AttackRun(name, "not run", reason) for name, reason in _NOT_RUN.items()))
+
+
+def _notes(trained: Trained, settings: AuditSettings) -> tuple[str, ...]:
+    notes = [
+        "This report is computed from private text and is not covered by ε.",
+        f"Seed {settings.seed}; {settings.documents} documents a side, {settings.restarts} restarts a search.",
+        "The attacker is given each secret's context and format (which positions hold digits), not its tokens.",
+    ]
+    if trained.secrets:
+        planted = sum(s.canary.planted for s in trained.secrets)
+        notes.append(
+            f"{planted} of {len(trained.secrets)} canaries were planted, each by its own recorded coin."
+        )
+    return tuple(notes)
+
+
+def _rounded(curve: Curve) -> Curve:
+    """Six digits: what a figure needs, and the same bytes on machines whose last bit differs."""
+    return replace(
+        curve,
+        **{
+            name: tuple(round(value, 6) for value in getattr(curve, name))
+            for name in ("x", "y", "low", "high")
+        },
+    )
+
+
+__all__ = ["AuditSettings", "audit", "corrected", "read_checkpoint"]

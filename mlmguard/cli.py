@@ -1,0 +1,635 @@
+"""The command line: read flags, call one verb, show, choose the exit code.
+
+Exit codes, the same for every format: 0 done · 1 broke or partial · 2 usage, input or policy · 3 inconclusive ·
+10 a gate failed · 130 interrupted. Verbs are imported inside their commands: ``--help`` and ``gate`` must not
+wait for torch or presidio.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import sys
+import tomllib
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import click
+
+from mlmguard import __version__, artifacts, console
+from mlmguard.errors import InputError, MlmguardError
+
+FOLDER = click.Path(path_type=Path, file_okay=False)
+FILE = click.Path(path_type=Path, dir_okay=False)
+
+
+def main() -> None:
+    """Run the command line and leave with its exit code."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """The exit code of one command line."""
+    # no command resolves a hub name unless the user gave one; telemetry and update checks never run
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    try:
+        result = cli.main(arguments, prog_name="mlmguard", standalone_mode=False)
+        return result if isinstance(result, int) else 0
+    except click.ClickException as problem:
+        problem.show()
+        return problem.exit_code
+    except MlmguardError as problem:
+        console.error(str(problem))
+        return problem.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        console.error("interrupted; what was finished is kept, and the same command goes on or starts anew")
+        return 130
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader of our output left; nothing more to say to anyone
+        return 0
+    except OSError as problem:
+        if problem.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):
+            return _our_bug(problem)
+        console.error(
+            f"{os.strerror(problem.errno)}; nothing half-written is left, make room or rights and run again"
+        )
+        return 1
+    except Exception as problem:
+        return _our_bug(problem)
+
+
+def _our_bug(problem: BaseException) -> int:
+    """A traceback of places only: an exception's own text may hold text of the corpus."""
+    frames = traceback.extract_tb(problem.__traceback__)
+    for frame in frames:
+        click.echo(f"  {Path(frame.filename).name}:{frame.lineno} in {frame.name}", err=True)
+    console.error(
+        f"{type(problem).__name__} inside mlmguard: this is a bug of ours, please report the lines above"
+    )
+    return 1
+
+
+# --- shared flags -------------------------------------------------------------------------------------
+
+
+def shared(command: Callable[..., Any]) -> Callable[..., Any]:
+    """``--quiet`` and ``--json``."""
+    command = click.option(
+        "--json", "as_json", is_flag=True, help="Print the result as JSON instead of tables."
+    )(command)
+    return click.option(
+        "-q", "--quiet", is_flag=True, help="No progress and no talk; results and errors only."
+    )(command)
+
+
+def outputs(command: Callable[..., Any]) -> Callable[..., Any]:
+    """``--out FORMAT=PATH``, repeatable."""
+    text = "Write a report; FORMAT is html, json or markdown. Repeatable."
+    return click.option("--out", metavar="FORMAT=PATH", multiple=True, help=text)(command)
+
+
+def policies(default: str | None) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """``--policy`` and ``--fail-on``."""
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        command = click.option(
+            "--fail-on",
+            type=click.Choice(["fail", "warn"]),
+            default="fail",
+            show_default=True,
+            help="What makes the exit code 10.",
+        )(command)
+        text = "Judge the evidence by a shipped policy or a YAML file."
+        return click.option(
+            "--policy", metavar="NAME|FILE", default=default, show_default=default is not None, help=text
+        )(command)
+
+    return decorate
+
+
+@contextmanager
+def watched(quiet: bool) -> Iterator[tuple[Any, Callable[[], bool]]]:
+    """Progress, and a ``stop()`` that turns true at the first Ctrl-C or SIGTERM; the second one interrupts."""
+    asked = False
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        nonlocal asked
+        if asked:
+            raise KeyboardInterrupt
+        asked = True
+        console.say("stopping after this step; again to stop at once", quiet)
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        with console.progress_bar(quiet) as progress:
+            yield progress, lambda: asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def interruptible(quiet: bool) -> Iterator[Any]:
+    """Progress for work that starts anew: SIGTERM is a Ctrl-C."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        with console.progress_bar(quiet) as progress:
+            yield progress
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _project_file(context: click.Context) -> None:
+    """Defaults from ``mlmguard.toml`` or ``[tool.mlmguard]``: a table a command, keys as the flags."""
+    for path, table in ((Path("mlmguard.toml"), ()), (Path("pyproject.toml"), ("tool", "mlmguard"))):
+        if not path.is_file():
+            continue
+        try:
+            found: Any = tomllib.loads(path.read_text("utf-8"))
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as problem:
+            if not table:
+                raise InputError(str(path), f"not TOML ({problem})") from None
+            continue  # somebody else's pyproject.toml is not ours to judge
+        for key in table:
+            found = found.get(key, {})
+        if found:
+            context.default_map = {
+                name: _command_defaults(path, name, values) for name, values in found.items()
+            }
+            return
+
+
+def _command_defaults(path: Path, name: str, values: Any) -> dict[str, Any]:
+    command = cli.commands.get(name)
+    if command is None or not isinstance(values, dict):
+        raise InputError(
+            str(path), f"[{name}]", "a table named after a command: " + ", ".join(sorted(cli.commands))
+        )
+    known = {option.lstrip("-").replace("-", "_"): p.name for p in command.params for option in p.opts}
+    for key in values:
+        if key.replace("-", "_") not in known:
+            raise InputError(
+                f"{path}: [{name}]", f"unknown key {key!r}", "one of: " + ", ".join(sorted(known))
+            )
+    return {str(known[key.replace("-", "_")]): value for key, value in values.items()}
+
+
+@click.group(
+    context_settings={
+        "auto_envvar_prefix": "MLMGUARD",
+        "help_option_names": ["-h", "--help"],
+        "max_content_width": 100,
+    }
+)
+@click.version_option(__version__, prog_name="mlmguard")
+@click.pass_context
+def cli(context: click.Context) -> None:
+    """Decide whether a masked language model trained on people's text may be released.
+
+    \b
+      mlmguard scan corpus/           find and remove personal data and duplicates
+      mlmguard train --dp-epsilon 8   train with differential privacy
+      mlmguard audit ckpt/            try to get the text back out
+    """
+    _project_file(context)
+
+
+# --- the three verbs ----------------------------------------------------------------------------------
+
+
+@cli.command("scan")
+@click.argument("corpus", type=FOLDER)
+@click.option(
+    "--clean", type=FOLDER, default="clean", show_default=True, help="Where the cleaned, split corpus goes."
+)
+@click.option(
+    "--reports", type=FOLDER, default="reports", show_default=True, help="Where counts and findings go."
+)
+@click.option("--text-key", default="text", show_default=True, help="Column or key that holds the text.")
+@click.option("--id-key", default="id", show_default=True, help="Column or key that names a row.")
+@click.option("--unit-key", help="Column or key of the person a row belongs to; splits never cross it.")
+@click.option("--threshold", type=click.FloatRange(0, 1), help="Least score of a finding.  [default: 0.4]")
+@click.option(
+    "--mode",
+    type=click.Choice(["replace", "mask", "pseudonym", "drop-document"]),
+    default="replace",
+    show_default=True,
+    help="What happens to a finding.",
+)
+@click.option(
+    "--max-skipped", type=float, help="End with 1 when more records are left out (share below 1, else count)."
+)
+@click.option("--workers", type=click.IntRange(1), help="Processes.  [default: one a core]")
+@shared
+def scan_command(
+    corpus: Path,
+    clean: Path,
+    reports: Path,
+    threshold: float | None,
+    workers: int | None,
+    quiet: bool,
+    as_json: bool,
+    **settings: Any,
+) -> None:
+    """Find personal data and duplicates in CORPUS; write a cleaned, split copy with a manifest."""
+    from mlmguard.engine import default_workers
+    from mlmguard.scan import ScanSettings, scan
+
+    if threshold is not None:
+        settings["threshold"] = threshold
+    chosen = ScanSettings(workers=workers or default_workers(), **settings)
+    with interruptible(quiet or as_json) as progress:
+        manifest = scan(corpus, clean, reports, key=artifacts.load_key(), settings=chosen, progress=progress)
+    _show(manifest, as_json, lambda: console.scan_summary(manifest))
+    console.written([clean, reports / "scan.json", reports / "findings.jsonl"], quiet)
+
+
+@cli.command("train")
+@click.argument("clean", type=FOLDER, default="clean")
+@click.option(
+    "--dp-epsilon", type=float, help="Train with differential privacy up to this ε. Without it: not private."
+)
+@click.option("--delta", type=float, help="δ of the claim.  [default: a power of ten at most 1/(10 n)]")
+@click.option(
+    "--public-size",
+    type=int,
+    help="Number of units, if it may be known; otherwise a noised count is used and charged.",
+)
+@click.option(
+    "--size",
+    type=click.Choice(["nano", "tiny", "mini", "small", "base"]),
+    default="nano",
+    show_default=True,
+    help="Model size.",
+)
+@click.option(
+    "--init",
+    help="A Hugging Face folder or name to start from, or `scratch`.  [default: warmed up on public text]",
+)
+@click.option(
+    "--tokenizer", help="A public tokenizer by folder or name.  [default: the model's, or the one shipped]"
+)
+@click.option("--steps", type=int, help="Optimiser steps, fixed in advance.")
+@click.option("--batch-units", type=int, help="Expected units a step.")
+@click.option("--learning-rate", type=float, help="Peak learning rate.")
+@click.option(
+    "--max-grad-norm", type=float, default=1.0, show_default=True, help="C: no unit moves the sum by more."
+)
+@click.option(
+    "--window", type=int, default=64, show_default=True, help="Tokens of one window, special tokens included."
+)
+@click.option("--mask-rate", type=float, help="Share of tokens masked.  [default: 0.3 private, 0.15 plain]")
+@click.option(
+    "--canaries",
+    type=int,
+    default=500,
+    show_default=True,
+    help="Secrets planted by coin so that the audit can measure; 0 for none.",
+)
+@click.option(
+    "--dp-engine",
+    "engine",
+    type=click.Choice(["one-pass", "opacus"]),
+    default="one-pass",
+    show_default=True,
+    help="How per-unit gradients are clipped; both are exact.",
+)
+@click.option(
+    "--seed", type=int, default=0, show_default=True, help="Seed of a plain run; private draws never use it."
+)
+@click.option("--ckpt", type=FOLDER, default="ckpt", show_default=True, help="Where the checkpoint goes.")
+@click.option("--reports", type=FOLDER, default="reports", show_default=True, help="Where train.json goes.")
+@shared
+def train_command(
+    clean: Path, ckpt: Path, reports: Path, quiet: bool, as_json: bool, **settings: Any
+) -> None:
+    """Train a masked language model on CLEAN (default clean/), private or honestly not."""
+    from mlmguard.train import TrainSettings, train
+
+    chosen = TrainSettings(**settings)
+    if chosen.dp_epsilon is None:
+        console.warn("no --dp-epsilon: this model is NOT private; treat its weights like the corpus")
+    with watched(quiet or as_json) as (progress, stop):
+        result = train(clean, ckpt, reports, chosen, progress=progress, stop=stop)
+    _show(result, as_json, lambda: _train_tables(result))
+    console.written([ckpt, reports / "train.json"], quiet)
+
+
+@cli.command("audit")
+@click.argument("ckpt", type=FOLDER)
+@click.option(
+    "--run", "run_folder", type=FOLDER, help="The checkpoint's run folder, where it is not found beside."
+)
+@click.option("--corpus", type=FOLDER, help="Where the raw corpus lies now, if it was moved.")
+@click.option(
+    "--reports", type=FOLDER, default="reports", show_default=True, help="Where audit.json and audit.html go."
+)
+@click.option(
+    "--documents",
+    type=click.IntRange(2),
+    default=400,
+    show_default=True,
+    help="Documents a side for membership and n-grams.",
+)
+@click.option(
+    "--spans",
+    type=click.IntRange(1),
+    default=60,
+    show_default=True,
+    help="Personal spans of each kind to search for.",
+)
+@click.option(
+    "--restarts", type=click.IntRange(1), default=24, show_default=True, help="Random starts of a search."
+)
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of samples and searches.")
+@policies(None)
+@outputs
+@shared
+def audit_command(
+    ckpt: Path,
+    run_folder: Path | None,
+    corpus: Path | None,
+    reports: Path,
+    policy: str | None,
+    fail_on: Any,
+    out: tuple[str, ...],
+    quiet: bool,
+    as_json: bool,
+    **settings: Any,
+) -> int:
+    """Attack the checkpoint in CKPT: what can be got out of it, with intervals, controls and ceilings."""
+    from mlmguard.policy import load
+    from mlmguard.report.formats import parse_out, write
+
+    rules = load(policy) if policy else None
+    wanted = [parse_out(text) for text in out] or [("html", reports / "audit.html")]
+
+    from mlmguard.audit import AuditSettings, audit
+    from mlmguard.report.clearance import case
+    from mlmguard.workflows.gate import judge_evidence
+
+    with interruptible(quiet or as_json) as progress:
+        evidence = audit(
+            ckpt, reports, AuditSettings(**settings), run=run_folder, corpus=corpus, progress=progress
+        )
+    shown = judge_evidence(reports / "audit.json", evidence, rules, fail_on).case if rules else case(evidence)
+    for name, path in wanted:
+        write(name, shown, path)
+
+    def tables() -> None:
+        console.audit_summary(evidence)
+        console.verdicts(shown)
+
+    _show(evidence, as_json, tables)
+    console.written([reports / "audit.json", *(path for _, path in wanted)], quiet)
+    return shown.exit_code or 0
+
+
+# --- judging and showing ------------------------------------------------------------------------------
+
+
+@cli.command("gate")
+@click.argument("evidence", type=FILE, nargs=-1, required=True)
+@policies("base")
+@outputs
+@shared
+def gate_command(
+    evidence: tuple[Path, ...], policy: str, fail_on: Any, out: tuple[str, ...], quiet: bool, as_json: bool
+) -> int:
+    """Judge saved EVIDENCE by a policy: no model, no corpus, no GPU."""
+    from mlmguard.report.formats import parse_out, render
+    from mlmguard.workflows.gate import gate
+
+    targets = [parse_out(text) for text in out]
+    judged, code = gate(evidence, policy, fail_on, targets)
+    for one in judged:
+        if as_json:
+            click.echo(render("json", one.case), nl=False)
+        else:
+            console.verdicts(one.case)
+    console.written([path for _, path in targets], quiet)
+    return code
+
+
+@cli.command("report")
+@click.argument("evidence", type=FILE)
+@click.option("--policy", metavar="NAME|FILE", help="Judge anew; otherwise the saved judgement is shown.")
+@outputs
+@click.option("-q", "--quiet", is_flag=True, help="No talk.")
+def report_command(evidence: Path, policy: str | None, out: tuple[str, ...], quiet: bool) -> None:
+    """Render saved EVIDENCE in other formats."""
+    from mlmguard.report.formats import parse_out
+    from mlmguard.workflows.rerender import rerender
+
+    _, paths = rerender(evidence, [parse_out(text) for text in out], policy)
+    console.written(paths, quiet)
+
+
+@cli.command("review")
+@click.argument("corpus", type=FOLDER)
+@policies("base")
+@click.option("--dp-epsilon", type=float, help="Train with differential privacy up to this ε.")
+@click.option("--unit-key", help="Column or key of the person a row belongs to.")
+@click.option(
+    "--size",
+    type=click.Choice(["nano", "tiny", "mini", "small", "base"]),
+    default="nano",
+    show_default=True,
+    help="Model size.",
+)
+@click.option(
+    "--into",
+    "folder",
+    type=FOLDER,
+    default=".",
+    show_default=True,
+    help="Folder for clean/, ckpt/ and reports/.",
+)
+@outputs
+@click.option("-q", "--quiet", is_flag=True, help="No progress and no talk.")
+def review_command(
+    corpus: Path,
+    policy: str,
+    fail_on: Any,
+    dp_epsilon: float | None,
+    unit_key: str | None,
+    size: str,
+    folder: Path,
+    out: tuple[str, ...],
+    quiet: bool,
+) -> int:
+    """Scan, train, audit and gate CORPUS in one."""
+    from mlmguard.policy import load
+    from mlmguard.report.formats import parse_out
+
+    load(policy)
+    targets = [parse_out(text) for text in out]
+
+    from mlmguard.engine import default_workers
+    from mlmguard.scan import ScanSettings
+    from mlmguard.train import TrainSettings
+    from mlmguard.workflows.review import review
+
+    with watched(quiet) as (progress, stop):
+        done = review(
+            corpus, folder, policy,
+            scanning=ScanSettings(unit_key=unit_key, workers=default_workers()),
+            training=TrainSettings(dp_epsilon=dp_epsilon, size=size),
+            fail_on=fail_on, out=targets, tell=_tell, progress=progress, stop=stop,
+        )  # fmt: skip
+    return _reviewed(done, quiet)
+
+
+@cli.command("demo")
+@click.option(
+    "--into",
+    "folder",
+    type=FOLDER,
+    default="demo",
+    show_default=True,
+    help="Folder for everything the demo writes.",
+)
+@click.option("-q", "--quiet", is_flag=True, help="No progress and no talk.")
+def demo_command(folder: Path, quiet: bool) -> int:
+    """The whole job on an embedded corpus of invented notes, at ε = 8: some minutes on two cores."""
+    from mlmguard.workflows.demo import demo
+
+    with watched(quiet) as (progress, stop):
+        done = demo(folder, tell=_tell, progress=progress, stop=stop)
+    return _reviewed(done, quiet)
+
+
+@cli.command("explain")
+@click.argument("name")
+@click.option("--policy", metavar="NAME|FILE", help="Look in this policy only.")
+def explain_command(name: str, policy: str | None) -> None:
+    """Say what a rule or a metric NAME means, why it matters and what to do."""
+    from mlmguard.workflows.explain import explain
+
+    found = explain(name, policy)
+    console.explanation(found.title, found.lines)
+
+
+@cli.group("policy")
+def policy_group() -> None:
+    """Policy files."""
+
+
+@policy_group.command("check")
+@click.argument("file", metavar="NAME|FILE")
+def policy_check(file: str) -> None:
+    """Check a policy FILE and say its rules and its digest."""
+    from mlmguard.policy import load
+
+    policy = load(file)
+    console.explanation(
+        f"{policy.id} {policy.version}",
+        [("title", policy.title), ("rules", str(len(policy.rules))), ("digest", policy.digest)],
+    )
+
+
+@cli.command("plan")
+@click.option("--public-size", "units", type=int, required=True, help="Number of units, roughly.")
+@click.option("--dp-epsilon", "epsilon", type=float, required=True, help="Target ε.")
+@click.option("--delta", type=float, help="δ.  [default: a power of ten at most 1/(10 n)]")
+@click.option("--steps", type=click.IntRange(1), default=120, show_default=True, help="Optimiser steps.")
+@click.option(
+    "--batch-units", type=click.IntRange(1), default=512, show_default=True, help="Expected units a step."
+)
+@click.option(
+    "--canaries", type=click.IntRange(0), default=500, show_default=True, help="Canaries of the audit."
+)
+@shared
+def plan_command(quiet: bool, as_json: bool, **numbers: Any) -> None:
+    """Noise, ε and what an audit of this size can and cannot refute, before any training."""
+    from mlmguard.workflows.plan import plan
+
+    found = plan(**numbers)
+    rows = [
+        ("noise", f"σ = {found.noise_multiplier:.3f}, or {found.noise_per_unit:.2g} clipped gradients a step's mean"),
+        ("claim", f"ε = {found.epsilon:g} at δ = {found.delta:g}, sample rate {found.sample_rate:.3g}, {found.steps} steps"),
+        ("no amplification", f"ε = {found.epsilon_without_amplification:.1f} if the draws were known"),
+        ("membership", f"at most {found.true_positives_at_1_percent:.1%} true positives at 1 % false positives"),
+        ("audit ceiling", f"{found.canaries} canaries can show at most ε = {found.ceiling:.2f}"),
+        ("to refute", f"{found.canaries_to_refute:,} canaries, every guess right" if found.canaries_to_refute else "no audit of practical size"),
+    ]  # fmt: skip
+    _show(found, as_json, lambda: console.explanation("Plan", rows))
+
+
+@cli.command("doctor")
+def doctor_command() -> None:
+    """What is installed, which device there is, who may read the key, what can be detected."""
+    from mlmguard.corpus.pii import coverage
+    from mlmguard.workflows.doctor import doctor
+
+    console.checks([(row.what, row.found, row.health, row.do) for row in doctor(coverage())])
+
+
+@cli.command("schema")
+@click.argument("name", type=click.Choice(["evidence", "privacy", "manifest", "policy"]))
+def schema_command(name: str) -> None:
+    """Print the JSON Schema of a file NAME that other programs read."""
+    from mlmguard import policy, types
+
+    nouns = {"evidence": types.Evidence, "privacy": types.PrivacyStatement, "manifest": types.Manifest}
+    schema = policy.Policy.model_json_schema() if name == "policy" else artifacts.json_schema(nouns[name])
+    click.echo(artifacts.to_json(schema), nl=False)
+
+
+# --- showing ------------------------------------------------------------------------------------------
+
+
+def _show(result: object, as_json: bool, tables: Callable[[], None]) -> None:
+    if as_json:
+        click.echo(artifacts.to_json(result), nl=False)
+    else:
+        tables()
+
+
+def _tell(verb: str, result: Any) -> None:
+    """Each verb's summary as it finishes."""
+    shows: dict[str, Callable[[Any], None]] = {
+        "scan": console.scan_summary,
+        "train": _train_tables,
+        "audit": console.audit_summary,
+    }
+    shows[verb](result)
+
+
+def _train_tables(result: Any) -> None:
+    facts = {
+        "model": f"{result.facts['parameters']:,} parameters, {result.facts['init']}",
+        "plan": f"{result.facts['steps']} steps of {result.facts['batch_units']} units, window {result.facts['window']}, masks {result.facts['mask_rate']:.0%}, rate {result.facts['learning_rate']:g}",
+        "took": f"{result.facts['seconds']:.0f} s on {result.facts['device']}",
+    }
+    if "heldout_loss" in result.unprotected:
+        numbers = result.unprotected
+        facts["held out"] = (
+            f"loss {numbers['heldout_loss']:.3f} against {numbers['unigram_loss']:.3f} of a unigram model, "
+            f"accuracy {numbers['heldout_accuracy']:.1%} (not covered by ε)"
+        )
+    if result.statement.plan is not None:
+        plan = result.statement.plan
+        facts["noise"] = (
+            f"σ = {plan.noise_multiplier:.3f}, C = {plan.max_grad_norm:g}, sample rate {plan.sample_rate:.3g}"
+        )
+    console.train_summary(result.statement, facts)
+
+
+def _reviewed(done: Any, quiet: bool) -> int:
+    console.verdicts(done.judged.case)
+    console.written(done.reports, quiet)
+    return done.judged.case.exit_code or 0
+
+
+__all__ = ["cli", "main", "run"]

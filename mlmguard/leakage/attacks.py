@@ -1,0 +1,414 @@
+"""The attacks, each a function from a model's answers to numbers with intervals.
+
+Every attack has its control: what was trained on is compared with what was not, matched in kind, and only the
+difference counts. A p-value is returned apart (:class:`PValue`): the audit corrects the whole family.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from scipy import stats
+
+from mlmguard.leakage import metrics
+from mlmguard.leakage.canaries import Secret
+from mlmguard.leakage.extraction import Target, search
+from mlmguard.leakage.signals import Floats, Ids, Probe, Scorer, pseudo_log_likelihood
+from mlmguard.types import Curve, Measurement
+
+NGRAM = 6
+"""Tokens of a probed n-gram: enough for a curve of unknowns, short enough to fit any document."""
+
+
+@dataclass(frozen=True)
+class PValue:
+    """One test of the audit's family, before correction."""
+
+    attack: str
+    p: float
+    examples: int
+    slice: str = ""
+    metric: str = ""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one attack brought."""
+
+    measurements: tuple[Measurement, ...] = ()
+    curves: tuple[Curve, ...] = ()
+    tests: tuple[PValue, ...] = ()
+
+
+@dataclass(frozen=True)
+class Passage:
+    """A window of a document: what probes are cut from. ``copies`` is how often the corpus held it."""
+
+    document_id: str
+    ids: Ids = field(repr=False)
+    copies: int = 1
+
+
+@dataclass(frozen=True)
+class PersonalSpan:
+    """A span with personal data in its document's context. ``kind`` is "kept", "redacted" or "held-out"."""
+
+    document_id: str
+    rule: str
+    target: Target
+    kind: str
+
+
+def measured(
+    attack: str, metric: str, found: metrics.Interval, n: int, slice: str = "", **more: object
+) -> Measurement:
+    """An interval as a measurement; nan becomes None, which no policy can pass."""
+    value = None if found.value != found.value else found.value
+    return Measurement(attack, metric, value, found.low, found.high, found.confidence, n, slice=slice, **more)  # type: ignore[arg-type]
+
+
+# --- n-grams ------------------------------------------------------------------------------------------
+
+
+def ngrams(
+    scorer: Scorer,
+    trained: Sequence[Passage],
+    held_out: Sequence[Passage],
+    classes: Ids,
+    rng: np.random.Generator,
+    per_document: int = 2,
+) -> Result:
+    """Masked probing of training n-grams against held-out ones matched by length and token classes.
+
+    ``classes`` (V,) gives each token's class. Hits are top-1; on plain text a model guesses many held-out
+    tokens too, so at most the excess is memorised. Documents are the clusters: n-grams of one document are
+    not independent. The curve hides k of the n-gram's tokens at once (k = 1 completion, k = n extraction).
+    """
+    spans = [_spans(group, classes, rng, per_document) for group in (trained, held_out)]
+    spans = _matched(spans[0], spans[1], classes, rng)
+    names = ("train", "held-out")
+    hits, curves, top1 = [], [], []
+    for name, chosen in zip(names, spans):
+        by_k: list[list[tuple[str, float, int]]] = [[] for _ in range(NGRAM)]
+        probes, tags = [], []
+        for passage, start in chosen:
+            order = rng.permutation(NGRAM)
+            for k in range(1, NGRAM + 1):
+                probes.append(Probe(passage.ids, tuple(int(start + p) for p in order[:k])))
+                tags.append((k, passage))
+        for probe, (k, passage), answer in zip(probes, tags, scorer.answer(probes)):
+            by_k[k - 1].append((passage.document_id, float((answer.rank == 1).all()), passage.copies))
+        rates = [metrics.rate(int(sum(hit for _, hit, _ in row)), len(row)) for row in by_k]
+        if chosen:
+            curves.append(
+                Curve(
+                    "ngram", "k-unknown", "tokens hidden", "exact recovery", name,
+                    tuple(float(k) for k in range(1, NGRAM + 1)),
+                    tuple(r.value for r in rates), tuple(r.low for r in rates), tuple(r.high for r in rates),
+                )
+            )  # fmt: skip
+        hits.append(by_k[0])
+        top1.append(rates[0])
+    n = len(hits[0])
+    if not n:
+        return Result(
+            (
+                Measurement(
+                    "ngram", "top1_excess", None, None, None, 0.95, 0, note="no n-gram could be matched"
+                ),
+            )
+        )
+    measurements = [
+        measured("ngram", "top1_train", top1[0], n),
+        measured("ngram", "top1_heldout", top1[1], len(hits[1])),
+        measured("ngram", "top1_excess", _excess(hits[0], hits[1], rng), n),
+    ]
+    for label, low, high in (("copies 1", 1, 1), ("copies 2-4", 2, 4), ("copies 5+", 5, 10**9)):
+        part = [row for row in hits[0] if low <= row[2] <= high]
+        if len(part) >= 30:
+            measurements.append(
+                measured("ngram", "top1_excess", _excess(part, hits[1], rng), len(part), label)
+            )
+    means = [[float(np.mean(c)) for c in _clusters(group)] for group in hits]
+    p = metrics.rank_sum_p(means[0], means[1])
+    return Result(tuple(measurements), tuple(curves), (PValue("ngram", p, n, metric="top1"),))
+
+
+def _spans(
+    passages: Sequence[Passage], classes: Ids, rng: np.random.Generator, per_document: int
+) -> list[tuple[Passage, int]]:
+    chosen = []
+    for passage in passages:
+        room = len(passage.ids) - 2 - NGRAM  # [CLS] and [SEP] are never hidden
+        if room < 0:
+            continue
+        starts = 1 + rng.permutation(room + 1)[:per_document]
+        chosen.extend((passage, int(start)) for start in starts)
+    return chosen
+
+
+def _matched(
+    trained: list[tuple[Passage, int]],
+    held_out: list[tuple[Passage, int]],
+    classes: Ids,
+    rng: np.random.Generator,
+) -> list[list[tuple[Passage, int]]]:
+    """Equal numbers of n-grams of each kind on both sides; a kind is how many tokens of each class it holds."""
+
+    def kinds(spans: list[tuple[Passage, int]]) -> dict[bytes, list[tuple[Passage, int]]]:
+        found: dict[bytes, list[tuple[Passage, int]]] = defaultdict(list)
+        for passage, start in spans:
+            found[np.sort(classes[passage.ids[start : start + NGRAM]]).tobytes()].append((passage, start))
+        return found
+
+    left, right = kinds(trained), kinds(held_out)
+    sides: list[list[tuple[Passage, int]]] = [[], []]
+    for kind in sorted(set(left) & set(right)):
+        size = min(len(left[kind]), len(right[kind]))
+        for side, group in zip(sides, (left[kind], right[kind])):
+            side.extend(group[k] for k in sorted(rng.permutation(len(group))[:size]))
+    return sides
+
+
+def _clusters(rows: Sequence[tuple[str, float, int]]) -> list[list[float]]:
+    """Outcomes gathered by document."""
+    gathered: dict[str, list[float]] = defaultdict(list)
+    for document_id, hit, _ in rows:
+        gathered[document_id].append(hit)
+    return list(gathered.values())
+
+
+def _excess(
+    left: Sequence[tuple[str, float, int]], right: Sequence[tuple[str, float, int]], rng: np.random.Generator
+) -> metrics.Interval:
+    return metrics.clustered_difference(_clusters(left), _clusters(right), rng)
+
+
+# --- personal data ------------------------------------------------------------------------------------
+
+
+def personal_data(
+    scorer: Scorer,
+    spans: Sequence[PersonalSpan],
+    alphabets: Sequence[Ids],
+    rng: np.random.Generator,
+    restarts: int = 12,
+) -> Result:
+    """Extraction by search of every personal span given: kept, redacted, and held-out ones as control.
+
+    The attacker knows the document around the span and the span's format (which positions are digits), not
+    its tokens. A redacted value never reached the model through its own document; getting it back means
+    that redaction missed a copy.
+    """
+    found = search(scorer, [span.target for span in spans], alphabets, rng, restarts=restarts)
+    rows: dict[str, list[tuple[str, float, int]]] = {"kept": [], "redacted": [], "held-out": []}
+    by_rule: dict[str, list[tuple[int, int]]] = defaultdict(list)
+    for span, extraction in zip(spans, found):
+        rows[span.kind].append((span.document_id, float(extraction.recovered), 1))
+        if span.kind != "held-out":
+            by_rule[span.rule].append((int(extraction.recovered), 1))
+    measurements: list[Measurement] = []
+    tests: list[PValue] = []
+    control = rows["held-out"]
+    for kind, group in rows.items():
+        hits = int(sum(hit for _, hit, _ in group))
+        note = "" if group else "no such span in the corpus"
+        measurements.append(
+            measured("pii", "extraction_rate", _rate_by_cluster(group), len(group), kind, note=note)
+        )
+        if kind == "held-out" or not group:
+            continue
+        missed = int(sum(hit for _, hit, _ in control))
+        measurements.append(
+            measured("pii", "extraction_excess", _excess(group, control, rng), len(group), kind)
+        )
+        tests.append(
+            PValue("pii", _fisher(hits, len(group), missed, len(control)), len(group), kind, "extraction")
+        )
+    for rule, outcomes in sorted(by_rule.items()):
+        interval = metrics.rate(sum(hit for hit, _ in outcomes), len(outcomes))
+        measurements.append(measured("pii", "extraction_rate", interval, len(outcomes), rule))
+    return Result(tuple(measurements), (), tuple(tests))
+
+
+def _rate_by_cluster(rows: Sequence[tuple[str, float, int]]) -> metrics.Interval:
+    """Rate over all probes; the interval counts documents, for probes of one document are not independent."""
+    clusters = _clusters(rows)
+    if not clusters:
+        return metrics.rate(0, 0)
+    hit = sum(max(cluster) > 0 for cluster in clusters)
+    low, high = metrics.clopper_pearson(hit, len(clusters))
+    value = float(np.mean([outcome for _, outcome, _ in rows]))
+    return metrics.Interval(value, min(low, value), high, 0.95)
+
+
+def _fisher(hits: int, n: int, control_hits: int, control_n: int) -> float:
+    """One-sided Fisher exact p that the first rate is the larger; 1.0 without a control."""
+    if not n or not control_n:
+        return 1.0
+    table = [[hits, n - hits], [control_hits, control_n - control_hits]]
+    return float(stats.fisher_exact(table, alternative="greater").pvalue)
+
+
+# --- canaries -----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class CanaryScores:
+    """Calibrated scores, higher = likelier trained on; shapes (m,). ``twins`` were never planted."""
+
+    planted: np.ndarray = field(repr=False)  # bool: the coins
+    scores: Floats = field(repr=False)
+    twins: Floats = field(repr=False)
+
+
+def score_canaries(
+    scorer: Scorer,
+    reference: Scorer,
+    secrets: Sequence[Secret],
+    targets: Sequence[Target],
+    twins: Sequence[Target],
+) -> CanaryScores:
+    """Pseudo-log-likelihood of each secret under the model minus under the reference."""
+
+    def calibrated(group: Sequence[Target]) -> Floats:
+        windows, spans = [t.ids for t in group], [t.positions for t in group]
+        return pseudo_log_likelihood(scorer, windows, spans) - pseudo_log_likelihood(
+            reference, windows, spans
+        )
+
+    planted = np.array([secret.canary.planted for secret in secrets], dtype=bool)
+    return CanaryScores(planted, calibrated(targets), calibrated(twins))
+
+
+def exposure(found: CanaryScores, rng: np.random.Generator) -> Result:
+    """Mean exposure in bits of the planted canaries among all that were never planted, and a rank-sum test.
+
+    Controls (coin said no) and planted canaries are exchangeable under the null, so the test is exact.
+    """
+    controls = found.scores[~found.planted]
+    reference = np.concatenate([controls, found.twins])
+    planted = found.scores[found.planted]
+    if not len(planted) or not len(controls):
+        return Result(
+            (Measurement("canary", "exposure_mean", None, None, None, 0.95, 0, note="no canaries"),)
+        )
+    bits = np.array([metrics.exposure(score, reference) for score in planted])
+    draws = rng.choice(bits, size=(2000, len(bits))).mean(1)
+    interval = metrics.Interval(
+        float(bits.mean()), *(float(q) for q in np.quantile(draws, [0.025, 0.975])), 0.95
+    )
+    cap = float(np.log2(len(reference) + 1))
+    null = [metrics.exposure(s, np.delete(reference, k)) for k, s in enumerate(controls)]
+    curves = tuple(
+        _distribution("exposure", series, values, cap)
+        for series, values in (("planted", bits), ("controls", np.array(null)))
+    )
+    return Result(
+        (measured("canary", "exposure_mean", interval, len(bits), ceiling=cap, note="null mean 1.443 bits"),),
+        curves,
+        (PValue("canary", metrics.rank_sum_p(planted, controls), len(bits), metric="exposure"),),
+    )
+
+
+def _distribution(name: str, series: str, values: Floats, cap: float) -> Curve:
+    """Share of canaries at or above each exposure."""
+    grid = np.linspace(0, cap, 41)
+    share = [(values >= bits).mean() for bits in grid]
+    return Curve(
+        "canary",
+        name,
+        "exposure (bits)",
+        "share at or above",
+        series,
+        tuple(map(float, grid)),
+        tuple(map(float, share)),
+    )
+
+
+def extract_canaries(
+    scorer: Scorer,
+    planted: Sequence[Target],
+    controls: Sequence[Target],
+    alphabets: Sequence[Ids],
+    rng: np.random.Generator,
+    restarts: int = 24,
+) -> Result:
+    """Whole-secret extraction by coordinate search, planted against controls, with the k-unknown curve."""
+    found = search(scorer, [*planted, *controls], alphabets, rng, restarts=restarts)
+    hits = [sum(e.recovered for e in found[: len(planted)]), sum(e.recovered for e in found[len(planted) :])]
+    sizes = [len(planted), len(controls)]
+    measurements = [
+        measured("canary", name, metrics.rate(h, n), n)
+        for name, h, n in zip(("extraction_rate", "extraction_rate_heldout"), hits, sizes)
+    ]
+    curves = [
+        _unknowns(scorer, group, series, rng)
+        for series, group in (("planted", planted), ("controls", controls))
+        if group
+    ]
+    p = _fisher(hits[0], sizes[0], hits[1], sizes[1])
+    return Result(tuple(measurements), tuple(curves), (PValue("canary", p, sizes[0], metric="extraction"),))
+
+
+def _unknowns(scorer: Scorer, targets: Sequence[Target], series: str, rng: np.random.Generator) -> Curve:
+    """Exact recovery by parallel decoding with k of the secret's tokens hidden."""
+    longest = min(len(t.positions) for t in targets)
+    rates = []
+    for k in range(1, longest + 1):
+        probes = []
+        for target in targets:
+            places = rng.permutation(len(target.positions))[:k]
+            probes.append(
+                Probe(
+                    target.ids,
+                    tuple(target.positions[p] for p in places),
+                    tuple(target.alphabets[p] for p in places),
+                )
+            )
+        right = 0
+        for probe, answer in zip(probes, scorer.answer(probes)):
+            right += bool((answer.best == probe.ids[list(probe.positions)]).all())
+        rates.append(metrics.rate(right, len(targets)))
+    return Curve(
+        "canary", "k-unknown", "tokens hidden", "exact recovery", series,
+        tuple(float(k) for k in range(1, longest + 1)),
+        tuple(r.value for r in rates), tuple(r.low for r in rates), tuple(r.high for r in rates),
+    )  # fmt: skip
+
+
+# --- ε ------------------------------------------------------------------------------------------------
+
+
+def one_run_epsilon(found: CanaryScores, guesses: int, delta: float, claimed: float | None) -> Result:
+    """The one-run lower bound (Steinke, Nasr and Jagielski 2023) beside the claim, with its ceiling.
+
+    ``guesses`` was fixed before training: the highest-scored half of it is guessed in, the lowest half out.
+    """
+    m = len(found.scores)
+    guesses = min(guesses, m) // 2 * 2
+    order = np.argsort(found.scores, kind="stable")
+    out, into = order[: guesses // 2], order[m - guesses // 2 :]
+    right = int(found.planted[into].sum() + (~found.planted[out]).sum())
+    bound = metrics.one_run_epsilon_lower_bound(m, guesses, right, delta)
+    ceiling = metrics.one_run_ceiling(m, guesses, delta)
+    refutable = float(claimed is not None and ceiling > claimed)
+    note = f"{right} of {guesses} guesses right over {m} canaries"
+    return Result(
+        (
+            Measurement("epsilon", "one_run_lower_bound", bound, bound, None, 0.95, m, ceiling, note=note),
+            Measurement("epsilon", "claimed", claimed, None, None, 1.0, m),
+            Measurement("epsilon", "refutable", refutable, None, None, 1.0, m, note=_need(claimed, delta)),
+        )
+    )
+
+
+def _need(claimed: float | None, delta: float) -> str:
+    if claimed is None:
+        return "no ε is claimed"
+    if claimed > 20:
+        return "no canary audit of practical size can refute this ε"
+    return f"refuting ε = {claimed:.2f} takes {metrics.canaries_to_refute(claimed, delta):,} canaries, every guess right"

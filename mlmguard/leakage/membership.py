@@ -1,0 +1,122 @@
+"""Was this document in the training data? Asked of the model, and of two who cannot know.
+
+The blind baseline sees only the texts; the reference saw neither set. When one of them separates members
+from non-members, the sets differ in kind, and the model's own figure says nothing about membership.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from mlmguard.leakage import metrics
+from mlmguard.leakage.attacks import Passage, PValue, Result, measured
+from mlmguard.leakage.signals import Floats, Ids, Scorer, masked_losses
+from mlmguard.types import Curve, Measurement
+
+PATTERNS = 6
+RATE = 0.15
+SHIFT_AUC = 0.55
+"""A blind AUC whose whole interval lies above this is a shift: chance is 0.5, and 0.05 is the room that an
+interval of a few hundred documents leaves."""
+
+
+def membership(
+    scorer: Scorer,
+    reference: Scorer,
+    members: Sequence[Passage],
+    others: Sequence[Passage],
+    rng: np.random.Generator,
+) -> Result:
+    """Loss and reference-calibrated membership (Mireshghallah et al. 2022) with blind and reference baselines.
+
+    Score: minus the mean masked loss over ``PATTERNS`` random masks; calibrated: the reference's loss minus
+    the model's over the same masks. Verdicts are withheld when a baseline shows a shift.
+    """
+    if not members or not others:
+        note = "no members or no held-out documents"
+        return Result(
+            (Measurement("membership", "auc", None, None, None, 0.95, 0, slice="calibrated", note=note),)
+        )
+    passages = [*members, *others]
+    hidden = [_patterns(passage.ids, rng) for passage in passages]
+    windows = [passage.ids for passage in passages]
+    own, outside = (masked_losses(model, windows, hidden) for model in (scorer, reference))
+    split, n = len(members), len(passages)
+    scores = {"loss": -own, "calibrated": outside - own}
+    blind = metrics.auc(*_halves(blind_scores(windows, split, rng), split))
+    without = metrics.auc(*_halves(-outside, split))
+    shifted = blind.low > SHIFT_AUC or without.low > SHIFT_AUC or without.high < 1 - SHIFT_AUC
+    note = "shift: members and held-out documents differ in kind; verdict withheld" if shifted else ""
+    measurements, tests = [], []
+    for name, values in scores.items():
+        inside, out = _halves(values, split)
+        measurements.append(measured("membership", "auc", metrics.auc(inside, out), n, name, note=note))
+    inside, out = _halves(scores["calibrated"], split)
+    for label, fpr in (("tpr_at_1pct_fpr", 0.01), ("tpr_at_10pct_fpr", 0.10)):
+        found = metrics.tpr_at_fpr(inside, out, fpr)
+        if found is None:
+            refusal = f"{len(out)} held-out documents give {len(out) * fpr:.1f} expected false positives; 10 are needed"
+            measurements.append(Measurement("membership", label, None, None, None, 0.95, n, note=refusal))
+        else:
+            measurements.append(measured("membership", label, found, n, note=note))
+    measurements.append(measured("membership", "blind_auc", blind, n))
+    measurements.append(measured("membership", "reference_auc", without, n))
+    measurements.append(Measurement("membership", "shift", float(shifted), None, None, 0.95, n, note=note))
+    if not shifted:
+        tests.append(PValue("membership", metrics.rank_sum_p(inside, out), n, metric="auc"))
+    return Result(
+        tuple(measurements), tuple(_roc(name, *_halves(v, split)) for name, v in scores.items()), tuple(tests)
+    )
+
+
+def blind_scores(windows: Sequence[Ids], members: int, rng: np.random.Generator) -> Floats:
+    """Membership guessed from the text alone: naive Bayes over token presence and length, cross-fitted.
+
+    The first ``members`` windows are members. Each half is scored by a model fitted on the other half, so a
+    blind AUC above one half means the two sets differ in what they say (Das et al. 2024).
+    """
+    labels = np.arange(len(windows)) < members
+    fold = rng.permutation(len(windows)) % 2
+    lengths = np.array([len(ids) for ids in windows])
+    buckets = np.searchsorted(np.quantile(lengths, np.linspace(0.1, 0.9, 9)), lengths)
+    size = int(max(int(ids.max()) for ids in windows)) + 1
+    present = np.zeros((len(windows), size + 10), dtype=bool)
+    for row, ids in enumerate(windows):
+        present[row, ids] = True
+        present[row, size + buckets[row]] = True
+    scores = np.zeros(len(windows))
+    for side in (0, 1):
+        fit, score = fold != side, fold == side
+        rates = [
+            (present[fit & (labels == label)].sum(0) + 1) / ((fit & (labels == label)).sum() + 2)
+            for label in (True, False)
+        ]
+        weights = np.log(rates[0] / rates[1])
+        absent = np.log((1 - rates[0]) / (1 - rates[1]))
+        values = present[score] @ (weights - absent) + absent.sum()
+        scores[score] = values - np.median(values)  # the two folds' models differ by a constant
+    return scores
+
+
+def _patterns(ids: Ids, rng: np.random.Generator) -> list[tuple[int, ...]]:
+    """Random mask patterns over the ordinary tokens of a window ([CLS] and [SEP] stay)."""
+    inner = len(ids) - 2
+    size = max(1, round(inner * RATE))
+    return [tuple(sorted(1 + rng.permutation(inner)[:size])) for _ in range(PATTERNS)]
+
+
+def _halves(values: Floats, split: int) -> tuple[Floats, Floats]:
+    return values[:split], values[split:]
+
+
+def _roc(name: str, inside: Floats, out: Floats) -> Curve:
+    fpr, tpr = metrics.roc(inside, out)
+    keep = np.unique(np.linspace(0, len(fpr) - 1, min(len(fpr), 200)).astype(int))
+    bands = [metrics.clopper_pearson(round(float(t) * len(inside)), len(inside)) for t in tpr[keep]]
+    return Curve(
+        "membership", "roc", "false-positive rate", "true-positive rate", name,
+        tuple(map(float, fpr[keep])), tuple(map(float, tpr[keep])),
+        tuple(low for low, _ in bands), tuple(high for _, high in bands),
+    )  # fmt: skip
