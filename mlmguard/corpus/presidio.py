@@ -110,11 +110,34 @@ class _Words(NlpEngine):
         return ["en"]
 
 
+class _NoExplanation:
+    """Stands in for why something was found: nobody reads it here, and stock copies it deeply each time."""
+
+    def __deepcopy__(self, memo: object) -> _NoExplanation:
+        return self
+
+    def set_supportive_context_word(self, word: str) -> None:
+        """Not kept."""
+
+    def set_improved_score(self, score: float) -> None:
+        """Not kept."""
+
+
+_NO_EXPLANATION = _NoExplanation()
+
+
 class _Enhancer(LemmaContextAwareEnhancer):
     """Whole words only ("lic" is not in "public"), and the token of a match by bisection."""
 
     def __init__(self) -> None:
         super().__init__(context_matching_mode="whole_word")
+
+    def enhance_using_context(
+        self, text: str, raw_results: list[Any], *args: Any, **kwargs: Any
+    ) -> list[Any]:
+        for result in raw_results:
+            result.analysis_explanation = _NO_EXPLANATION
+        return list(super().enhance_using_context(text, raw_results, *args, **kwargs))
 
     def _extract_surrounding_words(self, nlp_artifacts: Any, word: str, start: int) -> list[str]:
         index = bisect_right(nlp_artifacts.ends, start)
