@@ -20,7 +20,7 @@ kept pairs are Bu et al., "Differentially private optimization on large model at
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import torch
@@ -126,16 +126,22 @@ def lookup_share(ids: Tensor, grad: Tensor, rows: Rows, size: int, padding: int 
 
 @dataclass(repr=False)
 class Gram:
-    """A A^T of the last activations asked for: query, key and value layers read the same ones in turn."""
+    """The blocks of A A^T of the last activations: query, key and value layers read the same ones in turn."""
 
     activation: Tensor | None = None
-    product: Tensor | None = None
+    blocks: list[Tensor] = field(default_factory=list)
 
-    def of(self, activation: Tensor, padded: Tensor) -> Tensor:
-        """(u, L, L) from (u, L, d); remembered by the identity of the unpadded tensor."""
-        if self.activation is not activation or self.product is None:
-            self.activation, self.product = activation, padded @ padded.mT
-        return self.product
+    def of(self, activation: Tensor, padded: Tensor) -> list[Tensor]:
+        """Blocks of (u, L, L) from (u, L, d); remembered by the identity of the unpadded tensor."""
+        if self.activation is not activation:
+            self.activation, self.blocks = activation, _gram_blocks(padded)
+        return self.blocks
+
+
+def _gram_blocks(x: Tensor) -> list[Tensor]:
+    """x x^T of (u, L, d) as its two diagonal blocks and one of the two equal others: 3/4 of the products."""
+    upper, lower = torch.tensor_split(x, 2, dim=1)
+    return [upper @ upper.mT, lower @ lower.mT, upper @ lower.mT]
 
 
 def squared_norms(shares: Sequence[Share], units: int, gram: Gram) -> Tensor:
@@ -250,8 +256,9 @@ def _outer_norms(share: OuterShare, gram: Gram) -> Tensor:
         g = rows.padded(share.output_grad, index, gaps)
         length, d, p = a.shape[1], a.shape[2], g.shape[2]
         if length * (d + p) <= d * p:
-            left = gram.of(share.activation, a) if members is None else a @ a.mT
-            norms = (g @ g.mT).mul_(left).sum((1, 2))
+            left = gram.of(share.activation, a) if members is None else _gram_blocks(a)
+            inner = [y.mul_(x).sum((1, 2)) for x, y in zip(left, _gram_blocks(g), strict=True)]
+            norms = inner[0] + inner[1] + 2.0 * inner[2]
         else:
             chunk = max(1, DIRECT_CHUNK // (d * p))
             norms = torch.cat(

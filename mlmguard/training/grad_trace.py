@@ -352,6 +352,14 @@ def _flat_inputs(call: Call) -> Tensor:
     return x if isinstance(call.layer, nn.Conv1d) else _flat(x)
 
 
+def _times(normed: Tensor, g: Tensor) -> Tensor:
+    """What the layer normed times what came back, row by row; the first may be the same for all records."""
+    g = _flat(g)
+    if len(g) == len(normed):
+        return normed.mul_(g)
+    return _flat(normed * g.view(-1, *normed.shape))
+
+
 def _linear(layer: nn.Module, x: Tensor, g: Tensor, rows: Rows) -> Iterator[tuple[Tensor, Share]]:
     assert isinstance(layer, nn.Linear)
     g = _flat(g)
@@ -384,7 +392,7 @@ def _layer_norm(layer: nn.Module, x: Tensor, g: Tensor, rows: Rows) -> Iterator[
     assert isinstance(layer, nn.LayerNorm)
     if layer.weight is not None and layer.weight.requires_grad:
         normed = F.layer_norm(wide(x), layer.normalized_shape, eps=layer.eps)
-        yield layer.weight, UnitShare(rows.sum_by_unit(_flat(normed * g.reshape(-1, *normed.shape))))
+        yield layer.weight, UnitShare(rows.sum_by_unit(_times(normed, g)))
     if layer.bias is not None and layer.bias.requires_grad:
         yield layer.bias, UnitShare(rows.sum_by_unit(_flat(g)))
 
@@ -393,7 +401,7 @@ def _rms_norm(layer: nn.Module, x: Tensor, g: Tensor, rows: Rows) -> Iterator[tu
     weight = layer.weight
     assert isinstance(weight, Tensor)
     normed = F.rms_norm(wide(x), weight.shape, eps=_epsilon(layer))
-    yield weight, UnitShare(rows.sum_by_unit(_flat(normed * g.reshape(-1, *normed.shape))))
+    yield weight, UnitShare(rows.sum_by_unit(_times(normed, g)))
 
 
 def _added_bias(layer: nn.Module, x: Tensor, g: Tensor, rows: Rows) -> Iterator[tuple[Tensor, Share]]:
