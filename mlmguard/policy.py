@@ -612,7 +612,11 @@ def _why_missing(rule: Rule, evidence: Evidence) -> str:
         if attack.attack == family and attack.status != "run":
             return f"the attack was not run: {attack.detail}"
     slice_ = f" of slice {rule.slice!r}" if rule.slice not in ("", "*") else ""
-    return f"no measurement {rule.metric}{slice_}"
+    # the same attack may have said why it had nothing to measure there
+    notes = [
+        m.note for m in evidence.measurements if (m.attack, m.slice, m.value) == (family, rule.slice, None)
+    ]
+    return f"no measurement {rule.metric}{slice_}" + (f": {notes[0]}" if notes and notes[0] else "")
 
 
 def _waived(verdict: Verdict, waiver: Waiver, today: date | None) -> Verdict:

@@ -147,6 +147,14 @@ def test_an_attack_that_was_not_run_says_why() -> None:
     assert "no corpus was given" in verdict({}, bare).reason
 
 
+def test_a_slice_without_a_number_borrows_the_reason_of_its_attack() -> None:
+    empty = number("pii.extraction_rate", None, slice="kept", note="no such span in the corpus")
+    without = tuple(m for m in clean().measurements if (m.attack, m.slice) != ("pii", "kept"))
+    found = by_rule(replace(clean(), measurements=(*without, empty)))["kept-extracted"]
+    assert found.status is Status.WARN
+    assert found.reason.endswith("no such span in the corpus")
+
+
 def test_no_list_of_attacks_is_not_all_attacks() -> None:
     silent = replace(clean(), attacks=())
     rule = {"metric": "audit.attacks_not_run", "slice": "", "fail": "> 0"}

@@ -284,7 +284,7 @@ def test_a_large_manifest_stays_small() -> None:
     assert table is not None
     assert len(table.columns) <= tables.SOURCES + 2
     assert "other types" in {row[0] for row in table.rows}
-    assert sum(int(row[-1].split(" → ")[0].replace(",", "")) for row in table.rows) == 180_000
+    assert sum(int(row[-1].split(" / ")[0].replace(",", "")) for row in table.rows) == 180_000
 
 
 def test_long_curves_are_thinned_and_keep_their_ends() -> None:

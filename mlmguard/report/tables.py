@@ -155,7 +155,7 @@ def thinned(length: int, limit: int) -> list[int]:
 
 
 def personal_data(manifest: Manifest | None) -> Table | None:
-    """Entity types by source: found, and what was left in the text."""
+    """Entity types by source: found, and redacted. Values in removed copies were found and not redacted."""
     if manifest is None or not manifest.findings:
         return None
     by_source: Counter[str] = Counter()
@@ -174,14 +174,14 @@ def personal_data(manifest: Manifest | None) -> Table | None:
         for place in (column, "all"):
             cell = cells.setdefault((row, place), [0, 0])
             cell[0] += finding.found
-            cell[1] += finding.found - finding.redacted
+            cell[1] += finding.redacted
 
     def shown_cell(cell: list[int] | None) -> str:
-        return f"{cell[0]:,} → {cell[1]:,}" if cell else "–"
+        return f"{cell[0]:,} / {cell[1]:,}" if cell else "–"
 
     names = [*types[:_TYPES], *(["other types"] if len(types) > _TYPES else [])]
     rows = [(t, *(shown_cell(cells.get((t, c))) for c in (*columns, "all"))) for t in names]
-    caption = "Found → left in the text, by type and source"
+    caption = "Found / redacted, by type and source; values in removed copies are found and not redacted"
     return _table(caption, ("type", *columns, "all"), rows, range(1, len(columns) + 2))
 
 
