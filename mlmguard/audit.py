@@ -80,6 +80,11 @@ class Trained:
     def __repr__(self) -> str:
         return f"Trained({self.statement.run_id})"
 
+    @property
+    def planted_once(self) -> bool:
+        """The ε bound is a theorem about canaries that are one unit each; repeated ones are a positive control."""
+        return bool(self.secrets) and all(secret.canary.repetitions == 1 for secret in self.secrets)
+
 
 def audit(
     ckpt: Path,
@@ -338,12 +343,14 @@ class _Bench:
             [t for k in usable if (t := targets[k])], [t for k in usable if (t := twins[k])],
         )  # fmt: skip
         rng = self.rng("canaries")
-        statement = self.trained.statement
         parts = [
             attacks.exposure(scores, rng),
             self._extract(scores, [t for k in usable if (t := targets[k])], rng),
-            attacks.one_run_epsilon(scores, self.trained.guesses, statement.delta or 1e-5, statement.epsilon),
         ]
+        if self.trained.planted_once:
+            statement = self.trained.statement
+            claim, delta = statement.epsilon, statement.delta or 1e-5
+            parts.append(attacks.one_run_epsilon(scores, self.trained.guesses, delta, claim))
         return Result(
             tuple(m for part in parts for m in part.measurements),
             tuple(c for part in parts for c in part.curves),
@@ -440,17 +447,15 @@ def _coverage(trained: Trained) -> tuple[AttackRun, ...]:
         "pii": "coordinate search for personal spans, kept and redacted",
         "membership": "loss and reference-calibrated, with blind and reference baselines",
     }
-    planted = {
-        "canary": "exposure and coordinate search against unplanted controls",
-        "epsilon": "one-run lower bound, guesses fixed before training",
-    }
     runs = [AttackRun(name, "run", detail) for name, detail in ran.items()]
-    for name, detail in planted.items():
-        runs.append(
-            AttackRun(name, "run", detail)
-            if trained.secrets
-            else AttackRun(name, "not run", "no canaries were planted")
-        )
+    none = "no canaries were planted"
+    found = "exposure and coordinate search against unplanted controls"
+    runs.append(AttackRun("canary", "run", found) if trained.secrets else AttackRun("canary", "not run", none))
+    if trained.planted_once:
+        runs.append(AttackRun("epsilon", "run", "one-run lower bound, guesses fixed before training"))
+    else:
+        why = "canaries are repeated: not one unit each" if trained.secrets else none
+        runs.append(AttackRun("epsilon", "not run", why))
     return (*runs, *(AttackRun(name, "not run", reason) for name, reason in _NOT_RUN.items()))
 
 

@@ -297,6 +297,13 @@ def scan_command(
     help="Secrets planted by coin so that the audit can measure; 0 for none.",
 )
 @click.option(
+    "--canary-repetitions",
+    type=int,
+    default=1,
+    show_default=True,
+    help="Copies of each planted secret: above 1 a positive control, without an ε bound.",
+)
+@click.option(
     "--dp-engine",
     "engine",
     type=click.Choice(["one-pass", "opacus"]),

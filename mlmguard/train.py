@@ -65,6 +65,7 @@ class TrainSettings:
     mask_rate: float | None = None
     warmup_steps: int | None = None
     canaries: int = 500
+    canary_repetitions: int = 1  # above 1: a positive control, each copy a unit of its own; voids the ε bound
     engine: str = "one-pass"
     seed: int = 0
 
@@ -103,7 +104,7 @@ def train(
 
     secrets_planted = _plant(run, settings)
     rows = [(row["unit"], row["text"]) for row in corpus.train]
-    rows += [(s.canary.unit_id, s.text) for s in secrets_planted if s.canary.planted]
+    rows += [unit for secret in secrets_planted for unit in canaries.units(secret)]
     units = _tokenise(words, rows)
     plan, recipe, spent = _plan(run, settings, units)
 
@@ -216,7 +217,7 @@ def _plant(run: Run, settings: TrainSettings) -> list[canaries.Secret]:
         return []
     if not path.exists():
         seed = [settings.seed, 7] if settings.dp_epsilon is None else secrets.randbits(128)
-        canaries.save(canaries.draw(settings.canaries, np.random.default_rng(seed)), path)
+        canaries.save(canaries.draw(settings.canaries, np.random.default_rng(seed), settings.canary_repetitions), path)
         # fixed here, before any score exists: a number of guesses chosen afterwards voids the bound
         run.update(guesses=max(2, settings.canaries // 2))
     return canaries.load(path)
@@ -331,6 +332,8 @@ def _refuse_impossible(settings: TrainSettings) -> None:
             )
     if settings.canaries < 0:
         raise InputError("--canaries", str(settings.canaries), "0 or more")
+    if settings.canary_repetitions < 1:
+        raise InputError("--canary-repetitions", str(settings.canary_repetitions), "1 or more")
 
 
 # --- model and tokenizer ------------------------------------------------------------------------------
@@ -400,7 +403,7 @@ def _warmed_up(
     steps = max(1, WARM_STEPS * 64 // recipe.window)
     name = hashlib.sha256(
         json.dumps(
-            [settings.size, recipe.window, steps, WARM_BATCH, settings.seed, words.get_vocab(), __version__]
+            [settings.size, recipe.window, steps, WARM_BATCH, settings.seed, sorted(words.get_vocab()), __version__]
         ).encode()
     ).hexdigest()[:12]
     folder = runs.parent / "warm" / name

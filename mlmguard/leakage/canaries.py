@@ -108,6 +108,14 @@ def draw(count: int, rng: np.random.Generator, repetitions: int = 1) -> list[Sec
     return secrets
 
 
+def units(secret: Secret) -> list[tuple[str, str]]:
+    """(unit id, text) of each planted copy; none when the coin said no. Copies are units of their own."""
+    if not secret.canary.planted:
+        return []
+    name = secret.canary.unit_id
+    return [(f"{name}#{copy}" if copy else name, secret.text) for copy in range(secret.canary.repetitions)]
+
+
 def save(secrets: Iterable[Secret], path: Path) -> None:
     """Write canaries with their coins, readable by the owner only."""
     lines = [

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from torch import nn
+from transformers.utils import logging
 
 from mlmguard.artifacts import write_json, write_text
 from mlmguard.errors import InputError
@@ -50,6 +51,7 @@ def save(
 
 def save_weights(folder: Path, model: nn.Module, tokenizer: Any) -> None:
     """The Hugging Face part alone."""
+    logging.disable_progress_bar()
     model.to("cpu").save_pretrained(folder)  # type: ignore[operator]
     tokenizer.save_pretrained(folder)
 

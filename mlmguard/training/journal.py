@@ -8,6 +8,7 @@ applied = T − lost. State is safetensors and JSON, never a pickle.
 from __future__ import annotations
 
 import json
+import math
 import os
 import time
 from pathlib import Path
@@ -30,7 +31,7 @@ class Journal:
         self.folder = folder
         self.plan = plan
         self.drawn: list[int] = []
-        self.losses: list[float] = []
+        self.losses: list[float | None] = []
         self.applied = 0
         self._saved_at = time.monotonic()
         for line in self._lines():
@@ -45,9 +46,9 @@ class Journal:
         self.drawn.append(drawn)
 
     def completed(self, step: int, loss: float) -> None:
-        """A step reached the weights."""
+        """A step reached the weights; ``loss`` is nan for an empty draw."""
         self.applied += 1
-        self.losses.append(loss)
+        self.losses.append(loss if math.isfinite(loss) else None)
 
     def entries(self) -> tuple[LedgerEntry, ...]:
         """The steps charged so far as one ledger entry; empty for a plain run."""
@@ -74,7 +75,7 @@ class Journal:
         previous = [path for path in self.folder.glob("state-*.safetensors") if path != target]
         write_json(
             self.folder / "state.json",
-            {"step": step, "applied": self.applied, "losses": [x for x in self.losses if x == x]},
+            {"step": step, "applied": self.applied, "losses": self.losses},
             mode=0o600,
         )
         for path in previous:

@@ -97,8 +97,9 @@ def train(
             nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         else:
             journal.charge(step, len(drawn))  # before the noise exists: a lost step is still paid for
-            private_gradient(model, examples, tokens.pad, plan, noise, engine, recipe.micro_tokens, device)
-            loss = math.nan
+            loss = private_gradient(
+                model, examples, tokens.pad, plan, noise, engine, recipe.micro_tokens, device
+            )
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         journal.completed(step, loss)
@@ -122,12 +123,17 @@ def private_gradient(
     engine: str,
     micro_tokens: int,
     device: torch.device,
-) -> None:
-    """Set every ``.grad`` to (Σ clipped + N(0, (σC)²)) / normaliser. An empty draw is noise only."""
+) -> float:
+    """Set every ``.grad`` to (Σ clipped + N(0, (σC)²)) / normaliser. An empty draw is noise only.
+
+    Returns the draw's mean loss, nan for an empty one: private, for the run folder, steering nothing.
+    """
     total: dict[str, Tensor] = {}
+    losses: list[float] = []
     for batch in collate(examples, pad_id, micro_tokens, device):
         with autocast(device):
             clipped = clipped_gradient_sum(model, batch, plan.max_grad_norm, engine=engine)
+        losses += clipped.losses.tolist()
         for name, gradient in clipped.gradients.items():
             total[name] = total[name].add_(gradient) if name in total else gradient
     for name, parameter in model.named_parameters():
@@ -140,6 +146,7 @@ def private_gradient(
         if name in total:
             noisy += total[name]
         parameter.grad = (noisy / plan.normaliser).to(parameter.dtype)
+    return sum(losses) / len(losses) if losses else math.nan
 
 
 def plain_gradient(

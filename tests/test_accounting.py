@@ -1,0 +1,96 @@
+"""ε and σ against published numbers, closed forms and mechanisms that must not be composed away."""
+
+import math
+
+import pytest
+from scipy import stats
+
+from mlmguard import accounting
+from mlmguard.errors import InputError
+from mlmguard.types import LedgerEntry
+
+# ANCHORS: (σ, q, T, δ) -> RDP, PRV, PLD
+REFERENCE = [
+    ((1.5, 0.04, 2250, 1e-5), (7.3291, 6.7791, 6.7688)),
+    ((3.0, 0.1, 512, 1e-6), (4.0510, 3.7799, 3.7697)),
+    ((1.0, 1.0, 1, 1e-5), (4.7285, 4.3874, 4.3772)),
+]
+
+
+@pytest.mark.parametrize("plan, expected", REFERENCE)
+def test_three_accountants_give_the_published_numbers(plan, expected):
+    for accountant, value in zip(("rdp", "prv", "pld"), expected):
+        assert accounting.epsilon(*plan, accountant=accountant) == pytest.approx(value, abs=2e-3)
+
+
+@pytest.mark.parametrize("plan, expected", REFERENCE)
+def test_the_reported_value_is_never_below_pld_nor_far_above(plan, expected):
+    reported = accounting.epsilon(*plan)
+    assert expected[2] - 1e-3 <= reported <= 1.02 * expected[2] + 0.02
+
+
+def test_calibration_gives_the_published_noise_and_keeps_the_target():
+    sigma = accounting.noise_multiplier(8, 1e-5, 0.04, 2250)
+    assert sigma == pytest.approx(1.3477, rel=2e-3)
+    assert accounting.epsilon(sigma, 0.04, 2250, 1e-5) <= 8
+    assert accounting.epsilon(sigma / 1.003, 0.04, 2250, 1e-5) > 8
+
+
+def test_calibration_leaves_room_for_what_is_spent():
+    spent = [LedgerEntry("discrete-laplace", epsilon=0.5)]
+    sigma = accounting.noise_multiplier(2, 1e-5, 0.1, 50, spent)
+    steps = LedgerEntry("poisson-gaussian", sigma, 0.1, 50)
+    assert accounting.compose([*spent, steps], 1e-5) <= 2 < accounting.compose([*spent, steps, steps], 1e-5)
+
+
+def test_pure_releases_add_up():
+    ledger = [LedgerEntry("discrete-laplace", epsilon=0.3), LedgerEntry("discrete-laplace", epsilon=0.4)]
+    assert accounting.compose(ledger, 1e-9) == pytest.approx(0.7, abs=1e-3)
+    assert accounting.compose(ledger, 1e-9, "rdp") == pytest.approx(0.7)
+
+
+def test_a_step_without_noise_has_no_finite_epsilon():
+    assert accounting.compose([LedgerEntry("poisson-gaussian", 0.0, 0.1, 1)], 1e-5) == math.inf
+
+
+def test_an_unknown_mechanism_is_an_error_and_not_free():
+    with pytest.raises(InputError, match="not known"):
+        accounting.compose([LedgerEntry("shuffled", 1.0, 0.1, 10)], 1e-5)
+
+
+@pytest.mark.parametrize("fpr", [0.001, 0.01, 0.1])
+def test_true_positive_ceiling_of_one_gaussian_is_its_trade_off_curve(fpr):
+    exact = stats.norm.cdf(stats.norm.ppf(fpr) + 1.0)
+    found = accounting.true_positive_ceiling([LedgerEntry("poisson-gaussian", 1.0, 1.0, 1)], fpr)
+    assert exact - 1e-6 <= found <= exact * 1.02 + 1e-4
+
+
+def test_nothing_spent_is_epsilon_zero_and_a_ceiling_at_chance():
+    assert accounting.compose([], 1e-5) == 0
+    assert accounting.true_positive_ceiling([], 0.01) == 0.01
+
+
+def test_amplification_only_helps():
+    assert accounting.epsilon_without_amplification(1.5, 100, 1e-5) > accounting.epsilon(1.5, 0.04, 100, 1e-5)
+
+
+@pytest.mark.parametrize("n", [1, 10, 11, 999, 1000, 1001, 3600, 10**7])
+def test_default_delta_is_at_most_a_tenth_of_one_over_n(n):
+    assert accounting.default_delta(n) <= 0.1 / n * (1 + 1e-12)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: accounting.epsilon(1, 0.1, 10, 0),
+        lambda: accounting.epsilon(1, 1.5, 10, 1e-5),
+        lambda: accounting.epsilon(1, 0.1, -1, 1e-5),
+        lambda: accounting.noise_multiplier(0, 1e-5, 0.1, 10),
+        lambda: accounting.noise_multiplier(-3, 1e-5, 0.1, 10),
+        lambda: accounting.noise_multiplier(1, 1e-5, 0.1, 10, [LedgerEntry("discrete-laplace", epsilon=2.0)]),
+        lambda: accounting.epsilon(1, 0.1, 10, 1e-5, "moments"),
+    ],
+)
+def test_impossible_questions_are_refused(call):
+    with pytest.raises(InputError):
+        call()

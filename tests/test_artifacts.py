@@ -1,0 +1,96 @@
+"""Files appear whole or not at all; bytes from outside are refused by name; the key stays out of sight."""
+
+import json
+import stat
+
+import pytest
+
+from mlmguard import artifacts
+from mlmguard.errors import InputError
+from mlmguard.types import LedgerEntry, Manifest, Measurement
+
+
+def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path):
+    path = tmp_path / "a.json"
+    artifacts.write_text(path, "old")
+    with pytest.raises(RuntimeError), artifacts.replacing(path) as stream:
+        stream.write(b"half")
+        raise RuntimeError
+    assert path.read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["a.json"]
+
+
+def test_a_noun_survives_its_file(tmp_path):
+    noun = LedgerEntry("poisson-gaussian", 1.5, 0.1, 10, what="training")
+    artifacts.write_json(tmp_path / "x.json", noun)
+    assert artifacts.read_noun(tmp_path / "x.json", LedgerEntry) == noun
+
+
+@pytest.mark.parametrize(
+    "text, said",
+    [
+        ('{"mechanism": "x", "stepz": 3}', "stepz"),
+        ('{"mechanism": "x", "steps": "many"}', "steps"),
+        ('{"mechanism"', "cut short"),
+        ("[]", "not a JSON object"),
+        ("{}", "mechanism"),
+    ],
+)
+def test_a_damaged_file_is_named_with_its_fault(tmp_path, text, said):
+    path = tmp_path / "x.json"
+    path.write_text(text)
+    with pytest.raises(InputError, match=said) as caught:
+        artifacts.read_noun(path, LedgerEntry)
+    assert "x.json" in str(caught.value)
+
+
+def test_another_schema_is_refused(tmp_path):
+    path = tmp_path / "manifest.json"
+    path.write_text(json.dumps({"schema": "mlmguard/manifest/v9"}))
+    with pytest.raises(InputError, match="manifest/v9"):
+        artifacts.read_noun(path, Manifest)
+
+
+def test_the_offending_value_is_never_in_the_message(tmp_path):
+    path = tmp_path / "x.json"
+    path.write_text('{"mechanism": "x", "steps": "Zebulon Quaverly"}')
+    with pytest.raises(InputError) as caught:
+        artifacts.read_noun(path, LedgerEntry)
+    assert "Zebulon" not in str(caught.value)
+
+
+def test_a_number_that_is_not_one_never_reaches_a_file(tmp_path):
+    with pytest.raises(ValueError):
+        artifacts.write_json(tmp_path / "x.json", Measurement("a", "b", float("nan"), None, None, 0.95, 1))
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_key_is_made_once_private_and_invisible(tmp_path, monkeypatch):
+    path = tmp_path / "config" / "key"
+    monkeypatch.setenv("MLMGUARD_KEY_FILE", str(path))
+    key = artifacts.load_key()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert artifacts.load_key().id == key.id
+    assert path.read_text().strip() not in repr(key) + str(vars(key).keys())
+    assert key.fingerprint("EMAIL", "a@example.com") != key.fingerprint("PHONE", "a@example.com")
+
+
+def test_a_key_file_that_holds_no_key_is_refused(tmp_path, monkeypatch):
+    path = tmp_path / "key"
+    path.write_text("secret")
+    monkeypatch.setenv("MLMGUARD_KEY_FILE", str(path))
+    with pytest.raises(InputError, match="not a key"):
+        artifacts.load_key()
+
+
+def test_run_folders_are_private_and_ignored(tmp_path):
+    folder = artifacts.run_folder("train-x", tmp_path / ".mlmguard" / "runs")
+    for path in (folder, folder.parent, folder.parent.parent):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o700
+    assert (tmp_path / ".mlmguard" / ".gitignore").read_text() == "*\n"
+    assert artifacts.find_run_folder("train-x", tmp_path) == folder
+
+
+@pytest.mark.parametrize("name", ["", "../../etc", "a/b", ".hidden"])
+def test_a_run_id_cannot_leave_the_run_folder(tmp_path, name):
+    assert artifacts.find_run_folder(name, tmp_path) is None
