@@ -276,6 +276,34 @@ def test_gradient_checkpointing() -> None:
         clipped_gradient_sum(model, batch, NORM)
 
 
+class LowRank(nn.Module):
+    """What peft's LoRA puts in the place of a linear layer."""
+
+    def __init__(self, base: nn.Linear) -> None:
+        super().__init__()
+        self.base = base.requires_grad_(False)
+        self.lora_A = nn.Linear(base.in_features, 4, bias=False)
+        self.lora_B = nn.Linear(4, base.out_features, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        result: Tensor = self.base(x) + 2.0 * self.lora_B(self.lora_A(x))
+        return result
+
+
+@pytest.mark.parametrize("name", ["bert", "deberta-v3"])
+def test_low_rank_adapters(name: str) -> None:
+    model = model_of(name).requires_grad_(False)
+    for path, layer in list(model.named_modules()):
+        if path.endswith(("attention.self.query", "attention.self.query_proj", "intermediate.dense")):
+            owner, _, leaf = path.rpartition(".")
+            setattr(model.get_submodule(owner), leaf, LowRank(layer))
+    batch = batch_of(model)
+    ours = clipped_gradient_sum(model, batch, 0.01)
+    assert len(ours.gradients) == 2 * 2 * 2
+    assert all("lora_" in parameter for parameter in ours.gradients)
+    assert_same(ours, loop(model, batch, 0.01))
+
+
 class GemmaLikeRMSNorm(nn.Module):
     """An architecture's own: times 1 + weight."""
 
