@@ -1,0 +1,42 @@
+# Two commands on a fresh machine: `make demo` and `make test`. Both make .venv and install first.
+PYTHON ?= python3
+BIN := .venv/bin
+# Small models gain nothing from more threads than cores, and lose much when tests run side by side.
+CORES := $(shell $(PYTHON) -c "import os; print(len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count())")
+
+.PHONY: demo test test-all lint install samples schemas bench clean
+
+demo: install
+	$(BIN)/mlmguard demo; code=$$?; echo; echo "The report: $(CURDIR)/demo/reports/report.html"; exit $$code
+
+test: install
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(CORES) --dist loadfile --doctest-modules -m "not slow and not statistical"
+
+test-all: install
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(CORES) --dist loadfile --doctest-modules
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+install: .venv/installed
+
+.venv/installed: pyproject.toml constraints.txt
+	test -d .venv || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch==2.13.0
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	touch $@
+
+samples: install
+	$(BIN)/python -m tests.evidence_fixture
+
+schemas: install
+	for name in evidence privacy manifest policy; do $(BIN)/mlmguard schema $$name > docs/schemas/$$name.json; done
+
+bench: install
+	for file in benchmarks/*.py; do $(BIN)/python $$file; done
+
+clean:
+	rm -rf .venv build dist demo

@@ -1,0 +1,259 @@
+"""The audit kept honest: it finds what is there, nothing where nothing is, and names what does not fit."""
+
+import shutil
+import stat
+
+import numpy as np
+import pytest
+
+from mlmguard.artifacts import read_json
+from mlmguard.errors import InputError
+from mlmguard.leakage import attacks, canaries, formats, membership, metrics
+from mlmguard.leakage.attacks import CanaryScores
+from mlmguard.policy import load
+from mlmguard.train import TrainSettings
+from mlmguard.workflows.gate import judge_evidence
+from tests.workbench import QUICK, Bench, damaged, findings, numbers, overfitted
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory):
+    return Bench(tmp_path_factory.mktemp("audit"))
+
+
+@pytest.fixture(scope="module")
+def plain(bench):
+    """A model that was trained, briefly, with 60 canaries."""
+    return bench.train("plain", TrainSettings(init="scratch", steps=60, canaries=60))
+
+
+@pytest.fixture(scope="module")
+def evidence(bench, plain):
+    return bench.audit(plain)
+
+
+# --- the two fixtures that keep it honest -------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_a_model_overfitted_on_repeated_secrets_is_reported_as_extractable(bench):
+    evidence = bench.audit(overfitted(bench))
+    found = numbers(evidence)
+    assert found["canary", "extraction_rate", ""] >= 0.9
+    assert found["canary", "extraction_rate_heldout", ""] == 0
+    assert {"canary.extraction_p", "canary.exposure_p"} <= set(findings(evidence))
+    judged = judge_evidence(bench.folder / "x", evidence, load("base"))
+    assert judged.judgement.status == "fail"
+    # repeated canaries are not one unit each: no bound on ε may be computed from them
+    assert not [m for m in evidence.measurements if m.attack == "epsilon"]
+
+
+@pytest.mark.slow
+def test_a_trained_model_that_never_saw_the_secrets_shows_nothing(bench):
+    trained = bench.train("innocent", TrainSettings(size="tiny", init="scratch", steps=400, canaries=0))
+    evidence = bench.audit(bench.never_saw_its_canaries(trained))
+    assert numbers(evidence)["model", "unigram_margin", ""] > 0
+    assert findings(evidence) == []
+    assert numbers(evidence)["canary", "extraction_rate", ""] == 0
+    assert numbers(evidence)["epsilon", "one_run_lower_bound", ""] == 0
+
+
+def test_a_randomly_initialised_model_shows_nothing_and_is_never_clean(bench, plain):
+    evidence = bench.audit(bench.randomly_initialised(plain))
+    assert findings(evidence) == []
+    assert not evidence.model.beats_unigram
+    judged = judge_evidence(bench.folder / "x", evidence, load("base"))
+    assert judged.judgement.status in ("inconclusive", "fail")
+
+
+# --- evidence -----------------------------------------------------------------------------------------
+
+
+def test_every_rate_has_an_interval_around_it(evidence):
+    for m in evidence.measurements:
+        if m.value is not None and m.metric.endswith(("_rate", "_train", "_heldout", "_excess", "auc")):
+            assert m.low is not None and m.high is not None, (m.attack, m.metric)
+            assert m.low <= m.value <= m.high, (m.attack, m.metric, m.slice)
+
+
+def test_attacks_not_run_are_listed_with_a_reason(evidence):
+    missing = [a for a in evidence.attacks if a.status == "not run"]
+    assert missing and all(a.detail for a in missing)
+
+
+def test_the_same_seed_gives_the_same_bytes(bench, plain, evidence):
+    path = bench.folder / "reports" / "audit.json"
+    bench.audit(plain)
+    first = path.read_bytes()
+    bench.audit(plain)
+    assert path.read_bytes() == first
+
+
+def test_a_claim_below_its_ledger_is_refused(bench, plain):
+    private = bench.train(
+        "private", TrainSettings(dp_epsilon=8.0, init="scratch", steps=4, batch_units=200, canaries=0)
+    )
+    damaged(private / "privacy.json", epsilon=0.5)
+    with pytest.raises(InputError, match="its ledger costs"):
+        bench.audit(private)
+
+
+# --- bad input ----------------------------------------------------------------------------------------
+
+
+def test_a_checkpoint_without_its_tokenizer(bench, plain):
+    copy = bench.clone(plain, "no-tokenizer")
+    (copy / "tokenizer.json").unlink()
+    with pytest.raises(InputError, match="no tokenizer"):
+        bench.audit(copy)
+
+
+def test_a_checkpoint_without_its_run_folder(bench, plain):
+    copy = bench.clone(plain, "no-run")
+    shutil.rmtree(bench.run_of(copy))
+    with pytest.raises(InputError, match="--run"):
+        bench.audit(copy)
+
+
+def test_canaries_that_were_exchanged(bench, plain):
+    copy = bench.clone(plain, "other-canaries")
+    canaries.save(canaries.draw(60, np.random.default_rng(5)), bench.run_of(copy) / "canaries.jsonl")
+    with pytest.raises(InputError, match="not the canaries"):
+        bench.audit(copy)
+
+
+def test_another_corpus_than_the_one_trained_on(bench, plain):
+    copy = bench.clone(plain, "other-corpus")
+    damaged(bench.run_of(copy) / "run.json", commitment="0" * 64)
+    with pytest.raises(InputError, match="another corpus"):
+        bench.audit(copy)
+
+
+def test_the_raw_corpus_changed_since_the_scan(bench, plain, tmp_path):
+    moved = tmp_path / "corpus"
+    shutil.copytree(bench.folder / "corpus", moved)
+    victim = next(moved.rglob("*.jsonl"))
+    victim.write_text(victim.read_text() + '{"id": "new", "text": "one more note"}\n')
+    from mlmguard.audit import audit
+
+    with pytest.raises(InputError, match="changed since the scan"):
+        audit(plain, bench.folder / "reports", QUICK, runs=bench.runs, corpus=moved)
+
+
+def test_a_head_that_is_not_in_the_checkpoint_is_told(bench, plain):
+    from safetensors.torch import load_file, save_file
+
+    copy = bench.clone(plain, "no-head")
+    weights = load_file(copy / "model.safetensors")
+    save_file(
+        {k: v for k, v in weights.items() if not k.startswith("cls.")},
+        copy / "model.safetensors",
+        {"format": "pt"},
+    )
+    evidence = bench.audit(copy)
+    assert not evidence.model.head_loaded
+    judged = judge_evidence(bench.folder / "x", evidence, load("base"))
+    assert judged.judgement.status in ("inconclusive", "fail")
+
+
+# --- what may leave the house -------------------------------------------------------------------------
+
+
+def test_the_checkpoint_loads_in_plain_transformers_and_holds_nothing_else(plain):
+    from transformers import AutoModelForMaskedLM, AutoTokenizer
+
+    model = AutoModelForMaskedLM.from_pretrained(plain)
+    assert len(AutoTokenizer.from_pretrained(plain)) == model.config.vocab_size
+    allowed = {
+        "README.md", "config.json", "model.safetensors", "privacy.json", "training.json", "tokenizer.json",
+        "tokenizer_config.json", "special_tokens_map.json", "generation_config.json",
+    }  # fmt: skip
+    assert {p.name for p in plain.iterdir()} <= allowed
+    assert "heldout_loss" not in (plain / "training.json").read_text()
+
+
+def test_run_folder_is_private_and_canaries_are_told_by_digest_only(bench, plain):
+    run = bench.run_of(plain)
+    assert stat.S_IMODE(run.stat().st_mode) == 0o700
+    texts = [s.text for s in canaries.load(run / "canaries.jsonl")]
+    released = "".join(p.read_text() for p in plain.iterdir() if p.suffix in (".json", ".md"))
+    assert not any(text in released for text in texts)
+    assert read_json(plain / "training.json")["canaries_digest"]
+
+
+# --- attacks on their own -----------------------------------------------------------------------------
+
+
+def test_one_run_bound_finds_a_model_that_gives_every_coin_away():
+    rng = np.random.default_rng(0)
+    coins = rng.integers(0, 2, 1000).astype(bool)
+    scores = CanaryScores(coins, coins + rng.normal(0, 0.01, 1000), np.zeros(1000))
+    found = {m.metric: m for m in attacks.one_run_epsilon(scores, 500, 1e-5, 2.0).measurements}
+    assert found["one_run_lower_bound"].value == pytest.approx(found["one_run_lower_bound"].ceiling)
+    assert found["one_run_lower_bound"].value > 2 and found["refutable"].value == 1
+
+
+def test_one_run_bound_says_when_it_could_never_refute_the_claim():
+    scores = CanaryScores(np.ones(100, bool), np.zeros(100), np.zeros(100))
+    found = {m.metric: m for m in attacks.one_run_epsilon(scores, 50, 1e-5, 8.0).measurements}
+    assert found["refutable"].value == 0 and "12,977" in found["refutable"].note
+
+
+def test_exposure_of_exchangeable_canaries_is_near_the_null_mean():
+    rng = np.random.default_rng(0)
+    p_values = []
+    for _ in range(200):
+        scores = CanaryScores(
+            rng.integers(0, 2, 200).astype(bool), rng.normal(size=200), rng.normal(size=200)
+        )
+        found = attacks.exposure(scores, rng)
+        p_values.append(found.tests[0].p)
+    assert found.measurements[0].value == pytest.approx(1.443, abs=0.5)
+    assert np.mean(np.array(p_values) < 0.05) <= 0.05 + 3 * (0.05 * 0.95 / 200) ** 0.5
+
+
+def test_a_blind_baseline_that_separates_the_sets_raises_the_banner():
+    """Members speak of one thing, held-out documents of another: the verdict is withheld."""
+    rng = np.random.default_rng(0)
+
+    class Guess:
+        def answer(self, probes):
+            return [_answer(rng.normal(-3, 1, len(p.positions))) for p in probes]
+
+    def passages(low, high):
+        return [
+            attacks.Passage(str(k), np.concatenate([[0], rng.integers(low, high, 30), [1]]))
+            for k in range(150)
+        ]
+
+    shifted = membership.membership(Guess(), Guess(), passages(10, 60), passages(40, 90), rng)
+    same = membership.membership(Guess(), Guess(), passages(10, 60), passages(10, 60), rng)
+    assert {m.metric: m.value for m in shifted.measurements}["shift"] == 1 and shifted.tests == ()
+    assert {m.metric: m.value for m in same.measurements}["shift"] == 0 and len(same.tests) == 1
+
+
+def _answer(log_probability):
+    from mlmguard.leakage.signals import Answer
+
+    nothing = np.zeros(len(log_probability), dtype=np.int64)
+    return Answer(log_probability, nothing, nothing, log_probability)
+
+
+def test_alphabets_cover_every_ordinary_token_once():
+    classes = formats.token_classes(["[PAD]", "7", "##ing", "ward", "-", "Ġ12"], {0})
+    found = formats.alphabets(classes)
+    assert sorted(np.concatenate(found).tolist()) == [1, 2, 3, 4, 5]
+    assert found[formats.DIGIT].tolist() == [1, 5]
+
+
+def test_correction_is_over_the_whole_family():
+    from mlmguard.audit import corrected
+    from mlmguard.leakage.attacks import PValue
+
+    tests = [
+        PValue("a", 0.02, 10, metric="x"),
+        PValue("b", 0.5, 10, metric="y"),
+        PValue("c", 0.9, 10, metric="z"),
+    ]
+    assert [m.value for m in corrected(tests)] == pytest.approx(metrics.holm([0.02, 0.5, 0.9]))
+    assert corrected(tests)[0].value > 0.05
