@@ -79,7 +79,7 @@ CLEARANCE: Mapping[type, Mapping[str, Callable[[str], str]]] = {
         "run_id": name,
         "commitment": digest,
         "key_id": digest,
-        "settings": name,
+        "settings": prose,
         "splits": name,
         "tool_version": name,
         "schema": name,
