@@ -7,10 +7,11 @@ the sum by far more than the clipping norm.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from inspect import signature
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -26,6 +27,11 @@ OWN_KEYS = frozenset({"labels", "unit_ids", "units"})  # what the model itself i
 # These classes make something once for all records (relative position biases, projected relative position
 # embeddings) and hand every record its copy with Tensor.expand or Tensor.repeat.
 SHARES_POSITIONS = frozenset({"MPNetEncoder", "DisentangledSelfAttention"})
+
+# Layers that, after the module they call ``attention``, treat every token by itself.
+POINTWISE_AFTER_ATTENTION = frozenset(
+    {"BertLayer", "ElectraLayer", "MPNetLayer", "RobertaLayer", "XLMRobertaLayer"}
+)
 
 
 @dataclass(frozen=True, repr=False)
@@ -198,27 +204,48 @@ def full_position_ids(model: nn.Module, rows: int) -> Iterator[None]:
             handle.remove()
 
 
-def masked_logits(model: nn.Module, units: UnitBatch, on_head: object = None) -> Tensor:
+def masked_logits(model: nn.Module, units: UnitBatch, on_head: Callable[[], None] | None = None) -> Tensor:
     """One forward: the encoder over (B, T), the head over the M masked positions only; logits (M, V).
 
     The head sees the gathered rows as a batch of one sequence, (1, M, hidden), so whatever the
-    architecture does between its encoder and its logits runs unchanged. ``on_head`` is called between.
+    architecture does between there and its logits runs unchanged. ``on_head`` is called where it begins.
     """
 
-    def gather(module: nn.Module, args: tuple[object, ...], output: object) -> object:
-        hidden = output[0]  # type: ignore[index]
+    def gather(module: nn.Module, args: tuple[object, ...], output: Any) -> object:
+        hidden: Tensor = output[0]
         picked = hidden.reshape(-1, hidden.shape[-1]).index_select(0, units.masked).unsqueeze(0)
-        if callable(on_head):
+        if on_head is not None:
             on_head()
         if isinstance(output, tuple):
             return (picked, *output[1:])
-        output.last_hidden_state = picked  # type: ignore[attr-defined]
+        output.last_hidden_state = picked
         return output
 
-    handle = encoder_of(model).register_forward_hook(gather)
+    handle = _last_to_mix_tokens(model).register_forward_hook(gather)
     try:
         with full_position_ids(model, units.unit_of_row.shape[0]):
             logits: Tensor = model(**units.inputs).logits
     finally:
         handle.remove()
     return logits.squeeze(0)
+
+
+def _last_to_mix_tokens(model: nn.Module) -> nn.Module:
+    """The module after which no token looks at another: the last attention if that is known, or the encoder.
+
+    The feed-forward part of the last layer is then computed at the masked positions only, too: about an
+    eighth of a step on four layers.
+    """
+    encoder = encoder_of(model)
+    layers = getattr(getattr(encoder, "encoder", None), "layer", None)
+    last = layers[-1] if isinstance(layers, nn.ModuleList) and len(layers) else None
+    if last is None or type(last).__name__ not in POINTWISE_AFTER_ATTENTION:
+        return encoder
+    unusual = (
+        getattr(last, "add_cross_attention", False)  # attends once more
+        or getattr(last, "chunk_size_feed_forward", 0)  # wants a multiple of the chunk
+        # runs the layer again in the backward, without this hook
+        or any(getattr(module, "gradient_checkpointing", False) for module in encoder.modules())
+    )
+    attention = last.attention
+    return encoder if unusual or not isinstance(attention, nn.Module) else attention
