@@ -93,7 +93,9 @@ def noise_multiplier(
         low, high = low / 2, low
     while high / low > 1.001:
         # ε is close to a power of σ: interpolate in logarithms, kept off the ends so that both move
-        share = math.log(reached(low) / epsilon) / math.log(reached(low) / reached(high))
+        # (where δ alone covers everything the PLD is 0, which has no logarithm)
+        above, below = reached(low), max(reached(high), epsilon * 1e-3)
+        share = math.log(above / epsilon) / math.log(above / below)
         middle = low * (high / low) ** min(max(share, 0.02), 0.98)
         for sigma in (middle * 0.9996, middle * 1.0004):
             if low < sigma < high:

@@ -307,7 +307,7 @@ class Evidence:
 class Status(StrEnum):
     """What a rule says of the evidence. Not knowing is a value."""
 
-    PASS = "pass"  # noqa: S105 - a verdict, not a password
+    PASS = "pass"
     WARN = "warn"
     FAIL = "fail"
     INCONCLUSIVE = "inconclusive"

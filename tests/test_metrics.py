@@ -11,7 +11,6 @@ from scipy import stats
 
 from mlmguard.leakage import metrics
 
-
 # --- published numbers --------------------------------------------------------------------------------
 
 
@@ -45,13 +44,17 @@ def test_two_sample_bound_on_a_published_style_case():
 # --- naive oracles ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("m, r, v, epsilon, delta", [(50, 20, 15, 0.5, 1e-3), (30, 30, 25, 1.0, 1e-2), (9, 4, 4, 0.2, 0.05)])
+@pytest.mark.parametrize(
+    "m, r, v, epsilon, delta", [(50, 20, 15, 0.5, 1e-3), (30, 30, 25, 1.0, 1e-2), (9, 4, 4, 0.2, 0.05)]
+)
 def test_one_run_p_value_against_sums_written_out(m, r, v, epsilon, delta):
     q = 1 / (1 + math.exp(-epsilon))
     pmf = [math.comb(r, k) * q**k * (1 - q) ** (r - k) for k in range(r + 1)]
     beta = sum(pmf[v:])
     alpha = max(sum(pmf[k] for k in range(v - i, v)) / i for i in range(1, v + 1))
-    assert metrics.one_run_p_value(m, r, v, epsilon, delta) == pytest.approx(min(1, beta + 2 * m * delta * alpha))
+    assert metrics.one_run_p_value(m, r, v, epsilon, delta) == pytest.approx(
+        min(1, beta + 2 * m * delta * alpha)
+    )
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=8))
@@ -70,10 +73,14 @@ def test_holm_against_the_definition(p_values):
 
 def test_benjamini_hochberg_against_scipy():
     p_values = [0.001, 0.2, 0.03, 0.04, 0.5, 0.04]
-    assert metrics.benjamini_hochberg(p_values) == pytest.approx(list(stats.false_discovery_control(p_values)))
+    assert metrics.benjamini_hochberg(p_values) == pytest.approx(
+        list(stats.false_discovery_control(p_values))
+    )
 
 
-@given(st.lists(st.integers(0, 5), min_size=1, max_size=12), st.lists(st.integers(0, 5), min_size=1, max_size=12))
+@given(
+    st.lists(st.integers(0, 5), min_size=1, max_size=12), st.lists(st.integers(0, 5), min_size=1, max_size=12)
+)
 def test_auc_against_all_pairs(members, others):
     pairs = [(a > b) + 0.5 * (a == b) for a, b in itertools.product(members, others)]
     found = metrics.auc(members, others)
@@ -81,7 +88,9 @@ def test_auc_against_all_pairs(members, others):
     assert 0 <= found.low <= found.value <= found.high <= 1
 
 
-@given(st.lists(st.integers(0, 5), min_size=1, max_size=12), st.lists(st.integers(0, 5), min_size=1, max_size=12))
+@given(
+    st.lists(st.integers(0, 5), min_size=1, max_size=12), st.lists(st.integers(0, 5), min_size=1, max_size=12)
+)
 def test_roc_area_is_the_auc(members, others):
     fpr, tpr = metrics.roc(members, others)
     assert np.trapezoid(tpr, fpr) == pytest.approx(metrics.auc(members, others).value)

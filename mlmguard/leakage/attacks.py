@@ -409,6 +409,7 @@ def one_run_epsilon(found: CanaryScores, guesses: int, delta: float, claimed: fl
 def _need(claimed: float | None, delta: float) -> str:
     if claimed is None:
         return "no ε is claimed"
-    if claimed > 20:
+    needed = metrics.canaries_to_refute(claimed, delta)
+    if needed is None:
         return "no canary audit of practical size can refute this ε"
-    return f"refuting ε = {claimed:.2f} takes {metrics.canaries_to_refute(claimed, delta):,} canaries, every guess right"
+    return f"refuting ε = {claimed:.2f} takes {needed:,} canaries, every guess right"

@@ -213,24 +213,27 @@ def one_run_ceiling(m: int, r: int, delta: float, alpha: float = 0.05) -> float:
     return one_run_epsilon_lower_bound(m, r, r, delta, alpha)
 
 
-def canaries_to_refute(epsilon: float, delta: float, alpha: float = 0.05) -> int:
-    """The fewest canaries, all guessed right, that refute ``epsilon``.
+_MOST_CANARIES = 2**21
+"""Beyond this no audit is planned, and a δ that is large against 1/m can make every m too few."""
+
+
+def canaries_to_refute(epsilon: float, delta: float, alpha: float = 0.05) -> int | None:
+    """The fewest canaries, all guessed right, that refute ``epsilon``; None where two million do not.
 
     >>> [canaries_to_refute(e, 1e-5) for e in (1, 2, 3, 4)]
     [10, 24, 62, 166]
+    >>> canaries_to_refute(8, 1e-3) is None
+    True
     """
     low, high = 1, 2
     while one_run_p_value(high, high, high, epsilon, delta) >= alpha:
         low, high = high, high * 2
-        if high > 2**40:
-            return high
+        if high > _MOST_CANARIES:
+            return None
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (
-            (middle, high)
-            if one_run_p_value(middle, middle, middle, epsilon, delta) >= alpha
-            else (low, middle)
-        )
+        refuted = one_run_p_value(middle, middle, middle, epsilon, delta) < alpha
+        low, high = (low, middle) if refuted else (middle, high)
     return high
 
 

@@ -52,5 +52,5 @@ def plan(
         true_positives_at_1_percent=accounting.true_positive_ceiling(ledger, 0.01),
         canaries=canaries,
         ceiling=metrics.one_run_ceiling(canaries, min(guesses, canaries), delta) if canaries else 0.0,
-        canaries_to_refute=metrics.canaries_to_refute(epsilon, delta) if epsilon <= 20 else None,
+        canaries_to_refute=metrics.canaries_to_refute(epsilon, delta),
     )

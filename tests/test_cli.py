@@ -1,0 +1,256 @@
+"""Every exit code through the real command, and one clear line for every wrong input."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from mlmguard import cli
+from mlmguard.artifacts import to_json
+from tests.evidence_fixture import clean, extractable
+
+
+def mlmguard(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """The real command in a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-m", "mlmguard", *arguments],
+        cwd=cwd, env={**os.environ, **environment}, capture_output=True, text=True, timeout=600,
+    )  # fmt: skip
+
+
+def write_notes(folder: Path, count: int = 60) -> Path:
+    folder.mkdir(parents=True)
+    rows = [
+        {"id": f"n{k}", "text": f"Visit {k} on ward {k % 7}: the patient of room {k * 13 % 101} slept well and asked for tea."}
+        for k in range(count)
+    ]
+    (folder / "notes.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return folder
+
+
+SMALL = {"MLMGUARD_TRAIN_INIT": "scratch", "MLMGUARD_TRAIN_STEPS": "6", "MLMGUARD_TRAIN_CANARIES": "20"}
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory):
+    """A folder in which the three commands ran as users type them."""
+    folder = tmp_path_factory.mktemp("work")
+    write_notes(folder / "corpus")
+    for command in (["scan", "corpus/"], ["train", "--dp-epsilon", "8"], ["audit", "ckpt/"]):
+        done = mlmguard(*command, cwd=folder, **SMALL)
+        assert done.returncode == 0, done.stderr
+    return folder
+
+
+# --- 0 ------------------------------------------------------------------------------------------------
+
+
+def test_the_three_commands_leave_what_the_documentation_promises(work):
+    for path in (
+        "clean/manifest.json", "reports/scan.json", "reports/findings.jsonl", "ckpt/privacy.json",
+        "ckpt/model.safetensors", "reports/train.json", "reports/audit.json", "reports/audit.html",
+    ):  # fmt: skip
+        assert (work / path).is_file(), path
+
+
+def test_json_on_stdout_is_json_and_nothing_else(work):
+    done = mlmguard("gate", "reports/audit.json", "--json", cwd=work)
+    assert json.loads(done.stdout)["judgement"]["policy"] == "base"
+
+
+def test_help_and_gate_import_neither_torch_nor_presidio(tmp_path):
+    (tmp_path / "e.json").write_text(to_json(clean()))
+    program = (
+        "import sys; from mlmguard import cli; code = cli.run(sys.argv[1:]); "
+        "bad = {'torch', 'presidio_analyzer', 'transformers', 'matplotlib'} & set(sys.modules); "
+        "assert not bad, bad"
+    )
+    for arguments in (["--help"], ["gate", "e.json"], ["policy", "check", "base"], ["explain", "dp-epsilon"]):
+        done = subprocess.run([sys.executable, "-c", program, *arguments], cwd=tmp_path, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+
+
+# --- 1 ------------------------------------------------------------------------------------------------
+
+
+def test_more_skipped_than_allowed_is_a_partial_run(tmp_path):
+    corpus = write_notes(tmp_path / "corpus")
+    (corpus / "latin.txt").write_bytes(b"caf\xe9 " * 20)
+    done = mlmguard("scan", "corpus", "--max-skipped", "0", cwd=tmp_path)
+    assert done.returncode == 1 and not (tmp_path / "clean").exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small disk needs root")
+def test_a_full_disk_is_exit_1_and_leaves_nothing_half_written(tmp_path):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=200k", "tmpfs", disk], capture_output=True)
+    if mounted.returncode != 0:
+        pytest.skip("no right to mount here")
+    try:
+        write_notes(tmp_path / "corpus", 4000)
+        done = mlmguard("scan", str(tmp_path / "corpus"), cwd=disk)
+        assert done.returncode == 1, done.stderr
+        assert "space" in done.stderr.lower() or "disk" in done.stderr.lower()
+        assert not (disk / "clean").exists()
+    finally:
+        subprocess.run(["umount", disk], check=True)
+
+
+def test_a_bug_of_ours_shows_places_and_never_the_text(tmp_path, monkeypatch, capsys):
+    def broken(*arguments, **options):
+        raise RuntimeError("Zebulon Quaverly, card 4111 1111 1111 1111")
+
+    monkeypatch.setattr("mlmguard.workflows.explain.explain", broken)
+    assert cli.run(["explain", "anything"]) == 1
+    shown = capsys.readouterr()
+    assert "bug" in shown.err and "Quaverly" not in shown.err + shown.out and "4111" not in shown.err
+
+
+# --- 2 ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "arguments, said",
+    [
+        (["scan", "nowhere"], "nowhere"),
+        (["scan", "empty"], "empty"),
+        (["scan"], "CORPUS"),
+        (["scan", "corpus", "--mode", "burn"], "burn"),
+        (["train", "nowhere"], "mlmguard scan"),
+        (["train", "--dp-epsilon", "0"], "--dp-epsilon"),
+        (["train", "--dp-epsilon", "-3"], "above 0"),
+        (["train", "--dp-epsilon", "nan"], "--dp-epsilon"),
+        (["train", "--dp-epsilon", "8", "--delta", "0.5"], "1/n"),
+        (["train", "--dp-epsilon", "0.01"], "too few"),
+        (["train", "--mask-rate", "1"], "--mask-rate"),
+        (["train", "--tokenizer", "nowhere"], "nowhere"),
+        (["train", "--init", "nowhere"], "nowhere"),
+        (["audit", "nowhere"], "nowhere"),
+        (["audit", "ckpt", "--policy", "misspelt.yaml"], "fial"),
+        (["audit", "ckpt", "--out", "pdf=x.pdf"], "pdf"),
+        (["gate", "nowhere.json"], "nowhere.json"),
+        (["gate", "cut.json"], "cut.json"),
+        (["gate", "reports/audit.json", "--policy", "nosuch"], "nosuch"),
+        (["report", "reports/audit.json"], "--out"),
+        (["explain", "dp-epsilom"], "dp-epsilon"),
+        (["plan", "--public-size", "0", "--dp-epsilon", "8"], "--public-size"),
+    ],
+)  # fmt: skip
+def test_wrong_input_is_exit_2_with_one_line_that_names_it(work, arguments, said):
+    (work / "empty").mkdir(exist_ok=True)
+    (work / "cut.json").write_text((work / "reports" / "audit.json").read_text()[:500])
+    rule = "{id: a, title: t, metric: privacy.epsilon, fial: '> 1', why: w, do: d}"
+    (work / "misspelt.yaml").write_text(f"id: x\nversion: '1'\ntitle: t\nrules:\n  - {rule}\n")
+    before = sorted(str(p) for p in work.rglob("*") if ".mlmguard" not in p.parts)
+    done = mlmguard(*arguments, cwd=work, **SMALL)
+    assert done.returncode == 2, (done.returncode, done.stderr)
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    errors = [line for line in done.stderr.splitlines() if line.lower().startswith("error")]
+    assert len(errors) == 1, done.stderr
+    assert sorted(str(p) for p in work.rglob("*") if ".mlmguard" not in p.parts) == before
+
+
+def test_a_project_file_gives_defaults_and_a_misspelt_key_is_named(tmp_path):
+    write_notes(tmp_path / "corpus")
+    (tmp_path / "mlmguard.toml").write_text('[scan]\nmode = "mask"\nclean = "elsewhere"\n')
+    assert mlmguard("scan", "corpus", cwd=tmp_path).returncode == 0
+    assert (tmp_path / "elsewhere" / "manifest.json").exists()
+    (tmp_path / "mlmguard.toml").write_text('[scan]\nmood = "mask"\n')
+    done = mlmguard("scan", "corpus", cwd=tmp_path)
+    assert done.returncode == 2 and "mood" in done.stderr
+
+
+def test_a_foreign_folder_is_never_overwritten(work):
+    foreign = work / "thesis"
+    foreign.mkdir()
+    (foreign / "chapter.tex").write_text("mine")
+    assert mlmguard("scan", "corpus", "--clean", "thesis", cwd=work).returncode == 2
+    assert mlmguard("train", "--ckpt", "thesis", cwd=work, **SMALL).returncode == 2
+    assert [p.name for p in foreign.iterdir()] == ["chapter.tex"]
+    shutil.rmtree(foreign)
+
+
+# --- 3, 10 --------------------------------------------------------------------------------------------
+
+
+def test_gate_says_10_when_a_rule_fails_and_3_when_nothing_could_be_judged(tmp_path, work):
+    (tmp_path / "bad.json").write_text(to_json(extractable()))
+    assert mlmguard("gate", "bad.json", cwd=tmp_path).returncode == 10
+    # the model of six steps is worse than unigram frequencies: never clean
+    assert mlmguard("gate", "reports/audit.json", cwd=work).returncode == 3
+
+
+def test_fail_on_warn_turns_a_warning_into_10(tmp_path):
+    (tmp_path / "ok.json").write_text(to_json(clean()))
+    assert mlmguard("gate", "ok.json", cwd=tmp_path).returncode == 0
+    assert mlmguard("gate", "ok.json", "--fail-on", "warn", cwd=tmp_path).returncode == 10
+
+
+# --- 130 ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_private_run_goes_on_and_spends_no_more(tmp_path, number):
+    write_notes(tmp_path / "corpus", 120)
+    assert mlmguard("scan", "corpus", cwd=tmp_path).returncode == 0
+    command = [sys.executable, "-m", "mlmguard", "train", "--dp-epsilon", "8"]
+    environment = {**os.environ, **SMALL, "MLMGUARD_TRAIN_STEPS": "60"}
+    running = subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 240
+    while time.monotonic() < deadline and running.poll() is None:
+        ledgers = list(tmp_path.glob(".mlmguard/runs/train-*/ledger.jsonl"))
+        if ledgers and len(ledgers[0].read_text().splitlines()) >= 3:
+            break
+        time.sleep(0.05)
+    running.send_signal(number)
+    _, told = running.communicate(timeout=240)
+    assert running.returncode == 130, told
+    assert not (tmp_path / "ckpt").exists()
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert len(list(tmp_path.glob(".mlmguard/runs/train-*"))) == 1
+    privacy = json.loads((tmp_path / "ckpt" / "privacy.json").read_text())
+    assert sum(e["steps"] for e in privacy["ledger"]) == 60
+    assert privacy["epsilon"] <= 8
+
+
+# --- the command line itself --------------------------------------------------------------------------
+
+
+def test_every_option_has_a_help_text():
+    def walk(command, path):
+        for name, sub in getattr(command, "commands", {}).items():
+            yield from walk(sub, [*path, name])
+        for parameter in command.params:
+            if parameter.param_type_name == "option":
+                yield " ".join(path), parameter
+
+    for where, option in walk(cli.cli, ["mlmguard"]):
+        assert option.help, (where, option.name)
+
+
+def test_readme_and_docs_name_only_commands_and_options_that_exist():
+    root = Path(__file__).parent.parent
+    options = {o for c in _commands(cli.cli) for p in c.params for o in p.opts} | {"--help", "--version"}
+    names = {name for name in cli.cli.commands}
+    for page in [root / "README.md", *(root / "docs").rglob("*.md")]:
+        text = page.read_text("utf-8")
+        for command, rest in re.findall(r"(?:^|`)\$? ?mlmguard ([a-z]+)([^`\n]*)", text, re.MULTILINE):
+            assert command in names, f"{page.name}: mlmguard {command}"
+            for option in re.findall(r"(?<!\S)--[a-z][a-z-]*", rest):
+                assert option in options, f"{page.name}: {option}"
+
+
+def _commands(command):
+    yield command
+    for sub in getattr(command, "commands", {}).values():
+        yield from _commands(sub)
