@@ -226,8 +226,10 @@ class _Bench:
         self.model = self._scorer(trained.model)
         self.reference = self._scorer(trained.reference)
         rng = self.rng("sample")
-        self.members = self._passages(trained.corpus.train, rng)
-        self.others = self._passages(trained.corpus.held_out, rng)
+        # as many of each: a side with more documents would bring other cluster sizes into the tests
+        sides = (trained.corpus.train, trained.corpus.held_out)
+        count = min(settings.documents, *(len(rows) for rows in sides))
+        self.members, self.others = (self._passages(rows, count, rng) for rows in sides)
 
     def rng(self, what: str) -> np.random.Generator:
         """A generator for one attack: adding or leaving out another attack changes nothing here."""
@@ -243,9 +245,11 @@ class _Bench:
 
         return Scorer(logits_at, self.trained.words.mask_token_id, self.marks.pad, device, self.alphabets)
 
-    def _passages(self, rows: Sequence[Mapping[str, str]], rng: np.random.Generator) -> list[Passage]:
-        """The first window of up to ``documents`` documents, drawn without replacement."""
-        picked = sorted(rng.permutation(len(rows))[: self.settings.documents])
+    def _passages(
+        self, rows: Sequence[Mapping[str, str]], count: int, rng: np.random.Generator
+    ) -> list[Passage]:
+        """The first window of ``count`` documents, drawn without replacement."""
+        picked = sorted(rng.permutation(len(rows))[:count])
         encoded = tokenizer.encode(self.trained.words, (rows[k]["text"] for k in picked))
         copies = _copies(self.trained)
         return [
@@ -279,10 +283,7 @@ class _Bench:
         return attacks.ngrams(self.model, self.members, self.others, self.classes, self.rng("ngrams"))
 
     def membership(self) -> Result:
-        size = min(len(self.members), len(self.others))
-        return membership(
-            self.model, self.reference, self.members[:size], self.others[:size], self.rng("membership")
-        )
+        return membership(self.model, self.reference, self.members, self.others, self.rng("membership"))
 
     def personal_data(self, runs: Path, corpus: Path | None) -> Result:
         rng = self.rng("personal data")
@@ -450,7 +451,9 @@ def _coverage(trained: Trained) -> tuple[AttackRun, ...]:
     runs = [AttackRun(name, "run", detail) for name, detail in ran.items()]
     none = "no canaries were planted"
     found = "exposure and coordinate search against unplanted controls"
-    runs.append(AttackRun("canary", "run", found) if trained.secrets else AttackRun("canary", "not run", none))
+    runs.append(
+        AttackRun("canary", "run", found) if trained.secrets else AttackRun("canary", "not run", none)
+    )
     if trained.planted_once:
         runs.append(AttackRun("epsilon", "run", "one-run lower bound, guesses fixed before training"))
     else:

@@ -145,6 +145,23 @@ def test_clustered_difference_covers_zero_when_probes_of_a_document_agree():
     assert missed <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / 200)
 
 
+def test_clustered_p_is_uniform_when_documents_are_dealt_at_random():
+    rng = np.random.default_rng(0)
+
+    def documents(count):  # of different sizes and different rates: only the deal is random
+        return [list((rng.random(size) < rng.random()).astype(float)) for size in rng.integers(1, 8, count)]
+
+    p_values = np.array([metrics.clustered_p(documents(30), documents(30), rng, 200) for _ in range(200)])
+    for level in (0.05, 0.2, 0.5):
+        assert np.mean(p_values <= level) <= level + 3 * math.sqrt(level * (1 - level) / 200)
+    assert np.mean(p_values <= 0.5) >= 0.35
+
+
+def test_clustered_p_sees_a_difference_and_is_never_zero():
+    rng = np.random.default_rng(0)
+    assert metrics.clustered_p([[1.0]] * 30, [[0.0]] * 30, rng, 500) == pytest.approx(1 / 501)
+
+
 def test_all_zero_clusters_do_not_claim_certainty():
     rng = np.random.default_rng(0)
     found = metrics.clustered_difference([[0.0] * 5] * 30, [[0.0] * 5] * 30, rng)

@@ -132,8 +132,7 @@ def ngrams(
             measurements.append(
                 measured("ngram", "top1_excess", _excess(part, hits[1], rng), len(part), label)
             )
-    means = [[float(np.mean(c)) for c in _clusters(group)] for group in hits]
-    p = metrics.rank_sum_p(means[0], means[1])
+    p = metrics.clustered_p(_clusters(hits[0]), _clusters(hits[1]), rng)
     return Result(tuple(measurements), tuple(curves), (PValue("ngram", p, n, metric="top1"),))
 
 
