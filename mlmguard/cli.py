@@ -573,13 +573,43 @@ def plan_command(quiet: bool, as_json: bool, **numbers: Any) -> None:
     _show(found, as_json, lambda: console.explanation("Plan", rows))
 
 
+def _canaries(needed: int | None) -> str:
+    return f"{needed:,} canaries, every guess right" if needed else "no audit of practical size"
+
+
 @cli.command("doctor")
-def doctor_command() -> None:
+@click.option(
+    "--private-step", is_flag=True, help="Audit the private step itself: a lower bound on ε beside its claim."
+)
+@click.option("-q", "--quiet", is_flag=True, help="No progress.")
+def doctor_command(private_step: bool, quiet: bool) -> int:
     """What is installed, which device there is, who may read the key, what can be detected."""
+    if private_step:
+        return _private_step(quiet)
     from mlmguard.corpus.pii import coverage
     from mlmguard.workflows.doctor import doctor
 
     console.checks([(row.what, row.found, row.health, row.do) for row in doctor(coverage())])
+    return 0
+
+
+def _private_step(quiet: bool) -> int:
+    from mlmguard.workflows.private_step import audit_private_step
+
+    with interruptible(quiet) as progress:
+        found = audit_private_step(progress=progress)
+    plan, sizes = found.plan, found.sampler
+    sampled = "as claimed" if sizes.agrees else "NOT those of Poisson sampling"
+    rows = [
+        ("plan", f"σ = {plan.noise_multiplier:.3f}, sample rate {plan.sample_rate:g}, {plan.steps} steps"),
+        ("claim", f"ε = {found.claimed:.3f} at δ = {plan.delta:g}, from the ledger"),
+        ("lower bound", f"ε = {found.lower_bound:.3f} at 95 %; it could show at most {found.ceiling:.2f}"),
+        ("guesses", f"{found.right} of {found.guesses} right, over {found.canaries:,} canaries"),
+        ("batch sizes", f"{sampled}: {sizes.variance_ratio:.2f} × binomial variance, p {sizes.p_value:.2g}"),
+        ("verdict", "REFUTED: do not train with this installation" if found.refuted else "not refuted"),
+    ]
+    console.explanation("The private step", rows)
+    return 1 if found.refuted or not sizes.agrees else 0
 
 
 @cli.command("schema")

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from mlmguard.training import journal as journals
-from mlmguard.training import loop, masking, models, releases, tokenizer, units
+from mlmguard.training import loop, masking, mechanism, models, releases, tokenizer, units
 from mlmguard.types import DpPlan
 
 WORDS = tokenizer.load(None)
@@ -84,7 +84,7 @@ def test_windows_cover_a_sequence_once():
 
 
 def test_realised_draws_are_binomial_and_independent_across_steps():
-    rng = loop.entropy_rng()
+    rng = mechanism.entropy_rng()
     draws = np.zeros((2000, 100), dtype=bool)
     for row in draws:
         row[units.poisson_draw(100, 0.3, rng)] = True
@@ -111,7 +111,7 @@ def gradients(model):
 
 
 def private(model, examples, **changes):
-    noise = loop.entropy_generator(torch.device("cpu"))
+    noise = mechanism.entropy_generator(torch.device("cpu"))
     return loop.private_gradient(
         model, examples, MARKS.pad, plan(**changes), noise, "one-pass", 8192, torch.device("cpu")
     )
@@ -159,7 +159,7 @@ def test_micro_batch_size_changes_memory_and_not_the_sum():
     examples = [loop.example(u, VOCABULARY, MARKS, RECIPE, rng) for u in some_units(9, length=15)]
     sums = []
     for tokens in (16, 64, 8192):
-        noise = loop.entropy_generator(torch.device("cpu"))
+        noise = mechanism.entropy_generator(torch.device("cpu"))
         loop.private_gradient(
             model,
             examples,

@@ -8,7 +8,6 @@ optimiser, the schedule and the data path are the same.
 from __future__ import annotations
 
 import math
-import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,12 +17,13 @@ import torch
 from torch import Tensor, nn
 
 from mlmguard.errors import MlmguardError
+from mlmguard.training import mechanism
 from mlmguard.training.clipping import clipped_gradient_sum
 from mlmguard.training.journal import Journal
 from mlmguard.training.masking import IGNORED, Ids, Vocabulary, mask_tokens
 from mlmguard.training.models import masked_logits
 from mlmguard.training.tokenizer import SpecialTokens
-from mlmguard.training.units import Unit, micro_batches, poisson_draw, shuffled_draws, window
+from mlmguard.training.units import Unit, micro_batches, shuffled_draws, window
 from mlmguard.types import DpPlan, Progress, silent
 
 Batch = dict[str, Tensor]
@@ -77,7 +77,7 @@ def train(
     )
     first = journal.restore(model, optimizer)
     draws = shuffled_draws(len(units), recipe.batch_units, recipe.steps, recipe.seed)
-    draw_rng, noise = entropy_rng(), entropy_generator(device)
+    draw_rng, noise = mechanism.entropy_rng(), mechanism.entropy_generator(device)
     for step, drawn in enumerate(draws):
         if step < first:
             continue
@@ -88,7 +88,7 @@ def train(
             torch.manual_seed(recipe.seed * 1_000_003 + step)  # dropout: a resumed run repeats it
         else:
             rng = draw_rng
-            drawn = poisson_draw(len(units), plan.sample_rate, rng)
+            drawn = mechanism.draw(len(units), plan, step, journal, rng)
         examples = [example(units[k], vocabulary, tokens, recipe, rng) for k in drawn]
         if plan is None:
             loss = plain_gradient(model, examples, tokens.pad, recipe.micro_tokens, device)
@@ -96,7 +96,6 @@ def train(
                 raise MlmguardError(f"step {step + 1}: the loss is not finite; lower --learning-rate")
             nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         else:
-            journal.charge(step, len(drawn))  # before the noise exists: a lost step is still paid for
             loss = private_gradient(
                 model, examples, tokens.pad, plan, noise, engine, recipe.micro_tokens, device
             )
@@ -139,13 +138,10 @@ def private_gradient(
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:
             continue
-        spread = plan.noise_multiplier * plan.max_grad_norm
-        noisy = torch.empty(parameter.shape, dtype=torch.float32, device=device).normal_(
-            0, spread, generator=noise
-        )
-        if name in total:
-            noisy += total[name]
-        parameter.grad = (noisy / plan.normaliser).to(parameter.dtype)
+        summed = total.pop(name, None)
+        if summed is None:  # an empty draw: noise alone
+            summed = torch.zeros(parameter.shape, dtype=torch.float32, device=device)
+        parameter.grad = mechanism.noisy_mean(summed, plan, noise).to(parameter.dtype)
     return sum(losses) / len(losses) if losses else math.nan
 
 
@@ -236,13 +232,3 @@ def best_device() -> torch.device:
 def autocast(device: torch.device) -> torch.autocast:
     """bf16 on a GPU, nothing on a CPU: parameters, norms, sums and noise stay fp32."""
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=device.type == "cuda")
-
-
-def entropy_rng() -> np.random.Generator:
-    """A generator seeded by the operating system. Its state is never saved: noise must not repeat."""
-    return np.random.default_rng(secrets.randbits(256))
-
-
-def entropy_generator(device: torch.device) -> torch.Generator:
-    """The same for noise on ``device``; 63 bits are what torch takes as a seed."""
-    return torch.Generator(device=device).manual_seed(secrets.randbits(63))
