@@ -9,7 +9,7 @@ is listed. The evidence holds no text: what a finding is worth is for a policy t
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -82,7 +82,7 @@ class Trained:
 
     @property
     def planted_once(self) -> bool:
-        """The ε bound is a theorem about canaries that are one unit each; repeated ones are a positive control."""
+        """The ε bound is a theorem about canaries that are one unit each; repeated ones are a control."""
         return bool(self.secrets) and all(secret.canary.repetitions == 1 for secret in self.secrets)
 
 
@@ -105,12 +105,13 @@ def audit(
     progress("reading", 0, None)
     trained = read_checkpoint(ckpt, run, runs)
     bench = _Bench(trained, settings)
-    facts, results = model_facts(bench, ckpt), []
-    steps = (
-        ("n-grams", lambda: bench.ngrams()),
+    model, measured = model_facts(bench, ckpt)
+    results: list[Result] = []
+    steps: tuple[tuple[str, Callable[[], Result]], ...] = (
+        ("n-grams", bench.ngrams),
         ("personal data", lambda: bench.personal_data(runs, corpus)),
-        ("membership", lambda: bench.membership()),
-        ("canaries", lambda: bench.canaries()),
+        ("membership", bench.membership),
+        ("canaries", bench.canaries),
     )
     for done, (name, attack) in enumerate(steps):
         progress(f"attacking: {name}", done, len(steps))
@@ -118,11 +119,11 @@ def audit(
     progress("attacking: done", len(steps), len(steps))
     evidence = Evidence(
         run_id=trained.statement.run_id,
-        model=facts[0],
+        model=model,
         manifest=trained.corpus.manifest,
         statement=trained.statement,
         measurements=(
-            *facts[1],
+            *measured,
             *(m for r in results for m in r.measurements),
             *corrected([t for r in results for t in r.tests]),
         ),
@@ -170,7 +171,7 @@ def read_checkpoint(ckpt: Path, run: Path | None, runs: Path) -> Trained:
             "the one with its digest",
             "scan the original corpus again with the same settings",
         )
-    secrets = ()
+    secrets: tuple[canaries.Secret, ...] = ()
     if training.get("canaries"):
         path = folder / "canaries.jsonl"
         if not path.is_file() or sha256_file(path) != training.get("canaries_digest"):
@@ -182,13 +183,13 @@ def read_checkpoint(ckpt: Path, run: Path | None, runs: Path) -> Trained:
         secrets = tuple(canaries.load(path))
     model, head_loaded = models.load(ckpt)
     words = tokenizer.load(str(ckpt))
-    if len(words) != model.config.vocab_size:  # type: ignore[attr-defined]
+    if len(words) != model.config.vocab_size:
         raise InputError(
             str(ckpt),
             f"a tokenizer of {len(words):,} entries",
             f"the model's {model.config.vocab_size:,}",
             "is it the tokenizer of another model?",
-        )  # type: ignore[attr-defined]
+        )
     reference, _ = models.load(folder / "initial")
     return Trained(
         folder, statement, corpus, model, reference, words, head_loaded,
@@ -465,8 +466,10 @@ def _coverage(trained: Trained) -> tuple[AttackRun, ...]:
 def _notes(trained: Trained, settings: AuditSettings) -> tuple[str, ...]:
     notes = [
         "This report is computed from private text and is not covered by ε.",
-        f"Seed {settings.seed}; {settings.documents} documents a side, {settings.restarts} restarts a search.",
-        "The attacker is given each secret's context and format (which positions hold digits), not its tokens.",
+        f"Seed {settings.seed}; at most {settings.documents} documents a side, "
+        f"{settings.restarts} restarts a search.",
+        "The attacker is given each secret's context and format (which positions hold digits), "
+        "not its tokens.",
     ]
     if trained.secrets:
         planted = sum(s.canary.planted for s in trained.secrets)
@@ -478,13 +481,11 @@ def _notes(trained: Trained, settings: AuditSettings) -> tuple[str, ...]:
 
 def _rounded(curve: Curve) -> Curve:
     """Six digits: what a figure needs, and the same bytes on machines whose last bit differs."""
-    return replace(
-        curve,
-        **{
-            name: tuple(round(value, 6) for value in getattr(curve, name))
-            for name in ("x", "y", "low", "high")
-        },
-    )
+
+    def short(values: tuple[float, ...]) -> tuple[float, ...]:
+        return tuple(round(value, 6) for value in values)
+
+    return replace(curve, x=short(curve.x), y=short(curve.y), low=short(curve.low), high=short(curve.high))
 
 
 __all__ = ["AuditSettings", "audit", "corrected", "read_checkpoint"]

@@ -1,8 +1,8 @@
 """The command line: read flags, call one verb, show, choose the exit code.
 
-Exit codes, the same for every format: 0 done · 1 broke or partial · 2 usage, input or policy · 3 inconclusive ·
-10 a gate failed · 130 interrupted. Verbs are imported inside their commands: ``--help`` and ``gate`` must not
-wait for torch or presidio.
+Exit codes, the same for every format: 0 done · 1 broke or partial · 2 usage, input or policy ·
+3 inconclusive · 10 a gate failed · 130 interrupted. Verbs are imported inside their commands: ``--help`` and
+``gate`` must not wait for torch or presidio.
 """
 
 from __future__ import annotations
@@ -113,14 +113,21 @@ def policies(default: str | None) -> Callable[[Callable[..., Any]], Callable[...
     return decorate
 
 
+STEPPED = ("train", "warm up on public text")
+"""Stages in which a first Ctrl-C waits for the step to end, so that the run can go on from there."""
+
+
 @contextmanager
 def watched(quiet: bool) -> Iterator[tuple[Any, Callable[[], bool]]]:
-    """Progress, and a ``stop()`` that turns true at the first Ctrl-C or SIGTERM; the second one interrupts."""
-    asked = False
+    """Progress, and a ``stop()`` that turns true at the first Ctrl-C or SIGTERM of a stepped stage.
+
+    The second one, and any in a stage without steps, interrupts at once.
+    """
+    asked, stage = False, ""
 
     def ask(number: int, frame: FrameType | None) -> None:
         nonlocal asked
-        if asked:
+        if asked or stage not in STEPPED:
             raise KeyboardInterrupt
         asked = True
         console.say("stopping after this step; again to stop at once", quiet)
@@ -128,7 +135,13 @@ def watched(quiet: bool) -> Iterator[tuple[Any, Callable[[], bool]]]:
     before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         with console.progress_bar(quiet) as progress:
-            yield progress, lambda: asked
+
+            def noticed(name: str, done: int, total: int | None) -> None:
+                nonlocal stage
+                stage = name
+                progress(name, done, total)
+
+            yield noticed, lambda: asked
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -563,13 +576,20 @@ def plan_command(quiet: bool, as_json: bool, **numbers: Any) -> None:
 
     found = plan(**numbers)
     rows = [
-        ("noise", f"σ = {found.noise_multiplier:.3f}, or {found.noise_per_unit:.2g} clipped gradients a step's mean"),
-        ("claim", f"ε = {found.epsilon:g} at δ = {found.delta:g}, sample rate {found.sample_rate:.3g}, {found.steps} steps"),
+        ("noise", f"σ = {found.noise_multiplier:.3f}; {found.noise_per_unit:.2g} C in a step's mean"),
+        (
+            "claim",
+            f"ε = {found.epsilon:g} at δ = {found.delta:g}, "
+            f"sample rate {found.sample_rate:.3g}, {found.steps} steps",
+        ),
         ("no amplification", f"ε = {found.epsilon_without_amplification:.1f} if the draws were known"),
-        ("membership", f"at most {found.true_positives_at_1_percent:.1%} true positives at 1 % false positives"),
+        (
+            "membership",
+            f"at most {found.true_positives_at_1_percent:.1%} true positives at 1 % false positives",
+        ),
         ("audit ceiling", f"{found.canaries} canaries can show at most ε = {found.ceiling:.2f}"),
-        ("to refute", f"{found.canaries_to_refute:,} canaries, every guess right" if found.canaries_to_refute else "no audit of practical size"),
-    ]  # fmt: skip
+        ("to refute", _canaries(found.canaries_to_refute)),
+    ]
     _show(found, as_json, lambda: console.explanation("Plan", rows))
 
 
@@ -646,7 +666,9 @@ def _tell(verb: str, result: Any) -> None:
 def _train_tables(result: Any) -> None:
     facts = {
         "model": f"{result.facts['parameters']:,} parameters, {result.facts['init']}",
-        "plan": f"{result.facts['steps']} steps of {result.facts['batch_units']} units, window {result.facts['window']}, masks {result.facts['mask_rate']:.0%}, rate {result.facts['learning_rate']:g}",
+        "plan": f"{result.facts['steps']} steps of {result.facts['batch_units']} units, "
+        f"window {result.facts['window']}, masks {result.facts['mask_rate']:.0%}, "
+        f"rate {result.facts['learning_rate']:g}",
         "took": f"{result.facts['seconds']:.0f} s on {result.facts['device']}",
     }
     if "heldout_loss" in result.unprotected:

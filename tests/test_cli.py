@@ -28,7 +28,10 @@ def mlmguard(*arguments: str, cwd: Path, **environment: str) -> subprocess.Compl
 def write_notes(folder: Path, count: int = 60) -> Path:
     folder.mkdir(parents=True)
     rows = [
-        {"id": f"n{k}", "text": f"Visit {k} on ward {k % 7}: the patient of room {k * 13 % 101} slept well and asked for tea."}
+        {
+            "id": f"n{k}",
+            "text": f"Visit {k} on ward {k % 7}: the patient of room {k * 13 % 101} slept and asked for tea.",
+        }
         for k in range(count)
     ]
     (folder / "notes.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -73,7 +76,9 @@ def test_help_and_gate_import_neither_torch_nor_presidio(tmp_path):
         "assert not bad, bad"
     )
     for arguments in (["--help"], ["gate", "e.json"], ["policy", "check", "base"], ["explain", "dp-epsilon"]):
-        done = subprocess.run([sys.executable, "-c", program, *arguments], cwd=tmp_path, capture_output=True, text=True)
+        done = subprocess.run(
+            [sys.executable, "-c", program, *arguments], cwd=tmp_path, capture_output=True, text=True
+        )
         assert done.returncode == 0, done.stderr
 
 
@@ -241,7 +246,7 @@ def test_every_option_has_a_help_text():
 def test_readme_and_docs_name_only_commands_and_options_that_exist():
     root = Path(__file__).parent.parent
     options = {o for c in _commands(cli.cli) for p in c.params for o in p.opts} | {"--help", "--version"}
-    names = {name for name in cli.cli.commands}
+    names = set(cli.cli.commands)
     for page in [root / "README.md", *(root / "docs").rglob("*.md")]:
         text = page.read_text("utf-8")
         for command, rest in re.findall(r"(?:^|`)\$? ?mlmguard ([a-z]+)([^`\n]*)", text, re.MULTILINE):

@@ -99,7 +99,7 @@ def ngrams(
             for k in range(1, NGRAM + 1):
                 probes.append(Probe(passage.ids, tuple(int(start + p) for p in order[:k])))
                 tags.append((k, passage))
-        for probe, (k, passage), answer in zip(probes, tags, scorer.answer(probes)):
+        for (k, passage), answer in zip(tags, scorer.answer(probes)):
             by_k[k - 1].append((passage.document_id, float((answer.rank == 1).all()), passage.copies))
         rates = [metrics.rate(int(sum(hit for _, hit, _ in row)), len(row)) for row in by_k]
         if chosen:
@@ -139,7 +139,7 @@ def ngrams(
 def _spans(
     passages: Sequence[Passage], classes: Ids, rng: np.random.Generator, per_document: int
 ) -> list[tuple[Passage, int]]:
-    chosen = []
+    chosen: list[tuple[Passage, int]] = []
     for passage in passages:
         room = len(passage.ids) - 2 - NGRAM  # [CLS] and [SEP] are never hidden
         if room < 0:
@@ -155,7 +155,7 @@ def _matched(
     classes: Ids,
     rng: np.random.Generator,
 ) -> list[list[tuple[Passage, int]]]:
-    """Equal numbers of n-grams of each kind on both sides; a kind is how many tokens of each class it holds."""
+    """Equal numbers of n-grams of each kind on both sides; its kind is how many tokens of each class."""
 
     def kinds(spans: list[tuple[Passage, int]]) -> dict[bytes, list[tuple[Passage, int]]]:
         found: dict[bytes, list[tuple[Passage, int]]] = defaultdict(list)
@@ -297,9 +297,8 @@ def exposure(found: CanaryScores, rng: np.random.Generator) -> Result:
         )
     bits = np.array([metrics.exposure(score, reference) for score in planted])
     draws = rng.choice(bits, size=(2000, len(bits))).mean(1)
-    interval = metrics.Interval(
-        float(bits.mean()), *(float(q) for q in np.quantile(draws, [0.025, 0.975])), 0.95
-    )
+    low, high = (float(end) for end in np.quantile(draws, [0.025, 0.975]))
+    interval = metrics.Interval(float(bits.mean()), low, high, 0.95)
     cap = float(np.log2(len(reference) + 1))
     null = [metrics.exposure(s, np.delete(reference, k)) for k, s in enumerate(controls)]
     curves = tuple(

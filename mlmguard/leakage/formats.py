@@ -12,7 +12,7 @@ DIGIT, CONTINUATION, WORD, PUNCTUATION, SPECIAL = range(5)
 
 
 def token_classes(tokens: Sequence[str], special: Collection[int]) -> Ids:
-    """The class of each vocabulary entry, shape (V,). Knows WordPiece (##), byte-level (Ġ) and sentencepiece (▁).
+    """The class of each vocabulary entry, shape (V,): WordPiece (##), byte-level (Ġ), sentencepiece (▁).
 
     >>> token_classes(["[PAD]", "7", "##ing", "ward", "-"], {0}).tolist()
     [4, 0, 1, 2, 3]

@@ -29,7 +29,7 @@ def membership(
     others: Sequence[Passage],
     rng: np.random.Generator,
 ) -> Result:
-    """Loss and reference-calibrated membership (Mireshghallah et al. 2022) with blind and reference baselines.
+    """Membership by loss, plain and calibrated (Mireshghallah et al. 2022), beside two baselines.
 
     Score: minus the mean masked loss over ``PATTERNS`` random masks; calibrated: the reference's loss minus
     the model's over the same masks. Verdicts are withheld when a baseline shows a shift.
@@ -57,7 +57,10 @@ def membership(
     for label, fpr in (("tpr_at_1pct_fpr", 0.01), ("tpr_at_10pct_fpr", 0.10)):
         found = metrics.tpr_at_fpr(inside, out, fpr)
         if found is None:
-            refusal = f"{len(out)} held-out documents give {len(out) * fpr:.1f} expected false positives; 10 are needed"
+            refusal = (
+                f"{len(out)} held-out documents give {len(out) * fpr:.1f} expected false positives; "
+                "10 are needed"
+            )
             measurements.append(Measurement("membership", label, None, None, None, 0.95, n, note=refusal))
         else:
             measurements.append(measured("membership", label, found, n, note=note))

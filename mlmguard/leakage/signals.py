@@ -24,7 +24,7 @@ LogitsAt = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Probe:
-    """Hide ``positions`` of the window ``ids``. ``alphabets`` names, per position, which tokens may fill it."""
+    """Hide ``positions`` of the window ``ids``; ``alphabets`` names, per position, what may fill it."""
 
     ids: Ids = field(repr=False)
     positions: tuple[int, ...]
@@ -33,7 +33,7 @@ class Probe:
 
 @dataclass(frozen=True)
 class Answer:
-    """Per hidden position: log-probability and rank (1 = first) of the true token, and the best allowed one."""
+    """Per hidden position: log-probability and rank (1 = first) of the truth, and the best allowed token."""
 
     log_probability: Floats = field(repr=False)
     rank: Ids = field(repr=False)

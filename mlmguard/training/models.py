@@ -34,7 +34,7 @@ INITIAL_SPREAD = 0.8
 0.55; kept at width 64 it starts logits so flat that the first hundreds of steps only undo it."""
 
 
-def fresh(size: str, tokenizer: Any, window: int, dropout: float, seed: int) -> nn.Module:
+def fresh(size: str, tokenizer: Any, window: int, dropout: float, seed: int) -> Any:
     """A randomly initialised BERT with a tied decoder, for sequences of at most ``window`` tokens."""
     from transformers import BertConfig, BertForMaskedLM
 
@@ -57,7 +57,7 @@ def fresh(size: str, tokenizer: Any, window: int, dropout: float, seed: int) -> 
         return BertForMaskedLM(config)
 
 
-def load(path: str | Path) -> tuple[nn.Module, bool]:
+def load(path: str | Path) -> tuple[Any, bool]:
     """A masked language model from a folder or a hub name, and whether its head came with it.
 
     Weights are read from safetensors only: a pickle from an untrusted checkpoint runs code.

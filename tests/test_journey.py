@@ -1,0 +1,190 @@
+"""The three commands as users type them, with the network cut, and nothing personal where it must not be."""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+import os
+import subprocess
+import sys
+import urllib.parse
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import DATA
+
+EMAIL = "zebulon.quaverly@thistlemoor.example"
+CARD = "4539 5787 6362 1486"
+NAME = "Quaverly-Thrumwick"
+PLANTED = (EMAIL, CARD, CARD.replace(" ", ""), NAME)
+
+# Any look-up of a name, by whatever library, ends the process loudly.
+CUT = """
+import socket, sys
+def refuse(*arguments, **options):
+    sys.stderr.write("NETWORK ASKED FOR\\n")
+    raise OSError("the network is cut")
+socket.getaddrinfo = socket.gethostbyname = socket.gethostbyname_ex = refuse
+socket.socket.connect = refuse
+"""
+
+
+def command(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    cut = folder / ".cut"
+    cut.mkdir(exist_ok=True)
+    (cut / "sitecustomize.py").write_text(CUT)
+    done = subprocess.run(
+        [sys.executable, "-m", "mlmguard", *arguments],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(cut), **environment},
+        capture_output=True,
+        text=True,
+        timeout=1200,
+    )
+    assert "NETWORK ASKED FOR" not in done.stderr
+    return done
+
+
+def forms(value: str) -> set[str]:
+    """A value as it might slip out: as it is, encoded, escaped, in pieces of base64 at every offset."""
+    found = {
+        value,
+        value.lower(),
+        html.escape(value),
+        urllib.parse.quote(value),
+        urllib.parse.quote_plus(value),
+    }
+    found.add("".join(f"&#{ord(c)};" for c in value))
+    found.add(json.dumps(value)[1:-1])
+    for shift in range(3):
+        encoded = base64.b64encode(b"x" * shift + value.encode()).decode()
+        found.add(encoded[4:-4])  # the ends depend on the neighbours
+    found.add(value.encode().hex())
+    return found
+
+
+def leaks(text: str) -> list[str]:
+    return [value for value in PLANTED for form in forms(value) if form in text]
+
+
+@pytest.fixture(scope="module")
+def planted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
+    """All commands, run over a corpus in which three values stand in every place one could think of."""
+    folder = tmp_path_factory.mktemp("planted")
+    corpus = folder / "corpus"
+    corpus.mkdir()
+    secret = f"{NAME} wrote from {EMAIL} and paid with card {CARD} on the ward."
+    rows = [
+        {
+            "id": f"r{k}",
+            "text": f"Note {k}: the patient in room {k * 7 % 90} slept well. {secret if k % 4 == 0 else ''}",
+        }
+        for k in range(160)
+    ]
+    rows += [{"id": EMAIL, "text": f"a row that is named after a person, number {k}"} for k in range(2)]
+    lines = [json.dumps(row) for row in rows]
+    lines.insert(5, f'{{"text": "{secret}')  # a malformed line that holds them all
+    lines.insert(9, json.dumps({"body": secret}))  # no text
+    (corpus / "notes.jsonl").write_text("\n".join(lines))
+    (corpus / f"{EMAIL}.txt").write_text(f"A letter. {secret}")
+    (corpus / "latin.txt").write_bytes(secret.encode() + b" caf\xe9")
+    (corpus / "page.html").write_text(f"<html><title>{NAME}</title><p>{html.escape(secret)}</p></html>")
+    (corpus / "table.csv").write_text(f'id,text\n{NAME},"{secret}"\n')
+    small = {"MLMGUARD_TRAIN_INIT": "scratch", "MLMGUARD_TRAIN_STEPS": "5", "MLMGUARD_TRAIN_CANARIES": "20"}
+    outputs = []
+    for arguments in (
+        ["scan", "corpus/"],
+        ["train", "--dp-epsilon", "8"],
+        ["audit", "ckpt/", "--policy", "base"],
+        [
+            "gate",
+            "reports/audit.json",
+            "--out",
+            "markdown=reports/gate.md",
+            "--out",
+            "html=reports/gate.html",
+        ],
+        ["gate", "reports/audit.json", "--json"],
+        ["report", "reports/audit.json", "--out", "json=reports/again.json"],
+        ["scan", "corpus/", "--json"],
+        ["scan", "corpus/", "--text-key", EMAIL, "--clean", "other"],
+        [
+            "train",
+            "--dp-epsilon",
+            "8",
+            "--delta",
+            "0.5",
+        ],  # a name for the hub is the one exception to no network
+        ["doctor"],
+    ):
+        done = command(folder, *arguments, **small)
+        assert "inside mlmguard" not in done.stderr, (arguments, done.stderr)
+        shown = done.stdout + done.stderr
+        outputs.append(
+            shown.replace(EMAIL, "") if EMAIL in arguments else shown
+        )  # what the user typed himself
+    return folder, outputs
+
+
+def test_planted_values_are_in_no_output(planted):
+    _, outputs = planted
+    for shown in outputs:
+        assert leaks(shown) == []
+
+
+def test_planted_values_are_in_no_file_but_clean_and_the_run_folder(planted):
+    folder, _ = planted
+    looked_at = 0
+    for path in folder.rglob("*"):
+        place = path.relative_to(folder)
+        if path.is_dir() or place.parts[0] in ("corpus", "clean", ".mlmguard", ".cut"):
+            continue
+        assert leaks(str(place)) == [], "a file name"
+        assert leaks(path.read_bytes().decode("latin-1")) == [], place
+        looked_at += 1
+    assert looked_at > 12
+
+
+def test_what_was_found_was_redacted_and_what_was_not_is_said(planted):
+    folder, _ = planted
+    clean = "".join(path.read_text() for path in (folder / "clean").glob("*.jsonl"))
+    assert EMAIL not in clean and CARD not in clean
+    manifest = json.loads((folder / "clean" / "manifest.json").read_text())
+    # no detector looks for names: that must be told, not passed over
+    assert {d["entity"]: d["status"] for d in manifest["coverage"]}["PERSON"] == "no detector"
+    assert {s["reason"] for s in manifest["skipped"]}
+
+
+def test_nobody_else_may_read_the_run_folder(planted):
+    folder, _ = planted
+    for path in (folder / ".mlmguard").rglob("*"):
+        if path.is_dir():
+            assert path.stat().st_mode & 0o077 == 0, path.name
+
+
+@pytest.mark.slow
+def test_demo_beats_unigram_and_its_gate_reaches_a_verdict(tmp_path):
+    done = command(tmp_path, "demo")
+    assert done.returncode == 0, done.stderr
+    evidence = json.loads((tmp_path / "demo" / "reports" / "audit.json").read_text())
+    found = {(m["attack"], m["metric"], m["slice"]): m for m in evidence["measurements"]}
+    assert found["model", "unigram_margin", ""]["low"] > 0.5
+    assert evidence["statement"]["epsilon"] <= 8
+    assert found["epsilon", "one_run_lower_bound", ""]["value"] <= evidence["statement"]["epsilon"]
+    assert found["epsilon", "one_run_lower_bound", ""]["examples"] == 500
+    page = (tmp_path / "demo" / "reports" / "report.html").read_text()
+    assert "default-src 'none'" in page and len(page) < 400_000
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not DATA.is_dir(), reason="no ../shared/data beside this checkout")
+def test_the_three_commands_on_real_mail(tmp_path):
+    (tmp_path / "corpus").symlink_to(DATA / "mail")
+    for arguments in (["scan", "corpus/"], ["train", "--dp-epsilon", "8"], ["audit", "ckpt/"]):
+        done = command(tmp_path, *arguments)
+        assert done.returncode == 0, done.stderr
+    manifest = json.loads((tmp_path / "clean" / "manifest.json").read_text())
+    assert sum(s["reason"] == "not UTF-8" for s in manifest["skipped"]) == 204
+    assert json.loads((tmp_path / "ckpt" / "privacy.json").read_text())["epsilon"] <= 8
