@@ -1,0 +1,137 @@
+"""The ledger of a run: killed anywhere it never spends more, never repeats noise, and notices damage."""
+
+import multiprocessing
+import os
+import signal
+import time
+from hashlib import sha256
+
+import numpy as np
+import pytest
+import torch
+
+from mlmguard import accounting
+from mlmguard.errors import InputError
+from mlmguard.training import journal as journals
+from mlmguard.training import loop, mechanism, models, tokenizer, units
+from mlmguard.types import DpPlan
+
+STEPS = 260
+PLAN = DpPlan(6.0, 1.0, 0.5, STEPS, 1e-5, "document", 6.0, 0.0)
+RECIPE = loop.Recipe(steps=STEPS, batch_units=6, learning_rate=1e-3, warmup_steps=1, window=16)
+
+
+def run_to_the_end(folder):
+    """One training process, writing a digest of every noise vector to disk before it is used."""
+    torch.set_num_threads(1)
+    journals.SAVE_EVERY_SECONDS = 0.03
+    honest = mechanism.gaussian
+    log = os.open(folder / "noise.log", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+
+    def logged(*arguments):
+        vector = honest(*arguments)
+        os.write(log, (sha256(vector.numpy().tobytes()).hexdigest() + "\n").encode())
+        return vector
+
+    mechanism.gaussian = logged
+    words = tokenizer.load(None)
+    marks = tokenizer.special_tokens(words)
+    vocabulary = loop.Vocabulary(len(words), words.mask_token_id, frozenset(words.all_special_ids))
+    models.SIZES["test"] = models.Size(1, 8, 1)
+    model = models.fresh("test", words, 16, 0.0, 0)
+    rng = np.random.default_rng(0)
+    corpus = [units.Unit(f"u{k}", (rng.integers(10, len(words), 12),)) for k in range(12)]
+    loop.train(model, corpus, vocabulary, marks, RECIPE, journals.Journal(folder, PLAN), PLAN)
+
+
+def charged(folder):
+    path = folder / "ledger.jsonl"
+    return path.read_text().count("\n") if path.exists() else 0
+
+
+@pytest.mark.slow
+def test_twenty_kills_at_random_moments_spend_no_more_and_repeat_no_noise(tmp_path):
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["tests.test_ledger"])
+    rng = np.random.default_rng()
+    kills = 0
+    while kills < 20:
+        process = context.Process(target=run_to_the_end, args=(tmp_path,))
+        before = charged(tmp_path)
+        process.start()
+        while charged(tmp_path) == before and process.is_alive():
+            time.sleep(0.001)
+        time.sleep(rng.uniform(0, 0.06))  # some ten steps: within a step, a save, or between
+        os.kill(process.pid, signal.SIGKILL)
+        process.join()
+        assert process.exitcode == -signal.SIGKILL, "the run ended before it had been killed often enough"
+        kills += 1
+    last = context.Process(target=run_to_the_end, args=(tmp_path,))
+    last.start()
+    last.join()
+    assert last.exitcode == 0
+
+    journal = journals.Journal(tmp_path, PLAN)
+    (entry,) = journal.entries()
+    target = accounting.epsilon(PLAN.noise_multiplier, PLAN.sample_rate, STEPS, PLAN.delta)
+    assert entry.steps == STEPS
+    assert accounting.compose([entry], PLAN.delta) <= target
+    digests = (tmp_path / "noise.log").read_text().split()
+    assert len(digests) > STEPS and len(set(digests)) == len(digests)
+    assert not list(tmp_path.glob("*.pt")) and not list(tmp_path.glob("*.pkl"))
+
+
+# --- damage -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def four_steps(tmp_path):
+    journal = journals.Journal(tmp_path, PLAN)
+    for step in range(4):
+        journal.charge(step, 5 + step)
+    return tmp_path
+
+
+def test_a_ledger_line_cut_short_by_a_power_cut_still_counts(four_steps):
+    path = four_steps / "ledger.jsonl"
+    path.write_text(path.read_text()[:-40])
+    journal = journals.Journal(four_steps, PLAN)
+    assert journal.charged == 4 and journal.drawn == [5, 6, 7]
+    journal.charge(4, 9)
+    again = journals.Journal(four_steps, PLAN)
+    assert again.charged == 5 and again.drawn == [5, 6, 7, 9]
+    assert again.entries()[0].steps == 5
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda text: text.replace('"drawn": 6', '"drawn": 2'),
+        lambda text: "".join(text.splitlines(keepends=True)[1:]),
+        lambda text: text.splitlines(keepends=True)[0] + text,
+    ],
+    ids=["edited", "first line gone", "line repeated"],
+)
+def test_a_damaged_ledger_is_refused_by_name(four_steps, damage):
+    path = four_steps / "ledger.jsonl"
+    path.write_text(damage(path.read_text()))
+    with pytest.raises(InputError, match=r"ledger\.jsonl") as refused:
+        journals.Journal(four_steps, PLAN)
+    assert refused.value.exit_code == 2
+
+
+def test_a_ledger_of_another_plan_is_refused(four_steps):
+    other = DpPlan(1.0, 1.0, 0.5, STEPS, 1e-5, "document", 6.0, 0.0)
+    with pytest.raises(InputError, match="under this plan"):
+        journals.Journal(four_steps, other)
+
+
+def test_a_ledger_shorter_than_the_saved_state_is_refused(four_steps):
+    model = torch.nn.Linear(2, 2)
+    journal = journals.Journal(four_steps, PLAN)
+    journal.save(model, torch.optim.AdamW(model.parameters()), 4)
+    assert journals.Journal(four_steps, PLAN).charged == 4
+    path = four_steps / "ledger.jsonl"
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:2]))
+    with pytest.raises(InputError, match="2 steps"):
+        journals.Journal(four_steps, PLAN)
