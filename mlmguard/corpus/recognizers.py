@@ -97,6 +97,28 @@ def _digits(low: int, high: int) -> Callable[[str], bool]:
 
 # --- the rules ----------------------------------------------------------------------------------------
 
+INTERNAL_EMAIL = Rule(
+    entity="EMAIL_ADDRESS",
+    name="InternalEmail",
+    patterns=(
+        Pattern(
+            # hosts that no public-suffix list knows and every hospital and bank has (RFC 2606, 6761, 6762)
+            "address at a host inside the house",
+            r"(?i)\b[a-z0-9][\w.+'-]{0,63}@(?:[a-z0-9-]{1,63}\.){0,6}"
+            r"(?:local|localdomain|localhost|internal|intranet|private|corp|lan|home|example|test|invalid)\b"
+            r"(?![.-]?[\w])",
+            0.8,
+        ),
+    ),
+    finds=(
+        "write to «j.marsh@ward3.hospital.local» today",
+        "from «root@localhost» at night",
+        "mail «amy+x@corp», or call",
+        "«Ann.Lee@mail.bank.internal».",
+    ),
+    leaves=("look @home tonight", "a@b", "local@ noon", "user@testing-ground"),
+)
+
 STREET_ADDRESS = Rule(
     entity="STREET_ADDRESS",
     name="StreetAddress",
@@ -321,6 +343,7 @@ WRITTEN_PHONE = Rule(
 RULES: dict[str, Rule] = {
     rule.name: rule
     for rule in (
+        INTERNAL_EMAIL,
         STREET_ADDRESS,
         US_ZIP_CODE,
         DATE_OF_BIRTH,
