@@ -56,12 +56,16 @@ def run(arguments: list[str]) -> int:
     except OSError as problem:
         if problem.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):
             return _our_bug(problem)
-        console.error(
-            f"{os.strerror(problem.errno)}; nothing half-written is left, make room or rights and run again"
-        )
+        console.error(f"{os.strerror(problem.errno)}; {_NOTHING_HALF}")
         return 1
     except Exception as problem:
+        if "(os error 28)" in str(problem):  # safetensors has an error of its own for a full disk
+            console.error(f"{os.strerror(errno.ENOSPC)}; {_NOTHING_HALF}")
+            return 1
         return _our_bug(problem)
+
+
+_NOTHING_HALF = "nothing half-written is left, make room or rights and run again"
 
 
 def _our_bug(problem: BaseException) -> int:
