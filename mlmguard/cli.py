@@ -94,7 +94,7 @@ def shared(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def outputs(command: Callable[..., Any]) -> Callable[..., Any]:
     """``--out FORMAT=PATH``, repeatable."""
-    text = "Write a report; FORMAT is html, json or markdown. Repeatable."
+    text = "Write a report; FORMAT is html, json, sarif, junit, markdown, csv, model-card … Repeatable."
     return click.option("--out", metavar="FORMAT=PATH", multiple=True, help=text)(command)
 
 

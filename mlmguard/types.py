@@ -191,6 +191,17 @@ class Hazard:
 
 
 @noun
+class CorpusRelease:
+    """Another run on the same corpus. ``status`` is "finished" or "not finished" (its steps count too)."""
+
+    run_id: str
+    private: bool
+    epsilon: float | None  # at its own δ; None: not private
+    unit: str
+    status: str
+
+
+@noun
 class PrivacyStatement:
     """The claim, computed from the ledger of what ran."""
 
@@ -212,6 +223,17 @@ class PrivacyStatement:
     unprotected: tuple[str, ...]
     hazards: tuple[Hazard, ...]
     tool_version: str
+    contribution: Mapping[str, float] = field(default_factory=dict)  # the bounds on what one unit can do
+    epsilon_without_amplification: float | None = None  # if it were known who was drawn at every step
+    gaussian_mu: float | None = None  # of the training steps, by the central limit: for orientation only
+    true_positive_ceilings: Mapping[str, float] = field(default_factory=dict)  # by false-positive rate
+    group_epsilon: Mapping[str, float | None] = field(default_factory=dict)  # by group size; None: no bound
+    raw_corpus: str = ""  # what is claimed for the documents before preprocessing
+    adaptation: str = ""  # which parameters were trained
+    corpus_epsilon: float | None = None  # of all private runs on this corpus together, at ``delta``
+    corpus_releases: tuple[CorpusRelease, ...] = ()
+    tool_versions: Mapping[str, str] = field(default_factory=dict)
+    digest: str = ""  # SHA-256 over everything else here: catches accidents, not tampering
     schema: str = "mlmguard/privacy/v1"
 
 
@@ -325,6 +347,40 @@ class Verdict:
     observed: str
     reason: str
     title: str = ""
+    control: str = ""  # the sentence of a standard that the rule stands for
+    file: str = ""  # the policy file the rule stands in, relative where it can be
+    line: int = 0  # 1-based, 0 if unknown
+    fingerprint: str = ""  # of this rule on these weights: what a waiver can be narrowed to
+
+
+@noun
+class WaiverUse:
+    """What became of one waiver of the policy on the day it was held against.
+
+    ``state`` is "in force", "expires soon", "expired", "unused", "not yet" or "undated".
+    """
+
+    rule: str
+    slice: str
+    fingerprint: str
+    reason: str
+    owner: str
+    approver: str
+    ticket: str
+    created: str
+    expires: str
+    state: str
+
+
+@noun
+class Attested:
+    """A statement that no number can make, and who signed it; ``signed_by`` "" if nobody did."""
+
+    id: str
+    role: str
+    statement: str
+    signed_by: str = ""
+    date: str = ""
 
 
 @noun
@@ -336,3 +392,7 @@ class Judgement:
     policy_hash: str
     status: Status
     verdicts: tuple[Verdict, ...]
+    day: str = ""  # ISO date that waivers and signatures were held against
+    waivers: tuple[WaiverUse, ...] = ()
+    attestations: tuple[Attested, ...] = ()
+    loosened: tuple[str, ...] = ()  # what a child policy asks less of than its parent, by whom and why

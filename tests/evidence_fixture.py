@@ -1,7 +1,7 @@
 """Evidence as an audit writes it, built from nouns: what the policy, report and console tests look at.
 
 The numbers are invented and hang together like those of a small private run at ε = 8 with 500 canaries.
-``python -m tests.evidence_fixture`` writes ``reports/sample.html`` and ``reports/sample.json`` from it.
+``python -m tests.evidence_fixture`` writes the samples under ``reports/`` from it, and ``docs/schemas/``.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
-from mlmguard.policy import exit_code, judge, load
+from mlmguard.artifacts import json_schema, to_json
+from mlmguard.policy import exit_code, judge, load, policy_schema
 from mlmguard.report.clearance import case
 from mlmguard.report.formats import render
 from mlmguard.types import (
@@ -24,6 +25,7 @@ from mlmguard.types import (
     Evidence,
     FindingCount,
     Hazard,
+    Judgement,
     LedgerEntry,
     Manifest,
     Measurement,
@@ -34,6 +36,7 @@ from mlmguard.types import (
 )
 
 REPORTS = Path(__file__).resolve().parent.parent / "reports"
+SCHEMAS = REPORTS.parent / "docs" / "schemas"
 TODAY = date(2026, 3, 2)
 Points = tuple[float, ...]
 
@@ -323,10 +326,18 @@ def samples() -> dict[str, str]:
     policy = load("base")
     judgement = judge(policy, clean(), TODAY)
     shown = case(clean(), judgement, policy.advice, exit_code(judgement))
-    return {"sample.html": render("html", shown), "sample.json": render("json", shown)}
+    return {f"sample.{fmt}": render(fmt, shown) for fmt in ("html", "json", "sarif")}
+
+
+def schemas() -> dict[str, str]:
+    """The committed JSON Schemas by file name."""
+    nouns = {"evidence": Evidence, "privacy": PrivacyStatement, "manifest": Manifest, "judgement": Judgement}
+    made = {f"{name}.json": to_json(json_schema(noun)) for name, noun in nouns.items()}
+    return {**made, "policy.json": to_json(policy_schema())}
 
 
 if __name__ == "__main__":
-    for name, text in samples().items():
-        (REPORTS / name).write_text(text, "utf-8")
-        print(f"wrote reports/{name}")
+    for folder, files in ((REPORTS, samples()), (SCHEMAS, schemas())):
+        for name, text in files.items():
+            (folder / name).write_text(text, "utf-8")
+            print(f"wrote {folder.name}/{name}")

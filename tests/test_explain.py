@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from mlmguard.errors import InputError
-from mlmguard.policy import METRICS, load
+from mlmguard.measures import METRICS
+from mlmguard.policy import load
 from mlmguard.workflows.explain import explain
 
 

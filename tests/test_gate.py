@@ -11,6 +11,7 @@ from evidence_fixture import TODAY, clean, extractable, untrained
 
 from mlmguard.artifacts import write_json
 from mlmguard.errors import InputError
+from mlmguard.report.formats import FORMATS
 from mlmguard.types import Evidence, Status
 from mlmguard.workflows.gate import gate, read_evidence
 from mlmguard.workflows.rerender import rerender
@@ -52,7 +53,7 @@ def test_a_json_report_can_be_judged_again(saved: dict[str, Path], tmp_path: Pat
 
 
 def test_the_exit_code_is_the_same_for_every_format(saved: dict[str, Path], tmp_path: Path) -> None:
-    for fmt in ("html", "json", "markdown"):
+    for fmt in FORMATS:
         assert gate([saved["extractable"]], "base", out=[(fmt, tmp_path / fmt)], today=TODAY)[1] == 10
     assert "Fail" in (tmp_path / "markdown").read_text("utf-8")
 

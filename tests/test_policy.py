@@ -16,7 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlmguard.errors import InputError
-from mlmguard.policy import Policy, Rule, Threshold, broken, exit_code, judge, load, parse, shipped
+from mlmguard.measures import broken
+from mlmguard.policy import Policy, exit_code, judge, load, parse, shipped
+from mlmguard.rules import Rule, Threshold
 from mlmguard.types import AttackRun, Evidence, Measurement, Status, Verdict
 
 RULE = {

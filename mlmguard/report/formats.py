@@ -8,15 +8,32 @@ from pathlib import Path
 from mlmguard.artifacts import write_text
 from mlmguard.errors import InputError
 from mlmguard.plugins import find
-from mlmguard.report import html, json, markdown
+from mlmguard.report import csv, html, json, junit, markdown, model_card, sarif
 from mlmguard.report.clearance import Case
 
 #: A format is a function from a cleared case to text. It must be pure: the same case, the same bytes.
 Writer = Callable[[Case], str]
 
-FORMATS: Mapping[str, Writer] = {"html": html.render, "json": json.render, "markdown": markdown.render}
+FORMATS: Mapping[str, Writer] = {
+    "html": html.render,
+    "json": json.render,
+    "sarif": sarif.render,
+    "junit": junit.render,
+    "markdown": markdown.render,
+    "csv": csv.render,
+    "model-card": model_card.render,
+}
 #: What the end of a file name says about its format.
-SUFFIXES: Mapping[str, str] = {".html": "html", ".json": "json", ".md": "markdown"}
+SUFFIXES: Mapping[str, str] = {
+    ".html": "html",
+    ".json": "json",
+    ".sarif": "sarif",
+    ".xml": "junit",
+    ".md": "markdown",
+    ".csv": "csv",
+}
+#: Formats that own a part of a file: (the file as it is, the part) to the file as it shall be.
+PARTS: Mapping[str, Callable[[str, str], str]] = {"model-card": model_card.merge}
 
 
 def render(name: str, case: Case) -> str:
@@ -25,9 +42,20 @@ def render(name: str, case: Case) -> str:
     return writer(case)
 
 
+def content(name: str, case: Case, path: Path) -> str:
+    """What ``path`` shall hold: the whole of it, or what is there with this format's part renewed."""
+    text = render(name, case)
+    if name not in PARTS or not path.exists():
+        return text
+    try:
+        return PARTS[name](path.read_text("utf-8"), text)
+    except UnicodeDecodeError:
+        raise InputError(str(path), "not UTF-8 text", f"a file to put the {name} into") from None
+
+
 def write(name: str, case: Case, path: Path) -> None:
     """Render and write, all or nothing."""
-    write_text(path, render(name, case))
+    write_text(path, content(name, case, path))
 
 
 def parse_out(text: str) -> tuple[str, Path]:

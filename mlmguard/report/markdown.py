@@ -12,12 +12,12 @@ LIMIT = 60_000
 def render(case: Case) -> str:
     """Markdown; what does not fit is counted, not dropped in silence."""
     word, sentence = words.headline(case)
-    lines = [f"## mlmguard: {word}", "", _text(sentence), ""]
+    lines = [f"## mlmguard: {word}", "", escaped(sentence), ""]
     if case.judgement is not None:
         judgement = case.judgement
-        version = f"{_text(judgement.policy_version)} · {judgement.policy_hash[:16]}"
+        version = f"{escaped(judgement.policy_version)} · {judgement.policy_hash[:16]}"
         lines += [
-            f"Policy {_text(judgement.policy)} {version}",
+            f"Policy {escaped(judgement.policy)} {version}",
             "",
             "| | rule | required | observed | why |",
             "|---|---|---|---|---|",
@@ -28,7 +28,7 @@ def render(case: Case) -> str:
                 why = f"{why}. {told[1]}"
             cells = (verdict.title or verdict.rule, verdict.required, verdict.observed, why)
             mark = f"{words.MARK[verdict.status]} {words.WORD[verdict.status]}"
-            lines.append(f"| {mark} | {' | '.join(_text(cell) for cell in cells)} |")
+            lines.append(f"| {mark} | {' | '.join(escaped(cell) for cell in cells)} |")
         lines.append("")
     lines += ["### What was measured", ""]
     takeaways = (
@@ -39,7 +39,7 @@ def render(case: Case) -> str:
         words.personal_data,
         words.duplicates,
     )
-    lines += [f"- {_text(say(case))}" for say in takeaways]
+    lines += [f"- {escaped(say(case))}" for say in takeaways]
     for table in (tables.attacks(case), tables.hazards(case), tables.coverage(case.evidence.manifest)):
         if table is not None and table.rows:
             lines += [
@@ -49,12 +49,12 @@ def render(case: Case) -> str:
                 f"| {' | '.join(table.columns)} |",
                 "|---" * len(table.columns) + "|",
             ]
-            lines += [f"| {' | '.join(_text(cell) for cell in row)} |" for row in table.rows]
-    lines += ["", "### Limits", "", *(f"- {_text(limit)}" for limit in words.LIMITS)]
+            lines += [f"| {' | '.join(escaped(cell) for cell in row)} |" for row in table.rows]
+    lines += ["", "### Limits", "", *(f"- {escaped(limit)}" for limit in words.LIMITS)]
     return _capped(lines)
 
 
-def _text(text: str) -> str:
+def escaped(text: str) -> str:
     """Text that can be neither markup, a link, a mention nor a cell border."""
     for character in "\\`*_{}[]<>|#~":
         text = text.replace(character, f"\\{character}")

@@ -6,7 +6,8 @@ import difflib
 from dataclasses import dataclass
 
 from mlmguard.errors import InputError
-from mlmguard.policy import METRICS, Policy, load, shipped
+from mlmguard.measures import METRICS
+from mlmguard.policy import Policy, load, shipped
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from mlmguard.errors import InputError
 from mlmguard.policy import Policy, exit_code, judge, load
 from mlmguard.report import json
 from mlmguard.report.clearance import Case, case
-from mlmguard.report.formats import render
+from mlmguard.report.formats import content
 from mlmguard.types import Evidence, Judgement
 
 FailOn = Literal["fail", "warn"]
@@ -81,7 +81,7 @@ def write_cases(cases: Sequence[tuple[Path, Case]], out: Sequence[tuple[str, Pat
     targets = [path for _, _, path in jobs]
     if len(set(targets)) < len(targets):
         raise InputError("--out", "two reports would be written to one path", "different names")
-    rendered = [(path, render(name, one)) for name, one, path in jobs]
+    rendered = [(path, content(name, one, path)) for name, one, path in jobs]
     for path, text in rendered:
         write_text(path, text)
     return targets

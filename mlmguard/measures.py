@@ -1,0 +1,261 @@
+"""The numbers a policy may address: what each says, and those that follow from the nouns.
+
+The audit measures; this file names. A derived number is a count or a fact that stands in the manifest, the
+statement or the list of attacks already, so that a rule can ask for it like for any other.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
+
+from mlmguard.types import Evidence, Measurement, PrivacyStatement
+
+#: Every number the audit or the statement can give, and what it says.
+METRICS: Mapping[str, str] = {
+    "model.heldout_loss": "mean loss on held-out text, nats a token",
+    "model.unigram_loss": "loss of word frequencies alone on the same text, nats a token",
+    "model.unigram_margin": "unigram loss minus the model's, nats a token; above 0 is better",
+    "model.beats_unigram": "1 if the model is better than word frequencies on held-out text",
+    "model.head_loaded": "1 if the masked-language head came from the checkpoint, 0 if it is random",
+    "ngram.top1_train": "share of masked training words the model ranks first",
+    "ngram.top1_heldout": "the same on matched held-out words",
+    "ngram.top1_excess": "training minus matched held-out: at most this much is memorisation",
+    "ngram.top1_p": "probability of such an excess by chance, corrected for the family of tests",
+    "pii.extraction_rate": "share of personal spans recovered whole by search",
+    "pii.extraction_excess": "the same, minus what is recovered of spans the model never saw",
+    "pii.extraction_p": "probability of such an excess by chance, corrected for the family of tests",
+    "pii.top1_excess": "how much more often a masked personal word is ranked first than an unseen one",
+    "canary.exposure_mean": "mean exposure of planted canaries in bits; 1.443 is chance",
+    "canary.exposure_p": "probability of such exposures by chance, corrected for the family of tests",
+    "canary.extraction_rate": "share of planted canaries recovered whole by search",
+    "canary.extraction_rate_heldout": "share of never-planted twins recovered whole by the same search",
+    "canary.extraction_p": "probability of such a difference by chance, corrected for the family of tests",
+    "membership.auc": "area under the ROC of members against non-members; 0.5 is chance",
+    "membership.tpr_at_1pct_fpr": "share of members recognised at 1 % false accusations; 0.01 is chance",
+    "membership.tpr_at_10pct_fpr": "the same at 10 % false accusations; 0.1 is chance",
+    "membership.auc_p": "probability of such an area by chance, corrected for the family of tests",
+    "membership.shift": "1 if members and non-members differ in kind, so that membership speaks of the split",
+    "membership.blind_auc": "the same area for a guesser that never sees the model",
+    "membership.reference_auc": "the same area for the reference model alone",
+    "epsilon.one_run_lower_bound": "ε this one training run demonstrably spent, at 95 % confidence",
+    "epsilon.claimed": "the ε that the checkpoint claims",
+    "epsilon.refutable": "1 if this audit had enough canaries to refute the claim",
+    "privacy.epsilon": "ε computed from the ledger",
+    "privacy.delta_times_n": "δ times the public number of units; above 1 a whole record may be given away",
+    "privacy.hazards_present": "how many known ways for the claim to be hollow apply",
+    "privacy.tier": "how much the statement discloses, by the tiers of the OpenDP deployments registry",
+    "scan.skipped_share": "share of records that could not be read",
+    "scan.missing_detectors": "how many entity types nobody looked for",
+    "scan.redacted": "1 if values of a type (the slice) are looked for, and what was found was redacted",
+    "scan.recall": "share of the values of a type in a labelled sample that the scan found",
+    "audit.attacks_not_run": "how many known attacks were not run",
+    "audit.attack_run": "1 if the attack (the slice) was run",
+}
+
+#: Families that speak of the claim, the corpus or the run; every other family is an attack on the model.
+NOT_LEAKAGE = frozenset({"model", "privacy", "scan", "audit"})
+YES_NO = frozenset(
+    {
+        "model.beats_unigram",
+        "model.head_loaded",
+        "epsilon.refutable",
+        "membership.shift",
+        "scan.redacted",
+        "audit.attack_run",
+    }
+)
+
+#: A number that follows from the nouns: its slice, its value (None: it cannot be said) and what it counts.
+_Derived = tuple[str, float | None, str]
+
+
+def numbers(evidence: Evidence) -> Iterator[Measurement]:
+    """All numbers a rule can address: the audit's, and those that follow from the other nouns."""
+    yield from (m for m in evidence.measurements if f"{m.attack}.{m.metric}" not in DERIVED)
+    for metric, derive in DERIVED.items():
+        attack, name = metric.split(".")
+        for slice_, value, note in derive(evidence):
+            number = None if value is None else float(value)
+            yield Measurement(attack, name, number, None, None, 1.0, 0, slice=slice_, note=note)
+
+
+def claim(evidence: Evidence) -> PrivacyStatement | None:
+    """The statement, where it claims something."""
+    return evidence.statement if evidence.statement is not None and evidence.statement.private else None
+
+
+def claimed_epsilon(evidence: Evidence) -> float | None:
+    """The ε the checkpoint claims; the smaller one if statement and audit disagree."""
+    claims = [m.value for m in evidence.measurements if (m.attack, m.metric) == ("epsilon", "claimed")]
+    said = claim(evidence)
+    claims.append(said.epsilon if said else None)
+    numbers_only = [c for c in claims if c is not None and not math.isnan(c)]
+    return min(numbers_only, default=None)
+
+
+def broken(evidence: Evidence) -> str:
+    """Why the model cannot be found clean, or "" if it is sound."""
+    if not evidence.model.head_loaded:
+        return "the head was not in the checkpoint, so what was attacked is not what was trained"
+    if not evidence.model.beats_unigram:
+        return "the model is no better than word frequencies, so finding nothing in it says nothing"
+    return ""
+
+
+# --- derived ------------------------------------------------------------------------------------------
+
+
+def _counted(names: Iterable[str]) -> list[_Derived]:
+    found = sorted(set(names))
+    return [("", len(found), ", ".join(found[:8]) + (" …" if len(found) > 8 else ""))]
+
+
+def _epsilon(evidence: Evidence) -> list[_Derived]:
+    said = claim(evidence)
+    return [] if said is None or said.epsilon is None else [("", said.epsilon, "")]
+
+
+def _delta_times_n(evidence: Evidence) -> list[_Derived]:
+    said = claim(evidence)
+    if said is None or said.delta is None or said.plan is None or said.plan.sample_rate <= 0:
+        return []
+    # the plan's normaliser is the expected draw of a step: rate times the public size
+    return [("", said.delta * said.plan.normaliser / said.plan.sample_rate, "")]
+
+
+def _hazards(evidence: Evidence) -> list[_Derived]:
+    said = claim(evidence)
+    if said is None or not said.hazards:
+        return []
+    return _counted(hazard.id for hazard in said.hazards if hazard.status != "absent")
+
+
+def _tier(evidence: Evidence) -> list[_Derived]:
+    if claim(evidence) is None:
+        return []
+    reached, missing = tier(evidence.statement)
+    return [("", reached, f"tier {reached + 1} needs {', '.join(missing)}" if missing else "")]
+
+
+def _skipped_share(evidence: Evidence) -> list[_Derived]:
+    if evidence.manifest is None:
+        return []
+    skipped = len(evidence.manifest.skipped)
+    met = evidence.manifest.documents_read + skipped
+    return [("", skipped / met, "")] if met else []
+
+
+def _missing_detectors(evidence: Evidence) -> list[_Derived]:
+    if evidence.manifest is None or not evidence.manifest.coverage:
+        return []
+    looked_for = {d.entity for d in evidence.manifest.coverage if d.status == "available"}
+    return _counted({d.entity for d in evidence.manifest.coverage} - looked_for)
+
+
+def _redacted(evidence: Evidence) -> Iterator[_Derived]:
+    """By type. Values in removed copies count as found only, so that "all of them" cannot be asked."""
+    if evidence.manifest is None:
+        return
+    looked_for = {d.entity for d in evidence.manifest.coverage if d.status == "available"}
+    counts: dict[str, tuple[int, int]] = {}
+    for row in evidence.manifest.findings:
+        found, redacted = counts.get(row.rule, (0, 0))
+        counts[row.rule] = (found + row.found, redacted + row.redacted)
+    for entity in sorted({d.entity for d in evidence.manifest.coverage} | set(counts)):
+        found, redacted = counts.get(entity, (0, 0))
+        if found and not redacted:
+            yield entity, 0.0, f"{found:,} values were found and left in the text"
+        elif entity not in looked_for:
+            yield entity, None, f"nobody looked for {entity}"
+        else:
+            yield entity, 1.0, ""
+
+
+def _attacks_not_run(evidence: Evidence) -> list[_Derived]:
+    if not evidence.attacks:
+        return []
+    return _counted(attack.attack for attack in evidence.attacks if attack.status != "run")
+
+
+def _attack_run(evidence: Evidence) -> Iterator[_Derived]:
+    for attack in evidence.attacks:
+        yield attack.attack, 1.0 if attack.status == "run" else None, attack.detail
+
+
+#: Derived numbers by metric; a rule never compares an interval of one.
+DERIVED: Mapping[str, Callable[[Evidence], Iterable[_Derived]]] = {
+    "model.beats_unigram": lambda evidence: [("", float(evidence.model.beats_unigram), "")],
+    "model.head_loaded": lambda evidence: [("", float(evidence.model.head_loaded), "")],
+    "privacy.epsilon": _epsilon,
+    "privacy.delta_times_n": _delta_times_n,
+    "privacy.hazards_present": _hazards,
+    "privacy.tier": _tier,
+    "scan.skipped_share": _skipped_share,
+    "scan.missing_detectors": _missing_detectors,
+    "scan.redacted": _redacted,
+    "audit.attacks_not_run": _attacks_not_run,
+    "audit.attack_run": _attack_run,
+}
+
+
+# --- how much is disclosed ----------------------------------------------------------------------------
+
+#: What a statement must say for each tier of the registry of differential-privacy deployments
+#: (registry.opendp.org/transparency-tiers). Curator, purpose and date are nobody's number: the policy
+#: ``dp-release`` asks for them as signed statements.
+_TIERS: tuple[Mapping[str, Callable[[PrivacyStatement], bool]], ...] = (
+    {
+        "what is covered": lambda s: bool(s.covers),
+        "the tool and its version": lambda s: bool(s.tool_version),
+    },
+    {
+        "ε and δ": lambda s: s.epsilon is not None and s.delta is not None,
+        "the unit of privacy": lambda s: bool(s.unit),
+        "the neighbouring relation": lambda s: bool(s.adjacency),
+        "the mechanism and its parameters": lambda s: s.plan is not None,
+    },
+    {
+        "a definition of the unit": lambda s: bool(s.unit_definition),
+        "the sampler": lambda s: bool(s.sampler),
+        "the ledger of every release": lambda s: bool(s.ledger),
+        "two accountants": lambda s: len(s.accountants) >= 2,
+        "every access to the data": lambda s: bool(s.data_accesses),
+        "what is not protected": lambda s: bool(s.unprotected),
+        "known hazards": lambda s: bool(s.hazards),
+    },
+)
+
+
+def tier(statement: PrivacyStatement | None) -> tuple[int, tuple[str, ...]]:
+    """The tier a statement reaches, 0 to 3, and what is missing for the next."""
+    for below, needs in enumerate(_TIERS):
+        missing = tuple(what for what, says in needs.items() if statement is None or not says(statement))
+        if missing:
+            return below, missing
+    return len(_TIERS), ()
+
+
+# --- showing ------------------------------------------------------------------------------------------
+
+
+def show_number(metric: str, value: float) -> str:
+    """A number as a reader expects it: yes or no, a count, or three digits."""
+    if metric in YES_NO:
+        return "yes" if value else "no"
+    return f"{int(value):,}" if math.isfinite(value) and value == int(value) else f"{value:.3g}"
+
+
+def show_measurement(number: Measurement) -> str:
+    """A number with its interval, its examples and its ceiling."""
+    if number.value is None:
+        return "not formed"
+    parts = [show_number(f"{number.attack}.{number.metric}", number.value)]
+    if number.low is not None and number.high is not None:
+        parts.append(f"[{number.low:.3g}, {number.high:.3g}]")
+    if number.examples:
+        parts.append(f"n = {number.examples:,}")
+    if number.ceiling is not None:
+        parts.append(f"ceiling {number.ceiling:.3g}")
+    shown = ", ".join(parts).replace(", [", " [")
+    return f"{shown} ({number.slice})" if number.slice else shown

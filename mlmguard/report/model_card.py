@@ -1,0 +1,58 @@
+"""The part of a model card that mlmguard writes; the rest of the card is somebody else's and stays."""
+
+from __future__ import annotations
+
+from mlmguard.errors import InputError
+from mlmguard.measures import tier
+from mlmguard.report import tables, words
+from mlmguard.report.clearance import Case
+from mlmguard.report.markdown import escaped
+
+BEGIN, END = "<!-- mlmguard: begin -->", "<!-- mlmguard: end -->"
+
+
+def render(case: Case) -> str:
+    """The section with its fences."""
+    statement, model = case.evidence.statement, case.evidence.model
+    word, sentence = words.headline(case)
+    rows = [("Verdict", f"{word}. {sentence}")]
+    if case.judgement is not None:
+        judged = case.judgement
+        rows.append(("Policy", f"{judged.policy} {judged.policy_version}, SHA-256 {judged.policy_hash}"))
+    if statement is not None and statement.private and statement.epsilon is not None:
+        delta = f"{statement.delta:g}" if statement.delta is not None else "not given"
+        reached, missing = tier(statement)
+        rows += [
+            ("Differential privacy", f"ε = {tables.figure(statement.epsilon)}, δ = {delta}"),
+            ("Unit of privacy", f"{statement.unit}: {statement.unit_definition}"),
+            ("Neighbours", statement.adjacency),
+            ("Covers", statement.covers),
+            ("Disclosure", _tier(reached, missing)),
+        ]
+    else:
+        rows.append(("Differential privacy", "none is claimed"))
+    rows += [("Audit", words.epsilon(case)), ("Weights, SHA-256", model.digest)]
+    lines = [BEGIN, "## Privacy", "", "| | |", "|---|---|"]
+    lines += [f"| {escaped(name)} | {escaped(value)} |" for name, value in rows]
+    lines += ["", "### What was measured", ""]
+    takeaways = (words.exposure, words.roc, words.unknown, words.personal_data)
+    lines += [f"- {escaped(say(case))}" for say in takeaways]
+    lines += ["", "### Limits", "", *(f"- {escaped(limit)}" for limit in words.LIMITS), END]
+    return "\n".join(lines) + "\n"
+
+
+def _tier(reached: int, missing: tuple[str, ...]) -> str:
+    said = f"tier {reached} of 3 of the OpenDP deployments registry"
+    return f"{said}; tier {reached + 1} needs {', '.join(missing)}" if missing else said
+
+
+def merge(card: str, section: str) -> str:
+    """``card`` with the section in place of the old one, or after everything else if it had none."""
+    begins, ends = card.count(BEGIN), card.count(END)
+    if begins == ends == 0:
+        return f"{card.rstrip()}\n\n{section}" if card.strip() else section
+    if begins != 1 or ends != 1 or card.index(END) < card.index(BEGIN):
+        found = f"{begins} beginnings and {ends} ends of the mlmguard section"
+        raise InputError("the model card", found, "one of each, in this order", "remove what is left over")
+    before, rest = card.split(BEGIN)
+    return before + section.rstrip("\n") + rest.split(END)[1]

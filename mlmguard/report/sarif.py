@@ -1,0 +1,111 @@
+"""The verdicts as SARIF 2.1.0, for code-scanning pages and their like.
+
+A model has no line of code. Each result therefore points at the line of the policy that asked: that is where
+a reader goes next, and some hosts refuse a whole file when one result has no place. A rule that was met is no
+result, because hosts that ignore ``kind`` would show it as a problem; it is named in the run's properties.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mlmguard.artifacts import to_json
+from mlmguard.report import words
+from mlmguard.report.clearance import Case
+from mlmguard.report.tables import gravest_first
+from mlmguard.types import Status, Verdict
+
+#: Hosts take at most 25,000 results; a policy has some dozens of rules.
+_KIND = {Status.FAIL: "fail", Status.WARN: "fail", Status.WAIVED: "fail", Status.INCONCLUSIVE: "open"}
+_LEVEL = {Status.FAIL: "error", Status.WARN: "warning", Status.WAIVED: "error", Status.INCONCLUSIVE: "none"}
+#: What GitHub reads as a CVSS-like number to sort by.
+_SEVERITY = {"critical": "9.5", "high": "8.0", "medium": "5.5", "low": "2.0"}
+
+
+def render(case: Case) -> str:
+    """One run with one result for every rule that is not met."""
+    judgement = case.judgement
+    verdicts = gravest_first(judgement) if judgement else []
+    results = [_result(case, i, v) for i, v in enumerate(verdicts) if v.status is not Status.PASS]
+    run: dict[str, Any] = {
+        "tool": {
+            "driver": {
+                "name": "mlmguard",
+                "semanticVersion": _semantic(case.evidence.tool_version),
+                "rules": [_rule(case, verdict) for verdict in verdicts],
+            }
+        },
+        "columnKind": "unicodeCodePoints",
+        "results": results,
+        "properties": {
+            "run": case.evidence.run_id,
+            "verdict": words.headline(case)[0],
+            "met": [verdict.rule for verdict in verdicts if verdict.status is Status.PASS],
+            "limits": list(words.LIMITS),
+        },
+    }
+    if judgement:
+        run["automationDetails"] = {"id": f"mlmguard/{judgement.policy}/"}
+        run["invocations"] = [{"executionSuccessful": True, "exitCode": case.exit_code or 0}]
+        run["properties"] |= {
+            "policy": f"{judgement.policy} {judgement.policy_version}",
+            "policySha256": judgement.policy_hash,
+        }
+    return to_json({"$schema": SCHEMA, "version": "2.1.0", "runs": [run]})
+
+
+SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
+
+
+def _rule(case: Case, verdict: Verdict) -> dict[str, Any]:
+    why, do = case.advice.get(verdict.rule, ("", ""))
+    told = f"{why} {do}".strip() or verdict.title or verdict.rule
+    return {
+        "id": verdict.rule,
+        "shortDescription": {"text": verdict.title or verdict.rule},
+        "fullDescription": {"text": why or verdict.title or verdict.rule},
+        "help": {"text": told},
+        "properties": {
+            "security-severity": _SEVERITY.get(verdict.severity, "5.5"),
+            "tags": ["privacy", *([verdict.control] if verdict.control else [])],
+        },
+    }
+
+
+def _result(case: Case, position: int, verdict: Verdict) -> dict[str, Any]:
+    message = f"{verdict.title or verdict.rule}: {verdict.reason}. Required: {verdict.required}. "
+    result: dict[str, Any] = {
+        "ruleId": verdict.rule,
+        "ruleIndex": position,
+        "kind": _KIND[verdict.status],
+        "level": _LEVEL[verdict.status],
+        "message": {"text": f"{message}Observed: {verdict.observed}."},
+        "locations": [
+            {
+                "physicalLocation": {
+                    "artifactLocation": {"uri": (verdict.file or "policy.yaml").replace(" ", "%20")},
+                    "region": {"startLine": max(1, verdict.line)},
+                },
+                "logicalLocations": [{"name": case.evidence.model.architecture, "kind": "resource"}],
+            }
+        ],
+        "partialFingerprints": {"mlmguardRule/v1": verdict.fingerprint or verdict.rule},
+    }
+    if verdict.status is Status.WAIVED:
+        uses = [use for use in case.judgement.waivers if use.rule == verdict.rule] if case.judgement else []
+        live = [use for use in uses if use.state in ("in force", "expires soon")]
+        accepted = [
+            f"{use.reason} ({use.ticket}; owner {use.owner}, approved by {use.approver}, until {use.expires})"
+            for use in live
+        ]
+        result["suppressions"] = [
+            {"kind": "external", "status": "accepted", "justification": text}
+            for text in accepted or [verdict.reason]
+        ]
+    return result
+
+
+def _semantic(version: str) -> str:
+    """Three numbers: what SARIF calls a semantic version has no two."""
+    parts = version.split(".")
+    return version if len(parts) >= 3 else ".".join([*parts, "0", "0"][:3])

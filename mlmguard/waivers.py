@@ -1,0 +1,137 @@
+"""Waivers: a named person's acceptance of one rule not being met, for a limited time, approved by another.
+
+A waiver is narrowed by rule, slice or fingerprint and never by a place in a file: what moves must not take
+its waiver along, and what is new at an old place must not inherit one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from mlmguard.types import Status, WaiverUse
+
+LONGEST = timedelta(days=365)
+#: A waiver that ends within so many days is listed while there is time to act.
+SOON = timedelta(days=30)
+
+Slug = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,63}$")]
+Line = Annotated[str, Field(min_length=1, max_length=1000)]
+
+
+class Strict(BaseModel):
+    """What a policy file may hold: no key that nobody knows."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
+
+
+class Waiver(Strict):
+    """One entry under ``waivers:`` of a policy."""
+
+    rule: Slug
+    #: Only this slice of a rule that judges several; "" is the whole rule.
+    slice: str = ""
+    #: Only this rule on these weights; "" is every checkpoint.
+    fingerprint: str = Field(default="", pattern=r"^([0-9a-f]{16})?$")
+    reason: Line
+    owner: Line
+    approver: Line
+    ticket: Line
+    created: date
+    expires: date
+
+    @model_validator(mode="after")
+    def _limited(self) -> Waiver:
+        if same_person(self.owner, self.approver):
+            raise ValueError(f"waiver of {self.rule!r}: owner and approver are the same person")
+        if self.expires <= self.created:
+            raise ValueError(f"waiver of {self.rule!r} expires before it was created")
+        if self.expires - self.created > LONGEST:
+            raise ValueError(f"waiver of {self.rule!r} runs longer than {LONGEST.days} days")
+        return self
+
+    @property
+    def scope(self) -> tuple[str, str, str]:
+        """What no second waiver may cover."""
+        return self.rule, self.slice, self.fingerprint
+
+
+def same_person(one: str, other: str) -> bool:
+    """Whether two names are one, whatever their case, blanks and hyphens.
+
+    >>> same_person("Privacy Officer", "privacy-officer")
+    True
+    """
+    return one.casefold().replace("-", " ").split() == other.casefold().replace("-", " ").split()
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a rule says of one slice: before waivers, and after."""
+
+    slice: str
+    status: Status
+    observed: str
+    reason: str
+    evaluated: bool = True  # False: there was nothing to compare
+
+
+class Register:
+    """The waivers of a policy on one day; remembers which of them were needed."""
+
+    def __init__(self, waivers: Sequence[Waiver], today: date | None) -> None:
+        self._waivers = waivers
+        self._today = today
+        self._needed: set[int] = set()
+
+    def apply(self, rule: str, fingerprint: str, said: Said) -> Said:
+        """``said`` as it counts: waived, failed because its waiver ran out, or as it was."""
+        for number, waiver in enumerate(self._waivers):
+            narrowed = waiver.slice in ("", said.slice) and waiver.fingerprint in ("", fingerprint)
+            if waiver.rule == rule and narrowed:
+                if said.status is Status.PASS:
+                    return replace(said, reason=f"{said.reason}; its waiver ({waiver.ticket}) is not needed")
+                self._needed.add(number)
+                return self._waived(waiver, said)
+        return said
+
+    def _waived(self, waiver: Waiver, said: Said) -> Said:
+        named = f"its waiver ({waiver.ticket})"
+        if self._today is None:
+            return replace(said, reason=f"{said.reason}; {named} was not held against a date")
+        if self._today > waiver.expires:
+            expired = f"{said.reason}; {named} expired on {waiver.expires}"
+            return replace(said, status=Status.FAIL, reason=expired)
+        if self._today < waiver.created:
+            return replace(said, reason=f"{said.reason}; {named} begins on {waiver.created}")
+        people = f"owner {waiver.owner}, approved by {waiver.approver}"
+        accepted = f"waived until {waiver.expires} ({waiver.ticket}; {people}): {waiver.reason}"
+        without = f"Without it: {said.status.value}, {said.reason}"
+        return replace(said, status=Status.WAIVED, reason=f"{accepted}. {without}")
+
+    def uses(self) -> tuple[WaiverUse, ...]:
+        """Every waiver and what became of it."""
+        return tuple(
+            WaiverUse(
+                *(w.rule, w.slice, w.fingerprint, w.reason, w.owner, w.approver, w.ticket),
+                created=w.created.isoformat(),
+                expires=w.expires.isoformat(),
+                state=self._state(w, number in self._needed),
+            )
+            for number, w in enumerate(self._waivers)
+        )
+
+    def _state(self, waiver: Waiver, needed: bool) -> str:
+        if self._today is None:
+            return "undated"
+        if self._today > waiver.expires:
+            return "expired"
+        if self._today < waiver.created:
+            return "not yet"
+        if not needed:
+            return "unused"
+        return "expires soon" if waiver.expires - self._today <= SOON else "in force"
