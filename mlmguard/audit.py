@@ -9,6 +9,8 @@ is listed. The evidence holds no text: what a finding is worth is for a policy t
 from __future__ import annotations
 
 import json
+import re
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -30,7 +32,7 @@ from mlmguard.corpus.clean import CleanCorpus, read_clean
 from mlmguard.corpus.originals import originals
 from mlmguard.errors import InputError
 from mlmguard.leakage import attacks, canaries, formats, metrics
-from mlmguard.leakage.attacks import CanaryScores, Passage, PersonalSpan, PValue, Result
+from mlmguard.leakage.attacks import CONTROL, CanaryScores, Passage, PValue, Result, Span
 from mlmguard.leakage.extraction import Target
 from mlmguard.leakage.membership import membership
 from mlmguard.leakage.signals import Ids, Scorer
@@ -56,7 +58,8 @@ class AuditSettings:
     """How much to spend. The defaults take about a minute for a small model on two cores."""
 
     documents: int = 400  # of each side, for membership and n-grams
-    spans: int = 60  # personal spans of each kind
+    probed: int = 4000  # spans of each kind with one token hidden
+    spans: int = 60  # spans of each kind that the search tries to get back whole
     searched: int = 40  # canaries of each side that the search tries to get back whole
     restarts: int = 24
     seed: int = 0
@@ -110,6 +113,7 @@ def audit(
     steps: tuple[tuple[str, Callable[[], Result]], ...] = (
         ("n-grams", bench.ngrams),
         ("personal data", lambda: bench.personal_data(runs, corpus)),
+        ("rare words", bench.rare_words),
         ("membership", bench.membership),
         ("canaries", bench.canaries),
     )
@@ -264,14 +268,38 @@ class _Bench:
 
     def target(self, text: str, start: int, end: int) -> Target | None:
         """The span ``start``:``end`` of ``text`` in a window around it; None when it does not fit."""
+        return self.targets([(text, start, end)])[0]
+
+    def targets(self, spans: Sequence[tuple[str, int, int]]) -> list[Target | None]:
+        """A target for each (text, start, end). Only the neighbourhood of a span is tokenised."""
+        if not spans:
+            return []
+        reach = 16 * self.trained.window  # characters: no ordinary token is longer
+        cut = []
+        for text, start, end in spans:
+            left = max(0, start - reach)
+            if left:
+                left += len(text[left:start]) - len(text[left:start].split(None, 1)[-1])  # not inside a word
+            cut.append((text[left : end + reach], start - left, end - left))
         encoded = self.trained.words(
-            text, add_special_tokens=False, return_offsets_mapping=True, verbose=False
+            [text for text, _, _ in cut],
+            add_special_tokens=False,
+            return_offsets_mapping=True,
+            verbose=False,
         )
-        places = [k for k, (a, b) in enumerate(encoded["offset_mapping"]) if a < end and b > start]
+        return [
+            self._target(ids, offsets, start, end)
+            for ids, offsets, (_, start, end) in zip(encoded["input_ids"], encoded["offset_mapping"], cut)
+        ]
+
+    def _target(
+        self, tokens: Sequence[int], offsets: Sequence[tuple[int, int]], start: int, end: int
+    ) -> Target | None:
+        places = [k for k, (a, b) in enumerate(offsets) if a < end and b > start]
         room = self.trained.window - 2
         if not places or len(places) > room // 2:
             return None
-        ids = np.array(encoded["input_ids"], dtype=np.int64)
+        ids = np.array(tokens, dtype=np.int64)
         left = max(0, min(places[0] - (room - len(places)) // 2, len(ids) - room))
         framed = np.concatenate([[self.marks.cls], ids[left : left + room], [self.marks.sep]])
         positions = tuple(place - left + 1 for place in places)
@@ -299,46 +327,84 @@ class _Bench:
                 "run the audit where the scan ran",
             )
         spans = self._personal_spans(scan_run, corpus, rng)
-        return attacks.personal_data(
-            self.model, spans, self.alphabets, rng, restarts=self.settings.restarts // 2
+        return self._attack_spans("pii", spans, ("kept", "redacted"), rng)
+
+    def rare_words(self) -> Result:
+        """What the scan missed is what was trained: the rarest word of a document, found by no detector."""
+        rng = self.rng("rare words")
+        sides = (("train", self.trained.corpus.train), (CONTROL, self.trained.corpus.held_out))
+        seen = Counter(word for _, rows in sides for row in rows for word in set(_WORD.findall(row["text"])))
+        picked: list[tuple[str, str, str, int, int]] = []
+        for kind, rows in sides:
+            for k in sorted(rng.permutation(len(rows))[: self.settings.documents]):
+                text = rows[k]["text"]
+                rare = [m for m in _WORD.finditer(text) if seen[m.group()] == 1]
+                if rare:
+                    match = rare[int(rng.integers(len(rare)))]
+                    picked.append((kind, rows[k]["id"], text, match.start(), match.end()))
+        targets = self.targets([(text, start, end) for _, _, text, start, end in picked])
+        spans = [
+            Span(identity, "word", target, kind)
+            for (kind, identity, *_), target in zip(picked, targets)
+            if target is not None
+        ]
+        return self._attack_spans("rare", spans, ("train",), rng)
+
+    def _attack_spans(
+        self, attack: str, spans: Sequence[Span], kinds: Sequence[str], rng: np.random.Generator
+    ) -> Result:
+        """Probe all spans; search for one of each of some documents, so that those are independent."""
+        searched = []
+        for kind in (*kinds, CONTROL):
+            by_document: dict[str, list[Span]] = {}
+            for span in spans:
+                if span.kind == kind:
+                    by_document.setdefault(span.document_id, []).append(span)
+            documents = sorted(by_document)
+            for k in sorted(rng.permutation(len(documents))[: self.settings.spans]):
+                choices = by_document[documents[k]]
+                searched.append(choices[int(rng.integers(len(choices)))])
+        restarts = self.settings.restarts // 2
+        return joined(
+            attacks.probe(self.model, attack, spans, rng),
+            attacks.extract(self.model, attack, searched, kinds, self.alphabets, rng, restarts),
         )
 
-    def _personal_spans(
-        self, scan_run: Path, corpus: Path | None, rng: np.random.Generator
-    ) -> list[PersonalSpan]:
-        """One span a document, so that probes are independent; values are read from the raw corpus."""
+    def _personal_spans(self, scan_run: Path, corpus: Path | None, rng: np.random.Generator) -> list[Span]:
+        """Up to ``probed`` findings of each kind; values are read from the raw corpus."""
         sides = {row["id"]: ("train", row["text"]) for row in self.trained.corpus.train}
-        sides |= {row["id"]: ("held-out", row["text"]) for row in self.trained.corpus.held_out}
-        by_document: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
-        for line in (scan_run / "spans.jsonl").read_text("utf-8").splitlines():
-            span = json.loads(line)
-            if span["id"] in sides:
-                side = sides[span["id"]][0]
-                kind = side if side == "held-out" else ("redacted" if span["redacted"] else "kept")
-                by_document.setdefault((kind, span["id"]), []).append(span)
-        picked: list[tuple[str, Mapping[str, Any]]] = []
-        for kind in ("kept", "redacted", "held-out"):
-            documents = sorted(identity for name, identity in by_document if name == kind)
-            for k in sorted(rng.permutation(len(documents))[: self.settings.spans]):
-                choices = by_document[kind, documents[k]]
-                picked.append((kind, choices[int(rng.integers(len(choices)))]))
+        sides |= {row["id"]: (CONTROL, row["text"]) for row in self.trained.corpus.held_out}
+        by_kind: dict[str, list[Mapping[str, Any]]] = {}
+        with (scan_run / "spans.jsonl").open(encoding="utf-8") as lines:
+            for line in lines:
+                span = json.loads(line)
+                if span["id"] in sides:
+                    side = sides[span["id"]][0]
+                    kind = side if side == CONTROL else ("redacted" if span["redacted"] else "kept")
+                    by_kind.setdefault(kind, []).append(span)
+        picked = [
+            (kind, group[k])
+            for kind, group in sorted(by_kind.items())
+            for k in sorted(rng.permutation(len(group))[: self.settings.probed])
+        ]
         raw = dict(originals(scan_run, {span["id"] for _, span in picked}, corpus)) if picked else {}
-        found = []
-        for kind, span in picked:
-            clean = sides[span["id"]][1]
+        texts = []
+        for _, span in picked:
+            clean, start = sides[span["id"]][1], span["clean_start"]
             value = raw[span["id"]][span["raw_start"] : span["raw_end"]]
-            text = clean[: span["clean_start"]] + value + clean[span["clean_end"] :]
-            target = self.target(text, span["clean_start"], span["clean_start"] + len(value))
-            if target is not None:
-                found.append(PersonalSpan(span["id"], span["rule"], target, kind))
-        return found
+            texts.append((clean[:start] + value + clean[span["clean_end"] :], start, start + len(value)))
+        return [
+            Span(span["id"], span["rule"], target, kind)
+            for (kind, span), target in zip(picked, self.targets(texts))
+            if target is not None
+        ]
 
     def canaries(self) -> Result:
         secrets = self.trained.secrets
         if not secrets:
             return Result()
-        targets = [self.target(s.text, s.start, s.end) for s in secrets]
-        twins = [self.target(s.twin, s.start, s.end) for s in secrets]
+        targets = self.targets([(s.text, s.start, s.end) for s in secrets])
+        twins = self.targets([(s.twin, s.start, s.end) for s in secrets])
         usable = [k for k in range(len(secrets)) if targets[k] is not None and twins[k] is not None]
         scores = attacks.score_canaries(
             self.model, self.reference, [secrets[k] for k in usable],
@@ -353,11 +419,7 @@ class _Bench:
             statement = self.trained.statement
             claim, delta = statement.epsilon, statement.delta or 1e-5
             parts.append(attacks.one_run_epsilon(scores, self.trained.guesses, delta, claim))
-        return Result(
-            tuple(m for part in parts for m in part.measurements),
-            tuple(c for part in parts for c in part.curves),
-            tuple(t for part in parts for t in part.tests),
-        )
+        return joined(*parts)
 
     def _extract(self, scores: CanaryScores, targets: Sequence[Target], rng: np.random.Generator) -> Result:
         count = self.settings.searched
@@ -366,6 +428,18 @@ class _Bench:
         return attacks.extract_canaries(
             self.model, planted, controls, self.alphabets, rng, self.settings.restarts
         )
+
+
+_WORD = re.compile(r"[^\W_]{5,}")  # long enough to be a name, a place or a number, not a particle
+
+
+def joined(*results: Result) -> Result:
+    """Several attacks' results as one."""
+    return Result(
+        tuple(m for result in results for m in result.measurements),
+        tuple(c for result in results for c in result.curves),
+        tuple(t for result in results for t in result.tests),
+    )
 
 
 def model_facts(bench: _Bench, ckpt: Path) -> tuple[ModelFacts, tuple[Measurement, ...]]:
@@ -435,7 +509,6 @@ def corrected(tests: Sequence[PValue]) -> tuple[Measurement, ...]:
 
 _NOT_RUN = {
     "generation": "Gibbs sampling is not in this version",
-    "rare spans": "spans chosen without a detector are not in this version",
     "vocabulary": "comparison with a tokenizer of held-out text is not in this version",
     "shadow models": "LiRA and RMIA need shadow checkpoints",
     "neighbourhood": "not in this version",
@@ -446,7 +519,8 @@ _NOT_RUN = {
 def _coverage(trained: Trained) -> tuple[AttackRun, ...]:
     ran = {
         "ngram": "masked probing of training n-grams against matched held-out ones",
-        "pii": "coordinate search for personal spans, kept and redacted",
+        "pii": "masked probing of the scan's findings and coordinate search for some, kept and redacted",
+        "rare": "the same for rare words, chosen without any detector",
         "membership": "loss and reference-calibrated, with blind and reference baselines",
     }
     runs = [AttackRun(name, "run", detail) for name, detail in ran.items()]

@@ -76,6 +76,13 @@ def test_every_rate_has_an_interval_around_it(evidence):
             assert m.low <= m.value <= m.high, (m.attack, m.metric, m.slice)
 
 
+def test_personal_spans_and_rare_words_are_probed_on_both_sides(evidence):
+    slices = {(m.attack, m.metric, m.slice): m.examples for m in evidence.measurements}
+    assert slices["pii", "top1", "redacted"] > 500 and slices["pii", "top1", "held-out"] > 50
+    assert slices["rare", "top1", "train"] > 5
+    assert slices["pii", "extraction_rate", "kept"] == 0  # said, not left out
+
+
 def test_attacks_not_run_are_listed_with_a_reason(evidence):
     missing = [a for a in evidence.attacks if a.status == "not run"]
     assert missing and all(a.detail for a in missing)
@@ -237,6 +244,64 @@ def _answer(log_probability):
 
     nothing = np.zeros(len(log_probability), dtype=np.int64)
     return Answer(log_probability, nothing, nothing, log_probability)
+
+
+class Knows:
+    """Answers every probe with a rank that only depends on whether the document was trained on."""
+
+    queries = 0
+
+    def __init__(self, known):
+        self.known = known
+
+    def answer(self, probes):
+        from mlmguard.leakage.signals import Answer
+
+        out = []
+        for p in probes:
+            n = len(p.positions)
+            right = np.full(n, int(p.ids[0]) in self.known)
+            best = np.where(right, p.ids[list(p.positions)], 0)
+            out.append(Answer(np.where(right, -0.1, -5.0), np.where(right, 1, 50), best, np.zeros(n)))
+        return out
+
+
+def some_spans(kind, documents, rule="US_SSN"):
+    from mlmguard.leakage.extraction import Target
+
+    ids = lambda d: np.concatenate([[d], np.arange(10, 22), [1]])  # noqa: E731 - the first id marks the document
+    return [attacks.Span(str(d), rule, Target(ids(d), tuple(range(2, 9)), (0,) * 7), kind) for d in documents]
+
+
+def test_probing_finds_spans_that_only_the_trained_documents_give_away():
+    spans = some_spans("redacted", range(100, 140)) + some_spans("held-out", range(200, 240))
+    told = attacks.probe(Knows(set(range(100, 140))), "pii", spans, np.random.default_rng(0))
+    found = {(m.metric, m.slice): m for m in told.measurements}
+    assert found["top1", "redacted"].value == 1 and found["top1", "held-out"].value == 0
+    assert found["top1_excess", "redacted"].low > 0.8
+    assert found["median_rank", "redacted"].value == 1 and found["median_rank", "held-out"].value == 50
+    assert told.tests[0].p < 0.01
+    assert {c.series for c in told.curves} == {"redacted", "held-out"}
+
+
+def test_probing_compares_like_with_like():
+    """A type that only the training side has must not count: it has no control."""
+    spans = some_spans("redacted", range(100, 140)) + some_spans("redacted", range(300, 340), "URL")
+    spans += some_spans("held-out", range(200, 240))
+    known = set(range(300, 340))  # every URL is known, no number is
+    told = attacks.probe(Knows(known), "pii", spans, np.random.default_rng(0))
+    excess = {(m.metric, m.slice): m for m in told.measurements}["top1_excess", "redacted"]
+    assert excess.value == 0 and excess.examples == 40
+
+
+def test_probing_raises_no_alarm_when_nothing_was_learnt():
+    rng = np.random.default_rng(0)
+    p_values = []
+    for _ in range(60):
+        lucky = set(rng.permutation(np.arange(100, 240))[:70].tolist())
+        spans = some_spans("redacted", range(100, 140)) + some_spans("held-out", range(200, 240))
+        p_values.append(attacks.probe(Knows(lucky), "pii", spans, rng).tests[0].p)
+    assert np.mean(np.array(p_values) < 0.05) <= 0.05 + 3 * (0.05 * 0.95 / 60) ** 0.5
 
 
 def test_alphabets_cover_every_ordinary_token_once():

@@ -162,6 +162,23 @@ def test_clustered_p_sees_a_difference_and_is_never_zero():
     assert metrics.clustered_p([[1.0]] * 30, [[0.0]] * 30, rng, 500) == pytest.approx(1 / 501)
 
 
+def test_clustered_mean_covers_the_truth_when_probes_of_a_document_agree():
+    rng = np.random.default_rng(0)
+    missed = 0
+    for _ in range(200):
+        clusters = [
+            [float(coin)] * int(size) for coin, size in zip(rng.random(80) < 0.3, rng.integers(1, 9, 80))
+        ]
+        found = metrics.clustered_mean(clusters, rng, resamples=400)
+        missed += not found.low <= 0.3 <= found.high
+    assert missed / 200 <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / 200)
+
+
+def test_clustered_mean_of_zeros_is_clopper_pearson_on_documents_not_on_probes():
+    found = metrics.clustered_mean([[0.0] * 50] * 20, np.random.default_rng(0))
+    assert (found.low, found.high) == metrics.clopper_pearson(0, 20)
+
+
 def test_all_zero_clusters_do_not_claim_certainty():
     rng = np.random.default_rng(0)
     found = metrics.clustered_difference([[0.0] * 5] * 30, [[0.0] * 5] * 30, rng)

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import stats
 
 from mlmguard.leakage import metrics
@@ -53,13 +54,17 @@ class Passage:
 
 
 @dataclass(frozen=True)
-class PersonalSpan:
-    """A span with personal data in its document's context. ``kind`` is "kept", "redacted" or "held-out"."""
+class Span:
+    """A span in its document's context. ``kind`` says what it was to the training: "kept" or "redacted"
+    (personal data), "train" (chosen without a detector), or "held-out", the control."""
 
     document_id: str
     rule: str
     target: Target
     kind: str
+
+
+CONTROL = "held-out"
 
 
 def measured(
@@ -189,48 +194,127 @@ def _excess(
 # --- personal data ------------------------------------------------------------------------------------
 
 
-def personal_data(
+def probe(scorer: Scorer, attack: str, spans: Sequence[Span], rng: np.random.Generator) -> Result:
+    """One token of each span hidden, the rest and the document given: rank, top-1, top-10 (completion).
+
+    Every kind is compared with held-out spans of the same rule and length. Rates are over all spans given;
+    the excess is over a subsample matched one to one.
+    """
+    probes = []
+    for span in spans:
+        place = int(rng.integers(len(span.target.positions)))
+        probes.append(Probe(span.target.ids, (span.target.positions[place],)))
+    ranks = np.array([int(answer.rank[0]) for answer in scorer.answer(probes)])
+    kinds = np.array([span.kind for span in spans])
+    measurements: list[Measurement] = []
+    curves: list[Curve] = []
+    for kind in sorted(set(kinds)):
+        chosen = [k for k in range(len(spans)) if kinds[k] == kind]
+        for name, limit in (("top1", 1), ("top10", 10)):
+            rows = [(spans[k].document_id, float(ranks[k] <= limit), 1) for k in chosen]
+            measurements.append(measured(attack, name, _clustered_rate(rows, rng), len(rows), kind))
+        measurements.append(measured(attack, "median_rank", _median(ranks[chosen]), len(chosen), kind))
+        long = [spans[k].target for k in chosen if len(spans[k].target.positions) >= NGRAM][:MOST_IN_A_CURVE]
+        if len(long) >= FEWEST_IN_A_CURVE:
+            curves.append(_unknowns(scorer, attack, long, NGRAM, kind, rng))
+    tests: list[PValue] = []
+    for kind in sorted(set(kinds) - {CONTROL}):
+        left, right = _alike(spans, kinds == kind, kinds == CONTROL, rng)
+        if not left:
+            continue
+        own, other = (
+            [(spans[k].document_id, float(ranks[k] == 1), 1) for k in side] for side in (left, right)
+        )
+        measurements.append(measured(attack, "top1_excess", _excess(own, other, rng), len(left), kind))
+        p = metrics.clustered_p(_clusters(own), _clusters(other), rng)
+        tests.append(PValue(attack, p, len(left), kind, "top1"))
+    return Result(tuple(measurements), tuple(curves), tuple(tests))
+
+
+MOST_IN_A_CURVE = 400
+FEWEST_IN_A_CURVE = 20
+
+
+def extract(
     scorer: Scorer,
-    spans: Sequence[PersonalSpan],
+    attack: str,
+    spans: Sequence[Span],
+    kinds: Sequence[str],
     alphabets: Sequence[Ids],
     rng: np.random.Generator,
     restarts: int = 12,
 ) -> Result:
-    """Extraction by search of every personal span given: kept, redacted, and held-out ones as control.
+    """The whole span hidden: extraction by search of every span given, held-out ones as control.
 
     The attacker knows the document around the span and the span's format (which positions are digits), not
     its tokens. A redacted value never reached the model through its own document; getting it back means
-    that redaction missed a copy.
+    that redaction missed a copy. A kind without spans is reported as such.
     """
     found = search(scorer, [span.target for span in spans], alphabets, rng, restarts=restarts)
-    rows: dict[str, list[tuple[str, float, int]]] = {"kept": [], "redacted": [], "held-out": []}
-    by_rule: dict[str, list[tuple[int, int]]] = defaultdict(list)
+    rows: dict[str, list[tuple[str, float, int]]] = {kind: [] for kind in (*kinds, CONTROL)}
+    by_rule: dict[str, list[bool]] = defaultdict(list)
     for span, extraction in zip(spans, found):
         rows[span.kind].append((span.document_id, float(extraction.recovered), 1))
-        if span.kind != "held-out":
-            by_rule[span.rule].append((int(extraction.recovered), 1))
+        if span.kind != CONTROL:
+            by_rule[span.rule].append(extraction.recovered)
     measurements: list[Measurement] = []
     tests: list[PValue] = []
-    control = rows["held-out"]
+    control = rows[CONTROL]
     for kind, group in rows.items():
         hits = int(sum(hit for _, hit, _ in group))
         note = "" if group else "no such span in the corpus"
         measurements.append(
-            measured("pii", "extraction_rate", _rate_by_cluster(group), len(group), kind, note=note)
+            measured(attack, "extraction_rate", _rate_by_cluster(group), len(group), kind, note=note)
         )
-        if kind == "held-out" or not group:
+        if kind == CONTROL or not group:
             continue
         missed = int(sum(hit for _, hit, _ in control))
         measurements.append(
-            measured("pii", "extraction_excess", _excess(group, control, rng), len(group), kind)
+            measured(attack, "extraction_excess", _excess(group, control, rng), len(group), kind)
         )
-        tests.append(
-            PValue("pii", _fisher(hits, len(group), missed, len(control)), len(group), kind, "extraction")
-        )
+        p = _fisher(hits, len(group), missed, len(control))
+        tests.append(PValue(attack, p, len(group), kind, "extraction"))
     for rule, outcomes in sorted(by_rule.items()):
-        interval = metrics.rate(sum(hit for hit, _ in outcomes), len(outcomes))
-        measurements.append(measured("pii", "extraction_rate", interval, len(outcomes), rule))
+        if len(by_rule) > 1:
+            interval = metrics.rate(sum(outcomes), len(outcomes))
+            measurements.append(measured(attack, "extraction_rate", interval, len(outcomes), rule))
     return Result(tuple(measurements), (), tuple(tests))
+
+
+def _alike(
+    spans: Sequence[Span], left: NDArray[np.bool_], right: NDArray[np.bool_], rng: np.random.Generator
+) -> tuple[list[int], list[int]]:
+    """Equal numbers of spans of each rule and length on both sides, as indices."""
+
+    def grouped(side: NDArray[np.bool_]) -> dict[tuple[str, int], list[int]]:
+        groups: dict[tuple[str, int], list[int]] = defaultdict(list)
+        for k in map(int, np.flatnonzero(side)):
+            groups[spans[k].rule, len(spans[k].target.positions)].append(k)
+        return groups
+
+    both = (grouped(left), grouped(right))
+    chosen: tuple[list[int], list[int]] = ([], [])
+    for kind in sorted(set(both[0]) & set(both[1])):
+        size = min(len(groups[kind]) for groups in both)
+        for picked, groups in zip(chosen, both):
+            picked.extend(groups[kind][k] for k in sorted(rng.permutation(len(groups[kind]))[:size]))
+    return chosen
+
+
+def _clustered_rate(rows: Sequence[tuple[str, float, int]], rng: np.random.Generator) -> metrics.Interval:
+    """A rate over many probes with a bootstrap over documents."""
+    return metrics.clustered_mean(_clusters(rows), rng)
+
+
+def _median(values: NDArray[np.int64]) -> metrics.Interval:
+    """The median with its order-statistic interval: distribution-free, 95 %."""
+    ordered = np.sort(values)
+    n = len(ordered)
+    low = int(stats.binom.ppf(0.025, n, 0.5))
+    high = min(n - 1, int(stats.binom.ppf(0.975, n, 0.5)))
+    return metrics.Interval(
+        float(np.median(ordered)), float(ordered[max(0, low - 1)]), float(ordered[high]), 0.95
+    )
 
 
 def _rate_by_cluster(rows: Sequence[tuple[str, float, int]]) -> metrics.Interval:
@@ -344,7 +428,7 @@ def extract_canaries(
         for name, h, n in zip(("extraction_rate", "extraction_rate_heldout"), hits, sizes)
     ]
     curves = [
-        _unknowns(scorer, group, series, rng)
+        _unknowns(scorer, "canary", group, min(len(t.positions) for t in group), series, rng)
         for series, group in (("planted", planted), ("controls", controls))
         if group
     ]
@@ -352,9 +436,15 @@ def extract_canaries(
     return Result(tuple(measurements), tuple(curves), (PValue("canary", p, sizes[0], metric="extraction"),))
 
 
-def _unknowns(scorer: Scorer, targets: Sequence[Target], series: str, rng: np.random.Generator) -> Curve:
-    """Exact recovery by parallel decoding with k of the secret's tokens hidden."""
-    longest = min(len(t.positions) for t in targets)
+def _unknowns(
+    scorer: Scorer,
+    attack: str,
+    targets: Sequence[Target],
+    longest: int,
+    series: str,
+    rng: np.random.Generator,
+) -> Curve:
+    """Exact recovery by parallel decoding with k of the secret's tokens hidden, k = 1 … ``longest``."""
     rates = []
     for k in range(1, longest + 1):
         probes = []
@@ -372,7 +462,7 @@ def _unknowns(scorer: Scorer, targets: Sequence[Target], series: str, rng: np.ra
             right += bool((answer.best == probe.ids[list(probe.positions)]).all())
         rates.append(metrics.rate(right, len(targets)))
     return Curve(
-        "canary", "k-unknown", "tokens hidden", "exact recovery", series,
+        attack, "k-unknown", "tokens hidden", "exact recovery", series,
         tuple(float(k) for k in range(1, longest + 1)),
         tuple(r.value for r in rates), tuple(r.low for r in rates), tuple(r.high for r in rates),
     )  # fmt: skip

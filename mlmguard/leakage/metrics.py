@@ -51,6 +51,28 @@ def rate(hits: int, n: int, alpha: float = 0.05) -> Interval:
     return Interval(hits / n if n else math.nan, low, high, 1 - alpha)
 
 
+def clustered_mean(
+    clusters: Sequence[Sequence[float]], rng: np.random.Generator, alpha: float = 0.05, resamples: int = 2000
+) -> Interval:
+    """Pooled mean of 0/1 outcomes given as clusters (documents), percentile bootstrap over whole clusters.
+
+    Where the bootstrap has no spread (all outcomes equal) the interval is Clopper-Pearson on one outcome a
+    cluster, which is what a run of equal outcomes can support.
+    """
+    if not clusters:
+        return Interval(math.nan, 0.0, 1.0, 1 - alpha)
+    sums = np.array([float(np.sum(cluster)) for cluster in clusters])
+    sizes = np.array([len(cluster) for cluster in clusters], dtype=float)
+    value = float(sums.sum() / sizes.sum())
+    draws = rng.integers(0, len(sums), size=(resamples, len(sums)))
+    means = sums[draws].sum(1) / sizes[draws].sum(1)
+    if np.ptp(means) == 0.0:
+        low, high = clopper_pearson(round(value * len(clusters)), len(clusters), alpha)
+    else:
+        low, high = (float(end) for end in np.quantile(means, [alpha / 2, 1 - alpha / 2]))
+    return Interval(value, min(low, value), max(high, value), 1 - alpha)
+
+
 def clustered_difference(
     treated: Sequence[Sequence[float]],
     control: Sequence[Sequence[float]],
