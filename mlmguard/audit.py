@@ -115,6 +115,7 @@ def audit(
         ("personal data", lambda: bench.personal_data(runs, corpus)),
         ("rare words", bench.rare_words),
         ("membership", bench.membership),
+        ("vocabulary", bench.vocabulary),
         ("canaries", bench.canaries),
     )
     for done, (name, attack) in enumerate(steps):
@@ -314,6 +315,12 @@ class _Bench:
     def membership(self) -> Result:
         return membership(self.model, self.reference, self.members, self.others, self.rng("membership"))
 
+    def vocabulary(self) -> Result:
+        """Does the tokenizer know words of the training rows that it should not?"""
+        sides = (self.trained.corpus.train, self.trained.corpus.held_out)
+        words = [Counter(word for row in rows for word in set(_WORD.findall(row["text"]))) for rows in sides]
+        return attacks.vocabulary(set(self.trained.words.get_vocab()), words[0], words[1])
+
     def personal_data(self, runs: Path, corpus: Path | None) -> Result:
         rng = self.rng("personal data")
         scan_run = find_run_folder(
@@ -509,10 +516,8 @@ def corrected(tests: Sequence[PValue]) -> tuple[Measurement, ...]:
 
 _NOT_RUN = {
     "generation": "Gibbs sampling is not in this version",
-    "vocabulary": "comparison with a tokenizer of held-out text is not in this version",
     "shadow models": "LiRA and RMIA need shadow checkpoints",
     "neighbourhood": "not in this version",
-    "mask-subset votes": "SAMA is not in this version",
 }
 
 
@@ -521,7 +526,8 @@ def _coverage(trained: Trained) -> tuple[AttackRun, ...]:
         "ngram": "masked probing of training n-grams against matched held-out ones",
         "pii": "masked probing of the scan's findings and coordinate search for some, kept and redacted",
         "rare": "the same for rare words, chosen without any detector",
-        "membership": "loss and reference-calibrated, with blind and reference baselines",
+        "membership": "loss, reference-calibrated, min-k and mask votes, with blind and reference baselines",
+        "vocabulary": "words of training rows only against words of held-out rows only, as whole entries",
     }
     runs = [AttackRun(name, "run", detail) for name, detail in ran.items()]
     none = "no canaries were planted"

@@ -236,7 +236,8 @@ def test_a_blind_baseline_that_separates_the_sets_raises_the_banner():
     shifted = membership.membership(Guess(), Guess(), passages(10, 60), passages(40, 90), rng)
     same = membership.membership(Guess(), Guess(), passages(10, 60), passages(10, 60), rng)
     assert {m.metric: m.value for m in shifted.measurements}["shift"] == 1 and shifted.tests == ()
-    assert {m.metric: m.value for m in same.measurements}["shift"] == 0 and len(same.tests) == 1
+    assert {m.metric: m.value for m in same.measurements}["shift"] == 0
+    assert {t.slice for t in same.tests} == {"loss", "calibrated", "min-k", "votes"}
 
 
 def _answer(log_probability):
@@ -302,6 +303,27 @@ def test_probing_raises_no_alarm_when_nothing_was_learnt():
         spans = some_spans("redacted", range(100, 140)) + some_spans("held-out", range(200, 240))
         p_values.append(attacks.probe(Knows(lucky), "pii", spans, rng).tests[0].p)
     assert np.mean(np.array(p_values) < 0.05) <= 0.05 + 3 * (0.05 * 0.95 / 60) ** 0.5
+
+
+def test_a_vocabulary_learnt_from_the_training_rows_is_told_from_a_public_one():
+    trained = {f"train{k}": 1 for k in range(300)} | {"shared": 1}
+    held_out = {f"other{k}": 1 for k in range(100)} | {"shared": 1}
+    public = attacks.vocabulary({"the", "shared", "train7", "other9"}, trained, held_out)
+    private = attacks.vocabulary({f"train{k}" for k in range(0, 300, 5)}, trained, held_out)
+    assert public.tests[0].p > 0.2
+    assert private.tests[0].p < 0.001 and private.measurements[0].value == pytest.approx(0.2)
+
+
+def test_every_membership_attack_separates_what_a_model_knows_from_what_it_does_not():
+    rng = np.random.default_rng(0)
+    members, others = (
+        [attacks.Passage(str(k), np.concatenate([[k], rng.integers(500, 900, 30), [1]])) for k in side]
+        for side in (range(100, 160), range(200, 260))
+    )
+    found = membership.membership(Knows(set(range(100, 160))), Knows(set()), members, others, rng)
+    aucs = {m.slice: m.value for m in found.measurements if m.metric == "auc"}
+    assert aucs == {"loss": 1, "calibrated": 1, "min-k": 1, "votes": 1}
+    assert all(t.p < 1e-6 for t in found.tests)
 
 
 def test_alphabets_cover_every_ordinary_token_once():

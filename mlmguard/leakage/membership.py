@@ -12,7 +12,7 @@ import numpy as np
 
 from mlmguard.leakage import metrics
 from mlmguard.leakage.attacks import Passage, PValue, Result, measured
-from mlmguard.leakage.signals import Floats, Ids, Scorer, masked_losses
+from mlmguard.leakage.signals import Floats, Ids, Scorer, masked_log_probabilities
 from mlmguard.types import Curve, Measurement
 
 PATTERNS = 6
@@ -29,10 +29,12 @@ def membership(
     others: Sequence[Passage],
     rng: np.random.Generator,
 ) -> Result:
-    """Membership by loss, plain and calibrated (Mireshghallah et al. 2022), beside two baselines.
+    """Four membership attacks beside two baselines; verdicts are withheld when a baseline shows a shift.
 
-    Score: minus the mean masked loss over ``PATTERNS`` random masks; calibrated: the reference's loss minus
-    the model's over the same masks. Verdicts are withheld when a baseline shows a shift.
+    All score the same ``PATTERNS`` random masks. ``loss``: minus the mean masked loss. ``calibrated``: the
+    reference's loss minus the model's (Mireshghallah et al. 2022, section 3). ``min-k``: the mean of the
+    least likely fifth of the tokens (Shi et al. 2024, for masked tokens). ``votes``: the share of mask
+    patterns in which the model beats the reference (after SAMA, 2026).
     """
     if not members or not others:
         note = "no members or no held-out documents"
@@ -42,17 +44,26 @@ def membership(
     passages = [*members, *others]
     hidden = [_patterns(passage.ids, rng) for passage in passages]
     windows = [passage.ids for passage in passages]
-    own, outside = (masked_losses(model, windows, hidden) for model in (scorer, reference))
+    own, outside = (masked_log_probabilities(model, windows, hidden) for model in (scorer, reference))
     split, n = len(members), len(passages)
-    scores = {"loss": -own, "calibrated": outside - own}
+    likely, expected = (np.array([np.concatenate(rows).mean() for rows in side]) for side in (own, outside))
+    scores = {
+        "loss": likely,
+        "calibrated": likely - expected,
+        "min-k": np.array([_least_likely(np.concatenate(rows)) for rows in own]),
+        "votes": np.array([_votes(rows, other) for rows, other in zip(own, outside)]),
+    }
     blind = metrics.auc(*_halves(blind_scores(windows, split, rng), split))
-    without = metrics.auc(*_halves(-outside, split))
+    without = metrics.auc(*_halves(expected, split))
     shifted = blind.low > SHIFT_AUC or without.low > SHIFT_AUC or without.high < 1 - SHIFT_AUC
     note = "shift: members and held-out documents differ in kind; verdict withheld" if shifted else ""
-    measurements, tests = [], []
+    measurements: list[Measurement] = []
+    tests: list[PValue] = []
     for name, values in scores.items():
         inside, out = _halves(values, split)
         measurements.append(measured("membership", "auc", metrics.auc(inside, out), n, name, note=note))
+        if not shifted:
+            tests.append(PValue("membership", metrics.rank_sum_p(inside, out), n, name, "auc"))
     inside, out = _halves(scores["calibrated"], split)
     for label, fpr in (("tpr_at_1pct_fpr", 0.01), ("tpr_at_10pct_fpr", 0.10)):
         found = metrics.tpr_at_fpr(inside, out, fpr)
@@ -67,8 +78,6 @@ def membership(
     measurements.append(measured("membership", "blind_auc", blind, n))
     measurements.append(measured("membership", "reference_auc", without, n))
     measurements.append(Measurement("membership", "shift", float(shifted), None, None, 0.95, n, note=note))
-    if not shifted:
-        tests.append(PValue("membership", metrics.rank_sum_p(inside, out), n, metric="auc"))
     return Result(
         tuple(measurements), tuple(_roc(name, *_halves(v, split)) for name, v in scores.items()), tuple(tests)
     )
@@ -101,6 +110,18 @@ def blind_scores(windows: Sequence[Ids], members: int, rng: np.random.Generator)
         values = present[score] @ (weights - absent) + absent.sum()
         scores[score] = values - np.median(values)  # the two folds' models differ by a constant
     return scores
+
+
+LEAST = 0.2
+"""Share of a document's tokens that ``min-k`` looks at: what a model that never saw it finds hardest."""
+
+
+def _least_likely(values: Floats) -> float:
+    return float(np.sort(values)[: max(1, round(LEAST * len(values)))].mean())
+
+
+def _votes(own: Sequence[Floats], outside: Sequence[Floats]) -> float:
+    return float(np.mean([np.sign(a.mean() - b.mean()) for a, b in zip(own, outside)]))
 
 
 def _patterns(ids: Ids, rng: np.random.Generator) -> list[tuple[int, ...]]:

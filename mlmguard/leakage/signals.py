@@ -145,17 +145,13 @@ def pseudo_log_likelihood(scorer: Scorer, windows: Sequence[Ids], spans: Sequenc
     return np.array([sum(float(next(answers).log_probability[0]) for _ in span) for span in spans])
 
 
-def masked_losses(
+def masked_log_probabilities(
     scorer: Scorer, windows: Sequence[Ids], hidden: Sequence[Sequence[tuple[int, ...]]]
-) -> Floats:
-    """Mean masked loss of each window over given mask patterns, shape (N,).
+) -> list[list[Floats]]:
+    """For each window and each of its mask patterns, log p of the hidden tokens.
 
     Give the same patterns to model and reference: paired masks remove most of the variance of the ratio.
     """
     probes = [Probe(ids, positions) for ids, patterns in zip(windows, hidden) for positions in patterns]
     answers = iter(scorer.answer(probes))
-    losses = []
-    for patterns in hidden:
-        values = np.concatenate([next(answers).log_probability for _ in patterns])
-        losses.append(-float(values.mean()))
-    return np.array(losses)
+    return [[next(answers).log_probability for _ in patterns] for patterns in hidden]
