@@ -105,10 +105,11 @@ def audit(
     Raises :class:`InputError` for a checkpoint, run folder or corpus that does not fit.
     """
     settings = settings or AuditSettings()
-    progress("reading", 0, None)
+    progress("reading", 0, 1)
     trained = read_checkpoint(ckpt, run, runs)
     bench = _Bench(trained, settings)
     model, measured = model_facts(bench, ckpt)
+    progress("reading", 1, 1)
     results: list[Result] = []
     steps: tuple[tuple[str, Callable[[], Result]], ...] = (
         ("n-grams", bench.ngrams),
@@ -118,10 +119,10 @@ def audit(
         ("vocabulary", bench.vocabulary),
         ("canaries", bench.canaries),
     )
-    for done, (name, attack) in enumerate(steps):
-        progress(f"attacking: {name}", done, len(steps))
+    for name, attack in steps:
+        progress(name, 0, 1)
         results.append(attack())
-    progress("attacking: done", len(steps), len(steps))
+        progress(name, 1, 1)
     evidence = Evidence(
         run_id=trained.statement.run_id,
         model=model,
@@ -204,6 +205,7 @@ def read_checkpoint(ckpt: Path, run: Path | None, runs: Path) -> Trained:
 
 def _check_claim(ckpt: Path, statement: PrivacyStatement) -> None:
     """ε is recomputed from the ledger: a statement that says less than its ledger is refused."""
+    accounting.refuse_edited(statement, f"{ckpt}/privacy.json")
     if not statement.private or statement.epsilon is None or statement.delta is None:
         return
     spent = accounting.compose(statement.ledger, statement.delta)
