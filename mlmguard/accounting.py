@@ -152,11 +152,14 @@ def true_positive_ceiling(ledger: Sequence[LedgerEntry], false_positive_rate: fl
 GROUPS = (2, 5, 10)
 """Sizes of the groups for which a statement says what remains of its claim."""
 
+NO_GROUP_BOUND = 50.0
+"""A group ε above this says nothing (odds of e^50), and is given as None."""
+
 FALSE_POSITIVE_RATES = (0.001, 0.01)
 
 
 def group_epsilon(ledger: Sequence[LedgerEntry], size: int, delta: float) -> float | None:
-    """ε for ``size`` units added or removed together, at the same δ; None where no finite bound is found.
+    """ε for ``size`` units added or removed together, at the same δ; None where no useful bound exists.
 
     A Poisson draw holds Binomial(size, q) of the group, each moving the sum by at most C: a mixture of
     Gaussians, composed exactly (Choquette-Choo et al. 2024, "Privacy amplification for matrix mechanisms",
@@ -171,7 +174,7 @@ def group_epsilon(ledger: Sequence[LedgerEntry], size: int, delta: float) -> flo
         raise InputError("the group", str(size), "at least 1 unit")
     loss = _compose_pld(tuple(ledger), size)
     found = 0.0 if loss is None else float(loss.get_epsilon_for_delta(delta))
-    return found if math.isfinite(found) else None
+    return found if found <= NO_GROUP_BOUND else None
 
 
 def statement_digest(statement: PrivacyStatement) -> str:
@@ -218,7 +221,7 @@ def _release_pld(entry: LedgerEntry, group: int) -> Any:
     from dp_accounting.pld import privacy_loss_distribution as pld
 
     # Coarser for groups: orientation rests on them, no claim, and pessimistic rounding keeps them bounds.
-    grid = _INTERVAL if group == 1 else 10 * _INTERVAL
+    grid = _INTERVAL if group == 1 else 100 * _INTERVAL
     if entry.mechanism == "discrete-laplace":
         return pld.from_discrete_laplace_mechanism(
             entry.epsilon, sensitivity=group, value_discretization_interval=grid

@@ -28,8 +28,9 @@ from mlmguard.artifacts import (
     weights_digest,
     write_json,
 )
-from mlmguard.corpus.clean import CleanCorpus, read_clean
+from mlmguard.corpus.clean import read_clean
 from mlmguard.corpus.originals import originals
+from mlmguard.corpus.readers import read
 from mlmguard.errors import InputError
 from mlmguard.leakage import attacks, canaries, formats, metrics
 from mlmguard.leakage.attacks import CONTROL, CanaryScores, Passage, PValue, Result, Span
@@ -44,7 +45,9 @@ from mlmguard.training.units import windows
 from mlmguard.types import (
     AttackRun,
     Curve,
+    Document,
     Evidence,
+    Manifest,
     Measurement,
     ModelFacts,
     PrivacyStatement,
@@ -65,23 +68,42 @@ class AuditSettings:
     seed: int = 0
 
 
+Rows = Sequence[Mapping[str, str]]
+
+
+@dataclass(frozen=True)
+class Foreign:
+    """What is known of a checkpoint that another tool trained: its data, by file or folder."""
+
+    members: Path
+    non_members: Path
+    reference: str | None = None  # a model that saw neither, by folder or name
+
+
 @dataclass(frozen=True)
 class Trained:
-    """Everything the attacks need of one run, read back and checked."""
+    """Everything the attacks need of one checkpoint, read back and checked. None: not a run of ours."""
 
-    folder: Path
-    statement: PrivacyStatement
-    corpus: CleanCorpus
     model: Any
-    reference: Any
     words: Any
     head_loaded: bool
     window: int
-    secrets: Sequence[canaries.Secret]
-    guesses: int
+    members: Rows
+    held_out: Rows
+    reference: Any | None
+    folder: Path | None = None
+    statement: PrivacyStatement | None = None
+    manifest: Manifest | None = None
+    secrets: Sequence[canaries.Secret] = ()
+    guesses: int = 0
+    told: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
-        return f"Trained({self.statement.run_id})"
+        return f"Trained({self.run_id})"
+
+    @property
+    def run_id(self) -> str:
+        return self.statement.run_id if self.statement is not None else ""
 
     @property
     def planted_once(self) -> bool:
@@ -96,17 +118,19 @@ def audit(
     *,
     run: Path | None = None,
     corpus: Path | None = None,
+    foreign: Foreign | None = None,
     runs: Path = RUNS,
     progress: Progress = silent,
 ) -> Evidence:
     """Attack the checkpoint in ``ckpt`` and write the evidence to ``reports/audit.json``.
 
-    ``run`` names its run folder where it is not found beside; ``corpus`` where the raw corpus lies now.
+    ``run`` names its run folder where it is not found beside; ``corpus`` where the raw corpus lies now;
+    ``foreign`` the data of a checkpoint that another tool trained, which then needs no run folder.
     Raises :class:`InputError` for a checkpoint, run folder or corpus that does not fit.
     """
     settings = settings or AuditSettings()
     progress("reading", 0, 1)
-    trained = read_checkpoint(ckpt, run, runs)
+    trained = read_foreign(ckpt, foreign) if foreign else read_checkpoint(ckpt, run, runs)
     bench = _Bench(trained, settings)
     model, measured = model_facts(bench, ckpt)
     progress("reading", 1, 1)
@@ -124,9 +148,9 @@ def audit(
         results.append(attack())
         progress(name, 1, 1)
     evidence = Evidence(
-        run_id=trained.statement.run_id,
+        run_id=trained.run_id,
         model=model,
-        manifest=trained.corpus.manifest,
+        manifest=trained.manifest,
         statement=trained.statement,
         measurements=(
             *measured,
@@ -146,19 +170,18 @@ def audit(
 
 
 def read_checkpoint(ckpt: Path, run: Path | None, runs: Path) -> Trained:
-    """The checkpoint, its run folder and its corpus, or the line that says which of them does not fit."""
-    if not (ckpt / "config.json").is_file():
-        raise InputError(str(ckpt), "no config.json", "a checkpoint folder", "did `mlmguard train` finish?")
-    if not any(
-        (ckpt / name).is_file() for name in ("tokenizer.json", "vocab.txt", "vocab.json", "spm.model")
-    ):
-        raise InputError(
-            str(ckpt), "no tokenizer", "tokenizer.json beside the weights", "copy it from the training run"
-        )
+    """A checkpoint of ours with its run folder and corpus, or the line that says which does not fit."""
+    _refuse_incomplete(ckpt)
     if not (ckpt / "privacy.json").is_file():
-        raise InputError(str(ckpt), "no privacy.json", "a checkpoint written by `mlmguard train`")
+        raise InputError(
+            str(ckpt),
+            "no privacy.json",
+            "a checkpoint written by `mlmguard train`",
+            "for another's, name its data with --members and --non-members",
+        )
     statement = read_noun(ckpt / "privacy.json", PrivacyStatement)
     _check_claim(ckpt, statement)
+    accounting.refuse_edited(statement, f"{ckpt}/privacy.json")
     training = read_json(ckpt / "training.json")
     folder = run or find_run_folder(statement.run_id, ckpt.resolve().parent, runs.parent.parent)
     if folder is None or not (folder / "run.json").is_file():
@@ -187,25 +210,93 @@ def read_checkpoint(ckpt: Path, run: Path | None, runs: Path) -> Trained:
                 "the file with the digest in training.json",
             )
         secrets = tuple(canaries.load(path))
+    model, words, head_loaded = _load(ckpt)
+    reference, _ = models.load(folder / "initial")
+    return Trained(
+        model=model,
+        words=words,
+        head_loaded=head_loaded,
+        window=min(int(training.get("window", WINDOW)), models.window_of(model)),
+        members=corpus.train,
+        held_out=corpus.held_out,
+        reference=reference,
+        folder=folder,
+        statement=statement,
+        manifest=corpus.manifest,
+        secrets=secrets,
+        guesses=int(known.get("guesses", 0)),
+    )
+
+
+WINDOW = 128  # tokens shown to a model whose training window is not known
+
+
+def read_foreign(ckpt: Path, foreign: Foreign) -> Trained:
+    """Somebody else's checkpoint beside the data it was and was not trained on.
+
+    Documents on both sides are removed from the non-members, counted and told.
+    """
+    _refuse_incomplete(ckpt)
+    sides = []
+    for flag, path in (("--members", foreign.members), ("--non-members", foreign.non_members)):
+        documents = [item for item in read(path) if isinstance(item, Document)]
+        if len(documents) < FEWEST_DOCUMENTS:
+            raise InputError(f"{flag} {path}", f"{len(documents)} documents", f"at least {FEWEST_DOCUMENTS}")
+        sides.append([{"id": d.id, "text": d.text, "unit": d.id} for d in documents])
+    known = {" ".join(row["text"].split()) for row in sides[0]}
+    outside = [row for row in sides[1] if " ".join(row["text"].split()) not in known]
+    both = len(sides[1]) - len(outside)
+    if len(outside) < FEWEST_DOCUMENTS:
+        raise InputError(
+            f"--non-members {foreign.non_members}",
+            f"{both} of {len(sides[1])} are members too",
+            f"at least {FEWEST_DOCUMENTS} that are not",
+        )
+    model, words, head_loaded = _load(ckpt)
+    return Trained(
+        model=model,
+        words=words,
+        head_loaded=head_loaded,
+        window=min(WINDOW, models.window_of(model)),
+        members=sides[0],
+        held_out=outside,
+        reference=models.load(foreign.reference)[0] if foreign.reference else None,
+        told=(
+            "Not a run of mlmguard: members and non-members are as the user named them.",
+            f"{both} non-members are members too and were removed.",
+        ),
+    )
+
+
+FEWEST_DOCUMENTS = 10
+
+
+def _refuse_incomplete(ckpt: Path) -> None:
+    if not (ckpt / "config.json").is_file():
+        raise InputError(str(ckpt), "no config.json", "a checkpoint folder", "did `mlmguard train` finish?")
+    names = ("tokenizer.json", "vocab.txt", "vocab.json", "spm.model", "sentencepiece.bpe.model")
+    if not any((ckpt / name).is_file() for name in names):
+        raise InputError(
+            str(ckpt), "no tokenizer", "tokenizer.json beside the weights", "copy it from the training run"
+        )
+
+
+def _load(ckpt: Path) -> tuple[Any, Any, bool]:
+    """Model, tokenizer, and whether the head came with the weights."""
     model, head_loaded = models.load(ckpt)
     words = tokenizer.load(str(ckpt))
-    if len(words) != model.config.vocab_size:
+    if len(words) > model.config.vocab_size:
         raise InputError(
             str(ckpt),
             f"a tokenizer of {len(words):,} entries",
-            f"the model's {model.config.vocab_size:,}",
+            f"at most the model's {model.config.vocab_size:,}",
             "is it the tokenizer of another model?",
         )
-    reference, _ = models.load(folder / "initial")
-    return Trained(
-        folder, statement, corpus, model, reference, words, head_loaded,
-        min(int(training.get("window", 128)), models.window_of(model)), secrets, int(known.get("guesses", 0)),
-    )  # fmt: skip
+    return model, words, head_loaded
 
 
 def _check_claim(ckpt: Path, statement: PrivacyStatement) -> None:
     """ε is recomputed from the ledger: a statement that says less than its ledger is refused."""
-    accounting.refuse_edited(statement, f"{ckpt}/privacy.json")
     if not statement.private or statement.epsilon is None or statement.delta is None:
         return
     spent = accounting.compose(statement.ledger, statement.delta)
@@ -232,10 +323,10 @@ class _Bench:
         self.classes = formats.token_classes(tokens, set(words.all_special_ids))
         self.alphabets = formats.alphabets(self.classes)
         self.model = self._scorer(trained.model)
-        self.reference = self._scorer(trained.reference)
+        self.reference = self._scorer(trained.reference) if trained.reference is not None else None
         rng = self.rng("sample")
         # as many of each: a side with more documents would bring other cluster sizes into the tests
-        sides = (trained.corpus.train, trained.corpus.held_out)
+        sides = (trained.members, trained.held_out)
         count = min(settings.documents, *(len(rows) for rows in sides))
         self.members, self.others = (self._passages(rows, count, rng) for rows in sides)
 
@@ -319,18 +410,18 @@ class _Bench:
 
     def vocabulary(self) -> Result:
         """Does the tokenizer know words of the training rows that it should not?"""
-        sides = (self.trained.corpus.train, self.trained.corpus.held_out)
+        sides = (self.trained.members, self.trained.held_out)
         words = [Counter(word for row in rows for word in set(_WORD.findall(row["text"]))) for rows in sides]
         return attacks.vocabulary(set(self.trained.words.get_vocab()), words[0], words[1])
 
     def personal_data(self, runs: Path, corpus: Path | None) -> Result:
+        if self.trained.manifest is None or self.trained.folder is None:
+            return Result()
         rng = self.rng("personal data")
-        scan_run = find_run_folder(
-            self.trained.corpus.manifest.run_id, self.trained.folder.parent.parent.parent, runs.parent.parent
-        )
+        scan_run = _scan_run(self.trained, runs.parent.parent)
         if scan_run is None:
             raise InputError(
-                self.trained.corpus.manifest.run_id,
+                self.trained.manifest.run_id,
                 "its run folder is missing",
                 "the .mlmguard/runs/ID that `mlmguard scan` left",
                 "run the audit where the scan ran",
@@ -341,7 +432,7 @@ class _Bench:
     def rare_words(self) -> Result:
         """What the scan missed is what was trained: the rarest word of a document, found by no detector."""
         rng = self.rng("rare words")
-        sides = (("train", self.trained.corpus.train), (CONTROL, self.trained.corpus.held_out))
+        sides = (("train", self.trained.members), (CONTROL, self.trained.held_out))
         seen = Counter(word for _, rows in sides for row in rows for word in set(_WORD.findall(row["text"])))
         picked: list[tuple[str, str, str, int, int]] = []
         for kind, rows in sides:
@@ -381,8 +472,8 @@ class _Bench:
 
     def _personal_spans(self, scan_run: Path, corpus: Path | None, rng: np.random.Generator) -> list[Span]:
         """Up to ``probed`` findings of each kind; values are read from the raw corpus."""
-        sides = {row["id"]: ("train", row["text"]) for row in self.trained.corpus.train}
-        sides |= {row["id"]: (CONTROL, row["text"]) for row in self.trained.corpus.held_out}
+        sides = {row["id"]: ("train", row["text"]) for row in self.trained.members}
+        sides |= {row["id"]: (CONTROL, row["text"]) for row in self.trained.held_out}
         by_kind: dict[str, list[Mapping[str, Any]]] = {}
         with (scan_run / "spans.jsonl").open(encoding="utf-8") as lines:
             for line in lines:
@@ -410,7 +501,7 @@ class _Bench:
 
     def canaries(self) -> Result:
         secrets = self.trained.secrets
-        if not secrets:
+        if not secrets or self.reference is None:
             return Result()
         targets = self.targets([(s.text, s.start, s.end) for s in secrets])
         twins = self.targets([(s.twin, s.start, s.end) for s in secrets])
@@ -426,7 +517,8 @@ class _Bench:
         ]
         if self.trained.planted_once:
             statement = self.trained.statement
-            claim, delta = statement.epsilon, statement.delta or 1e-5
+            claim = statement.epsilon if statement else None
+            delta = (statement.delta if statement else None) or 1e-5
             parts.append(attacks.one_run_epsilon(scores, self.trained.guesses, delta, claim))
         return joined(*parts)
 
@@ -456,8 +548,7 @@ def model_facts(bench: _Bench, ckpt: Path) -> tuple[ModelFacts, tuple[Measuremen
     trained = bench.trained
     words, marks = trained.words, bench.marks
     train_ids = [
-        np.array(ids, dtype=np.int64)
-        for ids in tokenizer.encode(words, (r["text"] for r in trained.corpus.train))
+        np.array(ids, dtype=np.int64) for ids in tokenizer.encode(words, (r["text"] for r in trained.members))
     ]
     unigram = unigram_log_probabilities([ids for ids in train_ids if len(ids)], len(words))
     vocabulary = Vocabulary(len(words), words.mask_token_id, frozenset(words.all_special_ids))
@@ -491,9 +582,16 @@ def model_facts(bench: _Bench, ckpt: Path) -> tuple[ModelFacts, tuple[Measuremen
     return facts, measurements
 
 
+def _scan_run(trained: Trained, *near: Path) -> Path | None:
+    """The run folder of the scan behind a checkpoint of ours."""
+    if trained.manifest is None or trained.folder is None:
+        return None
+    return find_run_folder(trained.manifest.run_id, trained.folder.parent.parent.parent, *near)
+
+
 def _copies(trained: Trained) -> Mapping[str, int]:
     """How many documents of the corpus each kept document stood for, where the scan's folder is at hand."""
-    scan_run = find_run_folder(trained.corpus.manifest.run_id, trained.folder.parent.parent.parent)
+    scan_run = _scan_run(trained)
     path = scan_run / "documents.jsonl" if scan_run else None
     if path is None or not path.is_file():
         return {}
@@ -526,12 +624,18 @@ _NOT_RUN = {
 def _coverage(trained: Trained) -> tuple[AttackRun, ...]:
     ran = {
         "ngram": "masked probing of training n-grams against matched held-out ones",
-        "pii": "masked probing of the scan's findings and coordinate search for some, kept and redacted",
-        "rare": "the same for rare words, chosen without any detector",
+        "rare": "masked probing and coordinate search of rare words, chosen without any detector",
         "membership": "loss, reference-calibrated, min-k and mask votes, with blind and reference baselines",
         "vocabulary": "words of training rows only against words of held-out rows only, as whole entries",
     }
+    if trained.reference is None:
+        ran["membership"] = "loss and min-k only: no --reference; with a blind baseline"
     runs = [AttackRun(name, "run", detail) for name, detail in ran.items()]
+    if trained.manifest is not None:
+        detail = "masked probing of the scan's findings and coordinate search, kept and redacted"
+        runs.append(AttackRun("pii", "run", detail))
+    else:
+        runs.append(AttackRun("pii", "not run", "no scan of ours found what is personal in these texts"))
     none = "no canaries were planted"
     found = "exposure and coordinate search against unplanted controls"
     runs.append(
@@ -552,6 +656,7 @@ def _notes(trained: Trained, settings: AuditSettings) -> tuple[str, ...]:
         f"{settings.restarts} restarts a search.",
         "The attacker is given each secret's context and format (which positions hold digits), "
         "not its tokens.",
+        *trained.told,
     ]
     if trained.secrets:
         planted = sum(s.canary.planted for s in trained.secrets)
@@ -570,4 +675,4 @@ def _rounded(curve: Curve) -> Curve:
     return replace(curve, x=short(curve.x), y=short(curve.y), low=short(curve.low), high=short(curve.high))
 
 
-__all__ = ["AuditSettings", "audit", "corrected", "read_checkpoint"]
+__all__ = ["AuditSettings", "Foreign", "audit", "corrected", "read_checkpoint"]

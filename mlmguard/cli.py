@@ -278,6 +278,14 @@ def scan_command(
 )
 @click.option("--delta", type=float, help="δ of the claim.  [default: a power of ten at most 1/(10 n)]")
 @click.option(
+    "--unit",
+    type=click.Choice(["document", "sequence"]),
+    help="What is protected as one.  [default: the key the corpus was scanned by, else document]",
+)
+@click.option(
+    "--unit-key", help="The key the corpus must have been scanned by, so that a person is one unit."
+)
+@click.option(
     "--public-size",
     type=int,
     help="Number of units, if it may be known; otherwise a noised count is used and charged.",
@@ -634,6 +642,25 @@ def _private_step(quiet: bool) -> int:
     ]
     console.explanation("The private step", rows)
     return 1 if found.refuted or not sizes.agrees else 0
+
+
+@cli.command("ledger")
+@click.option(
+    "--runs", type=FOLDER, default=artifacts.RUNS, show_default=True, help="Where the run folders are."
+)
+@shared
+def ledger_command(runs: Path, quiet: bool, as_json: bool) -> None:
+    """Every run on every corpus: what it cost, what all of them cost together, what voids a claim."""
+    from mlmguard.workflows.ledger import ledger
+
+    found = ledger(runs)
+
+    def tables() -> None:
+        for corpus in found:
+            rows = [(run.run_id, run.said) for run in corpus.runs]
+            console.explanation(f"Corpus {corpus.name}", [*rows, ("together", corpus.together)])
+
+    _show(found, as_json, tables)
 
 
 @cli.command("schema")

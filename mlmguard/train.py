@@ -14,6 +14,7 @@ import secrets
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from mlmguard import __version__, accounting
 from mlmguard.artifacts import (
     RUNS,
     as_noun,
+    find_run_folder,
     read_json,
     run_folder,
     sha256_file,
@@ -33,15 +35,25 @@ from mlmguard.corpus.clean import CleanCorpus, read_clean
 from mlmguard.corpus.synthetic import public_documents
 from mlmguard.errors import InputError
 from mlmguard.leakage import canaries
-from mlmguard.training import checkpoint, models, releases, tokenizer
+from mlmguard.training import checkpoint, claim, models, releases, tokenizer
+from mlmguard.training.claim import UnitOfPrivacy
 from mlmguard.training.clipping import refuse_unclippable, self_check
 from mlmguard.training.evaluation import HeldOut, held_out, unigram_log_probabilities
 from mlmguard.training.journal import Journal
+from mlmguard.training.ledger import CorpusLedger, RunOnCorpus
 from mlmguard.training.loop import Interrupted, Recipe, best_device, collate, example
 from mlmguard.training.loop import train as run_steps
 from mlmguard.training.masking import Vocabulary
-from mlmguard.training.units import Unit, group
-from mlmguard.types import DpPlan, Hazard, LedgerEntry, PrivacyStatement, Progress, silent
+from mlmguard.training.mechanism import SamplerCheck, check_sampler
+from mlmguard.training.units import Unit, cut, group
+from mlmguard.types import (
+    CorpusRelease,
+    DpPlan,
+    LedgerEntry,
+    PrivacyStatement,
+    Progress,
+    silent,
+)
 
 SIZES = tuple(models.SIZES)
 DEFAULT_EPOCHS = 8  # passes over the units of a plain run
@@ -55,6 +67,8 @@ class TrainSettings:
     init: str | None = None  # None: warm up on public text; "scratch"; or a folder or hub name
     tokenizer: str | None = None  # None: of ``init`` when that is a folder or name, else the shipped one
     dp_epsilon: float | None = None
+    unit: str | None = None  # None: the key the corpus was scanned by, else "document"; or "sequence"
+    unit_key: str | None = None  # the key that the scan must have had
     delta: float | None = None
     public_size: int | None = None
     steps: int | None = None
@@ -97,16 +111,20 @@ def train(
     _refuse_impossible(settings)
     checkpoint.refuse_foreign(ckpt)
     corpus = read_clean(clean)
+    unit = claim.unit_of_privacy(settings.unit, settings.unit_key, _scanned_by(corpus), settings.window)
     run = _open_run(clean, corpus, settings, runs)
     words = _choose_tokenizer(settings)
     marks = tokenizer.special_tokens(words)
     vocabulary = Vocabulary(len(words), words.mask_token_id, frozenset(words.all_special_ids))
 
     secrets_planted = _plant(run, settings)
-    rows = [(row["unit"], row["text"]) for row in corpus.train]
-    rows += [unit for secret in secrets_planted for unit in canaries.units(secret)]
-    units = _tokenise(words, rows)
-    plan, recipe, spent = _plan(run, settings, units)
+    owner = "id" if unit.name in _ROW_UNITS else "unit"
+    rows = [(row[owner], row["text"]) for row in corpus.train]
+    rows += [planted for secret in secrets_planted for planted in canaries.units(secret)]
+    units = _tokenise(words, rows, unit, settings.window)
+    plan, recipe, spent = _plan(run, settings, units, unit)
+    ledger = CorpusLedger(runs)
+    _enter(ledger, run, unit, plan, spent)
 
     model = _initial_model(run, settings, words, recipe, runs, progress, stop)
     if plan is None:
@@ -129,10 +147,12 @@ def train(
     )  # fmt: skip
     seconds = time.monotonic() - started
 
-    statement = _statement(run.id, settings, plan, [*spent, *journal.entries()], journal, len(units))
+    charged = [*spent, *journal.entries()]
+    ledger.finish(run.id, charged)
+    statement = _statement(run, settings, unit, plan, charged, journal, len(units), ledger)
     measured = _held_out(model, words, corpus, units, vocabulary, marks, recipe)
     facts = _facts(settings, recipe, model, words, seconds)
-    unprotected = _unprotected(measured, len(units), corpus)
+    unprotected = _unprotected(measured, units, corpus)
     write_json(run.folder / "metrics.json", {**unprotected, "losses": journal.losses}, mode=0o600)
     public = {**facts, "run_id": run.id, "canaries_digest": run.canaries_digest()}
     public.pop("seconds")
@@ -153,9 +173,19 @@ def train(
 # --- the corpus ---------------------------------------------------------------------------------------
 
 
-def _tokenise(words: Any, rows: list[tuple[str, str]]) -> list[Unit]:
+_ROW_UNITS = (claim.DOCUMENT, claim.SEQUENCE)  # a row, or a part of one, whoever wrote it
+
+
+def _scanned_by(corpus: CleanCorpus) -> str | None:
+    """The key of ``mlmguard scan --unit-key``, None without one."""
+    key = corpus.manifest.settings.get("unit_key", "null")
+    return None if key == "null" else key
+
+
+def _tokenise(words: Any, rows: list[tuple[str, str]], unit: UnitOfPrivacy, window: int) -> list[Unit]:
     encoded = tokenizer.encode(words, (text for _, text in rows))
-    return group((unit, np.array(ids, dtype=np.int64)) for (unit, _), ids in zip(rows, encoded))
+    sequences = [(name, np.array(ids, dtype=np.int64)) for (name, _), ids in zip(rows, encoded)]
+    return group(cut(sequences, window) if unit.name == claim.SEQUENCE else sequences)
 
 
 # --- the run ------------------------------------------------------------------------------------------
@@ -204,10 +234,17 @@ def _open_run(clean: Path, corpus: CleanCorpus, settings: TrainSettings, runs: P
         settings_digest=wanted,
         clean=str(clean.resolve()),
         scan_run=corpus.manifest.run_id,
+        raw=_raw_corpus(clean, corpus),
         commitment=corpus.manifest.commitment,
         tool_version=__version__,
     )
     return run
+
+
+def _raw_corpus(clean: Path, corpus: CleanCorpus) -> str:
+    """Where the scan says the raw corpus lay; "" when its run folder is gone."""
+    folder = find_run_folder(corpus.manifest.run_id, clean.resolve().parent)
+    return str(read_json(folder / "scan.json").get("corpus", "")) if folder else ""
 
 
 def _plant(run: Run, settings: TrainSettings) -> list[canaries.Secret]:
@@ -217,7 +254,8 @@ def _plant(run: Run, settings: TrainSettings) -> list[canaries.Secret]:
         return []
     if not path.exists():
         seed = [settings.seed, 7] if settings.dp_epsilon is None else secrets.randbits(128)
-        canaries.save(canaries.draw(settings.canaries, np.random.default_rng(seed), settings.canary_repetitions), path)
+        rng = np.random.default_rng(seed)
+        canaries.save(canaries.draw(settings.canaries, rng, settings.canary_repetitions), path)
         # fixed here, before any score exists: a number of guesses chosen afterwards voids the bound
         run.update(guesses=max(2, settings.canaries // 2))
     return canaries.load(path)
@@ -227,7 +265,7 @@ def _plant(run: Run, settings: TrainSettings) -> list[canaries.Secret]:
 
 
 def _plan(
-    run: Run, settings: TrainSettings, units: list[Unit]
+    run: Run, settings: TrainSettings, units: list[Unit], unit: UnitOfPrivacy
 ) -> tuple[DpPlan | None, Recipe, list[LedgerEntry]]:
     """Settings from a public size, noise from the target ε. On resume, exactly what was planned before."""
     known = run.facts()
@@ -247,11 +285,36 @@ def _plan(
         if size is None:
             size, entry = releases.noisy_count(len(units))
             spent.append(entry)
-        plan, recipe = _private_plan(settings, size, spent)
+        plan, recipe = _private_plan(settings, size, spent, unit)
     run.update(
         recipe=asdict(recipe), plan=asdict(plan) if plan else None, spent=[asdict(entry) for entry in spent]
     )
     return plan, recipe, spent
+
+
+def _enter(
+    ledger: CorpusLedger, run: Run, unit: UnitOfPrivacy, plan: DpPlan | None, spent: list[LedgerEntry]
+) -> None:
+    """Put the run into the ledger of its corpus, before its first step; a resumed run is there already."""
+    known = run.facts()
+    if known.get("entered"):
+        return
+    planned = list(spent)
+    if plan is not None:
+        steps = LedgerEntry(
+            "poisson-gaussian", plan.noise_multiplier, plan.sample_rate, plan.steps, what="training"
+        )
+        planned.append(steps)
+    ledger.start(
+        run.id,
+        corpus=known["commitment"],
+        raw=known["raw"],
+        private=plan is not None,
+        unit=unit.name,
+        delta=plan.delta if plan else None,
+        planned=planned,
+    )
+    run.update(entered=True)
 
 
 def _plain_recipe(settings: TrainSettings, size: int) -> Recipe:
@@ -268,7 +331,9 @@ def _plain_recipe(settings: TrainSettings, size: int) -> Recipe:
     )
 
 
-def _private_plan(settings: TrainSettings, size: int, spent: list[LedgerEntry]) -> tuple[DpPlan, Recipe]:
+def _private_plan(
+    settings: TrainSettings, size: int, spent: list[LedgerEntry], unit: UnitOfPrivacy
+) -> tuple[DpPlan, Recipe]:
     """Large batches and few steps: noise is per step, so what counts is units per step."""
     assert settings.dp_epsilon is not None
     batch = min(settings.batch_units or 512, size)
@@ -291,7 +356,7 @@ def _private_plan(settings: TrainSettings, size: int, spent: list[LedgerEntry]) 
             "more documents, a larger ε, or fewer --steps would help",
         )
     plan = DpPlan(
-        sigma, settings.max_grad_norm, rate, steps, delta, "document", float(batch), settings.dp_epsilon
+        sigma, settings.max_grad_norm, rate, steps, delta, unit.name, float(batch), settings.dp_epsilon
     )
     recipe = Recipe(
         steps=steps,
@@ -366,13 +431,13 @@ def _initial_model(
         model = models.fresh(settings.size, words, recipe.window, 0.0, settings.seed)
     else:
         model, _ = models.load(settings.init)
-        if len(words) != model.config.vocab_size:  # type: ignore[attr-defined]
+        if len(words) != model.config.vocab_size:
             raise InputError(
                 "the tokenizer",
                 f"{len(words):,} entries",
                 f"the model's {model.config.vocab_size:,}",
                 "name the model's own with --tokenizer",
-            )  # type: ignore[attr-defined]
+            )
         if models.window_of(model) < recipe.window:
             raise InputError(
                 "--window", str(recipe.window), f"at most the model's {models.window_of(model)} positions"
@@ -401,9 +466,10 @@ def _warmed_up(
     ]
     units = group(rows)
     steps = max(1, WARM_STEPS * 64 // recipe.window)
+    entries = sorted(words.get_vocab())
     name = hashlib.sha256(
         json.dumps(
-            [settings.size, recipe.window, steps, WARM_BATCH, settings.seed, sorted(words.get_vocab()), __version__]
+            [settings.size, recipe.window, steps, WARM_BATCH, settings.seed, __version__, entries]
         ).encode()
     ).hexdigest()[:12]
     folder = runs.parent / "warm" / name
@@ -463,9 +529,14 @@ def _held_out(
     return held_out(model, sequences, unigram, vocabulary, marks, recipe.window, best_device())
 
 
-def _unprotected(measured: HeldOut | None, units: int, corpus: CleanCorpus) -> dict[str, float]:
+def _unprotected(measured: HeldOut | None, units: list[Unit], corpus: CleanCorpus) -> dict[str, float]:
     """Numbers computed on private text: useful to the owner, not covered by any ε."""
-    numbers: dict[str, float] = {"units": units, "held_out_documents": len(corpus.held_out)}
+    numbers: dict[str, float] = {
+        "units": len(units),
+        "rows_of_the_largest_unit": max(len(unit.sequences) for unit in units),
+        "rows_of_a_unit_mean": sum(len(unit.sequences) for unit in units) / len(units),
+        "held_out_documents": len(corpus.held_out),
+    }
     if measured is not None:
         numbers |= {
             "heldout_loss": measured.mean_loss,
@@ -500,32 +571,40 @@ def _facts(
 
 
 def _statement(
-    run_id: str,
+    run: Run,
     settings: TrainSettings,
+    unit: UnitOfPrivacy,
     plan: DpPlan | None,
     ledger: list[LedgerEntry],
     journal: Journal,
     units: int,
+    corpus_ledger: CorpusLedger,
 ) -> PrivacyStatement:
     """The claim, computed from the ledger of what ran; without a plan, the honest opposite."""
+    others = corpus_ledger.others(run.id)
+    releases_too = tuple(_release(other) for other in others)
     common: dict[str, Any] = {
-        "run_id": run_id,
-        "unit": "document",
-        "unit_definition": "one row of clean/train; each draw of it contributes one random window",
-        "data_accesses": ("training", "held-out metrics (unprotected)", "audit (unprotected)"),
+        "run_id": run.id,
+        "unit": unit.name,
+        "unit_definition": unit.definition,
+        "steps_applied": journal.applied,
+        "raw_corpus": claim.RAW_CORPUS if plan else "nothing: this run is not private",
+        "corpus_releases": releases_too,
         "unprotected": ("held-out loss, accuracy and perplexity", "every number of an audit report"),
         "tool_version": __version__,
+        "tool_versions": {name: version(name) for name in _TOOLS},
     }
     if plan is None:
-        return PrivacyStatement(
+        statement = PrivacyStatement(
             private=False, epsilon=None, delta=None, accountants=(), adjacency="", sampler="shuffled epochs",
-            plan=None, ledger=(), steps_applied=journal.applied, batch_sizes={}, covers="nothing: this run is not private",
-            hazards=(), **common,
+            plan=None, ledger=(), batch_sizes={}, covers="nothing: this run is not private", hazards=(),
+            data_accesses=("training", "held-out metrics", "audit"), **common,
         )  # fmt: skip
+        return replace(statement, digest=accounting.statement_digest(statement))
     readings = accounting.readings(ledger, plan.delta)
-    drawn = np.array(journal.drawn, dtype=float)
-    expected, variance = units * plan.sample_rate, units * plan.sample_rate * (1 - plan.sample_rate)
-    return PrivacyStatement(
+    sampler = check_sampler(journal.drawn, units, plan.sample_rate)
+    together = _together(unit, ledger, others, plan.delta)
+    statement = PrivacyStatement(
         private=True,
         epsilon=readings[0].epsilon,
         delta=plan.delta,
@@ -534,50 +613,98 @@ def _statement(
         sampler="Poisson: every unit independently at every step",
         plan=plan,
         ledger=tuple(ledger),
-        steps_applied=journal.applied,
-        # standardised, so that they say whether the sampler did what was claimed and not how many units there are
-        batch_sizes={
-            "mean_z": float((drawn.mean() - expected) / max(1e-9, (variance / len(drawn)) ** 0.5)),
-            "variance_ratio": float(drawn.var() / max(1e-9, variance)),
-            "steps": float(len(drawn)),
-        },
+        batch_sizes=_sizes(sampler),
         covers="weights and tokenizer, for the rows of clean/train",
-        hazards=_hazards(settings),
+        data_accesses=(
+            *(f"{entry.what} ({entry.mechanism}, in the ledger)" for entry in ledger),
+            "self-check of the clipping on the first units (steers nothing)",
+            "held-out metrics (unprotected)",
+            "audit (unprotected)",
+        ),
+        hazards=claim.hazards(
+            claim.Facts(
+                unit=unit,
+                public_size=settings.public_size is not None,
+                tokenizer=_tokenizer_kind(settings),
+                initial_weights=settings.init if settings.init not in (None, "scratch") else None,
+                sampler=sampler,
+                others=releases_too,
+                corpus_epsilon=together,
+                learning_rate_given=settings.learning_rate is not None,
+            )
+        ),
+        contribution={"windows_a_draw": 1.0, "gradient_norm": plan.max_grad_norm},
+        epsilon_without_amplification=accounting.epsilon_without_amplification(
+            plan.noise_multiplier, journal.charged, plan.delta
+        ),
+        gaussian_mu=accounting.gaussian_mu(plan.noise_multiplier, plan.sample_rate, journal.charged),
+        true_positive_ceilings={
+            f"{rate:g}": accounting.true_positive_ceiling(ledger, rate)
+            for rate in accounting.FALSE_POSITIVE_RATES
+        },
+        group_epsilon={
+            str(size): accounting.group_epsilon(ledger, size, plan.delta) for size in accounting.GROUPS
+        },
+        corpus_epsilon=together,
         **common,
+    )
+    return replace(statement, digest=accounting.statement_digest(statement))
+
+
+_TOOLS = ("torch", "transformers", "tokenizers", "opacus", "dp-accounting", "numpy")
+
+
+def _release(run: RunOnCorpus) -> CorpusRelease:
+    epsilon = accounting.compose(run.entries, run.delta) if run.private and run.delta else None
+    return CorpusRelease(
+        run.run_id, run.private, epsilon, run.unit, "finished" if run.finished else "unfinished"
     )
 
 
-def _hazards(settings: TrainSettings) -> tuple[Hazard, ...]:
-    """Known ways for a claim to be hollow (NIST SP 800-226; the pitfalls page of jax_privacy)."""
-    public = settings.public_size is not None
-    own = settings.tokenizer or (settings.init if settings.init not in (None, "scratch") else None)
-    return (
-        Hazard("sampling-mismatch", "absent", "batches are drawn by the Poisson sampling that the accountant assumes"),
-        Hazard("size-dependence", "present" if public else "absent", "n is declared public by --public-size" if public else "settings derive from a noised count that is in the ledger"),
-        Hazard("tokenizer", "unknown" if own else "absent", f"declared public by name: {own}" if own else "learnt from public text, pinned by digest"),
-        Hazard("initial-weights", "unknown" if settings.init not in (None, "scratch") else "absent", "whatever the initial checkpoint was trained on is outside the claim" if settings.init not in (None, "scratch") else "public text only"),
-        Hazard("preprocessing", "present", "deduplication couples rows: the claim is for the rows of clean/train, not for the raw corpus"),
-        Hazard("floating-point", "present", "noise is drawn in floating point (fp32), not from a discrete distribution"),
-        Hazard("tuning", "unknown", "other runs on the same corpus are not composed into this ε"),
-    )  # fmt: skip
+def _together(
+    unit: UnitOfPrivacy, ledger: list[LedgerEntry], others: list[RunOnCorpus], delta: float
+) -> float | None:
+    """ε of this and all other private runs on the corpus; None where one of them protects a smaller unit."""
+    private = [other for other in others if other.private]
+    size = {claim.SEQUENCE: 0, claim.DOCUMENT: 1}  # anything else is a key, and holds whole documents
+    if any(size.get(other.unit, 2) < size.get(unit.name, 2) for other in private):
+        return None
+    return accounting.compose([*ledger, *(entry for other in private for entry in other.entries)], delta)
+
+
+def _sizes(sampler: SamplerCheck) -> dict[str, float]:
+    """Realised batch sizes, standardised: they say whether the sampler did what was claimed, and not n."""
+    return {
+        "mean_z": sampler.mean_z,
+        "variance_ratio": sampler.variance_ratio,
+        "variance_p": sampler.p_value,
+        "steps": float(sampler.steps),
+    }
+
+
+def _tokenizer_kind(settings: TrainSettings) -> str:
+    named = settings.tokenizer or (settings.init if settings.init not in (None, "scratch") else None)
+    return "named" if named else "shipped"
 
 
 def _card(statement: PrivacyStatement, facts: Mapping[str, object]) -> str:
     """The model card: Hugging Face front matter and what may be said."""
     if statement.private:
-        claim = (
+        said = (
             f"Trained with differential privacy: **ε = {statement.epsilon:.2f} at δ = {statement.delta:g}**, "
             f"unit: {statement.unit} ({statement.unit_definition}), adjacency: {statement.adjacency}. "
             f"Covers {statement.covers}."
         )
     else:
-        claim = "**Not private**: trained without differential privacy. Treat the weights like the corpus."
+        said = "**Not private**: trained without differential privacy. Treat the weights like the corpus."
     lines = "\n".join(
         f"| {name.replace('_', ' ')} | {value} |" for name, value in facts.items() if value not in ("", None)
     )
     return (
-        "---\nlibrary_name: transformers\npipeline_tag: fill-mask\ntags: [mlmguard, masked-language-model]\n---\n\n"
-        f"# Masked language model\n\n{claim}\n\nThe whole statement, with its ledger and hazards, is in `privacy.json`. "
+        "---\nlibrary_name: transformers\npipeline_tag: fill-mask\n"
+        "tags: [mlmguard, masked-language-model]\n---\n\n"
+        f"# Masked language model\n\n{said}\n\n"
+        "The whole statement, with its ledger and hazards, is in `privacy.json`. "
         "Before a release, run `mlmguard audit` on this folder.\n\n"
         f"| | |\n|---|---|\n{lines}\n\nWritten by mlmguard {__version__} on {source_date()}.\n"
     )

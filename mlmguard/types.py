@@ -192,7 +192,7 @@ class Hazard:
 
 @noun
 class CorpusRelease:
-    """Another run on the same corpus. ``status`` is "finished" or "not finished" (its steps count too)."""
+    """Another run on the same corpus. ``status`` is "finished" or "unfinished" (its steps count too)."""
 
     run_id: str
     private: bool

@@ -1,20 +1,27 @@
 """The ledger of a run: killed anywhere it never spends more, never repeats noise, and notices damage."""
 
+import json
 import multiprocessing
 import os
 import signal
 import time
+from dataclasses import replace
 from hashlib import sha256
 
 import numpy as np
 import pytest
 import torch
 
-from mlmguard import accounting
+from mlmguard import accounting, cli
 from mlmguard.errors import InputError
+from mlmguard.scan import ScanSettings, scan
+from mlmguard.train import TrainSettings, train
 from mlmguard.training import journal as journals
 from mlmguard.training import loop, mechanism, models, tokenizer, units
-from mlmguard.types import DpPlan
+from mlmguard.training.ledger import CorpusLedger
+from mlmguard.types import DpPlan, LedgerEntry
+from tests.test_units import QUICK, notes
+from tests.workbench import KEY
 
 STEPS = 260
 PLAN = DpPlan(6.0, 1.0, 0.5, STEPS, 1e-5, "document", 6.0, 0.0)
@@ -122,7 +129,7 @@ def test_a_damaged_ledger_is_refused_by_name(four_steps, damage):
 
 def test_a_ledger_of_another_plan_is_refused(four_steps):
     other = DpPlan(1.0, 1.0, 0.5, STEPS, 1e-5, "document", 6.0, 0.0)
-    with pytest.raises(InputError, match="under this plan"):
+    with pytest.raises(InputError, match="digest"):
         journals.Journal(four_steps, other)
 
 
@@ -135,3 +142,88 @@ def test_a_ledger_shorter_than_the_saved_state_is_refused(four_steps):
     path.write_text("".join(path.read_text().splitlines(keepends=True)[:2]))
     with pytest.raises(InputError, match="2 steps"):
         journals.Journal(four_steps, PLAN)
+
+
+# --- the ledger of a corpus ---------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def shared_corpus(tmp_path_factory):
+    """A plain run, an abandoned private one, and two finished private ones, the last on another scan."""
+    folder = tmp_path_factory.mktemp("shared")
+    notes(folder / "corpus")
+    runs = folder / ".mlmguard" / "runs"
+
+    def scanned(name, **settings):
+        settings = ScanSettings(workers=1, **settings)
+        scan(folder / "corpus", folder / name, folder / "reports", key=KEY, settings=settings, runs=runs)
+
+    def trained(clean, stop=bool, **changes):
+        settings = TrainSettings(**{**vars(QUICK), **changes})
+        return train(folder / clean, folder / "ckpt", folder / "reports", settings, runs=runs, stop=stop)
+
+    scanned("clean")
+    plain = trained("clean", dp_epsilon=None, steps=2)
+    with pytest.raises(loop.Interrupted):
+        trained("clean", stop=lambda: True, dp_epsilon=3.0)
+    first = trained("clean", dp_epsilon=4.0)
+    scanned("clean-again", threshold=0.6)
+    second = trained("clean-again", dp_epsilon=5.0)
+    return folder, plain.statement, first.statement, second.statement
+
+
+def test_a_statement_composes_every_private_run_on_its_corpus(shared_corpus):
+    *_, first, second = shared_corpus
+    kinds = [(release.private, release.status) for release in second.corpus_releases]
+    assert kinds == [(False, "finished"), (True, "unfinished"), (True, "finished")]
+    abandoned = second.corpus_releases[1]
+    assert 0 < abandoned.epsilon < 3  # one of three steps was charged
+    assert second.corpus_epsilon > max(first.corpus_epsilon, second.epsilon) > 4
+    assert second.corpus_epsilon <= first.epsilon + second.epsilon + abandoned.epsilon + 0.01
+
+
+def test_releases_that_void_a_claim_are_named(shared_corpus):
+    _, plain, _, second = shared_corpus
+    hazards = {hazard.id: hazard for hazard in second.hazards}
+    assert hazards["non-private-releases"].status == "present"
+    assert plain.run_id in hazards["non-private-releases"].detail
+    assert hazards["tuning"].status == "present" and "2 more private runs" in hazards["tuning"].detail
+
+
+def test_the_command_shows_all_runs_and_what_they_cost_together(shared_corpus, capsys):
+    folder, plain, _, second = shared_corpus
+    assert cli.run(["ledger", "--runs", str(folder / ".mlmguard" / "runs"), "--json"]) == 0
+    (corpus,) = json.loads(capsys.readouterr().out)
+    assert corpus["runs"][0]["run_id"] == plain.run_id and len(corpus["runs"]) == 4
+    assert corpus["epsilon"] == pytest.approx(second.corpus_epsilon, abs=1e-6)
+    assert cli.run(["ledger", "--runs", str(folder / ".mlmguard" / "runs")]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "NOT private" in shown and "not finished" in shown and "void" in shown
+
+
+def test_a_damaged_corpus_ledger_stops_every_command_that_reads_it(shared_corpus, tmp_path, capsys):
+    folder = shared_corpus[0]
+    text = (folder / ".mlmguard" / "runs" / "ledger.jsonl").read_text()
+    (tmp_path / "ledger.jsonl").write_text("".join(text.splitlines(keepends=True)[1:]))
+    assert cli.run(["ledger", "--runs", str(tmp_path)]) == 2
+    assert "digest" in capsys.readouterr().err
+    assert cli.run(["ledger", "--runs", str(tmp_path / "nothing")]) == 2
+
+
+def test_a_run_whose_folder_is_gone_counts_with_all_it_had_planned(tmp_path):
+    ledger = CorpusLedger(tmp_path)
+    steps = LedgerEntry("poisson-gaussian", 2.0, 0.1, 50)
+    common = {"corpus": "c", "raw": "", "private": True, "unit": "document", "delta": 1e-5}
+    ledger.start("train-a", planned=[steps], **common)
+    ledger.start("train-b", planned=[steps], **common)
+    (other,) = ledger.others("train-b")
+    assert other.entries == (steps,) and not other.finished
+
+
+def test_an_edited_statement_is_refused(shared_corpus):
+    _, _, first, _ = shared_corpus
+    accounting.refuse_edited(first, "privacy.json")
+    edited = replace(first, ledger=(), epsilon=0.1)
+    with pytest.raises(InputError, match="does not match its digest") as refused:
+        accounting.refuse_edited(edited, "privacy.json")
+    assert refused.value.exit_code == 2

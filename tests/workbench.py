@@ -47,7 +47,8 @@ class Bench:
         run = self.runs / f"train-{name}"
         shutil.copytree(self.run_of(ckpt), run)
         for path in (copy / "privacy.json", copy / "training.json"):
-            write_json(path, {**read_json(path), "run_id": run.name})
+            told = {**read_json(path), "run_id": run.name}
+            write_json(path, {**told, "digest": ""} if "digest" in told else told)
         return copy
 
     def never_saw_its_canaries(self, ckpt: Path, seed: int = 0) -> Path:

@@ -4,13 +4,11 @@ The ledger is a file that only grows: one line a step, on disk before the step's
 was charged and then lost (a kill, a power cut) is not run again, so ε never exceeds the plan: charged = T,
 applied = T − lost. State is safetensors and JSON, never a pickle.
 
-Every line carries a digest of itself, of all lines before it and of the plan. That catches accidents, such as
-a file edited, cut or copied from another run; who wants to deceive can compute digests too.
+Every line carries a digest of itself, of all lines before it and of the plan (``ledger``).
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import os
@@ -24,7 +22,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from mlmguard.artifacts import read_json, write_json
-from mlmguard.errors import InputError
+from mlmguard.training.ledger import ChainedFile
 from mlmguard.types import DpPlan, LedgerEntry
 
 SAVE_EVERY_SECONDS = 60.0
@@ -44,18 +42,17 @@ class Journal:
         self.losses: list[float | None] = []
         self.applied = 0
         self._saved_at = time.monotonic()
-        self._chain = _digest("", json.dumps(asdict(plan), sort_keys=True) if plan else "plain")
-        self._read_ledger()
+        plan_text = json.dumps(asdict(plan), sort_keys=True) if plan else "plain"
+        self._ledger = ChainedFile(folder / "ledger.jsonl", plan_text)
+        for line in self._ledger.lines:
+            self.charged += 1
+            if line is not None:
+                self.drawn.append(int(line["drawn"]))
+        self._refuse_shorter_than_state()
 
     def charge(self, step: int, drawn: int) -> None:
         """Write that ``step`` is paid for, and wait until the disk has it."""
-        line = json.dumps({"step": step, "drawn": drawn})
-        chain = _digest(self._chain, line)
-        with self._ledger.open("a", encoding="utf-8") as stream:
-            stream.write(f"{line}\t{chain}\n")
-            stream.flush()
-            os.fsync(stream.fileno())
-        self._chain = chain
+        self._ledger.append({"step": step, "drawn": drawn})
         self.charged += 1
         self.drawn.append(drawn)
 
@@ -96,7 +93,7 @@ class Journal:
                 "applied": self.applied,
                 "losses": self.losses,
                 "charged": self.charged,
-                "chain": self._chain,
+                "chain": self._ledger.chain,
             },
             mode=0o600,
         )
@@ -128,44 +125,8 @@ class Journal:
             )
         return max(saved, self.charged) if self.plan is not None else saved
 
-    @property
-    def _ledger(self) -> Path:
-        return self.folder / "ledger.jsonl"
-
-    def _read_ledger(self) -> None:
-        """Count what was charged, and hold every digest against its line."""
+    def _refuse_shorter_than_state(self) -> None:
         marker = self.folder / "state.json"
-        known = read_json(marker) if marker.exists() else {"charged": 0}
-        at = {0: self._chain}
-        text = self._ledger.read_text("utf-8") if self._ledger.exists() else ""
-        for line in text.splitlines():
-            payload, _, chain = line.partition("\t")
-            whole = len(chain) == _DIGITS
-            # A line cut short by a power cut was charged too: its step may have run.
-            self._chain = _digest(self._chain, payload if whole else line)
-            if whole and chain != self._chain:
-                raise self._foreign(f"line {self.charged + 1} does not match its digest")
-            if whole:
-                self.drawn.append(int(json.loads(payload)["drawn"]))
-            self.charged += 1
-            at[self.charged] = self._chain
-        if known.get("charged") and at.get(known["charged"]) != known["chain"]:
-            raise self._foreign(f"it has {self.charged} steps, or others than the saved state")
-        if text and not text.endswith("\n"):
-            with self._ledger.open("a", encoding="utf-8") as stream:
-                stream.write("\n")
-
-    def _foreign(self, found: str) -> InputError:
-        return InputError(
-            f"{self.folder.name}: ledger.jsonl",
-            found,
-            "the ledger as this run wrote it, under this plan",
-            "restore the run folder, or remove it and start a new run",
-        )
-
-
-_DIGITS = 32
-
-
-def _digest(before: str, line: str) -> str:
-    return hashlib.sha256(f"{before}\n{line}".encode()).hexdigest()[:_DIGITS]
+        known = read_json(marker) if marker.exists() else {}
+        if known.get("charged") and self._ledger.chain_after(known["charged"]) != known["chain"]:
+            raise self._ledger.foreign(f"{self.charged} steps, or others than the saved state")

@@ -32,6 +32,17 @@ def group(rows: Iterable[tuple[str, Ids]]) -> list[Unit]:
     return [Unit(name, tuple(sequences)) for name, sequences in gathered.items()]
 
 
+def cut(rows: Iterable[tuple[str, Ids]], length: int) -> Iterator[tuple[str, Ids]]:
+    """Rows cut into pieces of one window each, every piece a unit of its own: the unit "sequence".
+
+    A document of k pieces is then k units, and its own guarantee is that of a group of k.
+    """
+    room = length - 2
+    for unit, ids in rows:
+        for number, start in enumerate(range(0, len(ids), room)):
+            yield f"{unit}#{number}", ids[start : start + room]
+
+
 def window(unit: Unit, length: int, cls_id: int, sep_id: int, rng: np.random.Generator) -> Ids:
     """One random window of one random sequence of ``unit``: [CLS] at most ``length`` − 2 tokens [SEP]."""
     ids = unit.sequences[rng.integers(len(unit.sequences))] if len(unit.sequences) > 1 else unit.sequences[0]
@@ -50,12 +61,12 @@ def windows(ids: Ids, length: int, cls_id: int, sep_id: int) -> list[Ids]:
 
 
 def poisson_draw(count: int, rate: float, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Each of ``count`` units independently with probability ``rate``; may be empty, and then still counts."""
+    """Each of ``count`` units independently with probability ``rate``; an empty draw is one, too."""
     return np.flatnonzero(rng.random(count) < rate)
 
 
 def shuffled_draws(count: int, size: int, steps: int, seed: int) -> Iterator[NDArray[np.int64]]:
-    """Batches of plain training: epochs in random order. A function of (seed, step), so a resumed run is equal."""
+    """Batches of plain training: epochs in random order, the same again in a resumed run."""
     size = min(size, count)
     per_epoch = max(1, count // size)
     order = np.arange(count)

@@ -1,0 +1,201 @@
+"""The words of a claim: what the unit is, what is done with one, and the ways in which a claim can be hollow.
+
+Each hazard is a question that NIST SP 800-226 or the pitfalls page of jax_privacy asks of a private training
+run, with the answer for this one. "absent" is said only where this program made it so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mlmguard.errors import InputError
+from mlmguard.training.mechanism import SamplerCheck
+from mlmguard.types import CorpusRelease, Hazard
+
+DOCUMENT, SEQUENCE = "document", "sequence"
+
+
+@dataclass(frozen=True)
+class UnitOfPrivacy:
+    """What one row of the sampler is, by name and in a sentence."""
+
+    name: str
+    definition: str
+
+
+def unit_of_privacy(
+    asked: str | None, unit_key: str | None, scanned_by: str | None, window: int
+) -> UnitOfPrivacy:
+    """The unit of a run on rows that were scanned by the key ``scanned_by`` (None: without one).
+
+    ``asked`` is "document", "sequence" or None: the key where the scan had one, else the document.
+
+    Raises:
+        InputError: ``unit_key`` is not the key of the scan, or is named beside a smaller unit.
+    """
+    if unit_key is not None and unit_key != scanned_by:
+        raise InputError(
+            f"--unit-key {unit_key}",
+            f"the corpus was scanned by {scanned_by}"
+            if scanned_by
+            else "the corpus was scanned without a key",
+            "rows that say whose they are",
+            f"run `mlmguard scan --unit-key {unit_key}` first",
+        )
+    if unit_key is not None and asked is not None:
+        raise InputError(
+            f"--unit {asked}", f"named beside --unit-key {unit_key}", "one of the two", "leave one out"
+        )
+    if asked == SEQUENCE:
+        return UnitOfPrivacy(
+            SEQUENCE,
+            f"one piece of at most {window - 2} tokens of a row of clean/train; a row is as many units as it "
+            "has pieces, and a whole document has the guarantee of a group",
+        )
+    draw = f"each draw contributes one random window of at most {window} tokens"
+    if asked is None and scanned_by is not None:
+        return UnitOfPrivacy(
+            scanned_by,
+            f"all rows of clean/train that share one value of “{scanned_by}”; {draw} of one of them",
+        )
+    if asked in (None, DOCUMENT):
+        return UnitOfPrivacy(DOCUMENT, f"one row of clean/train; {draw}")
+    raise InputError("--unit", repr(asked), f'"{DOCUMENT}" or "{SEQUENCE}"', "a person is --unit-key KEY")
+
+
+RAW_CORPUS = (
+    "not possible: deduplication lets another copy in when one document is removed, so the claim is for the "
+    "rows of clean/train"
+)
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the hazards are judged by."""
+
+    unit: UnitOfPrivacy
+    public_size: bool  # n was declared public
+    tokenizer: str  # "shipped", "named", "dp" or "private"
+    initial_weights: str | None  # the checkpoint started from; None: public text only
+    sampler: SamplerCheck
+    others: Sequence[CorpusRelease]
+    corpus_epsilon: float | None
+    learning_rate_given: bool
+
+
+ALWAYS = (
+    Hazard("steps", "absent", "a fixed number of steps; no early stop and no retry on private results"),
+    Hazard("normaliser", "absent", "sums are divided by a public number, never by the draw"),
+    Hazard("batch-mixing", "absent", "layers that mix records are refused; losses are per unit"),
+    Hazard("clipping", "absent", "held against a one-record loop on the first units of this run"),
+    Hazard("resumption", "absent", "steps are charged before their noise is drawn and never run twice"),
+    Hazard("validation", "absent", "held-out numbers are computed after the last step and steer nothing"),
+    Hazard(
+        "random-numbers",
+        "present",
+        "noise comes from a statistical generator seeded by the system's entropy, not a cryptographic one",
+    ),
+    Hazard(
+        "floating-point",
+        "present",
+        "noise is drawn in floating point (fp32), not from a discrete distribution",
+    ),
+    Hazard(
+        "timing", "unknown", "how long a step takes depends on the draw; nobody else may watch the machine"
+    ),
+    Hazard("preprocessing", "present", f"a claim for the raw corpus is {RAW_CORPUS}"),
+    Hazard(
+        "reports",
+        "present",
+        "held-out metrics and audit reports are computed from private text and are not covered",
+    ),
+    Hazard(
+        "run-folder",
+        "unknown",
+        "canaries and unfinished state lie in the run folder; who else may read it is not known here",
+    ),
+)
+"""What holds of every private run of this program."""
+
+
+def hazards(facts: Facts) -> tuple[Hazard, ...]:
+    """Every known way for the claim to be hollow, and whether it applies."""
+    return (
+        _sampler(facts.sampler),
+        _size(facts.public_size),
+        _unit(facts.unit),
+        TOKENIZERS[facts.tokenizer],
+        _initial(facts.initial_weights),
+        _tuning(facts),
+        _siblings(facts.others),
+        *ALWAYS,
+    )
+
+
+def _sampler(check: SamplerCheck) -> Hazard:
+    if check.agrees:
+        said = f"batch sizes vary as Poisson sampling does ({check.variance_ratio:.2f} of its variance)"
+        return Hazard("sampling-mismatch", "absent", said)
+    said = f"batch sizes are not those of Poisson sampling (p = {check.p_value:.1g}): the ε does not hold"
+    return Hazard("sampling-mismatch", "present", said)
+
+
+def _size(public: bool) -> Hazard:
+    if public:
+        return Hazard("size-dependence", "present", "n is declared public by --public-size")
+    return Hazard("size-dependence", "absent", "settings derive from a noised count that is in the ledger")
+
+
+def _unit(unit: UnitOfPrivacy) -> Hazard:
+    if unit.name in (DOCUMENT, SEQUENCE):
+        said = f"the unit is a {unit.name}: a person with several of them has the guarantee of a group"
+        return Hazard("unit-smaller-than-person", "present", said)
+    said = f"the unit is one value of “{unit.name}”; whether that is one person is not known here"
+    return Hazard("unit-smaller-than-person", "unknown", said)
+
+
+TOKENIZERS = {
+    "shipped": Hazard("tokenizer", "absent", "learnt from public text, pinned by digest"),
+    "named": Hazard("tokenizer", "unknown", "declared public by naming it; nothing here can check that"),
+    "dp": Hazard("tokenizer", "absent", "learnt from noised word counts; its ε is in the ledger"),
+    "private": Hazard(
+        "tokenizer",
+        "present",
+        "learnt from the private text without noise: what its entries say is outside the claim",
+    ),
+}
+
+
+def _initial(weights: str | None) -> Hazard:
+    if weights is None:
+        return Hazard("initial-weights", "absent", "random or warmed up on public text")
+    said = "whatever the initial checkpoint was trained on is outside the claim"
+    return Hazard("initial-weights", "unknown", said)
+
+
+def _tuning(facts: Facts) -> Hazard:
+    private = [run for run in facts.others if run.private]
+    if not private:
+        given = "; a learning rate was given: if it was tuned on this corpus elsewhere, that is not counted"
+        return Hazard(
+            "tuning",
+            "unknown" if facts.learning_rate_given else "absent",
+            "no other private run on this corpus in its ledger"
+            + (given if facts.learning_rate_given else ""),
+        )
+    together = (
+        f"together they cost ε = {facts.corpus_epsilon:.3f}"
+        if facts.corpus_epsilon is not None
+        else "they have smaller units, so that no ε for all of them can be given"
+    )
+    return Hazard("tuning", "present", f"{len(private)} more private runs on this corpus: {together}")
+
+
+def _siblings(others: Sequence[CorpusRelease]) -> Hazard:
+    plain = [run.run_id for run in others if not run.private]
+    if not plain:
+        return Hazard("non-private-releases", "absent", "none in the corpus ledger of this machine")
+    shown = ", ".join(plain[:5]) + (f" and {len(plain) - 5} more" if len(plain) > 5 else "")
+    said = f"void this claim if they leave the house (NIST SP 800-226, 2.6): {shown}"
+    return Hazard("non-private-releases", "present", said)

@@ -1,0 +1,172 @@
+"""Ledgers: files that only grow, and the one that all runs on a corpus share.
+
+Every line carries a digest of itself and of everything before it. That catches accidents: a file edited, cut
+short or copied from elsewhere. It does not catch deceit, since whoever edits a line can compute its digest.
+
+No torch here: ``mlmguard ledger`` must not wait for it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from mlmguard.artifacts import as_noun, read_json
+from mlmguard.errors import InputError
+from mlmguard.types import LedgerEntry
+
+_DIGITS = 32
+
+
+class ChainedFile:
+    """JSON lines, each followed by a digest of the chain so far. ``seed`` ties the file to what it is about.
+
+    Raises :class:`InputError` when a line does not match its digest.
+    """
+
+    def __init__(self, path: Path, seed: str) -> None:
+        self.path = path
+        self.lines: list[dict[str, Any] | None] = []  # None: cut short by a power cut, its content lost
+        self._chains = [_digest("", seed)]
+        text = path.read_text("utf-8") if path.exists() else ""
+        for line in text.splitlines():
+            payload, _, chain = line.partition("\t")
+            whole = len(chain) == _DIGITS
+            self._chains.append(_digest(self.chain, payload if whole else line))
+            if whole and chain != self.chain:
+                raise self.foreign(f"line {len(self._chains) - 1} does not match its digest")
+            self.lines.append(json.loads(payload) if whole else None)
+        if text and not text.endswith("\n"):
+            self._write("\n")
+
+    @property
+    def chain(self) -> str:
+        """The digest over all lines."""
+        return self._chains[-1]
+
+    def chain_after(self, lines: int) -> str | None:
+        """The digest over the first ``lines`` lines; None if there are not that many."""
+        return self._chains[lines] if lines < len(self._chains) else None
+
+    def append(self, line: dict[str, Any]) -> None:
+        """Add one line and wait until the disk has it."""
+        payload = json.dumps(line, sort_keys=True)
+        chain = _digest(self.chain, payload)
+        self._write(f"{payload}\t{chain}\n")
+        self.lines.append(line)
+        self._chains.append(chain)
+
+    def foreign(self, found: str) -> InputError:
+        """The error for a file that is not what was written here."""
+        return InputError(
+            f"{self.path.parent.name}/{self.path.name}",
+            found,
+            "the ledger as it was written, its digests intact",
+            "restore it from a copy, or move the folder away and start anew",
+        )
+
+    def _write(self, text: str) -> None:
+        with self.path.open("a", encoding="utf-8") as stream:
+            stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
+
+
+def _digest(before: str, line: str) -> str:
+    return hashlib.sha256(f"{before}\n{line}".encode()).hexdigest()[:_DIGITS]
+
+
+# --- the corpus ledger --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class RunOnCorpus:
+    """One run as the corpus ledger knows it. ``entries`` is everything it has charged so far."""
+
+    run_id: str
+    corpus: str  # the commitment of the scan it read
+    raw: str  # where the raw corpus lies, as the scan wrote it down; "" if unknown
+    private: bool
+    unit: str
+    delta: float | None
+    entries: tuple[LedgerEntry, ...]
+    finished: bool
+
+
+class CorpusLedger:
+    """``runs/ledger.jsonl``: every run that read private text enters itself before its first step."""
+
+    def __init__(self, runs: Path) -> None:
+        self.runs = runs
+
+    def start(self, run_id: str, **facts: Any) -> None:
+        """Enter a run by the fields of :class:`RunOnCorpus`, and ``planned``, the entries it may charge."""
+        planned = [asdict(entry) for entry in facts.pop("planned")]
+        with self._locked() as file:
+            file.append({"event": "start", "run": run_id, "planned": planned, **facts})
+
+    def finish(self, run_id: str, entries: Sequence[LedgerEntry]) -> None:
+        """Enter that a run has ended and released a checkpoint, and what it charged."""
+        with self._locked() as file:
+            file.append({"event": "finish", "run": run_id, "charged": [asdict(entry) for entry in entries]})
+
+    def read(self) -> list[RunOnCorpus]:
+        """All runs in the order in which they started, each with what it has charged by now."""
+        with self._locked() as file:
+            lines = [line for line in file.lines if line is not None]
+        ended = {line["run"]: line["charged"] for line in lines if line["event"] == "finish"}
+        started = {line["run"]: line for line in lines if line["event"] == "start"}
+        return [
+            RunOnCorpus(
+                run_id=run_id,
+                corpus=line["corpus"],
+                raw=line["raw"],
+                private=line["private"],
+                unit=line["unit"],
+                delta=line["delta"],
+                entries=_entries(ended[run_id]) if run_id in ended else self._charged(run_id, line),
+                finished=run_id in ended,
+            )
+            for run_id, line in started.items()
+        ]
+
+    def others(self, run_id: str) -> list[RunOnCorpus]:
+        """Other runs on the corpus of ``run_id``: the same clean rows, or other scans of the same folder."""
+        known = {run.run_id: run for run in self.read()}
+        own = known.pop(run_id)
+        return [run for run in known.values() if run.corpus == own.corpus or (own.raw and run.raw == own.raw)]
+
+    def _charged(self, run_id: str, line: dict[str, Any]) -> tuple[LedgerEntry, ...]:
+        """What a run that has not ended has spent: its journal's steps, or all it planned if that is gone."""
+        planned = _entries(line["planned"])
+        if not (self.runs / run_id / "run.json").exists():
+            return planned
+        if read_json(self.runs / run_id / "run.json").get("plan") is None:
+            return ()
+        journal = self.runs / run_id / "ledger.jsonl"
+        steps = len(journal.read_text("utf-8").splitlines()) if journal.exists() else 0
+        return tuple(
+            LedgerEntry(**{**asdict(entry), "steps": min(entry.steps, steps)})
+            if entry.mechanism == "poisson-gaussian"
+            else entry
+            for entry in planned
+        )
+
+    @contextmanager
+    def _locked(self) -> Iterator[ChainedFile]:
+        """The file, with every other process kept out while it is read and written."""
+        self.runs.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with (self.runs / ".ledger.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield ChainedFile(self.runs / "ledger.jsonl", "corpus ledger")
+
+
+def _entries(data: Sequence[Any]) -> tuple[LedgerEntry, ...]:
+    return tuple(as_noun(entry, LedgerEntry, "the corpus ledger") for entry in data)

@@ -1,0 +1,92 @@
+"""What has been taken from each corpus: all runs, what they cost together, and what voids a claim."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from mlmguard import accounting
+from mlmguard.errors import InputError
+from mlmguard.training.ledger import CorpusLedger, RunOnCorpus
+
+
+@dataclass(frozen=True)
+class Row:
+    """One run; ``epsilon`` None: not private."""
+
+    run_id: str
+    unit: str
+    epsilon: float | None
+    delta: float | None
+    steps: int
+    finished: bool
+
+    @property
+    def said(self) -> str:
+        """The run in one line."""
+        state = "finished" if self.finished else "not finished"
+        if self.epsilon is None:
+            return f"NOT private, {state}"
+        return f"ε = {self.epsilon:.3f} at δ = {self.delta:g}, unit: {self.unit}, {self.steps} steps, {state}"
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """All runs that read one corpus. ``epsilon`` is that of the private ones together, at the smallest δ."""
+
+    name: str
+    runs: tuple[Row, ...]
+    epsilon: float | None
+    delta: float | None
+
+    @property
+    def together(self) -> str:
+        """What all runs come to."""
+        plain = sum(run.epsilon is None for run in self.runs)
+        said = "no private run"
+        if self.delta is not None:
+            said = (
+                f"ε = {self.epsilon:.3f} at δ = {self.delta:g}, for the smallest of the units"
+                if self.epsilon is not None
+                else "no ε"
+            )
+        if plain:
+            said += f"; {plain} not private: released, they void it (NIST SP 800-226, 2.6)"
+        return said
+
+
+def ledger(runs: Path) -> tuple[Corpus, ...]:
+    """The corpus ledger of ``runs``, grouped: scans of one folder, or with one commitment, are one corpus.
+
+    Raises :class:`InputError` when there is none, or when it does not match its digests.
+    """
+    if not (runs / "ledger.jsonl").is_file():
+        raise InputError(str(runs), "no ledger.jsonl", "a folder in which `mlmguard train` has run")
+    groups: list[list[RunOnCorpus]] = []
+    for run in CorpusLedger(runs).read():
+        same = [group for group in groups if any(_one_corpus(run, other) for other in group)]
+        groups = [group for group in groups if group not in same]
+        groups.append([*(member for group in same for member in group), run])
+    return tuple(_corpus(group) for group in groups)
+
+
+def _one_corpus(one: RunOnCorpus, other: RunOnCorpus) -> bool:
+    return one.corpus == other.corpus or bool(one.raw and one.raw == other.raw)
+
+
+def _corpus(group: list[RunOnCorpus]) -> Corpus:
+    deltas = [run.delta for run in group if run.private and run.delta]
+    delta = min(deltas, default=None)
+    entries = [entry for run in group if run.private for entry in run.entries]
+    return Corpus(
+        name=group[0].corpus[:12],
+        runs=tuple(_row(run) for run in group),
+        epsilon=accounting.compose(entries, delta) if delta is not None else None,
+        delta=delta,
+    )
+
+
+def _row(run: RunOnCorpus) -> Row:
+    steps = sum(entry.steps for entry in run.entries)
+    epsilon = accounting.compose(run.entries, run.delta) if run.private and run.delta else None
+    return Row(run.run_id, run.unit, epsilon, run.delta, steps, run.finished)

@@ -1,0 +1,183 @@
+"""Units of privacy: what one is, that one draw bounds it, and that n decides nothing."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from safetensors import safe_open
+
+from mlmguard.artifacts import read_json, read_noun
+from mlmguard.errors import InputError
+from mlmguard.scan import ScanSettings, scan
+from mlmguard.train import TrainSettings, train
+from mlmguard.training import claim, loop, masking, mechanism, models, tokenizer, units
+from mlmguard.types import DpPlan, PrivacyStatement
+from tests.workbench import KEY
+
+WORDS = tokenizer.load(None)
+MARKS = tokenizer.special_tokens(WORDS)
+VOCABULARY = masking.Vocabulary(len(WORDS), WORDS.mask_token_id, frozenset(WORDS.all_special_ids))
+QUICK = TrainSettings(
+    init="scratch", dp_epsilon=8, steps=3, canaries=0, public_size=600, batch_units=300, window=32
+)
+
+
+def notes(folder, authors=6, each=8):
+    """A corpus of short notes with a column that says who wrote them."""
+    folder.mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    words = [word for word in WORDS.get_vocab() if word.isalpha() and len(word) > 3]
+    rows = [
+        {"id": f"a{a}-{k}", "author": f"author {a}", "text": " ".join(rng.choice(words, 60))}
+        for a in range(authors)
+        for k in range(each)
+    ]
+    (folder / "notes.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return folder
+
+
+def scanned(folder, unit_key=None, **corpus):
+    notes(folder / "corpus", **corpus)
+    settings = ScanSettings(unit_key=unit_key, workers=1)
+    scan(
+        folder / "corpus", folder / "clean", folder / "reports", key=KEY, settings=settings, runs=runs(folder)
+    )
+    return folder
+
+
+def runs(folder):
+    return folder / ".mlmguard" / "runs"
+
+
+def trained(folder, settings):
+    return train(folder / "clean", folder / "ckpt", folder / "reports", settings, runs=runs(folder))
+
+
+# --- what the unit is ---------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def by_author(tmp_path_factory):
+    return scanned(tmp_path_factory.mktemp("author"), unit_key="author")
+
+
+def test_an_authors_rows_are_one_unit_and_the_statement_says_so(by_author):
+    result = trained(by_author, QUICK)
+    rows = [json.loads(line) for path in by_author.glob("clean/train-*") for line in path.open()]
+    assert result.unprotected["units"] == len({row["unit"] for row in rows}) < len(rows)
+    statement = read_noun(by_author / "ckpt" / "privacy.json", PrivacyStatement)
+    assert statement.unit == "author" and statement.plan.unit == "author"
+    assert "“author”" in statement.unit_definition
+    assert statement.contribution == {"windows_a_draw": 1.0, "gradient_norm": 1.0}
+    assert {h.id: h.status for h in statement.hazards}["unit-smaller-than-person"] == "unknown"
+
+
+def test_documents_of_a_keyed_corpus_can_still_be_the_unit_if_asked_for(by_author):
+    result = trained(by_author, TrainSettings(**{**vars(QUICK), "unit": "document"}))
+    assert result.statement.unit == "document"
+    assert result.unprotected["rows_of_the_largest_unit"] == 1
+
+
+def test_sequences_are_pieces_of_one_window_and_the_statement_says_so(by_author):
+    result = trained(by_author, TrainSettings(**{**vars(QUICK), "unit": "sequence"}))
+    documents = [json.loads(line) for path in by_author.glob("clean/train-*") for line in path.open()]
+    pieces = [-(-len(ids) // 30) for ids in tokenizer.encode(WORDS, (row["text"] for row in documents))]
+    assert result.unprotected["units"] == sum(pieces) > len(documents)
+    assert result.statement.unit == "sequence" and "guarantee of a group" in result.statement.unit_definition
+    assert result.statement.group_epsilon["5"] is None or (
+        result.statement.group_epsilon["5"] > result.statement.epsilon
+    )
+
+
+def test_pieces_never_share_a_name():
+    rows = [("a", np.arange(70)), ("a#1", np.arange(70)), ("a#1#0", np.arange(10))]
+    names = [name for name, _ in units.cut(rows, 32)]
+    assert len(names) == len(set(names)) == 7
+    assert sum(len(ids) for _, ids in units.cut(rows, 32)) == 150
+
+
+def test_a_unit_key_that_the_scan_did_not_have_is_refused_by_name(tmp_path):
+    folder = scanned(tmp_path, authors=2)
+    with pytest.raises(InputError, match=r"--unit-key author: .*mlmguard scan --unit-key author") as refused:
+        trained(folder, TrainSettings(**{**vars(QUICK), "unit_key": "author"}))
+    assert refused.value.exit_code == 2
+
+
+@pytest.mark.parametrize("asked", [("author", None, None), ("document", "author", "author")])
+def test_units_that_contradict_each_other_are_refused(asked):
+    with pytest.raises(InputError, match="--unit"):
+        claim.unit_of_privacy(*asked, 64)
+
+
+# --- what one unit can do -----------------------------------------------------------------------------
+
+
+def noiseless_sum(model, members, rng):
+    recipe = loop.Recipe(1, 4, 1e-3, 1, 32)
+    plan = DpPlan(0.0, 1.0, 0.5, 1, 1e-5, "author", 1.0, 8.0)
+    examples = [loop.example(unit, VOCABULARY, MARKS, recipe, rng) for unit in members]
+    noise, cpu = mechanism.entropy_generator(torch.device("cpu")), torch.device("cpu")
+    loop.private_gradient(model, examples, MARKS.pad, plan, noise, "one-pass", 8192, cpu)
+    return torch.cat([p.grad.flatten() for p in model.parameters()])
+
+
+def test_a_hoarder_moves_the_sum_no_more_than_anybody(monkeypatch):
+    """Five hundred rows of one rare token, the longest a thousand times the window, in one unit."""
+    monkeypatch.setitem(models.SIZES, "test", models.Size(1, 16, 2))
+    model = models.fresh("test", WORDS, 32, 0.0, 0)
+    with torch.no_grad():
+        model.bert.embeddings.word_embeddings.weight[777] *= 1000
+    rng = np.random.default_rng(0)
+    others = [units.Unit(f"u{k}", (rng.integers(10, len(WORDS), 20),)) for k in range(4)]
+    hoarder = units.Unit("hoarder", tuple(np.full(n, 777) for n in [32_000, *range(1, 500)]))
+    for seed in range(5):
+        draws = [np.random.default_rng(seed) for _ in range(2)]  # the same windows and masks for the others
+        without = noiseless_sum(model, others, draws[0])
+        moved = (noiseless_sum(model, [*others, hoarder], draws[1]) - without).norm()
+        assert float(moved) <= 1.0 + 1e-3
+
+
+# --- n decides nothing --------------------------------------------------------------------------------
+
+
+def test_one_unit_more_gives_the_same_configuration(tmp_path):
+    plans = []
+    for extra in (0, 1):
+        folder = scanned(tmp_path / str(extra), authors=3 + extra, each=20)
+        result = trained(folder, QUICK)
+        run = read_json(runs(folder) / result.statement.run_id / "run.json")
+        plans.append((run["plan"], run["recipe"], result.unprotected["units"]))
+    assert plans[0][:2] == plans[1][:2] and plans[0][2] != plans[1][2]
+    assert plans[0][0]["normaliser"] == 300 and plans[0][0]["sample_rate"] == 0.5
+
+
+@pytest.mark.parametrize(
+    "change, named",
+    [
+        ({"dp_epsilon": 0.0}, "--dp-epsilon"),
+        ({"dp_epsilon": -1.0}, "--dp-epsilon"),
+        ({"delta": 0.01}, "--delta"),
+        ({"delta": 1 / 600}, "--delta"),
+    ],
+)
+def test_claims_that_protect_nobody_are_refused(by_author, change, named):
+    with pytest.raises(InputError, match=named):
+        trained(by_author, TrainSettings(**{**vars(QUICK), **change}))
+
+
+# --- what leaves the house ----------------------------------------------------------------------------
+
+
+def test_the_checkpoint_holds_the_model_and_nothing_of_a_run(by_author):
+    trained(by_author, QUICK)
+    ckpt = by_author / "ckpt"
+    assert {path.name for path in ckpt.iterdir()} <= {
+        "README.md", "config.json", "generation_config.json", "model.safetensors", "privacy.json",
+        "special_tokens_map.json", "tokenizer.json", "tokenizer_config.json", "training.json",
+    }  # fmt: skip
+    names = {name for name, _ in models.load(ckpt)[0].named_parameters()}
+    with safe_open(ckpt / "model.safetensors", "pt") as weights:
+        assert set(weights.keys()) <= names
+    told = (ckpt / "privacy.json").read_text() + (ckpt / "training.json").read_text()
+    assert "a0-" not in told and "author 0" not in told and str(by_author) not in told
