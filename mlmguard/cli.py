@@ -26,6 +26,7 @@ from mlmguard.errors import InputError, MlmguardError
 
 FOLDER = click.Path(path_type=Path, file_okay=False)
 FILE = click.Path(path_type=Path, dir_okay=False)
+PLACE = click.Path(path_type=Path)
 
 
 def main() -> None:
@@ -384,6 +385,9 @@ def train_command(
     "--restarts", type=click.IntRange(1), default=24, show_default=True, help="Random starts of a search."
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of samples and searches.")
+@click.option("--members", type=PLACE, help="Texts it was trained on, for a checkpoint of another tool.")
+@click.option("--non-members", type=PLACE, help="Texts of the same kind that it was not trained on.")
+@click.option("--reference", help="A model that saw neither, by folder or name, to calibrate membership by.")
 @policies(None)
 @outputs
 @shared
@@ -392,6 +396,9 @@ def audit_command(
     run_folder: Path | None,
     corpus: Path | None,
     reports: Path,
+    members: Path | None,
+    non_members: Path | None,
+    reference: str | None,
     policy: str | None,
     fail_on: Any,
     out: tuple[str, ...],
@@ -406,13 +413,22 @@ def audit_command(
     rules = load(policy) if policy else None
     wanted = [parse_out(text) for text in out] or [("html", reports / "audit.html")]
 
-    from mlmguard.audit import AuditSettings, audit
+    if (members is None) != (non_members is None) or (reference and members is None):
+        raise click.UsageError("--members and --non-members go together, and --reference goes with them")
+
+    from mlmguard.audit import AuditSettings, Foreign, audit
     from mlmguard.report.clearance import case
     from mlmguard.workflows.gate import judge_evidence
 
     with interruptible(quiet or as_json) as progress:
         evidence = audit(
-            ckpt, reports, AuditSettings(**settings), run=run_folder, corpus=corpus, progress=progress
+            ckpt,
+            reports,
+            AuditSettings(**settings),
+            run=run_folder,
+            corpus=corpus,
+            foreign=Foreign(members, non_members, reference) if members and non_members else None,
+            progress=progress,
         )
     shown = judge_evidence(reports / "audit.json", evidence, rules, fail_on).case if rules else case(evidence)
     for name, path in wanted:
@@ -433,17 +449,26 @@ def audit_command(
 @cli.command("gate")
 @click.argument("evidence", type=FILE, nargs=-1, required=True)
 @policies("base")
+@click.option(
+    "--require-signed", is_flag=True, help="Refuse waivers whose commit the approver has not signed."
+)
 @outputs
 @shared
 def gate_command(
-    evidence: tuple[Path, ...], policy: str, fail_on: Any, out: tuple[str, ...], quiet: bool, as_json: bool
+    evidence: tuple[Path, ...],
+    policy: str,
+    fail_on: Any,
+    require_signed: bool,
+    out: tuple[str, ...],
+    quiet: bool,
+    as_json: bool,
 ) -> int:
     """Judge saved EVIDENCE by a policy: no model, no corpus, no GPU."""
     from mlmguard.report.formats import parse_out, render
     from mlmguard.workflows.gate import gate
 
     targets = [parse_out(text) for text in out]
-    judged, code = gate(evidence, policy, fail_on, targets)
+    judged, code = gate(evidence, policy, fail_on, targets, require_signed=require_signed)
     for one in judged:
         if as_json:
             click.echo(render("json", one.case), nl=False)
@@ -566,8 +591,54 @@ def policy_check(file: str) -> None:
     policy = load(file)
     console.explanation(
         f"{policy.id} {policy.version}",
-        [("title", policy.title), ("rules", str(len(policy.rules))), ("digest", policy.digest)],
+        [
+            ("title", policy.title),
+            ("rules", str(len(policy.rules))),
+            *[("loosened", text) for text in policy.loosened],
+            ("digest", policy.digest),
+        ],
     )
+
+
+@policy_group.command("resolve")
+@click.argument("file", metavar="NAME|FILE")
+def policy_resolve(file: str) -> None:
+    """Print a policy FILE in full, with everything it inherits."""
+    from mlmguard.policy import load
+    from mlmguard.workflows.policies import resolved
+
+    click.echo(resolved(load(file)), nl=False)
+
+
+@policy_group.command("diff")
+@click.argument("old", metavar="OLD")
+@click.argument("new", metavar="NEW")
+def policy_diff(old: str, new: str) -> None:
+    """Say what the policy NEW asks more, less or otherwise than OLD."""
+    from mlmguard.policy import load
+    from mlmguard.workflows.policies import differences
+
+    before, after = load(old), load(new)
+    rows = differences(before, after) or [("same", "both ask the same")]
+    console.explanation(f"{before.id} {before.version} → {after.id} {after.version}", rows)
+
+
+@cli.command("waive")
+@click.argument("file", type=FILE)
+@click.argument("rule")
+@click.option("--reason", required=True, help="Why the rule may go unmet.")
+@click.option("--owner", required=True, help="The role that answers for it.")
+@click.option("--approver", required=True, help="The other role that approved it.")
+@click.option("--ticket", required=True, help="Where it was decided.")
+@click.option("--days", type=int, default=90, show_default=True, help="How long it lasts, 365 at most.")
+@click.option("--slice", default="", help="Only this slice of the rule.")
+@click.option("--fingerprint", default="", help="Only this rule on these weights, by its fingerprint.")
+def waive_command(file: Path, rule: str, **given: Any) -> None:
+    """Write a waiver of RULE into the policy FILE; to be approved, commit it signed."""
+    from mlmguard.workflows.waive import waive
+
+    waiver = waive(file, rule, **given)
+    console.say(f"waived {waiver.rule} until {waiver.expires}; it stands at the end of waivers: in {file}")
 
 
 @cli.command("plan")

@@ -221,14 +221,15 @@ def verdicts(shown: Case) -> None:
         _heading(f"Gates of {judgement.policy} {judgement.policy_version}"),
         table,
         Padding(Group(*advice), (0, 0, 1, 0), expand=False) if advice else None,
+        _table(tables.waivers(judgement)),
         Text.assemble((f"{words.MARK[judgement.status]} {word}", f"{style} bold"), f"  {counted}"),
         _text(sentence),
     )
 
 
 def explanation(title: str, lines: Sequence[tuple[str, str]]) -> None:
-    """A rule or metric, explained."""
-    _print(_heading(title), _facts(dict(lines)))
+    """A title and what is to be said under it; a label may stand several times."""
+    _print(_heading(title), _pairs(lines))
 
 
 def checks(rows: Sequence[tuple[str, str, str, str]]) -> None:
@@ -268,11 +269,15 @@ def _heading(title: str) -> RenderableType:
 
 
 def _facts(facts: Mapping[str, str]) -> RenderableType:
+    return _pairs(list(facts.items()))
+
+
+def _pairs(lines: Sequence[tuple[str, str]]) -> RenderableType:
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")
-    for key, value in facts.items():
-        table.add_row(_text(key), _text(str(value)))
+    for label, value in lines:
+        table.add_row(_text(label), _text(str(value)))
     return Padding(table, (0, 0, 1, 2), expand=False)
 
 

@@ -312,7 +312,10 @@ def _last_line_of(node: yaml.Node | None, where: tuple[int | str, ...]) -> int:
             node = node.value[part]
         else:
             return 0
-    # a block ends where the next thing begins, at column 0 of that line
+    # a block's own end mark is where the next thing begins: go to the last scalar in it
+    while isinstance(node, yaml.CollectionNode) and node.value and not node.flow_style:
+        last = node.value[-1]
+        node = last[1] if isinstance(last, tuple) else last
     return 0 if node is None else node.end_mark.line + (1 if node.end_mark.column else 0)
 
 

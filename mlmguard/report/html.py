@@ -62,7 +62,6 @@ def render(case: Case) -> str:
         "tally": tables.tally(case.judgement) if case.judgement else [],
         "verdicts": tables.gravest_first(case.judgement) if case.judgement else [],
         "unmet": {Status.FAIL, Status.WARN, Status.INCONCLUSIVE},
-        "waived": [v for v in case.judgement.verdicts if v.status is Status.WAIVED] if case.judgement else [],
         "tiles": _tiles(case),
         "words": words,
         "tables": tables,

@@ -40,7 +40,14 @@ def render(case: Case) -> str:
         words.duplicates,
     )
     lines += [f"- {escaped(say(case))}" for say in takeaways]
-    for table in (tables.attacks(case), tables.hazards(case), tables.coverage(case.evidence.manifest)):
+    shown = (
+        tables.waivers(case.judgement),
+        tables.attestations(case.judgement),
+        tables.attacks(case),
+        tables.hazards(case),
+        tables.coverage(case.evidence.manifest),
+    )
+    for table in shown:
         if table is not None and table.rows:
             lines += [
                 "",

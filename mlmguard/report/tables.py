@@ -82,6 +82,33 @@ def tally(judgement: Judgement) -> list[tuple[Status, int]]:
     return [(status, counted[status]) for status in _GRAVEST_FIRST if counted[status]]
 
 
+def waivers(judgement: Judgement | None) -> Table | None:
+    """Every waiver of the policy and what became of it."""
+    if judgement is None or not judgement.waivers:
+        return None
+    rows = [
+        (
+            " ".join(part for part in (w.rule, w.slice, w.fingerprint) if part),
+            w.state,
+            w.expires,
+            f"{w.reason} ({w.ticket}; owner {w.owner}, approved by {w.approver})",
+        )
+        for w in judgement.waivers
+    ]
+    return _table("Waivers", ("rule", "state", "until", "reason"), rows)
+
+
+def attestations(judgement: Judgement | None) -> Table | None:
+    """What no number can say, and who said it."""
+    if judgement is None or not judgement.attestations:
+        return None
+    rows = [
+        (a.statement, a.role, f"{a.signed_by}, {a.date}" if a.signed_by else "nobody")
+        for a in judgement.attestations
+    ]
+    return _table("Attestations", ("statement", "asked of the", "signed by"), rows)
+
+
 # --- the audit ----------------------------------------------------------------------------------------
 
 

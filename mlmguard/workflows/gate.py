@@ -15,6 +15,7 @@ from mlmguard.report import json
 from mlmguard.report.clearance import Case, case
 from mlmguard.report.formats import content
 from mlmguard.types import Evidence, Judgement
+from mlmguard.workflows.waive import signed
 
 FailOn = Literal["fail", "warn"]
 #: Worst first (DESIGN.md, section 4).
@@ -37,6 +38,7 @@ def gate(
     fail_on: FailOn = "fail",
     out: Sequence[tuple[str, Path]] = (),
     today: date | None = None,
+    require_signed: bool = False,
 ) -> tuple[list[Judged], int]:
     """Judge each file, write the asked formats, and say the worst exit code.
 
@@ -46,12 +48,24 @@ def gate(
     if not evidence_paths:
         raise InputError("gate", "no evidence", "at least one file", "give reports/audit.json")
     rules = policy if isinstance(policy, Policy) else load(policy)
+    if require_signed:
+        signed(rules)
     day = today or date.fromisoformat(source_date())
-    paths = [Path(path) for path in evidence_paths]
-    judged = [judge_evidence(path, read_evidence(path), rules, fail_on, day) for path in paths]
+    found = [(Path(path), read_evidence(Path(path))) for path in evidence_paths]
+    _refuse_other_corpora(found)
+    judged = [judge_evidence(path, evidence, rules, fail_on, day) for path, evidence in found]
     write_cases([(one.path, one.case) for one in judged], out)
     codes = {exit_code(one.judgement, fail_on) for one in judged}
     return judged, next(code for code in _PRECEDENCE if code in codes)
+
+
+def _refuse_other_corpora(found: Sequence[tuple[Path, Evidence]]) -> None:
+    """Several files are several models of one corpus; of two corpora, one verdict would speak of neither."""
+    scans = {evidence.manifest.commitment: path for path, evidence in reversed(found) if evidence.manifest}
+    if len(scans) > 1:
+        one, other, *_ = reversed(scans.values())
+        do = "judge them one after the other"
+        raise InputError(f"{one} and {other}", "evidence of different corpora", "of one scan", do)
 
 
 def judge_evidence(

@@ -1,0 +1,60 @@
+"""Policies side by side: what one asks in full, and what another asks more, less or otherwise."""
+
+from __future__ import annotations
+
+import yaml
+
+from mlmguard.policy import Policy
+from mlmguard.rules import Rule, looser
+
+_WORDS = ("title", "why", "do", "control", "loosened")
+
+
+def resolved(policy: Policy) -> str:
+    """The policy as YAML without anything left to look up; it has the digest of the original."""
+    data = policy.model_dump(mode="json", exclude_defaults=True, exclude={"extends", "drop"})
+    body = yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=110)
+    return f"# resolved; sha256 {policy.digest}\n{body}"
+
+
+def differences(old: Policy, new: Policy) -> tuple[tuple[str, str], ...]:
+    """What ``new`` asks other than ``old``, as (what happened, to which rule and how)."""
+    before, after = ({rule.id: rule for rule in policy.rules} for policy in (old, new))
+    rows = [("left out", rule) for rule in before if rule not in after]
+    rows += [("added", f"{rule}: {after[rule].required}") for rule in after if rule not in before]
+    for name, was in before.items():
+        if name in after and after[name] != was:
+            rows.append(_changed(was, after[name]))
+    for kind in ("attestations", "signatures", "waivers"):
+        ours, theirs = getattr(old, kind), getattr(new, kind)
+        rows += [(f"{kind}, gone", _named(one)) for one in ours if one not in theirs]
+        rows += [(f"{kind}, new", _named(one)) for one in theirs if one not in ours]
+    return tuple(rows)
+
+
+def _changed(old: Rule, new: Rule) -> tuple[str, str]:
+    less = looser(old, new)
+    if less:
+        agreed = f" ({new.loosened.reason}; {new.loosened.owner})" if new.loosened else ""
+        return "asks less", f"{new.id}: {less}{agreed}"
+    fields = [name for name in Rule.model_fields if getattr(old, name) != getattr(new, name)]
+    asked = [
+        f"{name} was {_shown(old, name)} and is {_shown(new, name)}" for name in fields if name not in _WORDS
+    ]
+    if asked:
+        return "asks more", f"{new.id}: {', '.join(asked)}"
+    return "said otherwise", f"{new.id}: {', '.join(fields)}"
+
+
+def _shown(rule: Rule, name: str) -> str:
+    value = getattr(rule, name)
+    return f'"{value}"' if isinstance(value, str) else "nothing" if value is None else str(value)
+
+
+def _named(one: object) -> str:
+    """An attestation by its id, a signature or waiver by what it is for."""
+    for name in ("id", "attestation", "rule"):
+        if hasattr(one, name):
+            until = f" until {one.expires}" if hasattr(one, "expires") else ""
+            return f"{getattr(one, name)}{until}"
+    return type(one).__name__
