@@ -105,6 +105,50 @@ def test_a_claim_below_its_ledger_is_refused(bench, plain):
         bench.audit(private)
 
 
+def as_another_tool_would_leave_it(bench, ckpt, name):
+    """Weights and tokenizer alone, and its data as two plain files."""
+    folder = bench.folder / name
+    folder.mkdir()
+    for file in ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"):
+        shutil.copy(ckpt / file, folder)
+    members, others = folder.with_suffix(".members.jsonl"), folder.with_suffix(".others.jsonl")
+    rows = [p.read_text().splitlines() for p in sorted((bench.folder / "clean").glob("*.jsonl"))]
+    train = max(rows, key=len)
+    members.write_text("\n".join(train[:80]) + "\n")
+    others.write_text(
+        "\n".join([line for side in rows if side is not train for line in side] + train[:3]) + "\n"
+    )
+    return folder, members, others
+
+
+def test_a_checkpoint_of_another_tool_is_audited_from_two_files(bench, plain):
+    from mlmguard.audit import Foreign, audit
+
+    folder, members, others = as_another_tool_would_leave_it(bench, plain, "foreign")
+    evidence = audit(folder, bench.folder / "reports", QUICK, foreign=Foreign(members, others))
+    assert evidence.statement is None and evidence.manifest is None
+    assert "3 non-members are members too and were removed." in evidence.notes
+    coverage = {a.attack: a for a in evidence.attacks}
+    assert coverage["ngram"].status == "run"
+    assert coverage["pii"].status == coverage["canary"].status == coverage["epsilon"].status == "not run"
+    assert {m.slice for m in evidence.measurements if m.metric == "auc"} == {"loss", "min-k"}
+    with_reference = audit(
+        folder,
+        bench.folder / "reports",
+        QUICK,
+        foreign=Foreign(members, others, str(bench.run_of(plain) / "initial")),
+    )
+    assert "calibrated" in {m.slice for m in with_reference.measurements if m.metric == "auc"}
+
+
+def test_members_that_are_all_non_members_too_are_refused(bench, plain):
+    from mlmguard.audit import Foreign, audit
+
+    folder, members, _ = as_another_tool_would_leave_it(bench, plain, "overlap")
+    with pytest.raises(InputError, match="are members too"):
+        audit(folder, bench.folder / "reports", QUICK, foreign=Foreign(members, members))
+
+
 # --- bad input ----------------------------------------------------------------------------------------
 
 

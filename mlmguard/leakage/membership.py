@@ -24,7 +24,7 @@ interval of a few hundred documents leaves."""
 
 def membership(
     scorer: Scorer,
-    reference: Scorer,
+    reference: Scorer | None,
     members: Sequence[Passage],
     others: Sequence[Passage],
     rng: np.random.Generator,
@@ -34,7 +34,8 @@ def membership(
     All score the same ``PATTERNS`` random masks. ``loss``: minus the mean masked loss. ``calibrated``: the
     reference's loss minus the model's (Mireshghallah et al. 2022, section 3). ``min-k``: the mean of the
     least likely fifth of the tokens (Shi et al. 2024, for masked tokens). ``votes``: the share of mask
-    patterns in which the model beats the reference (after SAMA, 2026).
+    patterns in which the model beats the reference (after SAMA, 2026). Without a reference only ``loss``
+    and ``min-k`` can be formed, and only the blind baseline can show a shift.
     """
     if not members or not others:
         note = "no members or no held-out documents"
@@ -44,18 +45,23 @@ def membership(
     passages = [*members, *others]
     hidden = [_patterns(passage.ids, rng) for passage in passages]
     windows = [passage.ids for passage in passages]
-    own, outside = (masked_log_probabilities(model, windows, hidden) for model in (scorer, reference))
     split, n = len(members), len(passages)
-    likely, expected = (np.array([np.concatenate(rows).mean() for rows in side]) for side in (own, outside))
+    own = masked_log_probabilities(scorer, windows, hidden)
     scores = {
-        "loss": likely,
-        "calibrated": likely - expected,
+        "loss": _means(own),
         "min-k": np.array([_least_likely(np.concatenate(rows)) for rows in own]),
-        "votes": np.array([_votes(rows, other) for rows, other in zip(own, outside)]),
     }
+    best, without = "loss", None
+    if reference is not None:
+        outside = masked_log_probabilities(reference, windows, hidden)
+        expected = _means(outside)
+        scores["calibrated"] = scores["loss"] - expected
+        scores["votes"] = np.array([_votes(rows, other) for rows, other in zip(own, outside)])
+        best, without = "calibrated", metrics.auc(*_halves(expected, split))
     blind = metrics.auc(*_halves(blind_scores(windows, split, rng), split))
-    without = metrics.auc(*_halves(expected, split))
-    shifted = blind.low > SHIFT_AUC or without.low > SHIFT_AUC or without.high < 1 - SHIFT_AUC
+    shifted = blind.low > SHIFT_AUC or (
+        without is not None and (without.low > SHIFT_AUC or without.high < 1 - SHIFT_AUC)
+    )
     note = "shift: members and held-out documents differ in kind; verdict withheld" if shifted else ""
     measurements: list[Measurement] = []
     tests: list[PValue] = []
@@ -64,7 +70,7 @@ def membership(
         measurements.append(measured("membership", "auc", metrics.auc(inside, out), n, name, note=note))
         if not shifted:
             tests.append(PValue("membership", metrics.rank_sum_p(inside, out), n, name, "auc"))
-    inside, out = _halves(scores["calibrated"], split)
+    inside, out = _halves(scores[best], split)
     for label, fpr in (("tpr_at_1pct_fpr", 0.01), ("tpr_at_10pct_fpr", 0.10)):
         found = metrics.tpr_at_fpr(inside, out, fpr)
         if found is None:
@@ -76,7 +82,8 @@ def membership(
         else:
             measurements.append(measured("membership", label, found, n, note=note))
     measurements.append(measured("membership", "blind_auc", blind, n))
-    measurements.append(measured("membership", "reference_auc", without, n))
+    if without is not None:
+        measurements.append(measured("membership", "reference_auc", without, n))
     measurements.append(Measurement("membership", "shift", float(shifted), None, None, 0.95, n, note=note))
     return Result(
         tuple(measurements), tuple(_roc(name, *_halves(v, split)) for name, v in scores.items()), tuple(tests)
@@ -114,6 +121,11 @@ def blind_scores(windows: Sequence[Ids], members: int, rng: np.random.Generator)
 
 LEAST = 0.2
 """Share of a document's tokens that ``min-k`` looks at: what a model that never saw it finds hardest."""
+
+
+def _means(side: Sequence[Sequence[Floats]]) -> Floats:
+    """Mean log-probability of each window over all its patterns."""
+    return np.array([np.concatenate(rows).mean() for rows in side])
 
 
 def _least_likely(values: Floats) -> float:
