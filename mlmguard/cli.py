@@ -305,6 +305,13 @@ def scan_command(
 @click.option(
     "--tokenizer", help="A public tokenizer by folder or name.  [default: the model's, or the one shipped]"
 )
+@click.option(
+    "--adapt",
+    type=click.Choice(["full", "lora", "bitfit", "head"]),
+    default="full",
+    show_default=True,
+    help="Which parameters are trained.",
+)
 @click.option("--steps", type=int, help="Optimiser steps, fixed in advance.")
 @click.option("--batch-units", type=int, help="Expected units a step.")
 @click.option("--learning-rate", type=float, help="Peak learning rate.")

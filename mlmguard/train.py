@@ -35,7 +35,7 @@ from mlmguard.corpus.clean import CleanCorpus, read_clean
 from mlmguard.corpus.synthetic import public_documents
 from mlmguard.errors import InputError
 from mlmguard.leakage import canaries
-from mlmguard.training import checkpoint, claim, models, releases, tokenizer
+from mlmguard.training import adapt, checkpoint, claim, models, releases, tokenizer
 from mlmguard.training.claim import UnitOfPrivacy
 from mlmguard.training.clipping import refuse_unclippable, self_check
 from mlmguard.training.evaluation import HeldOut, held_out, unigram_log_probabilities
@@ -64,6 +64,7 @@ class TrainSettings:
     """Every dial of a run; None means "derived, and printed"."""
 
     size: str = "nano"
+    adapt: str = "full"  # or "lora", "bitfit", "head": which parameters are trained
     init: str | None = None  # None: warm up on public text; "scratch"; or a folder or hub name
     tokenizer: str | None = None  # None: of ``init`` when that is a folder or name, else the shipped one
     dp_epsilon: float | None = None
@@ -127,6 +128,8 @@ def train(
     _enter(ledger, run, unit, plan, spent)
 
     model = _initial_model(run, settings, words, recipe, runs, progress, stop)
+    adapt.adapt(model, settings.adapt, settings.seed)
+    trained = adapt.trained_parameters(model)
     if plan is None:
         models.set_dropout(model, 0.1)
     else:
@@ -147,11 +150,12 @@ def train(
     )  # fmt: skip
     seconds = time.monotonic() - started
 
+    adapt.merge(model)
     charged = [*spent, *journal.entries()]
     ledger.finish(run.id, charged)
     statement = _statement(run, settings, unit, plan, charged, journal, len(units), ledger)
     measured = _held_out(model, words, corpus, units, vocabulary, marks, recipe)
-    facts = _facts(settings, recipe, model, words, seconds)
+    facts = _facts(settings, recipe, model, words, trained, seconds)
     unprotected = _unprotected(measured, units, corpus)
     write_json(run.folder / "metrics.json", {**unprotected, "losses": journal.losses}, mode=0o600)
     public = {**facts, "run_id": run.id, "canaries_digest": run.canaries_digest()}
@@ -387,6 +391,8 @@ def _refuse_impossible(settings: TrainSettings) -> None:
         raise InputError("--delta", f"{settings.delta:g}", "a number between 0 and 1")
     if settings.size not in SIZES:
         raise InputError("--size", repr(settings.size), "one of " + ", ".join(SIZES))
+    if settings.adapt not in adapt.KINDS:
+        raise InputError("--adapt", repr(settings.adapt), "one of " + ", ".join(adapt.KINDS))
     if settings.mask_rate is not None and not 0 < settings.mask_rate < 1:
         raise InputError("--mask-rate", f"{settings.mask_rate:g}", "a number between 0 and 1")
     for name in ("steps", "batch_units", "public_size", "window"):
@@ -548,13 +554,14 @@ def _unprotected(measured: HeldOut | None, units: list[Unit], corpus: CleanCorpu
 
 
 def _facts(
-    settings: TrainSettings, recipe: Recipe, model: Any, words: Any, seconds: float
+    settings: TrainSettings, recipe: Recipe, model: Any, words: Any, trained: int, seconds: float
 ) -> dict[str, object]:
     """What may be said of the training: settings and sizes, nothing computed on private text."""
     return {
         "size": settings.size if settings.init in (None, "scratch") else "",
         "init": settings.init or "warmed up on public text",
         "parameters": sum(p.numel() for p in model.parameters()),
+        "trained_parameters": trained,
         "vocabulary": len(words),
         "tokenizer": settings.tokenizer
         or ("public, shipped with mlmguard" if settings.init in (None, "scratch") else settings.init),
@@ -588,6 +595,7 @@ def _statement(
         "unit": unit.name,
         "unit_definition": unit.definition,
         "steps_applied": journal.applied,
+        "adaptation": settings.adapt,
         "raw_corpus": claim.RAW_CORPUS if plan else "nothing: this run is not private",
         "corpus_releases": releases_too,
         "unprotected": ("held-out loss, accuracy and perplexity", "every number of an audit report"),

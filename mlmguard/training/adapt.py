@@ -1,0 +1,80 @@
+"""Which parameters a run trains. Under DP every trained parameter carries noise, so fewer can be better.
+
+``full`` everything; ``lora`` low-rank updates of every linear layer of the encoder (Hu et al. 2021, through
+``peft``); ``bitfit`` biases only (Ben Zaken et al. 2022); ``head`` the part above the encoder. All go through
+the same exact clipping, and the result is saved as a plain Hugging Face model.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from mlmguard.errors import InputError
+from mlmguard.training.unit_batch import encoder_of
+
+KINDS = ("full", "lora", "bitfit", "head")
+RANK = 8  # of the low-rank updates; their scale is 2, as in the paper's alpha = 2 r
+
+
+def adapt(model: nn.Module, kind: str, seed: int) -> None:
+    """Freeze what ``kind`` does not train, in place; for "lora", put adapters into the encoder first.
+
+    Raises :class:`InputError` for an unknown kind, a model without such parameters, or a missing ``peft``.
+    """
+    if kind not in KINDS:
+        raise InputError("--adapt", repr(kind), "one of " + ", ".join(KINDS))
+    if kind == "full":
+        return
+    if kind == "lora":
+        _add_low_rank(model, seed)
+        return
+    below = {id(parameter) for parameter in encoder_of(model).parameters()}
+    for name, parameter in model.named_parameters():
+        # a decoder tied to the word matrix belongs to the encoder, too, and stays frozen with it
+        chosen = name.endswith("bias") if kind == "bitfit" else id(parameter) not in below
+        parameter.requires_grad_(chosen)
+    if not any(parameter.requires_grad for parameter in model.parameters()):
+        raise InputError(
+            f"--adapt {kind}", f"{type(model).__name__} has no such parameter", "another kind of adaptation"
+        )
+
+
+def trained_parameters(model: nn.Module) -> int:
+    """How many numbers the optimiser moves."""
+    return sum(p.numel() for p in model.parameters() if p.requires_grad)
+
+
+def merge(model: nn.Module) -> None:
+    """Add low-rank updates to the weights they belong to and take the adapters out, in place."""
+    for path, module in list(model.named_modules()):
+        if callable(getattr(module, "get_base_layer", None)):
+            adapter: Any = module
+            adapter.merge()
+            owner, _, leaf = path.rpartition(".")
+            setattr(model.get_submodule(owner), leaf, adapter.get_base_layer())
+    model.requires_grad_(True)
+
+
+def _add_low_rank(model: nn.Module, seed: int) -> None:
+    try:
+        from peft import LoraConfig, inject_adapter_in_model
+    except ImportError:
+        raise InputError(
+            "--adapt lora", "peft is not installed", "the package peft", "pip install 'mlmguard[lora]'"
+        ) from None
+    encoder = encoder_of(model)
+    inside = {id(module) for module in encoder.modules()}
+    linear = [
+        name
+        for name, module in model.named_modules()
+        if id(module) in inside and isinstance(module, nn.Linear)
+    ]
+    if not linear:
+        raise InputError("--adapt lora", f"{type(model).__name__} has no linear layer", "another adaptation")
+    config = LoraConfig(r=RANK, lora_alpha=2 * RANK, lora_dropout=0.0, target_modules=linear)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        inject_adapter_in_model(config, model)

@@ -1,0 +1,105 @@
+"""Training a part of the parameters: the same exact sums, and a plain checkpoint in the end."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoModelForMaskedLM
+
+from mlmguard.errors import InputError
+from mlmguard.training import adapt, loop, models, tokenizer, units
+from mlmguard.training.clipping import clipped_gradient_sum
+from mlmguard.training.per_sample import one_record_sum
+from mlmguard.training.unit_batch import read_batch
+from mlmguard.types import DpPlan
+from tests.test_units import QUICK, scanned, trained
+
+WORDS = tokenizer.load(None)
+MARKS = tokenizer.special_tokens(WORDS)
+VOCABULARY = loop.Vocabulary(len(WORDS), WORDS.mask_token_id, frozenset(WORDS.all_special_ids))
+RECIPE = loop.Recipe(3, 6, 1e-2, 1, 32)
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def model(monkeypatch):
+    monkeypatch.setitem(models.SIZES, "test", models.Size(2, 16, 2))
+    return models.fresh("test", WORDS, 32, 0.0, 0)
+
+
+def corpus(count=8):
+    rng = np.random.default_rng(0)
+    return [units.Unit(f"u{k}", (rng.integers(10, len(WORDS), 12 + k),)) for k in range(count)]
+
+
+@pytest.mark.parametrize("kind", adapt.KINDS)
+def test_clipped_sums_are_those_of_a_one_record_loop(model, kind):
+    adapt.adapt(model, kind, seed=0)
+    with torch.no_grad():  # zero to start with: the gradient of A would be, too
+        for name, parameter in model.named_parameters():
+            if "lora_B" in name:
+                parameter.normal_()
+    rng = np.random.default_rng(0)
+    examples = [loop.example(unit, VOCABULARY, MARKS, RECIPE, rng) for unit in corpus()]
+    (batch,) = loop.collate(examples, MARKS.pad, 8192, CPU)
+    ours = clipped_gradient_sum(model, batch, 0.1)
+    truth = one_record_sum(model, read_batch(model, batch), 0.1)
+    assert ours.gradients.keys() == {n for n, p in model.named_parameters() if p.requires_grad}
+    assert float((ours.norms / truth.norms - 1).abs().max()) < 1e-4
+    flat = [torch.cat([g.flatten() for _, g in sorted(s.gradients.items())]) for s in (ours, truth)]
+    assert float((flat[0] - flat[1]).norm() / flat[1].norm()) < 1e-4
+
+
+@pytest.mark.parametrize("kind", adapt.KINDS)
+def test_frozen_parameters_get_neither_gradient_nor_noise(model, kind, tmp_path):
+    adapt.adapt(model, kind, seed=0)
+    before = {name: p.clone() for name, p in model.named_parameters()}
+    plan = DpPlan(1.0, 1.0, 0.5, 3, 1e-5, "document", 6.0, 8.0)
+    loop.train(model, corpus(), VOCABULARY, MARKS, RECIPE, loop.Journal(tmp_path, plan), plan)
+    for name, parameter in model.named_parameters():
+        assert torch.equal(parameter, before[name]) != parameter.requires_grad, name
+
+
+def test_each_kind_trains_fewer_parameters_than_the_whole(model, monkeypatch):
+    whole = adapt.trained_parameters(model)
+    for kind in ("lora", "bitfit", "head"):
+        part = models.fresh("test", WORDS, 32, 0.0, 0)
+        adapt.adapt(part, kind, seed=0)
+        assert 0 < adapt.trained_parameters(part) < whole / 2
+        assert not part.bert.embeddings.word_embeddings.weight.requires_grad
+
+
+def test_merged_weights_answer_as_the_adapters_did(model):
+    names = {name for name, _ in model.named_parameters()}
+    adapt.adapt(model, "lora", seed=0)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if "lora_B" in name:
+                parameter.normal_(0, 0.1)
+    ids = torch.randint(10, len(WORDS), (2, 9))
+    before = model.eval()(input_ids=ids).logits
+    adapt.merge(model)
+    assert {name for name, _ in model.named_parameters()} == names
+    assert torch.allclose(model(input_ids=ids).logits, before, atol=1e-4)
+
+
+def test_a_private_run_with_adapters_leaves_a_plain_checkpoint(tmp_path):
+    folder = scanned(tmp_path)
+    result = trained(folder, replace(QUICK, adapt="lora"))
+    model, told = AutoModelForMaskedLM.from_pretrained(folder / "ckpt", output_loading_info=True)
+    assert not told["missing_keys"] and not told["unexpected_keys"]
+    trained_of, all_of = result.facts["trained_parameters"], result.facts["parameters"]
+    assert trained_of < all_of == sum(p.numel() for p in model.parameters())
+    assert result.statement.adaptation.startswith("lora")
+    initial = folder / ".mlmguard" / "runs" / result.statement.run_id / "initial"
+    start = AutoModelForMaskedLM.from_pretrained(initial)
+    changed = {
+        name for (name, a), b in zip(model.named_parameters(), start.parameters()) if not torch.equal(a, b)
+    }
+    assert changed and all("attention" in name or "dense" in name for name in changed)
+
+
+def test_unknown_kinds_are_refused(model):
+    with pytest.raises(InputError, match="--adapt"):
+        adapt.adapt(model, "prefix", seed=0)
