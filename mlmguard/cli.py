@@ -303,7 +303,15 @@ def scan_command(
     help="A Hugging Face folder or name to start from, or `scratch`.  [default: warmed up on public text]",
 )
 @click.option(
-    "--tokenizer", help="A public tokenizer by folder or name.  [default: the model's, or the one shipped]"
+    "--tokenizer",
+    help="A public one by folder or name, `dp` to learn from noised word counts, or `learn`.  "
+    "[default: the model's, or the one shipped]",
+)
+@click.option("--tokenizer-epsilon", type=float, help="Share of ε for --tokenizer dp.  [default: a tenth]")
+@click.option(
+    "--allow-private-tokenizer",
+    is_flag=True,
+    help="Let --tokenizer learn stand in a private run: outside the claim, named as a hazard.",
 )
 @click.option(
     "--adapt",
@@ -497,6 +505,19 @@ def report_command(evidence: Path, policy: str | None, out: tuple[str, ...], qui
 
     _, paths = rerender(evidence, [parse_out(text) for text in out], policy)
     console.written(paths, quiet)
+
+
+@cli.command("index")
+@click.argument("folder", type=FOLDER, default="reports")
+@click.option(
+    "--compare", nargs=2, metavar="OLD NEW", help="Two runs to set side by side.  [default: the last two]"
+)
+@click.option("-q", "--quiet", is_flag=True, help="No talk.")
+def index_command(folder: Path, compare: tuple[str, str] | None, quiet: bool) -> None:
+    """Write index.html into FOLDER (default reports/): its runs, and what changed between two of them."""
+    from mlmguard.workflows.index import index
+
+    console.written([index(folder, compare or ())], quiet)
 
 
 @cli.command("review")

@@ -310,6 +310,36 @@ def clusters(case: Case) -> str:
     return _draw("clusters", (5.2, 2.9), paint)
 
 
+def frontier(case: Case) -> str:
+    """Utility against ε, where runs at several ε were compared."""
+    return _series(case, "ablation", "frontier", (6.6, 3.4), markers=True)
+
+
+def training(case: Case, name: str) -> str:
+    """One thing that the training wrote down, step by step."""
+    return _series(case, "training", name, (5.2, 3.2), markers=False)
+
+
+def training_names(case: Case) -> list[str]:
+    """What the training wrote down, in its order."""
+    return list(dict.fromkeys(c.name for c in case.evidence.curves if c.attack == "training" and c.x and c.y))
+
+
+def _series(case: Case, attack: str, name: str, size: tuple[float, float], *, markers: bool) -> str:
+    found = curves(case.evidence, attack, name)
+    if not found:
+        return ""
+
+    def paint(axes: Axes) -> None:
+        _lines(axes, found, markers=markers)
+        axes.set(xlabel=found[0].x_label, ylabel=found[0].y_label)
+        _grid(axes)
+        if len(found) > 1:
+            axes.legend(loc="best")
+
+    return _draw(f"{attack} {name}", size, paint)
+
+
 CLUSTER_BINS = (
     ("2", 2, 2),
     ("3–4", 3, 4),

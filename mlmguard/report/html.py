@@ -38,12 +38,13 @@ class Tile:
 
 
 @cache
-def _page() -> Template:
+def template(name: str) -> Template:
+    """A template of this folder; everything that is put into it is escaped."""
     loader = FileSystemLoader(Path(__file__).parent)
     environment = Environment(
         loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    return environment.get_template("page.html")
+    return environment.get_template(name)
 
 
 def render(case: Case) -> str:
@@ -66,10 +67,11 @@ def render(case: Case) -> str:
         "words": words,
         "tables": tables,
         "figures": _figures(case),
+        "training": [f"training-{i}" for i, _ in enumerate(figures.training_names(case))],
         "count": count,
         "limits": words.LIMITS,
     }
-    return _page().render(context)
+    return template("page.html").render(context)
 
 
 def _tiles(case: Case) -> list[Tile]:
@@ -153,6 +155,21 @@ def _figures(case: Case) -> dict[str, Figure]:
         ("exposure", words.exposure(case), figures.exposure(case), _points(case, "canary", "exposure")),
         ("copies", words.copies(case), figures.copies(case), _copies(case)),
         ("clusters", words.duplicates(case), figures.clusters(case), _clusters(case)),
+        (
+            "frontier",
+            words.frontier(case),
+            figures.frontier(case),
+            _points(case, "ablation", "frontier"),
+        ),
+        *(
+            (
+                f"training-{i}",
+                words.training(case, name),
+                figures.training(case, name),
+                _points(case, "training", name),
+            )
+            for i, name in enumerate(figures.training_names(case))
+        ),
     )
     return {name: Figure(name, said, Markup(svg), table) for name, said, svg, table in drawn if svg}
 

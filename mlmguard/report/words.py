@@ -234,6 +234,24 @@ def duplicates(case: Case) -> str:
     return f"{count(removed)} of {documents} documents ({percent(share)}) were copies and were removed."
 
 
+def frontier(case: Case) -> str:
+    """What a smaller ε costs."""
+    found = [c for c in case.evidence.curves if (c.attack, c.name) == ("ablation", "frontier") and c.x]
+    if not found:
+        return "No runs at several ε were compared."
+    first, points = found[0], sorted(zip(found[0].x, found[0].y))
+    ends = [f"{figure(y)} at {first.x_label} = {figure(x)}" for x, y in (points[0], points[-1])]
+    return f"{first.y_label[:1].upper()}{first.y_label[1:]} ({first.series}): {' and '.join(ends)}."
+
+
+def training(case: Case, name: str) -> str:
+    """Where a series of the training began and ended."""
+    series = [c for c in case.evidence.curves if (c.attack, c.name) == ("training", name) and c.x and c.y]
+    first = series[0]
+    label = f"{first.y_label[:1].upper()}{first.y_label[1:]}"
+    return f"{label}: {figure(first.y[0])} at the start and {figure(first.y[-1])} at the end."
+
+
 def dp_ceiling(epsilon: float, delta: float, false_positives: float) -> float:
     """The most true positives any attack can reach at this false-positive rate under (ε, δ).
 

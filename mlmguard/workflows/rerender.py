@@ -27,13 +27,13 @@ def rerender(
     if policy is not None:
         shown = judge_evidence(path, evidence, load(policy), today=today).case
     else:
-        shown = _as_saved(path)
+        shown = as_saved(path)
     if not out:
         raise InputError("report", "no format", "--out FORMAT=PATH", "e.g. --out html=report.html")
     return shown, write_cases([(path, shown)], out)
 
 
-def _as_saved(path: Path) -> Case:
+def as_saved(path: Path) -> Case:
     """The judgement, advice and exit code of a JSON report; bare evidence has none."""
     data = read_json(path)
     if not isinstance(data, dict) or data.get("schema") != json.SCHEMA:
