@@ -396,11 +396,12 @@ class _Bench:
         ids = np.array(tokens, dtype=np.int64)
         left = max(0, min(places[0] - (room - len(places)) // 2, len(ids) - room))
         framed = np.concatenate([[self.marks.cls], ids[left : left + room], [self.marks.sep]])
-        positions = tuple(place - left + 1 for place in places)
-        kinds = tuple(int(self.classes[ids[place]]) for place in places)
-        if formats.SPECIAL in kinds:  # an unknown token cannot be told from another
-            return None
-        return Target(framed, positions, kinds)
+        if any(self.classes[ids[place]] == formats.SPECIAL for place in places):
+            return None  # an unknown token cannot be told from another
+        # punctuation is format, which the attacker has: it would take "it ends in a dot" for a secret
+        secret = [place for place in places if self.classes[ids[place]] != formats.PUNCTUATION]
+        kinds = tuple(int(self.classes[ids[place]]) for place in secret)
+        return Target(framed, tuple(place - left + 1 for place in secret), kinds) if secret else None
 
     def ngrams(self) -> Result:
         return attacks.ngrams(self.model, self.members, self.others, self.classes, self.rng("ngrams"))
@@ -654,8 +655,8 @@ def _notes(trained: Trained, settings: AuditSettings) -> tuple[str, ...]:
         "This report is computed from private text and is not covered by ε.",
         f"Seed {settings.seed}; at most {settings.documents} documents a side, "
         f"{settings.restarts} restarts a search.",
-        "The attacker is given each secret's context and format (which positions hold digits), "
-        "not its tokens.",
+        "The attacker is given each secret's context and format (punctuation, and which positions hold "
+        "digits), not its other tokens.",
         *trained.told,
     ]
     if trained.secrets:

@@ -2,6 +2,7 @@
 
 import shutil
 import stat
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -53,7 +54,9 @@ def test_a_trained_model_that_never_saw_the_secrets_shows_nothing(bench):
     trained = bench.train("innocent", TrainSettings(size="tiny", init="scratch", steps=400, canaries=0))
     evidence = bench.audit(bench.never_saw_its_canaries(trained))
     assert numbers(evidence)["model", "unigram_margin", ""] > 0
-    assert findings(evidence) == []
+    # ninety passes over three hundred notes: that those were members is true and found. What it never saw,
+    # canaries and redacted values, must show nothing
+    assert [f for f in findings(evidence) if f.startswith(("canary.", "pii."))] == []
     assert numbers(evidence)["canary", "extraction_rate", ""] == 0
     assert numbers(evidence)["epsilon", "one_run_lower_bound", ""] == 0
 
@@ -368,6 +371,21 @@ def test_every_membership_attack_separates_what_a_model_knows_from_what_it_does_
     aucs = {m.slice: m.value for m in found.measurements if m.metric == "auc"}
     assert aucs == {"loss": 1, "calibrated": 1, "min-k": 1, "votes": 1}
     assert all(t.p < 1e-6 for t in found.tests)
+
+
+def test_probing_is_not_fooled_by_many_control_spans_in_few_documents():
+    """Hits are as frequent on both sides; only the way spans lie in documents differs."""
+    rng = np.random.default_rng(0)
+    alarms = 0
+    for _ in range(60):
+        control = [
+            replace(s, document_id=f"h{k // 12}")
+            for k, s in enumerate(some_spans("held-out", range(300, 420)))
+        ]
+        spans = some_spans("redacted", range(100, 220)) + control
+        lucky = {d for d in [*range(100, 220), *range(300, 420)] if rng.random() < 0.03}
+        alarms += attacks.probe(Knows(lucky), "pii", spans, rng).tests[0].p < 0.05
+    assert alarms / 60 <= 0.05 + 3 * (0.05 * 0.95 / 60) ** 0.5
 
 
 def test_alphabets_cover_every_ordinary_token_once():

@@ -198,7 +198,8 @@ def probe(scorer: Scorer, attack: str, spans: Sequence[Span], rng: np.random.Gen
     """One token of each span hidden, the rest and the document given: rank, top-1, top-10 (completion).
 
     Every kind is compared with held-out spans of the same rule and length. Rates are over all spans given;
-    the excess is over a subsample matched one to one.
+    the excess is over a subsample matched one to one, the test over one span a document: matching leaves
+    many spans in few held-out documents, and then documents of the two sides cannot be exchanged.
     """
     probes = []
     for span in spans:
@@ -208,7 +209,7 @@ def probe(scorer: Scorer, attack: str, spans: Sequence[Span], rng: np.random.Gen
     kinds = np.array([span.kind for span in spans])
     measurements: list[Measurement] = []
     curves: list[Curve] = []
-    for kind in sorted(set(kinds)):
+    for kind in sorted({span.kind for span in spans}):
         chosen = [k for k in range(len(spans)) if kinds[k] == kind]
         for name, limit in (("top1", 1), ("top10", 10)):
             rows = [(spans[k].document_id, float(ranks[k] <= limit), 1) for k in chosen]
@@ -218,7 +219,7 @@ def probe(scorer: Scorer, attack: str, spans: Sequence[Span], rng: np.random.Gen
         if len(long) >= FEWEST_IN_A_CURVE:
             curves.append(_unknowns(scorer, attack, long, NGRAM, kind, rng))
     tests: list[PValue] = []
-    for kind in sorted(set(kinds) - {CONTROL}):
+    for kind in sorted({span.kind for span in spans} - {CONTROL}):
         left, right = _alike(spans, kinds == kind, kinds == CONTROL, rng)
         if not left:
             continue
@@ -226,9 +227,23 @@ def probe(scorer: Scorer, attack: str, spans: Sequence[Span], rng: np.random.Gen
             [(spans[k].document_id, float(ranks[k] == 1), 1) for k in side] for side in (left, right)
         )
         measurements.append(measured(attack, "top1_excess", _excess(own, other, rng), len(left), kind))
-        p = metrics.clustered_p(_clusters(own), _clusters(other), rng)
+        single = _one_a_document(spans, rng)
+        left, right = _alike(spans, single & (kinds == kind), single & (kinds == CONTROL), rng)
+        hits = [int((ranks[side] == 1).sum()) for side in (left, right)]
+        p = _fisher(hits[0], len(left), hits[1], len(right))
         tests.append(PValue(attack, p, len(left), kind, "top1"))
     return Result(tuple(measurements), tuple(curves), tuple(tests))
+
+
+def _one_a_document(spans: Sequence[Span], rng: np.random.Generator) -> NDArray[np.bool_]:
+    """Marks one span of each document, drawn at random."""
+    seen: set[str] = set()
+    marks = np.zeros(len(spans), dtype=bool)
+    for k in map(int, rng.permutation(len(spans))):
+        if spans[k].document_id not in seen:
+            seen.add(spans[k].document_id)
+            marks[k] = True
+    return marks
 
 
 MOST_IN_A_CURVE = 400
