@@ -50,7 +50,8 @@ def unigram_log_probabilities(sequences: Sequence[Ids], vocabulary: int) -> Floa
     counts = np.ones(vocabulary)
     for ids in sequences:
         counts += np.bincount(ids, minlength=vocabulary)
-    return np.log(counts / counts.sum())
+    shares: Floats = np.log(counts / counts.sum())
+    return shares
 
 
 @torch.inference_mode()

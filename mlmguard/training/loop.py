@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from mlmguard.errors import MlmguardError
 from mlmguard.training import mechanism
-from mlmguard.training.clipping import clipped_gradient_sum
+from mlmguard.training.clipping import Engine, clipped_gradient_sum
 from mlmguard.training.journal import Journal
 from mlmguard.training.masking import IGNORED, Ids, Vocabulary, mask_tokens
 from mlmguard.training.models import masked_logits
@@ -59,7 +59,7 @@ def train(
     journal: Journal,
     plan: DpPlan | None = None,
     *,
-    engine: str = "one-pass",
+    engine: Engine = "one-pass",
     device: torch.device | None = None,
     progress: Progress = silent,
     stop: Callable[[], bool] = bool,
@@ -119,7 +119,7 @@ def private_gradient(
     pad_id: int,
     plan: DpPlan,
     noise: torch.Generator,
-    engine: str,
+    engine: Engine,
     micro_tokens: int,
     device: torch.device,
 ) -> float:
@@ -162,7 +162,7 @@ def plain_gradient(
         loss = nn.functional.cross_entropy(logits.float(), batch["labels"][where], reduction="sum") / max(
             masked, 1
         )
-        loss.backward()
+        torch.autograd.backward(loss)
         total += float(loss.detach())
     return total
 

@@ -111,7 +111,7 @@ def set_dropout(model: nn.Module, rate: float) -> None:
         if isinstance(module, nn.Dropout):
             module.p = rate
         elif isinstance(getattr(module, "attention_dropout", None), float):
-            module.attention_dropout = rate  # attention that calls the functional form
+            setattr(module, "attention_dropout", rate)  # noqa: B010 - attention that calls the functional form
     for name in ("hidden_dropout_prob", "attention_probs_dropout_prob", "dropout", "attention_dropout"):
         if hasattr(config, name):
             setattr(config, name, rate)
@@ -132,7 +132,7 @@ def masked_logits(model: nn.Module, input_ids: Tensor, attention_mask: Tensor, w
         output["last_hidden_state"] = rows
         return output
 
-    encoder: Any = getattr(model, model.base_model_prefix)
+    encoder: Any = getattr(model, str(model.base_model_prefix))
     handle = encoder.register_forward_hook(keep_masked)
     try:
         return model(input_ids=input_ids, attention_mask=attention_mask).logits.squeeze(0)
