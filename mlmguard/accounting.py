@@ -48,16 +48,16 @@ def compose(ledger: Sequence[LedgerEntry], delta: float, accountant: str = "pld"
     Raises :class:`InputError` for an accountant that is not known or a mechanism it cannot compose.
     """
     _check(delta=delta)
-    if any(
-        entry.mechanism == "poisson-gaussian" and entry.noise_multiplier <= 0 < entry.steps
-        for entry in ledger
-    ):
+    if any(entry.noise_multiplier <= 0 and _gaussian_steps(entry) for entry in ledger):
+        return math.inf
+    left = delta - sum(entry.delta for entry in ledger)  # spent outright, whatever the ε
+    if left <= 0:
         return math.inf
     if accountant == "pld":
         loss = _compose_pld(tuple(ledger))
-        return 0.0 if loss is None else float(loss.get_epsilon_for_delta(delta))
+        return 0.0 if loss is None else float(loss.get_epsilon_for_delta(left))
     if accountant in ("prv", "rdp"):
-        return _opacus(ledger, delta, accountant)
+        return _opacus(ledger, left, accountant)
     raise InputError(f"accountant {accountant!r}", "not known", "pld, prv or rdp")
 
 
@@ -140,7 +140,7 @@ def true_positive_ceiling(ledger: Sequence[LedgerEntry], false_positive_rate: fl
     best = 1.0
     for step in range(401):
         eps = step * 0.05
-        delta = float(loss.get_delta_for_epsilon(eps))
+        delta = float(loss.get_delta_for_epsilon(eps)) + sum(entry.delta for entry in ledger)
         best = min(
             best,
             math.exp(eps) * false_positive_rate + delta,
@@ -172,6 +172,8 @@ def group_epsilon(ledger: Sequence[LedgerEntry], size: int, delta: float) -> flo
     _check(delta=delta)
     if size < 1:
         raise InputError("the group", str(size), "at least 1 unit")
+    if size > 1 and any(entry.mechanism == "gaussian-threshold" for entry in ledger):
+        return None  # the threshold hides what one unit alone says; what a group says in chorus passes it
     loss = _compose_pld(tuple(ledger), size)
     found = 0.0 if loss is None else float(loss.get_epsilon_for_delta(delta))
     return found if found <= NO_GROUP_BOUND else None
@@ -209,7 +211,7 @@ def default_delta(public_size: int) -> float:
 def _compose_pld(ledger: tuple[LedgerEntry, ...], group: int = 1) -> Any:
     total = None
     for entry in ledger:
-        if entry.mechanism == "poisson-gaussian" and (entry.steps == 0 or entry.sample_rate == 0):
+        if entry.mechanism == "poisson-gaussian" and not _gaussian_steps(entry):
             continue
         one = _release_pld(entry, group)
         total = one if total is None else total.compose(one)
@@ -226,11 +228,13 @@ def _release_pld(entry: LedgerEntry, group: int) -> Any:
         return pld.from_discrete_laplace_mechanism(
             entry.epsilon, sensitivity=group, value_discretization_interval=grid
         )
-    if entry.mechanism != "poisson-gaussian":
+    if entry.mechanism not in ("poisson-gaussian", "gaussian-threshold"):
         raise InputError(
-            f"ledger entry {entry.mechanism!r}", "not known", "poisson-gaussian or discrete-laplace"
+            f"ledger entry {entry.mechanism!r}",
+            "not known",
+            "poisson-gaussian, discrete-laplace or gaussian-threshold",
         )
-    rate = entry.sample_rate
+    rate = entry.sample_rate if entry.mechanism == "poisson-gaussian" else 1.0
     if group == 1 or rate == 1:
         step = pld.from_gaussian_mechanism(
             entry.noise_multiplier / group, value_discretization_interval=grid, sampling_prob=rate
@@ -243,7 +247,14 @@ def _release_pld(entry: LedgerEntry, group: int) -> Any:
             sampling_probs=shares,
             value_discretization_interval=grid,
         )
-    return step.self_compose(entry.steps)
+    return step.self_compose(_gaussian_steps(entry))
+
+
+def _gaussian_steps(entry: LedgerEntry) -> int:
+    """How many noised sums an entry stands for."""
+    if entry.mechanism == "gaussian-threshold":
+        return 1
+    return entry.steps if entry.mechanism == "poisson-gaussian" and entry.sample_rate > 0 else 0
 
 
 def _opacus(ledger: Sequence[LedgerEntry], delta: float, name: str) -> float:
@@ -252,9 +263,9 @@ def _opacus(ledger: Sequence[LedgerEntry], delta: float, name: str) -> float:
 
     accountant = PRVAccountant() if name == "prv" else RDPAccountant()
     accountant.history = [
-        (entry.noise_multiplier, entry.sample_rate, entry.steps)
+        (entry.noise_multiplier, entry.sample_rate, _gaussian_steps(entry))
         for entry in ledger
-        if entry.mechanism == "poisson-gaussian" and entry.steps
+        if _gaussian_steps(entry)
     ]
     pure = sum(entry.epsilon for entry in ledger if entry.mechanism == "discrete-laplace")
     if not accountant.history:

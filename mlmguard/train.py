@@ -37,7 +37,7 @@ from mlmguard.errors import InputError
 from mlmguard.leakage import canaries
 from mlmguard.training import adapt, checkpoint, claim, models, releases, tokenizer
 from mlmguard.training.claim import UnitOfPrivacy
-from mlmguard.training.clipping import refuse_unclippable, self_check
+from mlmguard.training.clipping import Engine, refuse_unclippable, self_check
 from mlmguard.training.evaluation import HeldOut, held_out, unigram_log_probabilities
 from mlmguard.training.journal import Journal
 from mlmguard.training.ledger import CorpusLedger, RunOnCorpus
@@ -66,7 +66,10 @@ class TrainSettings:
     size: str = "nano"
     adapt: str = "full"  # or "lora", "bitfit", "head": which parameters are trained
     init: str | None = None  # None: warm up on public text; "scratch"; or a folder or hub name
-    tokenizer: str | None = None  # None: of ``init`` when that is a folder or name, else the shipped one
+    tokenizer: str | None = None  # None: of ``init`` when that is a folder or name, else the shipped one;
+    # or "dp": learnt from noised word counts; "learn": learnt from the private text as it is
+    tokenizer_epsilon: float | None = None  # share of ``dp_epsilon`` for "dp"; None: a tenth
+    allow_private_tokenizer: bool = False  # let "learn" stand in a private run, as a hazard
     dp_epsilon: float | None = None
     unit: str | None = None  # None: the key the corpus was scanned by, else "document"; or "sequence"
     unit_key: str | None = None  # the key that the scan must have had
@@ -81,7 +84,7 @@ class TrainSettings:
     warmup_steps: int | None = None
     canaries: int = 500
     canary_repetitions: int = 1  # above 1: a positive control, each copy a unit of its own; voids the ε bound
-    engine: str = "one-pass"
+    engine: Engine = "one-pass"
     seed: int = 0
 
 
@@ -114,18 +117,20 @@ def train(
     corpus = read_clean(clean)
     unit = claim.unit_of_privacy(settings.unit, settings.unit_key, _scanned_by(corpus), settings.window)
     run = _open_run(clean, corpus, settings, runs)
-    words = _choose_tokenizer(settings)
-    marks = tokenizer.special_tokens(words)
-    vocabulary = Vocabulary(len(words), words.mask_token_id, frozenset(words.all_special_ids))
+    ledger = CorpusLedger(runs)
 
     secrets_planted = _plant(run, settings)
     owner = "id" if unit.name in _ROW_UNITS else "unit"
     rows = [(row[owner], row["text"]) for row in corpus.train]
     rows += [planted for secret in secrets_planted for planted in canaries.units(secret)]
+    words = _choose_tokenizer(run, settings, unit, rows, ledger)
+    marks = tokenizer.special_tokens(words)
+    vocabulary = Vocabulary(len(words), words.mask_token_id, frozenset(words.all_special_ids))
     units = _tokenise(words, rows, unit, settings.window)
     plan, recipe, spent = _plan(run, settings, units, unit)
-    ledger = CorpusLedger(runs)
-    _enter(ledger, run, unit, plan, spent)
+    if not run.facts().get("entered"):  # before the first step; a resumed run is there already
+        _enter(ledger, run, unit, plan.delta if plan else None, spent, plan)
+        run.update(entered=True)
 
     model = _initial_model(run, settings, words, recipe, runs, progress, stop)
     adapt.adapt(model, settings.adapt, settings.seed)
@@ -285,10 +290,7 @@ def _plan(
     if settings.dp_epsilon is None:
         recipe = _plain_recipe(settings, len(units))
     else:
-        size = settings.public_size
-        if size is None:
-            size, entry = releases.noisy_count(len(units))
-            spent.append(entry)
+        size, spent = _public_size(run, settings, len(units))
         plan, recipe = _private_plan(settings, size, spent, unit)
     run.update(
         recipe=asdict(recipe), plan=asdict(plan) if plan else None, spent=[asdict(entry) for entry in spent]
@@ -296,13 +298,42 @@ def _plan(
     return plan, recipe, spent
 
 
-def _enter(
-    ledger: CorpusLedger, run: Run, unit: UnitOfPrivacy, plan: DpPlan | None, spent: list[LedgerEntry]
-) -> None:
-    """Put the run into the ledger of its corpus, before its first step; a resumed run is there already."""
+def _public_size(run: Run, settings: TrainSettings, count: int) -> tuple[int, list[LedgerEntry]]:
+    """The number of units that settings may derive from, and what it cost; the same again on resume."""
     known = run.facts()
-    if known.get("entered"):
-        return
+    if "size" in known:
+        return int(known["size"]), [as_noun(entry, LedgerEntry, "run.json") for entry in known["spent"]]
+    if settings.public_size is not None:
+        size, spent = settings.public_size, []
+    else:
+        size, entry = releases.noisy_count(count)
+        spent = [entry]
+    run.update(size=size, spent=[asdict(entry) for entry in spent])
+    return size, spent
+
+
+def _delta(settings: TrainSettings, size: int) -> float:
+    delta = settings.delta if settings.delta is not None else accounting.default_delta(size)
+    if delta * size >= 1:
+        raise InputError(
+            "--delta",
+            f"{delta:g}",
+            f"less than 1/n = {1 / size:.2g}",
+            "a δ this large lets whole records out",
+        )
+    return delta
+
+
+def _enter(
+    ledger: CorpusLedger,
+    run: Run,
+    unit: UnitOfPrivacy,
+    delta: float | None,
+    spent: list[LedgerEntry],
+    plan: DpPlan | None = None,
+) -> None:
+    """Put the run into the ledger of its corpus; entered again, it replaces what it had planned."""
+    known = run.facts()
     planned = list(spent)
     if plan is not None:
         steps = LedgerEntry(
@@ -313,12 +344,11 @@ def _enter(
         run.id,
         corpus=known["commitment"],
         raw=known["raw"],
-        private=plan is not None,
+        private=delta is not None,
         unit=unit.name,
-        delta=plan.delta if plan else None,
+        delta=delta,
         planned=planned,
     )
-    run.update(entered=True)
 
 
 def _plain_recipe(settings: TrainSettings, size: int) -> Recipe:
@@ -342,14 +372,7 @@ def _private_plan(
     assert settings.dp_epsilon is not None
     batch = min(settings.batch_units or 512, size)
     steps = settings.steps or 120
-    delta = settings.delta if settings.delta is not None else accounting.default_delta(size)
-    if delta * size >= 1:
-        raise InputError(
-            "--delta",
-            f"{delta:g}",
-            f"less than 1/n = {1 / size:.2g}",
-            "a δ this large lets whole records out",
-        )
+    delta = _delta(settings, size)
     rate = batch / size
     sigma = accounting.noise_multiplier(settings.dp_epsilon, delta, rate, steps, spent)
     if sigma > batch / 8:
@@ -360,7 +383,14 @@ def _private_plan(
             "more documents, a larger ε, or fewer --steps would help",
         )
     plan = DpPlan(
-        sigma, settings.max_grad_norm, rate, steps, delta, unit.name, float(batch), settings.dp_epsilon
+        sigma,
+        float(settings.max_grad_norm),
+        rate,
+        steps,
+        delta,
+        unit.name,
+        float(batch),
+        float(settings.dp_epsilon),
     )
     recipe = Recipe(
         steps=steps,
@@ -391,6 +421,7 @@ def _refuse_impossible(settings: TrainSettings) -> None:
         raise InputError("--delta", f"{settings.delta:g}", "a number between 0 and 1")
     if settings.size not in SIZES:
         raise InputError("--size", repr(settings.size), "one of " + ", ".join(SIZES))
+    _refuse_impossible_tokenizer(settings)
     if settings.adapt not in adapt.KINDS:
         raise InputError("--adapt", repr(settings.adapt), "one of " + ", ".join(adapt.KINDS))
     if settings.mask_rate is not None and not 0 < settings.mask_rate < 1:
@@ -407,18 +438,77 @@ def _refuse_impossible(settings: TrainSettings) -> None:
         raise InputError("--canary-repetitions", str(settings.canary_repetitions), "1 or more")
 
 
+def _refuse_impossible_tokenizer(settings: TrainSettings) -> None:
+    name, private = settings.tokenizer, settings.dp_epsilon is not None
+    if name == "learn" and private and not settings.allow_private_tokenizer:
+        raise InputError(
+            "--tokenizer learn",
+            "its entries would be a release of private text outside the claim",
+            "a public tokenizer, or --tokenizer dp",
+            "--allow-private-tokenizer takes it as a hazard that the statement names",
+        )
+    if name == "dp" and not private:
+        raise InputError("--tokenizer dp", "a run that is not private", "--dp-epsilon beside it")
+    if name == "dp" and settings.unit == claim.SEQUENCE:
+        raise InputError("--tokenizer dp", "words are counted by document or person", "--unit document")
+    if name in _LEARNT and settings.init not in (None, "scratch"):
+        raise InputError(
+            f"--tokenizer {name}", "the initial model has a vocabulary of its own", "--init scratch, or none"
+        )
+    share = settings.tokenizer_epsilon
+    if share is not None and not 0 < share < (settings.dp_epsilon or float("inf")):
+        raise InputError("--tokenizer-epsilon", f"{share:g}", "above 0 and below --dp-epsilon")
+
+
 # --- model and tokenizer ------------------------------------------------------------------------------
 
 WARM_STEPS = 600
 WARM_BATCH = 128
 
 
-def _choose_tokenizer(settings: TrainSettings) -> Any:
-    """Public by path or name, or the shipped one. A vocabulary learnt from private text is refused."""
+def _choose_tokenizer(
+    run: Run, settings: TrainSettings, unit: UnitOfPrivacy, rows: list[tuple[str, str]], ledger: CorpusLedger
+) -> Any:
+    """Public by path or name, the shipped one, or learnt here from noised counts or, openly, the text."""
     name = settings.tokenizer
     if name is None and settings.init not in (None, "scratch"):
         name = settings.init
-    return tokenizer.load(name)
+    if name not in _LEARNT:
+        return tokenizer.load(name)
+    kept = run.folder / "tokenizer"
+    if not (kept / "tokenizer.json").exists():  # a resumed run has it, and has paid for it
+        if name == "dp":
+            words = _learn_privately(run, settings, unit, rows, ledger)
+        else:
+            words = tokenizer.learn((text for _, text in rows), tokenizer.PUBLIC_VOCABULARY)
+        words.save_pretrained(kept)
+    return tokenizer.load(str(kept))
+
+
+_LEARNT = ("dp", "learn")
+
+
+def _learn_privately(
+    run: Run, settings: TrainSettings, unit: UnitOfPrivacy, rows: list[tuple[str, str]], ledger: CorpusLedger
+) -> Any:
+    """A vocabulary from word counts under noise, charged before anything of it reaches the disk."""
+    assert settings.dp_epsilon is not None
+    said: dict[str, list[str]] = {}
+    for owner, text in rows:
+        said.setdefault(owner, []).append(text)
+    size, spent = _public_size(run, settings, len(said))
+    delta = _delta(settings, size)
+    share = settings.tokenizer_epsilon or settings.dp_epsilon / 10
+    part = delta / 10  # of δ, for the noise and again for the threshold
+    weights, entry = releases.noisy_words(
+        ((word for text in texts for word in tokenizer.words_of(text)) for texts in said.values()),
+        accounting.noise_multiplier(share, part, 1.0, 1),
+        part,
+    )
+    spent = [*spent, entry]
+    run.update(spent=[asdict(entry) for entry in spent])
+    _enter(ledger, run, unit, delta, spent)
+    return tokenizer.learn_from_weights(weights, tokenizer.PUBLIC_VOCABULARY)
 
 
 def _initial_model(
@@ -612,6 +702,8 @@ def _statement(
     readings = accounting.readings(ledger, plan.delta)
     sampler = check_sampler(journal.drawn, units, plan.sample_rate)
     together = _together(unit, ledger, others, plan.delta)
+    kind = _tokenizer_kind(settings)
+    covered = "weights, but not the tokenizer" if kind == "private" else "weights and tokenizer"
     statement = PrivacyStatement(
         private=True,
         epsilon=readings[0].epsilon,
@@ -622,7 +714,7 @@ def _statement(
         plan=plan,
         ledger=tuple(ledger),
         batch_sizes=_sizes(sampler),
-        covers="weights and tokenizer, for the rows of clean/train",
+        covers=f"{covered}, for the rows of clean/train",
         data_accesses=(
             *(f"{entry.what} ({entry.mechanism}, in the ledger)" for entry in ledger),
             "self-check of the clipping on the first units (steers nothing)",
@@ -633,7 +725,7 @@ def _statement(
             claim.Facts(
                 unit=unit,
                 public_size=settings.public_size is not None,
-                tokenizer=_tokenizer_kind(settings),
+                tokenizer=kind,
                 initial_weights=settings.init if settings.init not in (None, "scratch") else None,
                 sampler=sampler,
                 others=releases_too,
@@ -691,6 +783,8 @@ def _sizes(sampler: SamplerCheck) -> dict[str, float]:
 
 
 def _tokenizer_kind(settings: TrainSettings) -> str:
+    if settings.tokenizer in _LEARNT:
+        return "dp" if settings.tokenizer == "dp" else "private"
     named = settings.tokenizer or (settings.init if settings.init not in (None, "scratch") else None)
     return "named" if named else "shipped"
 

@@ -162,7 +162,9 @@ class LedgerEntry:
     """What one release cost. ``mechanism`` says how to read the numbers:
 
     ``poisson-gaussian``: ``steps`` Gaussian sums at ``noise_multiplier`` under Poisson ``sample_rate``;
-    ``discrete-laplace``: one integer of sensitivity 1 released with noise P(k) ∝ e^{−``epsilon``·|k|}.
+    ``discrete-laplace``: one integer of sensitivity 1 released with noise P(k) ∝ e^{−``epsilon``·|k|};
+    ``gaussian-threshold``: one vector of sensitivity 1 in L2, released at ``noise_multiplier`` where it
+    exceeds a threshold that something in one unit alone passes with probability at most ``delta``.
     """
 
     mechanism: str
@@ -170,6 +172,7 @@ class LedgerEntry:
     sample_rate: float = 1.0
     steps: int = 0
     epsilon: float = 0.0
+    delta: float = 0.0
     what: str = ""
 
 

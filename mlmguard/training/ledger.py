@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from mlmguard.artifacts import as_noun, read_json
+from mlmguard.artifacts import as_noun
 from mlmguard.errors import InputError
 from mlmguard.types import LedgerEntry
 
@@ -146,10 +146,8 @@ class CorpusLedger:
     def _charged(self, run_id: str, line: dict[str, Any]) -> tuple[LedgerEntry, ...]:
         """What a run that has not ended has spent: its journal's steps, or all it planned if that is gone."""
         planned = _entries(line["planned"])
-        if not (self.runs / run_id / "run.json").exists():
+        if not (self.runs / run_id).is_dir():
             return planned
-        if read_json(self.runs / run_id / "run.json").get("plan") is None:
-            return ()
         journal = self.runs / run_id / "ledger.jsonl"
         steps = len(journal.read_text("utf-8").splitlines()) if journal.exists() else 0
         return tuple(

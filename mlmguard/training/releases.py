@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 import secrets
+from collections.abc import Iterable
 
 import numpy as np
+from scipy import stats
 
 from mlmguard.types import LedgerEntry
 
@@ -22,3 +24,46 @@ def noisy_count(count: int, epsilon: float = COUNT_EPSILON) -> tuple[int, Ledger
     up, down = rng.geometric(-math.expm1(-epsilon), 2)  # the difference of two geometrics
     entry = LedgerEntry("discrete-laplace", epsilon=epsilon, what="number of units")
     return max(1, count + int(up) - int(down)), entry
+
+
+WORDS_A_UNIT = 200
+"""Most distinct words that count for one unit; more would make every one of them count for less."""
+
+
+def noisy_words(
+    units: Iterable[Iterable[str]], noise_multiplier: float, delta: float
+) -> tuple[dict[str, float], LedgerEntry]:
+    """Words that many units use, with noised weights: private set union by the weighted Gaussian mechanism.
+
+    A unit with t distinct words adds 1/√t to each, so that it moves the vector of weights by at most 1 in L2.
+    A word is released where its noised weight exceeds :func:`word_threshold` (Gopi et al. 2020, algorithm 4,
+    theorem 5.1); what one unit alone says is released with probability at most ``delta``.
+    """
+    rng = np.random.default_rng(secrets.randbits(256))
+    weights = word_weights(units, rng)
+    threshold = word_threshold(noise_multiplier, delta)
+    noised = {word: weight + noise_multiplier * rng.standard_normal() for word, weight in weights.items()}
+    entry = LedgerEntry(
+        "gaussian-threshold", noise_multiplier, steps=1, delta=delta, what="vocabulary from word counts"
+    )
+    return {word: weight for word, weight in noised.items() if weight > threshold}, entry
+
+
+def word_weights(units: Iterable[Iterable[str]], rng: np.random.Generator) -> dict[str, float]:
+    """Sum over units of 1/√t on each of a unit's t distinct words, at most ``WORDS_A_UNIT`` of them."""
+    weights: dict[str, float] = {}
+    for words in units:
+        distinct = sorted(set(words))
+        if len(distinct) > WORDS_A_UNIT:
+            distinct = [distinct[k] for k in rng.choice(len(distinct), WORDS_A_UNIT, replace=False)]
+        for word in distinct:
+            weights[word] = weights.get(word, 0.0) + len(distinct) ** -0.5
+    return weights
+
+
+def word_threshold(noise_multiplier: float, delta: float) -> float:
+    """The weight that no word of one unit alone exceeds, but with probability ``delta``."""
+    return max(
+        float(t) ** -0.5 + noise_multiplier * float(stats.norm.isf(-math.expm1(math.log1p(-delta) / t)))
+        for t in range(1, WORDS_A_UNIT + 1)
+    )

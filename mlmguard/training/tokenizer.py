@@ -9,7 +9,8 @@ by digest.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+import itertools
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -123,6 +124,29 @@ def learn(texts: Iterable[str], vocabulary: int) -> PreTrainedTokenizerFast:
     return PreTrainedTokenizerFast(tokenizer_object=engine, **_SPECIAL)
 
 
+def words_of(text: str) -> list[str]:
+    """The words of ``text`` as the trainer counts them, without numbers: lower case, punctuation apart."""
+    from tokenizers import normalizers, pre_tokenizers
+
+    pieces = pre_tokenizers.BertPreTokenizer().pre_tokenize_str(
+        normalizers.BertNormalizer(lowercase=True).normalize_str(text)
+    )
+    return [word for word, _ in pieces if not any(character.isdigit() for character in word)]
+
+
+def learn_from_weights(weights: Mapping[str, float], vocabulary: int) -> PreTrainedTokenizerFast:
+    """A tokenizer learnt from public text and from words by their weights, each counted ``weight`` times."""
+    counted = (f"{word} " * max(1, round(weight)) for word, weight in sorted(weights.items()))
+    return learn(itertools.chain(public_texts(), counted), vocabulary)
+
+
+def public_texts() -> list[str]:
+    """The documentation of the running CPython: English that everybody has."""
+    from pydoc_data import topics
+
+    return [text for _, text in sorted(topics.topics.items())]
+
+
 def learn_public() -> None:
     """Write the tokenizer this package ships: ``python -m mlmguard.training.tokenizer``.
 
@@ -130,10 +154,7 @@ def learn_public() -> None:
     ``PUBLIC_SHA256``. The trainer breaks ties between equally frequent pairs by hash order, so another run
     may differ in its rarest entries: the committed file is the reference, this function says how it came.
     """
-    from pydoc_data import topics
-
-    texts = [text for _, text in sorted(topics.topics.items())]
-    learn(texts, PUBLIC_VOCABULARY).save_pretrained(PUBLIC)
+    learn(public_texts(), PUBLIC_VOCABULARY).save_pretrained(PUBLIC)
     # the class name every release of transformers knows; the newest writes one that older ones do not
     config = {"tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": 512, **_SPECIAL}
     write_json(PUBLIC / "tokenizer_config.json", config)
