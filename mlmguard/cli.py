@@ -507,6 +507,21 @@ def report_command(evidence: Path, policy: str | None, out: tuple[str, ...], qui
     console.written(paths, quiet)
 
 
+@cli.command("verify")
+@click.argument("ckpt", type=FOLDER)
+@click.option("--evidence", type=FILE, help="An audit that must be of these weights.")
+@click.option("--out", type=FILE, help="Write an in-toto statement of every file and check to this path.")
+def verify_command(ckpt: Path, evidence: Path | None, out: Path | None) -> int:
+    """Hold the checkpoint in CKPT against its statement: digests, ledger, ε computed anew, signature."""
+    from mlmguard.workflows.verify import verify
+
+    checks, code = verify(ckpt, evidence, out)
+    health = {"holds": "ok", "unknown": "warn", "contradicted": "missing"}
+    console.checks([(one.what, one.found, health[one.outcome], one.do) for one in checks], "Verify")
+    console.written([out] if out else [])
+    return code
+
+
 @cli.command("index")
 @click.argument("folder", type=FOLDER, default="reports")
 @click.option(

@@ -232,8 +232,8 @@ def explanation(title: str, lines: Sequence[tuple[str, str]]) -> None:
     _print(_heading(title), _pairs(lines))
 
 
-def checks(rows: Sequence[tuple[str, str, str, str]]) -> None:
-    """What ``doctor`` found: (what, found, "ok" | "warn" | "missing", what to do)."""
+def checks(rows: Sequence[tuple[str, str, str, str]], title: str = "Doctor") -> None:
+    """What ``doctor`` or ``verify`` found: (what, found, "ok" | "warn" | "missing", what to do)."""
     style = {"ok": "green", "warn": "yellow", "missing": "red"}
     mark = {"ok": "✓", "warn": "!", "missing": "✕"}
     table = Table(box=None, pad_edge=False, show_header=False)
@@ -245,7 +245,7 @@ def checks(rows: Sequence[tuple[str, str, str, str]]) -> None:
         if do:
             told.append("  → ", style.get(health, "")).append_text(_text(do, "dim"))
         table.add_row(Text(mark.get(health, "?"), style=style.get(health, "")), _text(what, "dim"), told)
-    _print(_heading("Doctor"), table)
+    _print(_heading(title), table)
 
 
 def written(paths: Sequence[object], quiet: bool = False) -> None:

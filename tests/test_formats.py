@@ -5,15 +5,23 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import date
+from importlib.resources import files
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import jsonschema
 import pytest
 import xmlschema
 from evidence_fixture import TODAY, clean, extractable, manifest, not_private, untrained
+from google.protobuf import json_format
+from in_toto_attestation.predicates.test_result.v0 import test_result_pb2
+from in_toto_attestation.v1 import statement_pb2
+from in_toto_attestation.v1.statement import Statement
+from referencing import Registry, Resource
 
 from mlmguard.errors import InputError
 from mlmguard.policy import Policy, exit_code, judge, load
@@ -234,3 +242,81 @@ def test_one_evidence_file_renders_in_every_format_the_same_each_time(fmt: str) 
 def test_every_format_names_the_policy_it_was_judged_by(fmt: str) -> None:
     digest = load("base").digest
     assert digest[:16] in render(fmt, judged(clean()))
+
+
+# --- in-toto and CycloneDX ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("make", "result"),
+    [
+        (lambda: judged(clean()), "WARNED"),
+        (lambda: judged(extractable()), "FAILED"),
+        (lambda: judged(untrained()), "FAILED"),
+        (lambda: case(clean()), "FAILED"),  # not judged is not passed
+    ],
+)
+def test_in_toto_is_a_valid_statement_with_a_valid_predicate(make: Callable[[], Case], result: str) -> None:
+    text = render("in-toto", make())
+    Statement.copy_from_pb(json_format.Parse(text, statement_pb2.Statement())).validate()
+    data = json.loads(text)
+    predicate = json_format.ParseDict(data["predicate"], test_result_pb2.TestResult())
+    assert predicate.result == result
+    assert data["subject"][0]["digest"] == {"mlmguardWeights": clean().model.digest}
+
+
+def test_a_statement_that_is_none_is_refused() -> None:
+    with pytest.raises(json_format.ParseError):
+        json_format.Parse('{"_type": "x", "verdict": "good"}', statement_pb2.Statement())
+
+
+@pytest.fixture(scope="module")
+def cyclonedx_schema() -> jsonschema.Draft7Validator:
+    """The schema that cyclonedx-python-lib carries, with the two it refers to."""
+    folder = Path(str(files("cyclonedx.schema") / "_res"))
+    schemas = [json.loads(path.read_text("utf-8")) for path in sorted(folder.glob("*.schema.json"))]
+    main = next(schema for schema in schemas if schema["$id"].endswith("bom-1.7.schema.json"))
+    registry: Registry[Any] = Registry().with_resources(
+        (schema["$id"], Resource.from_contents(schema)) for schema in schemas
+    )
+    return jsonschema.Draft7Validator(main, registry=registry)
+
+
+@pytest.mark.parametrize("which", [*EVIDENCE, "waived", "unjudged"])
+def test_cyclonedx_is_valid(cyclonedx_schema: jsonschema.Draft7Validator, which: str) -> None:
+    shown = waived() if which == "waived" else case(clean()) if which == "unjudged" else None
+    bom = json.loads(render("cyclonedx", shown or judged(EVIDENCE[which]())))
+    cyclonedx_schema.validate(bom)
+    assert ("declarations" in bom) == (which != "unjudged")
+
+
+def test_the_cyclonedx_schema_can_refuse(cyclonedx_schema: jsonschema.Draft7Validator) -> None:
+    bom = json.loads(render("cyclonedx", judged(clean())))
+    bom["declarations"]["attestations"][0]["map"][0]["conformance"]["score"] = 2
+    with pytest.raises(jsonschema.ValidationError):
+        cyclonedx_schema.validate(bom)
+
+
+def test_every_reference_of_a_bill_of_materials_exists() -> None:
+    bom = json.loads(render("cyclonedx", waived()))
+
+    def walk(value: Any) -> Iterator[tuple[str, Any]]:
+        if isinstance(value, dict):
+            yield from value.items()
+        for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+            yield from walk(inner)
+
+    known = {value for key, value in walk(bom) if key == "bom-ref"}
+    referring = {"requirement", "assessor", "target"}
+    for key, value in walk(bom):
+        if key in referring:
+            assert value in known, value
+        if key in ("claims", "counterClaims", "evidence") and all(isinstance(one, str) for one in value):
+            assert set(value) <= known
+    mapped = {m["requirement"]: m for m in bom["declarations"]["attestations"][0]["map"]}
+    assert mapped["rule-canary-extracted"]["counterClaims"] == ["claim-canary-extracted"]
+    assert mapped["rule-pii-not-chance"]["conformance"]["score"] == 0
+    card = bom["metadata"]["component"]["modelCard"]
+    assert {"type": "canary.extraction_rate", "value": "0.96"}.items() <= next(
+        m for m in card["quantitativeAnalysis"]["performanceMetrics"] if m["type"] == "canary.extraction_rate"
+    ).items()

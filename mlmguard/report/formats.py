@@ -8,7 +8,7 @@ from pathlib import Path
 from mlmguard.artifacts import write_text
 from mlmguard.errors import InputError
 from mlmguard.plugins import find
-from mlmguard.report import csv, html, json, junit, markdown, model_card, sarif
+from mlmguard.report import csv, cyclonedx, html, in_toto, json, junit, markdown, model_card, sarif
 from mlmguard.report.clearance import Case
 
 #: A format is a function from a cleared case to text. It must be pure: the same case, the same bytes.
@@ -22,6 +22,8 @@ FORMATS: Mapping[str, Writer] = {
     "markdown": markdown.render,
     "csv": csv.render,
     "model-card": model_card.render,
+    "cyclonedx": cyclonedx.render,
+    "in-toto": in_toto.render,
 }
 #: What the end of a file name says about its format.
 SUFFIXES: Mapping[str, str] = {

@@ -1,0 +1,183 @@
+"""Whether a checkpoint is what its papers say: digests, statement, ledger, ε computed anew, signature."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from mlmguard import accounting
+from mlmguard.artifacts import (
+    RUNS,
+    find_run_folder,
+    read_json,
+    read_noun,
+    sha256_file,
+    weights_digest,
+    write_text,
+)
+from mlmguard.errors import InputError
+from mlmguard.measures import tier
+from mlmguard.report import in_toto
+from mlmguard.types import LedgerEntry, PrivacyStatement
+from mlmguard.workflows.gate import read_evidence
+
+Outcome = Literal["holds", "unknown", "contradicted"]
+#: Relative. Accountants round up to their grid; a claim this close to what is computed anew is the same.
+_ROUNDING = 1e-3
+#: Names under which OpenSSF model signing and sigstore leave a signature.
+SIGNATURES = ("model.sig", "model.sigstore", "model.sigstore.json", "signature.sig")
+_PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle")
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that was held against another. What is unknown is said and is no contradiction."""
+
+    what: str
+    found: str
+    outcome: Outcome
+    do: str = ""
+
+
+def verify(
+    ckpt: Path, evidence: Path | None = None, out: Path | None = None
+) -> tuple[tuple[Check, ...], int]:
+    """Every check and the exit code: 10 if the checkpoint contradicts its papers, 0 otherwise.
+
+    ``out`` takes an in-toto statement about each file of the folder with the outcome of these checks.
+    """
+    if not (ckpt / "privacy.json").is_file():
+        raise InputError(str(ckpt), "no privacy.json", "a checkpoint that mlmguard train wrote")
+    statement = read_noun(ckpt / "privacy.json", PrivacyStatement)
+    checks = (
+        *_weights(ckpt, evidence),
+        *_statement(ckpt, statement),
+        *(_claim(statement) if statement.private else ()),
+        *_journal(ckpt, statement),
+        _signature(ckpt),
+    )
+    if out is not None:
+        write_text(out, _in_toto(ckpt, checks))
+    return checks, 10 if any(check.outcome == "contradicted" for check in checks) else 0
+
+
+def _weights(ckpt: Path, evidence: Path | None) -> Iterator[Check]:
+    files = [*ckpt.glob("*.safetensors"), *ckpt.glob("*.bin")]
+    if not files:
+        yield Check("weights", "no weight file", "contradicted", "restore model.safetensors")
+        return
+    digest = weights_digest(ckpt)
+    yield Check("weights", f"SHA-256 {digest}", "holds")
+    risky = sorted(path.name for path in ckpt.iterdir() if path.suffix in _PICKLES)
+    if risky:
+        do = "a pickle runs code when it is loaded: ship safetensors"
+        yield Check("weight format", ", ".join(risky), "unknown", do)
+    if evidence is None:
+        yield Check("audit", "not compared; name one with --evidence", "unknown")
+        return
+    audited = read_evidence(evidence)
+    if audited.model.digest != digest:
+        do = "audit this checkpoint, or find the one that was audited"
+        yield Check(
+            "audit",
+            f"{audited.run_id} audited {audited.model.digest[:16]}, other weights",
+            "contradicted",
+            do,
+        )
+    else:
+        yield Check("audit", f"{audited.run_id} audited these weights", "holds")
+    if audited.statement != read_noun(ckpt / "privacy.json", PrivacyStatement):
+        yield Check("audited claim", "the audit saw another statement", "contradicted", "audit again")
+
+
+def _statement(ckpt: Path, statement: PrivacyStatement) -> Iterator[Check]:
+    if statement.digest and statement.digest != accounting.statement_digest(statement):
+        do = "restore privacy.json as training wrote it"
+        yield Check("statement", "does not match its own digest", "contradicted", do)
+    else:
+        yield Check("statement", "matches its digest" if statement.digest else "carries no digest", "holds")
+    facts = read_json(ckpt / "training.json") if (ckpt / "training.json").is_file() else {}
+    told = facts.get("run_id", statement.run_id) if isinstance(facts, dict) else ""
+    if told != statement.run_id:
+        do = "keep the files of one run together"
+        yield Check("training.json", "is of another run", "contradicted", do)
+    if not statement.private:
+        yield Check(
+            "claim", "no differential privacy is claimed", "holds", "treat the weights like the corpus"
+        )
+        return
+    reached, missing = tier(statement)
+    needs = f"; tier {reached + 1} needs {', '.join(missing)}" if missing else ""
+    yield Check("disclosure", f"tier {reached} of 3 (OpenDP registry){needs}", "holds")
+
+
+def _claim(statement: PrivacyStatement) -> Iterator[Check]:
+    plan, delta = statement.plan, statement.delta
+    if plan is None or delta is None or statement.epsilon is None or not statement.ledger:
+        yield Check(
+            "claim", "without plan, δ, ε or ledger", "contradicted", "a claim is computed from what ran"
+        )
+        return
+    steps = sum(entry.steps for entry in statement.ledger if entry.mechanism == "poisson-gaussian")
+    strange = [entry for entry in statement.ledger if not _as_planned(entry, statement)]
+    if strange or steps != plan.steps or statement.steps_applied > steps:
+        found = f"{steps:,} steps charged, {plan.steps:,} planned, {statement.steps_applied:,} applied"
+        if strange:
+            found += "; other noise or sample rate than planned"
+        yield Check("ledger", found, "contradicted", "the plan couples noise, rate and steps; do not release")
+    else:
+        yield Check("ledger", f"{steps:,} steps as planned, {statement.steps_applied:,} applied", "holds")
+    spent = accounting.compose(statement.ledger, delta)
+    told = f"ε = {spent:.4g} at δ = {delta:g} from the ledger, {statement.epsilon:.4g} claimed"
+    # written so that a NaN contradicts
+    if not (math.isfinite(spent) and spent <= statement.epsilon * (1 + _ROUNDING)):
+        yield Check("ε, computed anew", told, "contradicted", "the claim is smaller than what was spent")
+    else:
+        yield Check("ε, computed anew", told, "holds")
+
+
+def _as_planned(entry: LedgerEntry, statement: PrivacyStatement) -> bool:
+    plan = statement.plan
+    if entry.mechanism != "poisson-gaussian" or plan is None:
+        return True
+    return (entry.noise_multiplier, entry.sample_rate) == (plan.noise_multiplier, plan.sample_rate)
+
+
+def _journal(ckpt: Path, statement: PrivacyStatement) -> Iterator[Check]:
+    """The run folder's own ledger, where it is at hand: one line a step, there before its noise was drawn."""
+    folder = find_run_folder(statement.run_id, ckpt.resolve().parent)
+    journal = folder / "ledger.jsonl" if folder else None
+    if journal is None or not journal.is_file():
+        found = f"{RUNS}/{statement.run_id} is not here, so that its steps were not counted"
+        yield Check("run folder", found, "unknown")
+        return
+    charged = len(journal.read_text("utf-8").splitlines())
+    said = sum(entry.steps for entry in statement.ledger if entry.mechanism == "poisson-gaussian")
+    if statement.private and charged != said:
+        found = f"{charged:,} steps in its ledger, {said:,} in the statement"
+        yield Check("run folder", found, "contradicted", "the statement is not of this run")
+    else:
+        yield Check("run folder", f"{charged:,} steps in its ledger", "holds")
+
+
+def _signature(ckpt: Path) -> Check:
+    found = [name for name in SIGNATURES if (ckpt / name).is_file()]
+    if not found:
+        return Check(
+            "signature", "none", "unknown", "sign the folder with OpenSSF model-signing before release"
+        )
+    do = "model_signing verify says whose it is; mlmguard does not hold keys"
+    return Check("signature", f"{', '.join(found)} is there and was not verified here", "unknown", do)
+
+
+def _in_toto(ckpt: Path, checks: tuple[Check, ...]) -> str:
+    files = sorted(path for path in ckpt.rglob("*") if path.is_file() and path.name not in SIGNATURES)
+    subjects = [
+        {"name": path.relative_to(ckpt).as_posix(), "digest": {"sha256": sha256_file(path)}} for path in files
+    ]
+    by = {one: [c.what for c in checks if c.outcome == one] for one in ("holds", "unknown", "contradicted")}
+    papers = {"name": "privacy.json", "digest": {"sha256": sha256_file(ckpt / "privacy.json")}}
+    return in_toto.statement(subjects, [papers], by["holds"], by["unknown"], by["contradicted"])
