@@ -18,21 +18,16 @@ from typing import Any
 
 import numpy as np
 
-from mlmguard import __version__, accounting
+from mlmguard import __version__
 from mlmguard.artifacts import (
     RUNS,
-    find_run_folder,
-    read_json,
-    read_noun,
-    sha256_file,
     weights_digest,
     write_json,
 )
-from mlmguard.corpus.clean import read_clean
+from mlmguard.audited import Foreign, Trained, copies_of, read_checkpoint, read_foreign, scan_run_of
 from mlmguard.corpus.originals import originals
-from mlmguard.corpus.readers import read
 from mlmguard.errors import InputError
-from mlmguard.leakage import attacks, canaries, formats, metrics
+from mlmguard.leakage import attacks, formats, metrics
 from mlmguard.leakage.attacks import CONTROL, CanaryScores, Passage, PValue, Result, Span
 from mlmguard.leakage.extraction import Target
 from mlmguard.leakage.membership import membership
@@ -45,12 +40,9 @@ from mlmguard.training.units import windows
 from mlmguard.types import (
     AttackRun,
     Curve,
-    Document,
     Evidence,
-    Manifest,
     Measurement,
     ModelFacts,
-    PrivacyStatement,
     Progress,
     silent,
 )
@@ -66,49 +58,6 @@ class AuditSettings:
     searched: int = 40  # canaries of each side that the search tries to get back whole
     restarts: int = 24
     seed: int = 0
-
-
-Rows = Sequence[Mapping[str, str]]
-
-
-@dataclass(frozen=True)
-class Foreign:
-    """What is known of a checkpoint that another tool trained: its data, by file or folder."""
-
-    members: Path
-    non_members: Path
-    reference: str | None = None  # a model that saw neither, by folder or name
-
-
-@dataclass(frozen=True)
-class Trained:
-    """Everything the attacks need of one checkpoint, read back and checked. None: not a run of ours."""
-
-    model: Any
-    words: Any
-    head_loaded: bool
-    window: int
-    members: Rows
-    held_out: Rows
-    reference: Any | None
-    folder: Path | None = None
-    statement: PrivacyStatement | None = None
-    manifest: Manifest | None = None
-    secrets: Sequence[canaries.Secret] = ()
-    guesses: int = 0
-    told: tuple[str, ...] = ()
-
-    def __repr__(self) -> str:
-        return f"Trained({self.run_id})"
-
-    @property
-    def run_id(self) -> str:
-        return self.statement.run_id if self.statement is not None else ""
-
-    @property
-    def planted_once(self) -> bool:
-        """The ε bound is a theorem about canaries that are one unit each; repeated ones are a control."""
-        return bool(self.secrets) and all(secret.canary.repetitions == 1 for secret in self.secrets)
 
 
 def audit(
@@ -166,148 +115,6 @@ def audit(
     return evidence
 
 
-# --- reading back -------------------------------------------------------------------------------------
-
-
-def read_checkpoint(ckpt: Path, run: Path | None, runs: Path) -> Trained:
-    """A checkpoint of ours with its run folder and corpus, or the line that says which does not fit."""
-    _refuse_incomplete(ckpt)
-    if not (ckpt / "privacy.json").is_file():
-        raise InputError(
-            str(ckpt),
-            "no privacy.json",
-            "a checkpoint written by `mlmguard train`",
-            "for another's, name its data with --members and --non-members",
-        )
-    statement = read_noun(ckpt / "privacy.json", PrivacyStatement)
-    _check_claim(ckpt, statement)
-    accounting.refuse_edited(statement, f"{ckpt}/privacy.json")
-    training = read_json(ckpt / "training.json")
-    folder = run or find_run_folder(statement.run_id, ckpt.resolve().parent, runs.parent.parent)
-    if folder is None or not (folder / "run.json").is_file():
-        raise InputError(
-            str(run or ckpt),
-            f"no run folder for {statement.run_id}",
-            "the .mlmguard/runs/ID that training left",
-            "name it with --run",
-        )
-    known = read_json(folder / "run.json")
-    corpus = read_clean(Path(known["clean"]))
-    if corpus.manifest.commitment != known["commitment"]:
-        raise InputError(
-            known["clean"],
-            "another corpus than the checkpoint was trained on",
-            "the one with its digest",
-            "scan the original corpus again with the same settings",
-        )
-    secrets: tuple[canaries.Secret, ...] = ()
-    if training.get("canaries"):
-        path = folder / "canaries.jsonl"
-        if not path.is_file() or sha256_file(path) != training.get("canaries_digest"):
-            raise InputError(
-                str(path),
-                "not the canaries this checkpoint was trained with",
-                "the file with the digest in training.json",
-            )
-        secrets = tuple(canaries.load(path))
-    model, words, head_loaded = _load(ckpt)
-    reference, _ = models.load(folder / "initial")
-    return Trained(
-        model=model,
-        words=words,
-        head_loaded=head_loaded,
-        window=min(int(training.get("window", WINDOW)), models.window_of(model)),
-        members=corpus.train,
-        held_out=corpus.held_out,
-        reference=reference,
-        folder=folder,
-        statement=statement,
-        manifest=corpus.manifest,
-        secrets=secrets,
-        guesses=int(known.get("guesses", 0)),
-    )
-
-
-WINDOW = 128  # tokens shown to a model whose training window is not known
-
-
-def read_foreign(ckpt: Path, foreign: Foreign) -> Trained:
-    """Somebody else's checkpoint beside the data it was and was not trained on.
-
-    Documents on both sides are removed from the non-members, counted and told.
-    """
-    _refuse_incomplete(ckpt)
-    sides = []
-    for flag, path in (("--members", foreign.members), ("--non-members", foreign.non_members)):
-        documents = [item for item in read(path) if isinstance(item, Document)]
-        if len(documents) < FEWEST_DOCUMENTS:
-            raise InputError(f"{flag} {path}", f"{len(documents)} documents", f"at least {FEWEST_DOCUMENTS}")
-        sides.append([{"id": d.id, "text": d.text, "unit": d.id} for d in documents])
-    known = {" ".join(row["text"].split()) for row in sides[0]}
-    outside = [row for row in sides[1] if " ".join(row["text"].split()) not in known]
-    both = len(sides[1]) - len(outside)
-    if len(outside) < FEWEST_DOCUMENTS:
-        raise InputError(
-            f"--non-members {foreign.non_members}",
-            f"{both} of {len(sides[1])} are members too",
-            f"at least {FEWEST_DOCUMENTS} that are not",
-        )
-    model, words, head_loaded = _load(ckpt)
-    return Trained(
-        model=model,
-        words=words,
-        head_loaded=head_loaded,
-        window=min(WINDOW, models.window_of(model)),
-        members=sides[0],
-        held_out=outside,
-        reference=models.load(foreign.reference)[0] if foreign.reference else None,
-        told=(
-            "Not a run of mlmguard: members and non-members are as the user named them.",
-            f"{both} non-members are members too and were removed.",
-        ),
-    )
-
-
-FEWEST_DOCUMENTS = 10
-
-
-def _refuse_incomplete(ckpt: Path) -> None:
-    if not (ckpt / "config.json").is_file():
-        raise InputError(str(ckpt), "no config.json", "a checkpoint folder", "did `mlmguard train` finish?")
-    names = ("tokenizer.json", "vocab.txt", "vocab.json", "spm.model", "sentencepiece.bpe.model")
-    if not any((ckpt / name).is_file() for name in names):
-        raise InputError(
-            str(ckpt), "no tokenizer", "tokenizer.json beside the weights", "copy it from the training run"
-        )
-
-
-def _load(ckpt: Path) -> tuple[Any, Any, bool]:
-    """Model, tokenizer, and whether the head came with the weights."""
-    model, head_loaded = models.load(ckpt)
-    words = tokenizer.load(str(ckpt))
-    if len(words) > model.config.vocab_size:
-        raise InputError(
-            str(ckpt),
-            f"a tokenizer of {len(words):,} entries",
-            f"at most the model's {model.config.vocab_size:,}",
-            "is it the tokenizer of another model?",
-        )
-    return model, words, head_loaded
-
-
-def _check_claim(ckpt: Path, statement: PrivacyStatement) -> None:
-    """ε is recomputed from the ledger: a statement that says less than its ledger is refused."""
-    if not statement.private or statement.epsilon is None or statement.delta is None:
-        return
-    spent = accounting.compose(statement.ledger, statement.delta)
-    if spent > statement.epsilon + 1e-3:
-        raise InputError(
-            f"{ckpt}/privacy.json",
-            f"claims ε = {statement.epsilon:.3f}, its ledger costs {spent:.3f}",
-            "a claim that follows from the ledger",
-        )
-
-
 # --- the attacks' bench -------------------------------------------------------------------------------
 
 
@@ -350,7 +157,7 @@ class _Bench:
         """The first window of ``count`` documents, drawn without replacement."""
         picked = sorted(rng.permutation(len(rows))[:count])
         encoded = tokenizer.encode(self.trained.words, (rows[k]["text"] for k in picked))
-        copies = _copies(self.trained)
+        copies = copies_of(self.trained)
         return [
             Passage(rows[k]["id"], self._frame(ids), copies.get(rows[k]["id"], 1))
             for k, ids in zip(picked, encoded)
@@ -419,7 +226,7 @@ class _Bench:
         if self.trained.manifest is None or self.trained.folder is None:
             return Result()
         rng = self.rng("personal data")
-        scan_run = _scan_run(self.trained, runs.parent.parent)
+        scan_run = scan_run_of(self.trained, runs.parent.parent)
         if scan_run is None:
             raise InputError(
                 self.trained.manifest.run_id,
@@ -581,23 +388,6 @@ def model_facts(bench: _Bench, ckpt: Path) -> tuple[ModelFacts, tuple[Measuremen
     architecture = trained.model.config.model_type
     facts = ModelFacts(architecture, parameters, len(words), weights_digest(ckpt), trained.head_loaded, beats)
     return facts, measurements
-
-
-def _scan_run(trained: Trained, *near: Path) -> Path | None:
-    """The run folder of the scan behind a checkpoint of ours."""
-    if trained.manifest is None or trained.folder is None:
-        return None
-    return find_run_folder(trained.manifest.run_id, trained.folder.parent.parent.parent, *near)
-
-
-def _copies(trained: Trained) -> Mapping[str, int]:
-    """How many documents of the corpus each kept document stood for, where the scan's folder is at hand."""
-    scan_run = _scan_run(trained)
-    path = scan_run / "documents.jsonl" if scan_run else None
-    if path is None or not path.is_file():
-        return {}
-    rows = (json.loads(line) for line in path.read_text("utf-8").splitlines())
-    return {row["id"]: int(row["copies"]) for row in rows}
 
 
 # --- the evidence -------------------------------------------------------------------------------------
