@@ -507,6 +507,28 @@ def report_command(evidence: Path, policy: str | None, out: tuple[str, ...], qui
     console.written(paths, quiet)
 
 
+@cli.command("check")
+@click.argument("files", type=FILE, nargs=-1, required=True)
+@click.option(
+    "--least",
+    type=click.Choice(["low", "medium", "high"]),
+    default="medium",
+    show_default=True,
+    help="Least severity that counts.",
+)
+@click.option("-q", "--quiet", is_flag=True, help="No talk.")
+def check_command(files: tuple[Path, ...], least: str, quiet: bool) -> int:
+    """Look for personal data in single FILES, as a pre-commit hook does; exit 10 if there is any."""
+    from mlmguard.workflows.check import check
+
+    places, skipped = check(files, least)
+    for place in places:
+        console.tell(f"{place.path}:{place.line}: {place.entity} ({place.severity})")
+    if skipped:
+        console.say(f"{len(skipped)} files are no UTF-8 text and were not looked at", quiet)
+    return 10 if places else 0
+
+
 @cli.command("verify")
 @click.argument("ckpt", type=FOLDER)
 @click.option("--evidence", type=FILE, help="An audit that must be of these weights.")
@@ -613,7 +635,7 @@ def demo_command(folder: Path, quiet: bool) -> int:
 @click.argument("name")
 @click.option("--policy", metavar="NAME|FILE", help="Look in this policy only.")
 def explain_command(name: str, policy: str | None) -> None:
-    """Say what a rule or a metric NAME means, why it matters and what to do."""
+    """Say what a rule, metric, entity type or hazard NAME means, why it matters and what to do."""
     from mlmguard.workflows.explain import explain
 
     found = explain(name, policy)
@@ -626,21 +648,21 @@ def policy_group() -> None:
 
 
 @policy_group.command("check")
-@click.argument("file", metavar="NAME|FILE")
-def policy_check(file: str) -> None:
-    """Check a policy FILE and say its rules and its digest."""
+@click.argument("files", metavar="NAME|FILE...", nargs=-1, required=True)
+def policy_check(files: tuple[str, ...]) -> None:
+    """Check policy FILES and say their rules and digests."""
     from mlmguard.policy import load
 
-    policy = load(file)
-    console.explanation(
-        f"{policy.id} {policy.version}",
-        [
-            ("title", policy.title),
-            ("rules", str(len(policy.rules))),
-            *[("loosened", text) for text in policy.loosened],
-            ("digest", policy.digest),
-        ],
-    )
+    for policy in [load(file) for file in files]:
+        console.explanation(
+            f"{policy.id} {policy.version}",
+            [
+                ("title", policy.title),
+                ("rules", str(len(policy.rules))),
+                *[("loosened", text) for text in policy.loosened],
+                ("digest", policy.digest),
+            ],
+        )
 
 
 @policy_group.command("resolve")
@@ -778,12 +800,17 @@ def ledger_command(runs: Path, quiet: bool, as_json: bool) -> None:
 
 
 @cli.command("schema")
-@click.argument("name", type=click.Choice(["evidence", "privacy", "manifest", "policy"]))
+@click.argument("name", type=click.Choice(["evidence", "privacy", "manifest", "judgement", "policy"]))
 def schema_command(name: str) -> None:
     """Print the JSON Schema of a file NAME that other programs read."""
     from mlmguard import policy, types
 
-    nouns = {"evidence": types.Evidence, "privacy": types.PrivacyStatement, "manifest": types.Manifest}
+    nouns = {
+        "evidence": types.Evidence,
+        "privacy": types.PrivacyStatement,
+        "manifest": types.Manifest,
+        "judgement": types.Judgement,
+    }
     schema = policy.Policy.model_json_schema() if name == "policy" else artifacts.json_schema(nouns[name])
     click.echo(artifacts.to_json(schema), nl=False)
 

@@ -53,6 +53,11 @@ def _text(text: str, style: str = "") -> Text:
     return Text(prose(text), style=style, overflow="fold")
 
 
+def tell(text: str) -> None:
+    """One line of a result, on stdout."""
+    _out().print(_text(text), soft_wrap=True)
+
+
 # --- talk ---------------------------------------------------------------------------------------------
 
 

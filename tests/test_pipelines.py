@@ -1,0 +1,182 @@
+"""Where people work: the action's own script, hooks, an example pipeline, the image, explain."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+import yaml
+from evidence_fixture import clean, extractable, untrained
+
+from mlmguard import cli
+from mlmguard.artifacts import write_json
+from mlmguard.corpus.pii import coverage
+from mlmguard.errors import InputError
+from mlmguard.policy import load, shipped
+from mlmguard.workflows.check import check
+from mlmguard.workflows.explain import explain
+from mlmguard.workflows.glossary import ENTITIES, HAZARDS
+
+ROOT = Path(__file__).resolve().parent.parent
+ACTION = yaml.safe_load((ROOT / "action.yml").read_text("utf-8"))
+
+
+# --- the action ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def runner(tmp_path: Path) -> Path:
+    write_json(tmp_path / "reports" / "clean.json", clean())
+    write_json(tmp_path / "reports" / "extractable.json", extractable())
+    write_json(tmp_path / "reports" / "untrained.json", untrained())
+    return tmp_path
+
+
+def _act(folder: Path, **inputs: str) -> tuple[int, dict[str, str], str]:
+    """Run the action's last step as the runner does: exit code, outputs, summary."""
+    step = ACTION["runs"]["steps"][-1]
+    given = {name: one.get("default", "") for name, one in ACTION["inputs"].items()}
+    given |= {name.replace("_", "-"): value for name, value in inputs.items()}
+    environment = {
+        name: re.sub(r"\$\{\{ inputs\.([\w-]+) \}\}", lambda m: given[m[1]], text)
+        for name, text in step["env"].items()
+    }
+    files = {name: str(folder / name.lower()) for name in ("GITHUB_OUTPUT", "GITHUB_STEP_SUMMARY")}
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    ran = subprocess.run(
+        ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", step["run"]],
+        cwd=folder,
+        env={**os.environ, **environment, **files, "PATH": path},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    output, summary = (Path(one) for one in files.values())
+    told = dict(row.split("=", 1) for row in output.read_text().splitlines()) if output.exists() else {}
+    return ran.returncode, told, summary.read_text("utf-8") if summary.exists() else ""
+
+
+def test_the_action_stops_a_pipeline_by_the_verdict(runner: Path) -> None:
+    code, told, summary = _act(runner, evidence="reports/extractable.json")
+    assert (code, told["exit-code"]) == (10, "10")
+    assert (runner / told["sarif"]).is_file()
+    assert "## mlmguard: Fail" in summary
+
+
+def test_the_action_judges_several_files(runner: Path) -> None:
+    code, told, summary = _act(runner, evidence="reports/clean.json\n\nreports/untrained.json\n")
+    assert code == 3
+    assert summary.count("## mlmguard:") == 2
+    assert told["sarif"] == "mlmguard-reports/clean.sarif"
+
+
+def test_the_action_does_not_run_what_its_inputs_hold(runner: Path) -> None:
+    code, _, summary = _act(
+        runner, evidence="reports/clean.json", policy='base"; touch stolen; "$(touch stolen)'
+    )
+    assert code == 2
+    assert summary == ""
+    assert not (runner / "stolen").exists()
+
+
+# --- every command that a file here names exists ------------------------------------------------------
+
+
+def _commands(text: str) -> list[list[str]]:
+    found = re.findall(r"(?:run:|entry:|^\s*-? ?)\s*(mlmguard [^\n|&]+)", text, re.MULTILINE)
+    return [shlex.split(one.split(" || ")[0], comments=True)[1:] for one in found]
+
+
+@pytest.mark.parametrize("name", ["examples/pipeline.yml", ".pre-commit-hooks.yaml", "action.yml"])
+def test_commands_and_options_exist(name: str) -> None:
+    commands = _commands((ROOT / name).read_text("utf-8"))
+    assert commands
+    for words in commands:
+        command: click.Command = cli.cli
+        while isinstance(command, click.Group):
+            assert words[0] in command.commands, words
+            command = command.commands[words.pop(0)]
+        known = {option for parameter in command.params for option in parameter.opts}
+        assert {word for word in words if word.startswith("--")} <= known
+
+
+def test_the_example_uses_inputs_that_the_action_has() -> None:
+    pipeline = yaml.safe_load((ROOT / "examples" / "pipeline.yml").read_text("utf-8"))
+    steps = [step for job in pipeline["jobs"].values() for step in job["steps"]]
+    (gate,) = (step for step in steps if "mlmguard@" in step.get("uses", ""))
+    assert set(gate["with"]) <= set(ACTION["inputs"])
+    required = {name for name, one in ACTION["inputs"].items() if one.get("required")}
+    assert required <= set(gate["with"])
+    order = [step.get("run", step.get("uses", "")) for step in steps]
+    assert order.index(gate["uses"]) < next(i for i, one in enumerate(order) if "model-card" in one)
+
+
+def test_the_image_copies_what_there_is_and_runs_as_nobody_special() -> None:
+    lines = (ROOT / "Dockerfile").read_text("utf-8").splitlines()
+    for line in lines:
+        if line.startswith("COPY"):
+            for source in line.split()[1:-1]:
+                assert (ROOT / source).exists(), source
+    assert lines.index("USER guard") < lines.index('ENTRYPOINT ["mlmguard"]')
+    ignored = (ROOT / ".dockerignore").read_text("utf-8").split()
+    assert {".git", ".mlmguard", "clean", "ckpt", "reports"} <= set(ignored)
+
+
+# --- the hook -----------------------------------------------------------------------------------------
+
+
+def test_the_hook_names_places_and_types_and_never_the_value(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("notes.txt").write_text("nothing here\nwrite to zaphira@quux-clinic.com, card 4111 1111 1111 1111\n")
+    Path("plain.txt").write_text("the train was late again\n")
+    Path("image.png").write_bytes(b"\x89PNG\xff\xfe")
+    assert cli.run(["check", "plain.txt", "image.png"]) == 0
+    assert "1 files are no UTF-8 text" in capsys.readouterr().err
+    assert cli.run(["check", "plain.txt", "notes.txt"]) == 10
+    out, err = capsys.readouterr()
+    assert out.splitlines() == ["notes.txt:2: EMAIL_ADDRESS (medium)", "notes.txt:2: CREDIT_CARD (high)"]
+    assert "zaphira" not in out + err and "4111" not in out + err
+    assert cli.run(["check", "--least", "high", "notes.txt"]) == 10
+    assert capsys.readouterr().out.splitlines() == ["notes.txt:2: CREDIT_CARD (high)"]
+    with pytest.raises(InputError, match="no such file"):
+        check([Path("none.txt")])
+
+
+# --- explain ------------------------------------------------------------------------------------------
+
+
+def test_every_entity_type_is_explained() -> None:
+    assert set(ENTITIES) == {detector.entity for detector in coverage()}
+    for entity in ENTITIES:
+        told = dict(explain(entity).lines)
+        assert told["what"] and told["why"]
+    assert "unseen" in dict(explain("PERSON").lines)["detector"]
+    assert "«" in dict(explain("STREET_ADDRESS").lines)["found in"]
+    assert "a-names (hipaa-safe-harbor)" in dict(explain("PERSON").lines)["rules"]
+
+
+def test_every_hazard_that_training_can_name_is_explained() -> None:
+    source = ast.parse((ROOT / "mlmguard" / "training" / "claim.py").read_text("utf-8"))
+    calls = [node for node in ast.walk(source) if isinstance(node, ast.Call)]
+    named = {ast.literal_eval(c.args[0]) for c in calls if getattr(c.func, "id", "") == "Hazard"}
+    assert named and named <= set(HAZARDS)
+    for hazard in HAZARDS:
+        assert dict(explain(hazard).lines)["do"]
+
+
+@pytest.mark.parametrize("name", list(shipped()))
+def test_every_rule_and_statement_of_every_policy_is_explained(name: str) -> None:
+    policy = load(name)
+    for rule in policy.rules:
+        assert dict(explain(rule.id, name).lines)["do"] == rule.do
+    for asked in policy.attestations:
+        assert dict(explain(asked.id, name).lines)["statement"] == asked.statement
