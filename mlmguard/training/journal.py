@@ -34,8 +34,10 @@ class Journal:
     Raises :class:`InputError` when the ledger is not the one that this run has written.
     """
 
-    def __init__(self, folder: Path, plan: DpPlan | None = None) -> None:
+    def __init__(self, folder: Path, plan: DpPlan | None = None, writes: bool = True) -> None:
+        """``writes`` is false in all but the first process of a team: they read what it wrote."""
         self.folder = folder
+        self._writes = writes
         self.plan = plan
         self.charged = 0
         self.drawn: list[int] = []  # sizes of the draws, where the ledger still knows them
@@ -52,7 +54,8 @@ class Journal:
 
     def charge(self, step: int, drawn: int) -> None:
         """Write that ``step`` is paid for, and wait until the disk has it."""
-        self._ledger.append({"step": step, "drawn": drawn})
+        if self._writes:
+            self._ledger.append({"step": step, "drawn": drawn})
         self.charged += 1
         self.drawn.append(drawn)
 
@@ -74,10 +77,12 @@ class Journal:
 
     def save_due(self, step: int) -> bool:
         """Time for another checkpoint of the state?"""
-        return time.monotonic() - self._saved_at > SAVE_EVERY_SECONDS
+        return self._writes and time.monotonic() - self._saved_at > SAVE_EVERY_SECONDS
 
     def save(self, model: nn.Module, optimizer: torch.optim.Optimizer, step: int) -> None:
         """Store weights and optimiser moments after ``step`` steps; ``state.json`` is written last."""
+        if not self._writes:
+            return
         tensors = {f"model.{name}": value.detach().contiguous() for name, value in model.named_parameters()}
         for index, state in optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{index}.{key}": value.contiguous() for key, value in state.items()}

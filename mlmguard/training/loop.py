@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from mlmguard.errors import MlmguardError
 from mlmguard.training import mechanism
 from mlmguard.training.clipping import Engine, clipped_gradient_sum
+from mlmguard.training.distributed import ALONE, Team
 from mlmguard.training.journal import Journal
 from mlmguard.training.masking import IGNORED, Ids, Vocabulary, mask_tokens
 from mlmguard.training.models import masked_logits
@@ -61,6 +62,7 @@ def train(
     *,
     engine: Engine = "one-pass",
     device: torch.device | None = None,
+    team: Team = ALONE,
     progress: Progress = silent,
     stop: Callable[[], bool] = bool,
 ) -> nn.Module:
@@ -77,7 +79,8 @@ def train(
     )
     first = journal.restore(model, optimizer)
     draws = shuffled_draws(len(units), recipe.batch_units, recipe.steps, recipe.seed)
-    draw_rng, noise = mechanism.entropy_rng(), mechanism.entropy_generator(device)
+    draw_rng = team.agree(mechanism.entropy_rng())  # one draw for all processes, and the same windows
+    noise = mechanism.entropy_generator(device)
     for step, drawn in enumerate(draws):
         if step < first:
             continue
@@ -91,19 +94,19 @@ def train(
             drawn = mechanism.draw(len(units), plan, step, journal, rng)
         examples = [example(units[k], vocabulary, tokens, recipe, rng) for k in drawn]
         if plan is None:
-            loss = plain_gradient(model, examples, tokens.pad, recipe.micro_tokens, device)
+            loss = plain_gradient(model, examples, tokens.pad, recipe.micro_tokens, device, team)
             if not math.isfinite(loss):
                 raise MlmguardError(f"step {step + 1}: the loss is not finite; lower --learning-rate")
             nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         else:
             loss = private_gradient(
-                model, examples, tokens.pad, plan, noise, engine, recipe.micro_tokens, device
+                model, examples, tokens.pad, plan, noise, engine, recipe.micro_tokens, device, team
             )
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         journal.completed(step, loss)
         progress("train", step + 1, recipe.steps)
-        if stop():
+        if team.agree(stop()):
             journal.save(model, optimizer, step + 1)
             raise Interrupted(
                 f"stopped after step {step + 1} of {recipe.steps}; run the same command to go on"
@@ -122,17 +125,21 @@ def private_gradient(
     engine: Engine,
     micro_tokens: int,
     device: torch.device,
+    team: Team = ALONE,
 ) -> float:
     """Set every ``.grad`` to (Σ clipped + N(0, (σC)²)) / normaliser. An empty draw is noise only.
+
+    ``examples`` are those of the whole team: each process clips its share, the first adds noise to the sum
+    and tells the others.
 
     Returns the draw's mean loss, nan for an empty one: private, for the run folder, steering nothing.
     """
     total: dict[str, Tensor] = {}
-    losses: list[float] = []
-    for batch in collate(examples, pad_id, micro_tokens, device):
+    losses = torch.zeros(2, dtype=torch.float64)  # their sum and their number
+    for batch in collate(team.share(examples), pad_id, micro_tokens, device):
         with autocast(device):
             clipped = clipped_gradient_sum(model, batch, plan.max_grad_norm, engine=engine)
-        losses += clipped.losses.tolist()
+        losses += torch.tensor([float(clipped.losses.double().sum()), len(clipped.losses)])
         for name, gradient in clipped.gradients.items():
             total[name] = total[name].add_(gradient) if name in total else gradient
     for name, parameter in model.named_parameters():
@@ -141,8 +148,14 @@ def private_gradient(
         summed = total.pop(name, None)
         if summed is None:  # an empty draw: noise alone
             summed = torch.zeros(parameter.shape, dtype=torch.float32, device=device)
-        parameter.grad = mechanism.noisy_mean(summed, plan, noise).to(parameter.dtype)
-    return sum(losses) / len(losses) if losses else math.nan
+        team.add_to_first(summed)
+        if team.first:
+            summed = mechanism.noisy_mean(summed, plan, noise)
+        parameter.grad = team.tell(summed).to(parameter.dtype)
+    losses = losses.to(device)
+    team.add_to_first(losses)
+    total_loss, count = losses.tolist()
+    return total_loss / count if count else math.nan
 
 
 def plain_gradient(
@@ -151,11 +164,12 @@ def plain_gradient(
     pad_id: int,
     micro_tokens: int,
     device: torch.device,
+    team: Team = ALONE,
 ) -> float:
     """Set every ``.grad`` to the gradient of the mean loss over all masked tokens; return that loss."""
     masked = sum(int((labels != IGNORED).sum()) for _, labels in examples)
-    total = 0.0
-    for batch in collate(examples, pad_id, micro_tokens, device):
+    total = torch.zeros(1, device=device)
+    for batch in collate(team.share(examples), pad_id, micro_tokens, device):
         with autocast(device):
             where = batch["labels"] != IGNORED
             logits = masked_logits(model, batch["input_ids"], batch["attention_mask"], where)
@@ -163,8 +177,16 @@ def plain_gradient(
             masked, 1
         )
         torch.autograd.backward(loss)
-        total += float(loss.detach())
-    return total
+        total += loss.detach()
+    if team.size > 1:
+        for parameter in model.parameters():
+            if parameter.requires_grad:
+                if parameter.grad is None:  # no work here, or none that reaches it
+                    parameter.grad = torch.zeros_like(parameter)
+                team.add_to_first(parameter.grad)
+                team.tell(parameter.grad)
+        team.add_to_first(total)
+    return float(team.tell(total))
 
 
 # --- data ---------------------------------------------------------------------------------------------
