@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -35,7 +35,7 @@ from mlmguard.corpus.clean import CleanCorpus, read_clean
 from mlmguard.corpus.synthetic import public_documents
 from mlmguard.errors import InputError
 from mlmguard.leakage import canaries
-from mlmguard.training import adapt, checkpoint, claim, models, releases, tokenizer
+from mlmguard.training import adapt, checkpoint, claim, distributed, models, releases, tokenizer
 from mlmguard.training.claim import UnitOfPrivacy
 from mlmguard.training.clipping import Engine, refuse_unclippable, self_check
 from mlmguard.training.evaluation import HeldOut, held_out, unigram_log_probabilities
@@ -116,7 +116,12 @@ def train(
     checkpoint.refuse_foreign(ckpt)
     corpus = read_clean(clean)
     unit = claim.unit_of_privacy(settings.unit, settings.unit_key, _scanned_by(corpus), settings.window)
-    run = _open_run(clean, corpus, settings, runs)
+    team = distributed.join()
+    if team.first:
+        run = _open_run(clean, corpus, settings, runs)
+    else:  # wait until the first has prepared the run folder, then go on from what lies there
+        run_id, progress = team.agree(""), silent
+        run = Run(run_id, runs / run_id)
     ledger = CorpusLedger(runs)
 
     secrets_planted = _plant(run, settings)
@@ -132,7 +137,11 @@ def train(
         _enter(ledger, run, unit, plan.delta if plan else None, spent, plan)
         run.update(entered=True)
 
-    model = _initial_model(run, settings, words, recipe, runs, progress, stop)
+    if team.first:
+        model = _initial_model(run, settings, words, recipe, runs, progress, stop)
+        team.agree(run.id)
+    else:
+        model = models.load(run.folder / "initial")[0]
     adapt.adapt(model, settings.adapt, settings.seed)
     trained = adapt.trained_parameters(model)
     if plan is None:
@@ -147,14 +156,16 @@ def train(
             collate(trial, marks.pad, recipe.micro_tokens, best_device())[0],
             plan.max_grad_norm,
         )
-    journal = Journal(run.folder, plan)
+    journal = Journal(run.folder, plan, writes=team.first)
     started = time.monotonic()
     run_steps(
         model, units, vocabulary, marks, recipe, journal, plan,
-        engine=settings.engine, progress=progress, stop=stop,
+        engine=settings.engine, team=team, progress=progress, stop=stop,
     )  # fmt: skip
     seconds = time.monotonic() - started
 
+    if not team.first:
+        return team.agree(cast(TrainResult, None))  # what the first process comes to
     adapt.merge(model)
     charged = [*spent, *journal.entries()]
     ledger.finish(run.id, charged)
@@ -176,7 +187,7 @@ def train(
             "unprotected": unprotected,
         },
     )
-    return TrainResult(statement, facts, unprotected)
+    return team.agree(TrainResult(statement, facts, unprotected))
 
 
 # --- the corpus ---------------------------------------------------------------------------------------
@@ -306,6 +317,14 @@ def _public_size(run: Run, settings: TrainSettings, count: int) -> tuple[int, li
     if settings.public_size is not None:
         size, spent = settings.public_size, []
     else:
+        assert settings.dp_epsilon is not None
+        if settings.dp_epsilon <= 2 * releases.COUNT_EPSILON:  # before anything is counted, and so spent
+            raise InputError(
+                f"--dp-epsilon {settings.dp_epsilon:g}",
+                f"the noised number of units alone costs {releases.COUNT_EPSILON:g}",
+                f"more than {2 * releases.COUNT_EPSILON:g}",
+                "name the size with --public-size, or choose a larger ε",
+            )
         size, entry = releases.noisy_count(count)
         spent = [entry]
     run.update(size=size, spent=[asdict(entry) for entry in spent])
