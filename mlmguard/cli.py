@@ -369,6 +369,8 @@ def train_command(
         console.warn("no --dp-epsilon: this model is NOT private; treat its weights like the corpus")
     with watched(quiet or as_json) as (progress, stop):
         result = train(clean, ckpt, reports, chosen, progress=progress, stop=stop)
+    if int(os.environ.get("RANK", "0")) > 0:  # under torchrun the first process talks for all
+        return
     _show(result, as_json, lambda: _train_tables(result))
     console.written([ckpt, reports / "train.json"], quiet)
 

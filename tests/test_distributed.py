@@ -2,6 +2,9 @@
 
 import itertools
 import json
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -9,8 +12,10 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 
+from mlmguard.artifacts import read_noun
 from mlmguard.training import distributed, journal, loop, mechanism, models, tokenizer, units
-from mlmguard.types import DpPlan
+from mlmguard.types import DpPlan, PrivacyStatement
+from tests.test_units import scanned
 
 STEPS = 12
 RECIPE = loop.Recipe(STEPS, 20, 0.05, 1, 32, weight_decay=0.0)
@@ -83,6 +88,24 @@ def test_ranks_stay_equal_under_noise_and_through_empty_draws(tmp_path):
     (first, _, drawn), (second, _, _) = together(tmp_path / "two", 2, noise_multiplier=1.0, rate=0.03)
     assert 0 in drawn  # nobody drawn, or nobody on one rank, and all go on
     assert torch.equal(first, second) and bool(first.isfinite().all())
+
+
+@pytest.mark.slow
+def test_torchrun_trains_one_checkpoint_under_one_ledger(tmp_path):
+    folder = scanned(tmp_path)
+    arguments = (
+        "train --dp-epsilon 8 --public-size 600 --batch-units 300 --steps 4 --canaries 4 --init scratch"
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+        + ["-m", "mlmguard", *arguments.split()],
+        cwd=folder, capture_output=True, text=True, timeout=300, env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.count("ε = ") == 1  # one process talks
+    statement = read_noun(folder / "ckpt" / "privacy.json", PrivacyStatement)
+    assert statement.steps_applied == statement.ledger[-1].steps == 4
+    assert len(list((folder / ".mlmguard" / "runs").glob("train-*"))) == 1
 
 
 def test_the_shares_of_a_draw_are_disjoint_and_whole():
