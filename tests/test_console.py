@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, is_dataclass, replace
+from datetime import date
+from typing import Any
 
 import pytest
 from evidence_fixture import TODAY, clean, extractable, manifest, not_private, statement
 
 from mlmguard import console
-from mlmguard.policy import exit_code, judge, load
+from mlmguard.policy import Policy, exit_code, judge, load
 from mlmguard.report.clearance import Case, case
 from mlmguard.types import Evidence, Skipped, silent
 from mlmguard.workflows.doctor import doctor
@@ -105,6 +107,47 @@ def test_markup_and_escapes_from_outside_are_text(capsys: pytest.CaptureFixture[
         assert "[red]" in text and "[/red]" in text
         assert "\x1b[2J" not in text
         assert "\x1b]8" not in text
+
+
+def test_planted_values_are_not_in_the_terminal(capsys: pytest.CaptureFixture[str], width: int) -> None:
+    planted = ("zaphira.quux@private.example", "4111 1111 1111 1111")
+
+    def soiled(value: Any) -> Any:
+        if is_dataclass(value) and not isinstance(value, type):
+            return replace(value, **{f.name: soiled(getattr(value, f.name)) for f in fields(value)})
+        if isinstance(value, tuple):
+            return tuple(soiled(one) for one in value)
+        return f"{value} {' '.join(planted)}" if type(value) is str else value
+
+    policy = load("base")
+    waived = Policy.model_validate(
+        {
+            **policy.model_dump(exclude_defaults=True),
+            "waivers": [
+                {
+                    "rule": "pii-not-chance",
+                    "reason": planted[0],
+                    "owner": planted[1],
+                    "approver": "privacy officer",
+                    "ticket": "T",
+                    "created": TODAY,
+                    "expires": date(2026, 6, 1),
+                }
+            ],
+        }
+    )
+    judgement = judge(waived, extractable(), TODAY)
+    for shown_case in (case(soiled(clean()), soiled(judgement)), case(extractable(), judgement)):
+        console.verdicts(shown_case)
+    console.audit_summary(soiled(clean()))
+    console.scan_summary(soiled(manifest()))
+    console.train_summary(soiled(statement()))
+    console.explanation(planted[0], [(planted[1], planted[0])])
+    console.checks([(planted[0], planted[1], "ok", planted[0])])
+    console.tell(f"{planted[0]}.txt:3: PERSON")
+    out = capsys.readouterr().out
+    for value in planted:
+        assert value not in out and value not in " ".join(out.split())
 
 
 def test_talk_goes_to_stderr_and_one_line_stays_one_line(

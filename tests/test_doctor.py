@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from evidence_fixture import manifest
 
-from mlmguard.artifacts import key_path, load_key, run_folder
+from mlmguard.artifacts import key_path, load_key, run_folder, write_json
 from mlmguard.workflows.doctor import Row, doctor
 
 
@@ -41,6 +41,21 @@ def test_run_folders_that_others_can_enter_are_a_warning(tmp_path: Path) -> None
     assert rows(folder=tmp_path)["run folders"].health == "ok"
     folder.chmod(0o755)
     assert rows(folder=tmp_path)["run folders"].health == "warn"
+
+
+def test_a_corpus_that_everybody_can_read_is_a_warning_and_its_path_is_not_shown(tmp_path: Path) -> None:
+    corpus, clean = tmp_path / "patients", tmp_path / "clean"
+    for folder in (corpus, clean):
+        folder.mkdir(mode=0o750)
+        folder.chmod(0o750)
+    run = run_folder("scan-1", tmp_path / ".mlmguard" / "runs")
+    write_json(run / "scan.json", {"corpus": str(corpus), "clean": str(clean)})
+    found = rows(folder=tmp_path)
+    assert (found["corpus"].health, found["clean"].health) == ("ok", "ok")
+    corpus.chmod(0o755)
+    found = rows(folder=tmp_path)
+    assert (found["corpus"].health, found["clean"].health) == ("warn", "ok")
+    assert "patients" not in f"{found}"
 
 
 def test_types_without_a_detector_are_named() -> None:

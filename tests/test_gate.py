@@ -7,8 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from evidence_fixture import TODAY, clean, extractable, untrained
+from evidence_fixture import TODAY, clean, extractable, manifest, untrained
 
+from mlmguard import cli
 from mlmguard.artifacts import write_json
 from mlmguard.errors import InputError
 from mlmguard.report.formats import FORMATS
@@ -144,3 +145,64 @@ def test_an_empty_audit_is_inconclusive(tmp_path: Path) -> None:
     )
     write_json(tmp_path / "e.json", nothing)
     assert gate([tmp_path / "e.json"], "base", today=TODAY)[1] == 3
+
+
+# --- every error of a reviewer's day, through the command ---------------------------------------------
+
+RULE = """\
+id: mine
+version: "1"
+title: Mine
+rules:
+  - {id: a, title: L, stage: audit, metric: pii.extraction_rate, fail: "> 0.1", severity: low, why: w, do: d}
+"""
+CHILD = """\
+id: mine
+version: "1"
+title: Mine
+extends: {policy: base, version: "1.0"}
+rules:
+  - {id: dp-epsilon, fail: "> 99"}
+"""
+
+
+@pytest.mark.parametrize(
+    ("policy", "evidence", "said"),
+    [
+        (RULE.replace("fail:", "fial:"), ["clean"], "p.yaml: line 5: unknown key 'fial' (did you"),
+        (RULE.replace("pii.", "pi."), ["clean"], "p.yaml: line 5: unknown metric 'pi.extraction_"),
+        (CHILD, ["clean"], "p.yaml: line 6: rule 'dp-epsilon' asks less than base 1.0"),
+        ("", ["clean"], "p.yaml: an empty policy; expected at least one rule"),
+        ("rules: []", ["clean"], "p.yaml: an empty policy"),
+        (RULE, ["newer"], "newer.json: schema 'mlmguard/evidence/v9'; expected 'mlmguard/evidence/v1'"),
+        (RULE, ["cut"], "cut.json: not valid JSON"),
+        (RULE, ["clean", "elsewhere"], "clean.json and elsewhere.json: evidence of different corpora"),
+        (RULE, ["none"], "none.json: no such file"),
+    ],
+)  # fmt: skip
+def test_one_line_and_exit_2(
+    saved: dict[str, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    policy: str,
+    evidence: list[str],
+    said: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "p.yaml").write_text(policy, "utf-8")
+    whole = saved["clean"].read_text("utf-8")
+    (tmp_path / "cut.json").write_text(whole[:700], "utf-8")
+    (tmp_path / "newer.json").write_text(
+        whole.replace("mlmguard/evidence/v1", "mlmguard/evidence/v9"), "utf-8"
+    )
+    scanned = replace(manifest(), commitment="ab" * 32)
+    write_json(tmp_path / "elsewhere.json", replace(clean(), manifest=scanned))
+    files = [f"{name}.json" for name in evidence]
+    code = cli.run(["gate", *files, "--policy", "p.yaml", "--out", "html=out/{name}.html"])
+    out, err = capsys.readouterr()
+    assert code == 2
+    assert out == ""
+    (line,) = err.splitlines()
+    assert line.startswith(f"error: {said}")
+    assert not (tmp_path / "out").exists()

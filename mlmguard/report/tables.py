@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from mlmguard.measures import tier
 from mlmguard.report.clearance import Case
 from mlmguard.types import Curve, Evidence, FindingCount, Judgement, Manifest, Measurement, Status, Verdict
 
@@ -273,13 +274,40 @@ def ledger(case: Case) -> Table | None:
         return None
     rows = []
     for entry in statement.ledger:
-        if entry.mechanism == "laplace":
+        noise, rate = figure(entry.noise_multiplier), figure(entry.sample_rate)
+        if entry.steps:
+            terms = f"noise {noise} × clip, rate {rate}, {count(entry.steps)} steps"
+        elif entry.epsilon:
             terms = f"ε = {figure(entry.epsilon)}"
         else:
-            noise, rate = figure(entry.noise_multiplier), figure(entry.sample_rate)
-            terms = f"noise {noise} × clip, rate {rate}, {count(entry.steps)} steps"
+            terms = f"noise {noise} × sensitivity, once"
         rows.append((entry.what or "–", entry.mechanism, terms))
     return _table("Ledger", ("what", "mechanism", "terms"), rows)
+
+
+def disclosed(case: Case) -> list[tuple[str, str]]:
+    """What else the statement says of its claim, where it says it, and how much of it is disclosed."""
+    s = case.evidence.statement
+    if s is None or not s.private:
+        return []
+    reached, missing = tier(s)
+    needs = f"; tier {reached + 1} needs {', '.join(missing)}" if missing else ""
+    rows = [("Disclosure", f"tier {reached} of 3 of the OpenDP deployments registry{needs}")]
+    if s.epsilon_without_amplification is not None:
+        rows.append(("If the draws were known", f"ε = {figure(s.epsilon_without_amplification)}"))
+    if s.group_epsilon:
+        told = [
+            f"{size} units: {figure(e) if e is not None else 'no bound'}"
+            for size, e in s.group_epsilon.items()
+        ]
+        rows.append(("ε of a group", "; ".join(told)))
+    if s.corpus_epsilon is not None:
+        rows.append(("All private runs on this corpus", f"ε = {figure(s.corpus_epsilon)}"))
+    if s.raw_corpus:
+        rows.append(("Raw corpus", s.raw_corpus))
+    if s.adaptation:
+        rows.append(("Trained", s.adaptation))
+    return rows
 
 
 def accountants(case: Case) -> Table | None:

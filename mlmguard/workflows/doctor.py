@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Literal
 
-from mlmguard.artifacts import RUNS, key_path
+from mlmguard.artifacts import RUNS, key_path, read_json
 from mlmguard.policy import shipped
 from mlmguard.types import Detector
 
@@ -61,6 +61,7 @@ def doctor(
             "chmod 600; the key turns fingerprints back into values by guessing",
         ),
         *_run_folders(here),
+        *_corpora(here),
         _policies(),
         *_detectors(coverage),
         Row("secure enclaves", "not supported", "ok"),
@@ -124,6 +125,26 @@ def _run_folders(here: Path) -> list[Row]:
             Row("run folders", f"{len(open_to_others)} of {len(rows)}: {open_to_others[0].found}", "warn", do)
         ]
     return [Row("run folders", f"{len(folders) - 1} here, mode 0700", "ok")]
+
+
+def _corpora(here: Path) -> list[Row]:
+    """The corpora that scans of this folder read, and what they wrote: nobody else here needs either."""
+    folders: dict[Path, str] = {}
+    for run in sorted((here / RUNS).glob("scan-*/scan.json")):
+        data = read_json(run)
+        for what in ("corpus", "clean"):
+            if isinstance(data, dict) and isinstance(data.get(what), str):
+                folders.setdefault(Path(data[what]), what)
+    rows = []
+    for what in ("corpus", "clean"):
+        found = [path for path, kind in folders.items() if kind == what and path.exists()]
+        others = [path for path in found if stat.S_IMODE(path.stat().st_mode) & 0o007]
+        if others:
+            do = "chmod o-rwx; it holds people's text"
+            rows.append(Row(what, f"{len(others)} of {len(found)} can be read by everybody here", "warn", do))
+        elif found:
+            rows.append(Row(what, f"{len(found)} here, closed to others", "ok"))
+    return rows
 
 
 def _policies() -> Row:
