@@ -425,10 +425,16 @@ def _private_plan(
 
 
 def _learning_rate(settings: TrainSettings) -> float:
-    """Narrow models take larger steps; a checkpoint that is known to be good takes small ones."""
+    """Narrow models take larger steps, a few trained parameters too; a good checkpoint takes small ones.
+
+    Held-out loss of nano after 60 steps at ε = 8 on 1,700 notes, at the rate of ``full`` and at three times
+    it: LoRA 5.83, 5.64; BitFit 6.01, 5.76 (``full``: 5.00).
+    """
     if settings.init not in (None, "scratch"):
-        return 5e-4
-    return {"nano": 1e-2, "tiny": 4e-3, "mini": 1e-3, "small": 5e-4, "base": 2e-4}[settings.size]
+        rate = 5e-4
+    else:
+        rate = {"nano": 1e-2, "tiny": 4e-3, "mini": 1e-3, "small": 5e-4, "base": 2e-4}[settings.size]
+    return rate if settings.adapt == "full" else 3 * rate
 
 
 def _refuse_impossible(settings: TrainSettings) -> None:
@@ -593,7 +599,7 @@ def _warmed_up(
         plain = Recipe(
             steps,
             WARM_BATCH,
-            _learning_rate(replace(settings, init=None)),
+            _learning_rate(replace(settings, init=None, adapt="full")),
             steps // 10,
             recipe.window,
             seed=settings.seed,
@@ -750,6 +756,7 @@ def _statement(
                 others=releases_too,
                 corpus_epsilon=together,
                 learning_rate_given=settings.learning_rate is not None,
+                half_precision=best_device().type == "cuda",
             )
         ),
         contribution={"windows_a_draw": 1.0, "gradient_norm": plan.max_grad_norm},

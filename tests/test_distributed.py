@@ -96,11 +96,15 @@ def test_torchrun_trains_one_checkpoint_under_one_ledger(tmp_path):
     arguments = (
         "train --dp-epsilon 8 --public-size 600 --batch-units 300 --steps 4 --canaries 4 --init scratch"
     )
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     done = subprocess.run(
-        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-        + ["-m", "mlmguard", *arguments.split()],
-        cwd=folder, capture_output=True, text=True, timeout=300, env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
+        [*launcher, "-m", "mlmguard", *arguments.split()],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     assert done.stdout.count("ε = ") == 1  # one process talks
     statement = read_noun(folder / "ckpt" / "privacy.json", PrivacyStatement)

@@ -7,6 +7,7 @@ import pytest
 import torch
 from safetensors import safe_open
 
+from mlmguard import accounting
 from mlmguard.artifacts import read_json, read_noun
 from mlmguard.errors import InputError
 from mlmguard.scan import ScanSettings, scan
@@ -164,6 +165,37 @@ def test_one_unit_more_gives_the_same_configuration(tmp_path):
 def test_claims_that_protect_nobody_are_refused(by_author, change, named):
     with pytest.raises(InputError, match=named):
         trained(by_author, TrainSettings(**{**vars(QUICK), **change}))
+
+
+# --- what is said of the rest -------------------------------------------------------------------------
+
+
+def test_every_hazard_has_one_answer_and_the_numbers_agree_with_the_ledger(by_author):
+    statement = trained(by_author, QUICK).statement
+    names = [hazard.id for hazard in statement.hazards]
+    assert len(names) == len(set(names)) >= 18
+    assert {hazard.status for hazard in statement.hazards} == {"absent", "present", "unknown"}
+    said = {hazard.id: hazard for hazard in statement.hazards}
+    assert said["size-dependence"].status == "present"  # --public-size was given
+    assert said["sampling-mismatch"].status == "absent"
+    assert "not possible" in statement.raw_corpus and said["preprocessing"].status == "present"
+    assert statement.epsilon == pytest.approx(accounting.compose(statement.ledger, statement.delta), abs=1e-9)
+    assert statement.epsilon < statement.epsilon_without_amplification
+    ceilings = statement.true_positive_ceilings
+    assert 0.001 < ceilings["0.001"] < ceilings["0.01"] < 1
+    assert statement.group_epsilon["2"] is None or statement.group_epsilon["2"] > statement.epsilon
+    assert statement.digest == accounting.statement_digest(statement)
+
+
+def test_a_sampler_that_is_not_poisson_is_said_in_the_statement(by_author, monkeypatch):
+    def shuffled(count, rate, rng):
+        return rng.permutation(count)[: round(count * rate)]
+
+    monkeypatch.setattr(mechanism, "poisson_draw", shuffled)
+    steps = TrainSettings(**{**vars(QUICK), "steps": 12, "unit": "document"})
+    said = {hazard.id: hazard for hazard in trained(by_author, steps).statement.hazards}
+    assert said["sampling-mismatch"].status == "present"
+    assert "does not hold" in said["sampling-mismatch"].detail
 
 
 # --- what leaves the house ----------------------------------------------------------------------------

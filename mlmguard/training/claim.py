@@ -82,6 +82,7 @@ class Facts:
     others: Sequence[CorpusRelease]
     corpus_epsilon: float | None
     learning_rate_given: bool
+    half_precision: bool  # forward and backward passes under bf16 autocast
 
 
 ALWAYS = (
@@ -129,6 +130,7 @@ def hazards(facts: Facts) -> tuple[Hazard, ...]:
         _initial(facts.initial_weights),
         _tuning(facts),
         _siblings(facts.others),
+        _precision(facts.half_precision),
         *ALWAYS,
     )
 
@@ -190,6 +192,13 @@ def _tuning(facts: Facts) -> Hazard:
         else "they have smaller units, so that no ε for all of them can be given"
     )
     return Hazard("tuning", "present", f"{len(private)} more private runs on this corpus: {together}")
+
+
+def _precision(half: bool) -> Hazard:
+    if not half:
+        return Hazard("precision", "absent", "norms, sums and noise are fp32, as all of the step")
+    said = "passes run in bf16; norms, sums and noise are fp32, and no margin for rounding is in the noise"
+    return Hazard("precision", "present", said)
 
 
 def _siblings(others: Sequence[CorpusRelease]) -> Hazard:
