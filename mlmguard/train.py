@@ -26,6 +26,7 @@ from mlmguard.artifacts import (
     as_noun,
     find_run_folder,
     read_json,
+    read_noun,
     run_folder,
     sha256_file,
     source_date,
@@ -552,6 +553,9 @@ def _initial_model(
         model = models.fresh(settings.size, words, recipe.window, 0.0, settings.seed)
     else:
         model, _ = models.load(settings.init)
+        told = Path(settings.init) / "privacy.json"
+        if told.is_file():
+            accounting.refuse_edited(read_noun(told, PrivacyStatement), str(told))
         if len(words) != model.config.vocab_size:
             raise InputError(
                 "the tokenizer",

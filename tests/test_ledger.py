@@ -3,6 +3,7 @@
 import json
 import multiprocessing
 import os
+import shutil
 import signal
 import time
 from dataclasses import replace
@@ -21,7 +22,7 @@ from mlmguard.training import loop, mechanism, models, tokenizer, units
 from mlmguard.training.ledger import CorpusLedger
 from mlmguard.types import DpPlan, LedgerEntry
 from tests.test_units import QUICK, notes
-from tests.workbench import KEY
+from tests.workbench import KEY, damaged
 
 STEPS = 260
 PLAN = DpPlan(6.0, 1.0, 0.5, STEPS, 1e-5, "document", 6.0, 0.0)
@@ -227,3 +228,21 @@ def test_an_edited_statement_is_refused(shared_corpus):
     with pytest.raises(InputError, match="does not match its digest") as refused:
         accounting.refuse_edited(edited, "privacy.json")
     assert refused.value.exit_code == 2
+
+
+def test_edited_checkpoints_are_refused_by_every_command_that_reads_one(
+    shared_corpus, tmp_path, capsys, monkeypatch
+):
+    folder = shared_corpus[0]
+    monkeypatch.chdir(folder)
+    copy = tmp_path / "ckpt"
+    shutil.copytree(folder / "ckpt", copy)
+    damaged(copy / "privacy.json", steps_applied=1)
+    for command in (["audit", str(copy)], ["train", "clean", "--init", str(copy), "--steps", "1"]):
+        assert cli.run(command) == 2
+        assert "does not match its digest" in capsys.readouterr().err
+
+
+def test_a_run_that_the_corpus_ledger_has_lost_is_not_composed_away(tmp_path):
+    with pytest.raises(InputError, match="does not know train-a"):
+        CorpusLedger(tmp_path).others("train-a")

@@ -140,6 +140,13 @@ class CorpusLedger:
     def others(self, run_id: str) -> list[RunOnCorpus]:
         """Other runs on the corpus of ``run_id``: the same clean rows, or other scans of the same folder."""
         known = {run.run_id: run for run in self.read()}
+        if run_id not in known:
+            raise InputError(
+                "the corpus ledger",
+                f"it does not know {run_id}, which entered itself when it started",
+                f"{self.runs.name}/ledger.jsonl as it was",
+                "restore it from a copy",
+            )
         own = known.pop(run_id)
         return [run for run in known.values() if run.corpus == own.corpus or (own.raw and run.raw == own.raw)]
 
