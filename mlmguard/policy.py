@@ -123,10 +123,12 @@ def _plain(text: str, thing: str) -> tuple[yaml.Node | None, dict[str, Any]]:
 
 def _shown(path: Path) -> str:
     """A path as reports may show it: relative to here, and the bare name of a file from elsewhere."""
+    if path in shipped().values():
+        return f"policies/{path.name}"  # wherever it was installed
     try:
         return path.resolve().relative_to(Path.cwd()).as_posix()
     except ValueError:
-        return f"policies/{path.name}" if path in shipped().values() else path.name
+        return path.name
 
 
 @dataclass(frozen=True)

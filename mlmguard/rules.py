@@ -262,7 +262,7 @@ class Policy(Strict):
 
     @property
     def places(self) -> dict[tuple[str, int], Place]:
-        """Where each ("rules", "waivers" or "signatures", position) stands; empty for a policy made in memory."""
+        """Where each ("rules", "waivers" or "signatures", position) stands; empty if it was not read."""
         return self._places
 
 

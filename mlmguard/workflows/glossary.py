@@ -71,6 +71,10 @@ HAZARDS: Mapping[str, tuple[str, str]] = {
         "dividing by the size of the draw instead of a public number tells the size",
         "nothing: the normaliser is fixed before training",
     ),
+    "precision": (
+        "gradients in low precision are rounded, by more than the noise was made for",
+        "train in fp32 where the claim must hold to the letter",
+    ),
     "preprocessing": (
         "deduplication couples records: removing one lets a copy of it in",
         "read the claim as one about the rows of clean/train, not about the raw corpus",
