@@ -513,7 +513,7 @@ def _why_missing(rule: Rule, evidence: Evidence) -> str:
         return (
             "the privacy statement does not say" if claim(evidence) else "no differential privacy is claimed"
         )
-    if family == "scan":
+    if family == "scan" and rule.metric in DERIVED:
         return (
             "the manifest does not say" if evidence.manifest else "no manifest of a scan is in the evidence"
         )

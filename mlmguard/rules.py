@@ -250,7 +250,7 @@ class Policy(Strict):
     @property
     def advice(self) -> dict[str, tuple[str, str]]:
         """Rule id to (why it matters, what to do), for whoever shows verdicts."""
-        signed = "Have {} sign it for this checkpoint, under signatures: in the policy."
+        signed = "Have the {} sign it for this checkpoint, under signatures: in the policy."
         asked = {one.id: (one.statement, signed.format(one.role)) for one in self.attestations}
         return {rule.id: (rule.why, rule.do) for rule in self.rules} | asked
 
