@@ -809,6 +809,7 @@ def _sizes(sampler: SamplerCheck) -> dict[str, float]:
         "variance_ratio": sampler.variance_ratio,
         "variance_p": sampler.p_value,
         "steps": float(sampler.steps),
+        **{name: float(count) for name, count in sampler.histogram.items()},
     }
 
 

@@ -7,8 +7,8 @@ is audited is what trains. Clipping stands in ``unit_batch.clip_factors``.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -70,6 +70,7 @@ class SamplerCheck:
     mean_z: float  # standard errors between the mean size and n·q
     variance_ratio: float  # realised variance about n·q over n·q·(1 − q); 0 for batches of a fixed size
     p_value: float  # two-sided, of the variance ratio
+    histogram: Mapping[str, int] = field(default_factory=dict)  # steps by standardised size
 
     @property
     def agrees(self) -> bool:
@@ -94,4 +95,12 @@ def check_sampler(sizes: Sequence[int], count: int, rate: float) -> SamplerCheck
         mean_z=float(away.mean() / (variance / len(sizes)) ** 0.5),
         variance_ratio=squares / len(sizes),
         p_value=float(min(1.0, 2 * tail)),
+        histogram=_histogram(away / variance**0.5),
     )
+
+
+def _histogram(z: NDArray[np.float64]) -> dict[str, int]:
+    """How many sizes lie in each standard deviation; of a hundred 2, 14, 34, 34, 14 and 2 are expected."""
+    edges = (-np.inf, -2.0, -1.0, 0.0, 1.0, 2.0, np.inf)
+    counts = np.histogram(z, edges)[0]
+    return {f"z_{low:g}_to_{high:g}": int(n) for low, high, n in zip(edges, edges[1:], counts)}
