@@ -73,7 +73,8 @@ class ChainedFile:
         )
 
     def _write(self, text: str) -> None:
-        with self.path.open("a", encoding="utf-8") as stream:
+        handle = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        with os.fdopen(handle, "a", encoding="utf-8") as stream:
             stream.write(text)
             stream.flush()
             os.fsync(stream.fileno())
