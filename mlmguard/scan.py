@@ -436,7 +436,7 @@ def _write(job: _Job, books: _Books, spool: _Spool) -> Manifest:
         artifacts.write_json(building / "manifest.json", manifest)
         _write_run(job, books, outputs, salt)
         artifacts.write_json(reports / "scan.json", _report(books, manifest))
-        building.chmod(0o755)
+        building.chmod(0o700)  # cleaned is not anonymous: what no detector looks for is still in it
         _take_the_place_of(building, clean)
     finally:
         shutil.rmtree(building, ignore_errors=True)

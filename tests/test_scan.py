@@ -94,7 +94,7 @@ def test_it_writes_the_files_of_the_architecture_and_no_others(notes: Place) -> 
         f"{run}/spans.jsonl",
     }
     assert stat.S_IMODE(notes.run.stat().st_mode) == 0o700
-    assert stat.S_IMODE(notes.clean.stat().st_mode) == 0o755
+    assert stat.S_IMODE(notes.clean.stat().st_mode) == 0o700
     private = artifacts.read_json(notes.run / "scan.json")
     assert {"corpus", "settings", "salt", "clean", "files", "clean_files"} <= set(private)
     for name, digest in private["clean_files"].items():
