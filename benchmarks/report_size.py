@@ -26,9 +26,9 @@ def main() -> None:
     big = replace(evidence, manifest=replace(evidence.manifest, findings=rows))
     started = time.perf_counter()
     page = render("html", judge_evidence(Path("audit.json"), big, load("base")).case)
-    print(
-        f"html of 100,000 rows: {time.perf_counter() - started:.1f} s (bar 10), {len(page.encode()) / 1000:.0f} KB (bar 400)"
-    )
+    seconds = time.perf_counter() - started
+    kilobytes = len(page.encode()) / 1000
+    print(f"html of 100,000 rows: {seconds:.1f} s (bar 10), {kilobytes:.0f} KB (bar 400)")
 
 
 if __name__ == "__main__":
