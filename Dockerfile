@@ -7,7 +7,7 @@ RUN apt-get update \
  && apt-get install --yes --no-install-recommends git openssh-client \
  && rm -rf /var/lib/apt/lists/*
 
-WORKDIR /opt/mlmguard
+WORKDIR /app
 COPY pyproject.toml constraints.txt README.md LICENSE ./
 COPY mlmguard mlmguard
 COPY policies policies
@@ -16,6 +16,6 @@ RUN pip install --no-cache-dir -c constraints.txt .
 # the corpus is mounted here; nobody needs to be root to read it
 RUN useradd --create-home --uid 1000 guard
 USER guard
-WORKDIR /work
+WORKDIR /data
 ENTRYPOINT ["mlmguard"]
 CMD ["--help"]
