@@ -167,12 +167,11 @@ class _Bench:
     def _frame(self, ids: Sequence[int]) -> Ids:
         return windows(np.array(ids, dtype=np.int64), self.trained.window, self.marks.cls, self.marks.sep)[0]
 
-    def target(self, text: str, start: int, end: int) -> Target | None:
-        """The span ``start``:``end`` of ``text`` in a window around it; None when it does not fit."""
-        return self.targets([(text, start, end)])[0]
-
     def targets(self, spans: Sequence[tuple[str, int, int]]) -> list[Target | None]:
-        """A target for each (text, start, end). Only the neighbourhood of a span is tokenised."""
+        """Each span (text, start, end) in a window around it; None when it does not fit.
+
+        Only the neighbourhood of a span is tokenised.
+        """
         if not spans:
             return []
         reach = 16 * self.trained.window  # characters: no ordinary token is longer

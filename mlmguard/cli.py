@@ -122,6 +122,16 @@ STEPPED = ("train", "warm up on public text")
 """Stages in which a first Ctrl-C waits for the step to end, so that the run can go on from there."""
 
 
+model_size = click.option(
+    "--size",
+    type=click.Choice(["nano", "tiny", "mini", "small", "base"]),
+    default="nano",
+    show_default=True,
+    help="Model size.",
+)
+"""``--size``."""
+
+
 @contextmanager
 def watched(quiet: bool) -> Iterator[tuple[Any, Callable[[], bool]]]:
     """Progress, and a ``stop()`` that turns true at the first Ctrl-C or SIGTERM of a stepped stage.
@@ -291,13 +301,7 @@ def scan_command(
     type=int,
     help="Number of units, if it may be known; otherwise a noised count is used and charged.",
 )
-@click.option(
-    "--size",
-    type=click.Choice(["nano", "tiny", "mini", "small", "base"]),
-    default="nano",
-    show_default=True,
-    help="Model size.",
-)
+@model_size
 @click.option(
     "--init",
     help="A Hugging Face folder or name to start from, or `scratch`.  [default: warmed up on public text]",
@@ -564,13 +568,7 @@ def index_command(folder: Path, compare: tuple[str, str] | None, quiet: bool) ->
 @policies("base")
 @click.option("--dp-epsilon", type=float, help="Train with differential privacy up to this ε.")
 @click.option("--unit-key", help="Column or key of the person a row belongs to.")
-@click.option(
-    "--size",
-    type=click.Choice(["nano", "tiny", "mini", "small", "base"]),
-    default="nano",
-    show_default=True,
-    help="Model size.",
-)
+@model_size
 @click.option(
     "--into",
     "folder",

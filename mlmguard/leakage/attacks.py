@@ -213,7 +213,8 @@ def probe(scorer: Scorer, attack: str, spans: Sequence[Span], rng: np.random.Gen
         chosen = [k for k in range(len(spans)) if kinds[k] == kind]
         for name, limit in (("top1", 1), ("top10", 10)):
             rows = [(spans[k].document_id, float(ranks[k] <= limit), 1) for k in chosen]
-            measurements.append(measured(attack, name, _clustered_rate(rows, rng), len(rows), kind))
+            interval = metrics.clustered_mean(_clusters(rows), rng)
+            measurements.append(measured(attack, name, interval, len(rows), kind))
         measurements.append(measured(attack, "median_rank", _median(ranks[chosen]), len(chosen), kind))
         long = [spans[k].target for k in chosen if len(spans[k].target.positions) >= NGRAM][:MOST_IN_A_CURVE]
         if len(long) >= FEWEST_IN_A_CURVE:
@@ -314,11 +315,6 @@ def _alike(
         for picked, groups in zip(chosen, both):
             picked.extend(groups[kind][k] for k in sorted(rng.permutation(len(groups[kind]))[:size]))
     return chosen
-
-
-def _clustered_rate(rows: Sequence[tuple[str, float, int]], rng: np.random.Generator) -> metrics.Interval:
-    """A rate over many probes with a bootstrap over documents."""
-    return metrics.clustered_mean(_clusters(rows), rng)
 
 
 def _median(values: NDArray[np.int64]) -> metrics.Interval:

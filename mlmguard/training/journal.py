@@ -75,7 +75,7 @@ class Journal:
             ),
         )
 
-    def save_due(self, step: int) -> bool:
+    def save_due(self) -> bool:
         """Time for another checkpoint of the state?"""
         return self._writes and time.monotonic() - self._saved_at > SAVE_EVERY_SECONDS
 

@@ -111,7 +111,7 @@ def train(
             raise Interrupted(
                 f"stopped after step {step + 1} of {recipe.steps}; run the same command to go on"
             )
-        if journal.save_due(step + 1):
+        if journal.save_due():
             journal.save(model, optimizer, step + 1)
     return model.eval()
 
