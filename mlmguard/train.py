@@ -42,10 +42,19 @@ from mlmguard.training.clipping import Engine, refuse_unclippable, self_check
 from mlmguard.training.evaluation import HeldOut, held_out, unigram_log_probabilities
 from mlmguard.training.journal import Journal
 from mlmguard.training.ledger import CorpusLedger, RunOnCorpus
-from mlmguard.training.loop import Interrupted, Recipe, best_device, collate, example
+from mlmguard.training.loop import (
+    Interrupted,
+    Recipe,
+    autocast,
+    best_device,
+    collate,
+    example,
+    half_precision,
+)
 from mlmguard.training.loop import train as run_steps
 from mlmguard.training.masking import Vocabulary
 from mlmguard.training.mechanism import SamplerCheck, check_sampler
+from mlmguard.training.precision import precision_margin
 from mlmguard.training.units import Unit, cut, group
 from mlmguard.types import (
     CorpusRelease,
@@ -157,6 +166,9 @@ def train(
             collate(trial, marks.pad, recipe.micro_tokens, best_device())[0],
             plan.max_grad_norm,
         )
+        if team.first:
+            plan = _with_margin(run, plan, model, vocabulary, marks, recipe, settings)
+        plan = team.agree(plan)
     journal = Journal(run.folder, plan, writes=team.first)
     started = time.monotonic()
     run_steps(
@@ -423,6 +435,25 @@ def _private_plan(
         seed=settings.seed,
     )
     return plan, recipe
+
+
+def _with_margin(
+    run: Run,
+    plan: DpPlan,
+    model: Any,
+    vocabulary: Vocabulary,
+    marks: tokenizer.SpecialTokens,
+    recipe: Recipe,
+    settings: TrainSettings,
+) -> DpPlan:
+    """The plan with noise for what 16-bit passes round; measured once, the same again on resume."""
+    device = best_device()
+    if not half_precision(device) or "margin" in run.facts():
+        return plan
+    margin = precision_margin(model, vocabulary, marks, recipe, settings.engine, device, autocast(device))
+    plan = replace(plan, precision_margin=margin)
+    run.update(plan=asdict(plan), margin=margin)
+    return plan
 
 
 def _learning_rate(settings: TrainSettings) -> float:
@@ -762,7 +793,7 @@ def _statement(
                 others=releases_too,
                 corpus_epsilon=together,
                 learning_rate_given=settings.learning_rate is not None,
-                half_precision=best_device().type == "cuda",
+                precision_margin=plan.precision_margin if half_precision(best_device()) else None,
             )
         ),
         contribution={"windows_a_draw": 1.0, "gradient_norm": plan.max_grad_norm},

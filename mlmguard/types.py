@@ -144,7 +144,8 @@ class DpPlan:
 
     A step draws every unit with probability ``sample_rate``, clips each unit's gradient to
     ``max_grad_norm``, adds N(0, (noise_multiplier * max_grad_norm)^2) per coordinate to the sum, and
-    divides by ``normaliser`` (expected units a step, from a public size, never from the draw).
+    divides by ``normaliser`` (expected units a step, from a public size, never from the draw). Where passes
+    are rounded to 16 bits, the noise is wider by ``precision_margin``, a share of itself.
     """
 
     noise_multiplier: float
@@ -155,6 +156,7 @@ class DpPlan:
     unit: str  # "document", "author", "sequence" …
     normaliser: float
     epsilon: float  # the target this plan was calibrated to
+    precision_margin: float = 0.0  # of the sensitivity: by what share rounding may carry it past the norm
 
 
 @noun

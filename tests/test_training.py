@@ -3,13 +3,15 @@
 import itertools
 import json
 import math
+from contextlib import nullcontext
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
 from mlmguard.training import journal as journals
-from mlmguard.training import loop, masking, mechanism, models, releases, tokenizer, units
+from mlmguard.training import loop, masking, mechanism, models, precision, releases, tokenizer, units
 from mlmguard.types import DpPlan
 
 WORDS = tokenizer.load(None)
@@ -124,6 +126,40 @@ def test_an_empty_draw_is_noise_of_the_planned_scale():
     assert math.isnan(loss)
     assert float(found.std()) == pytest.approx(2.0 * 0.5 / 4.0, rel=0.02)
     assert float(found.mean()) == pytest.approx(0, abs=5 * 0.25 / math.sqrt(len(found)))
+
+
+def test_a_margin_for_rounding_widens_the_noise():
+    model = small_model()
+    private(model, [], noise_multiplier=2.0, max_grad_norm=0.5, normaliser=4.0, precision_margin=0.5)
+    assert float(gradients(model).std()) == pytest.approx(1.5 * 2.0 * 0.5 / 4.0, rel=0.02)
+
+
+def test_the_margin_covers_what_16_bit_passes_add():
+    """On draws that were not measured: adding one unit moves the clipped sum by at most C(1 + margin)."""
+    model, device, recipe = small_model(), torch.device("cpu"), replace(RECIPE, batch_units=48)
+    before = [p.detach().clone() for p in model.parameters()]
+    half = torch.autocast("cpu", dtype=torch.bfloat16)
+
+    def margin(context):
+        return precision.precision_margin(model, VOCABULARY, MARKS, recipe, "one-pass", device, context)
+
+    assert 0 <= margin(nullcontext()) <= 1e-3
+    allowed = margin(half)
+    assert allowed > 0 and allowed == margin(half)  # public tokens from a fixed seed
+    assert all(torch.equal(a, b) for a, b in zip(before, model.parameters()))
+    rng = np.random.default_rng(5)
+    drawn = [units.Unit("u", (rng.integers(10, len(WORDS), rng.integers(1, 31)),)) for _ in range(48)]
+    examples = [loop.example(unit, VOCABULARY, MARKS, RECIPE, rng) for unit in drawn]
+
+    def released(some):
+        batches = loop.collate(some, MARKS.pad, recipe.micro_tokens, device)
+        return loop.clipped_total(model, batches, 1e-2, "one-pass", half)[0]
+
+    whole = released(examples)
+    for left_out in range(0, 48, 6):
+        rest = released(examples[:left_out] + examples[left_out + 1 :])
+        moved = torch.cat([(whole[n] - rest[n]).double().flatten() for n in whole]).norm()
+        assert 0.5e-2 < float(moved) <= 1e-2 * (1 + allowed)
 
 
 def test_noise_never_repeats():

@@ -203,6 +203,18 @@ def test_a_sampler_that_is_not_poisson_is_said_in_the_statement(by_author, monke
 # --- what leaves the house ----------------------------------------------------------------------------
 
 
+def test_a_run_in_16_bits_says_by_how_much_its_noise_is_wider(by_author, monkeypatch):
+    monkeypatch.setattr(loop, "half_precision", lambda device: True)  # bf16 on this CPU, as on a GPU
+    monkeypatch.setattr("mlmguard.train.half_precision", lambda device: True)
+    monkeypatch.setattr("mlmguard.train.precision_margin", lambda *args: 0.0625)
+    statement = trained(by_author, QUICK).statement
+    assert statement.plan.precision_margin == 0.0625
+    (hazard,) = [h for h in statement.hazards if h.id == "precision"]
+    assert hazard.status == "present" and "6.25%" in hazard.detail
+    kept = read_json(runs(by_author) / statement.run_id / "run.json")
+    assert kept["plan"]["precision_margin"] == 0.0625  # a resumed run adds the same noise
+
+
 def test_the_checkpoint_holds_the_model_and_nothing_of_a_run(by_author):
     trained(by_author, QUICK)
     ckpt = by_author / "ckpt"

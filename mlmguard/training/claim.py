@@ -82,7 +82,7 @@ class Facts:
     others: Sequence[CorpusRelease]
     corpus_epsilon: float | None
     learning_rate_given: bool
-    half_precision: bool  # forward and backward passes under bf16 autocast
+    precision_margin: float | None  # by what share 16-bit passes widened the noise; None: all of it fp32
 
 
 ALWAYS = (
@@ -130,7 +130,7 @@ def hazards(facts: Facts) -> tuple[Hazard, ...]:
         _initial(facts.initial_weights),
         _tuning(facts),
         _siblings(facts.others),
-        _precision(facts.half_precision),
+        _precision(facts.precision_margin),
         *ALWAYS,
     )
 
@@ -194,10 +194,13 @@ def _tuning(facts: Facts) -> Hazard:
     return Hazard("tuning", "present", f"{len(private)} more private runs on this corpus: {together}")
 
 
-def _precision(half: bool) -> Hazard:
-    if not half:
+def _precision(margin: float | None) -> Hazard:
+    if margin is None:
         return Hazard("precision", "absent", "norms, sums and noise are fp32, as all of the step")
-    said = "passes run in bf16; norms, sums and noise are fp32, and no margin for rounding is in the noise"
+    said = (
+        "passes run in bf16; norms, sums and noise are fp32, and the noise is wider by "
+        f"{margin:.2%} for what rounding was measured to add: measured, not proved"
+    )
     return Hazard("precision", "present", said)
 
 

@@ -8,7 +8,8 @@ optimiser, the schedule and the data path are the same.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -134,14 +135,8 @@ def private_gradient(
 
     Returns the draw's mean loss, nan for an empty one: private, for the run folder, steering nothing.
     """
-    total: dict[str, Tensor] = {}
-    losses = torch.zeros(2, dtype=torch.float64)  # their sum and their number
-    for batch in collate(team.share(examples), pad_id, micro_tokens, device):
-        with autocast(device):
-            clipped = clipped_gradient_sum(model, batch, plan.max_grad_norm, engine=engine)
-        losses += torch.tensor([float(clipped.losses.double().sum()), len(clipped.losses)])
-        for name, gradient in clipped.gradients.items():
-            total[name] = total[name].add_(gradient) if name in total else gradient
+    batches = collate(team.share(examples), pad_id, micro_tokens, device)
+    total, losses = clipped_total(model, batches, plan.max_grad_norm, engine, autocast(device))
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:
             continue
@@ -156,6 +151,25 @@ def private_gradient(
     team.add_to_first(losses)
     total_loss, count = losses.tolist()
     return total_loss / count if count else math.nan
+
+
+def clipped_total(
+    model: nn.Module,
+    batches: Iterable[Batch],
+    max_grad_norm: float,
+    engine: Engine,
+    precision: AbstractContextManager[Any],
+) -> tuple[dict[str, Tensor], Tensor]:
+    """Σ clipped over all ``batches`` of a draw, and the (2,) sum and number of their units' losses."""
+    total: dict[str, Tensor] = {}
+    losses = torch.zeros(2, dtype=torch.float64)
+    for batch in batches:
+        with precision:
+            clipped = clipped_gradient_sum(model, batch, max_grad_norm, engine=engine)
+        losses += torch.tensor([float(clipped.losses.double().sum()), len(clipped.losses)])
+        for name, gradient in clipped.gradients.items():
+            total[name] = total[name].add_(gradient) if name in total else gradient
+    return total, losses
 
 
 def plain_gradient(
@@ -251,6 +265,11 @@ def best_device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
+def half_precision(device: torch.device) -> bool:
+    """Do forward and backward passes run in bf16 there?"""
+    return device.type == "cuda"
+
+
 def autocast(device: torch.device) -> torch.autocast:
     """bf16 on a GPU, nothing on a CPU: parameters, norms, sums and noise stay fp32."""
-    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=device.type == "cuda")
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=half_precision(device))

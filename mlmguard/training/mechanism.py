@@ -37,13 +37,13 @@ def draw(
 
 
 def noisy_mean(clipped_sum: Tensor, plan: DpPlan, noise: torch.Generator) -> Tensor:
-    """(``clipped_sum`` + N(0, (σC)²) per coordinate) / normaliser, in fp32."""
+    """(``clipped_sum`` + :func:`gaussian`) / normaliser, in fp32."""
     return (clipped_sum + gaussian(clipped_sum, plan, noise)) / plan.normaliser
 
 
 def gaussian(like: Tensor, plan: DpPlan, noise: torch.Generator) -> Tensor:
-    """Fresh N(0, (σC)²) in fp32, of the shape and on the device of ``like``."""
-    spread = plan.noise_multiplier * plan.max_grad_norm
+    """Fresh N(0, (σC(1 + margin))²) in fp32, of the shape and on the device of ``like``."""
+    spread = plan.noise_multiplier * plan.max_grad_norm * (1 + plan.precision_margin)
     return torch.empty(like.shape, dtype=torch.float32, device=like.device).normal_(
         0, spread, generator=noise
     )
