@@ -12,10 +12,11 @@ import hashlib
 import json
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
+from statistics import median
 from typing import Any, cast
 
 import numpy as np
@@ -36,13 +37,25 @@ from mlmguard.corpus.clean import CleanCorpus, read_clean
 from mlmguard.corpus.synthetic import public_documents
 from mlmguard.errors import InputError
 from mlmguard.leakage import canaries
-from mlmguard.training import adapt, checkpoint, claim, distributed, models, releases, tokenizer
+from mlmguard.training import (
+    adapt,
+    checkpoint,
+    claim,
+    distributed,
+    masking,
+    models,
+    objectives,
+    packing,
+    releases,
+    tokenizer,
+)
 from mlmguard.training.claim import UnitOfPrivacy
 from mlmguard.training.clipping import Engine, refuse_unclippable, self_check
-from mlmguard.training.evaluation import HeldOut, held_out, unigram_log_probabilities
+from mlmguard.training.evaluation import HeldOut, HeldOutTexts, device_load, kind_of, latency
 from mlmguard.training.journal import Journal
 from mlmguard.training.ledger import CorpusLedger, RunOnCorpus
 from mlmguard.training.loop import (
+    SCHEDULES,
     Interrupted,
     Recipe,
     autocast,
@@ -52,10 +65,10 @@ from mlmguard.training.loop import (
     half_precision,
 )
 from mlmguard.training.loop import train as run_steps
-from mlmguard.training.masking import Vocabulary
+from mlmguard.training.masking import Masking, Vocabulary
 from mlmguard.training.mechanism import SamplerCheck, check_sampler
 from mlmguard.training.precision import precision_margin
-from mlmguard.training.units import Unit, cut, group
+from mlmguard.training.units import Row, Unit, cut, group
 from mlmguard.types import (
     CorpusRelease,
     DpPlan,
@@ -90,8 +103,22 @@ class TrainSettings:
     learning_rate: float | None = None
     max_grad_norm: float = 1.0
     window: int = 64
+    stride: int | None = None  # plain: cut documents into windows this many tokens apart
+    masking: str = "token"
     mask_rate: float | None = None
+    final_mask_rate: float | None = None  # reached linearly at the last step
+    mask_mix: str = "80/10/10"
+    pii_targets: str | None = None  # or "mask-more", "exclude": what masking does with the scan's findings
+    static_masks: bool = False
+    objective: str = "mlm"
+    schedule: str = "linear"
     warmup_steps: int | None = None
+    micro_tokens: int = 8192
+    packing: bool = False
+    gradient_checkpointing: bool = False
+    evaluate_every: int = 0
+    early_stop: int = 0
+    quiet_metrics: bool = False
     canaries: int = 500
     canary_repetitions: int = 1  # above 1: a positive control, each copy a unit of its own; voids the ε bound
     engine: Engine = "one-pass"
@@ -116,6 +143,7 @@ def train(
     runs: Path = RUNS,
     progress: Progress = silent,
     stop: Callable[[], bool] = bool,
+    tell: Callable[[str], None] = lambda line: None,
 ) -> TrainResult:
     """Train on the rows of ``clean/train-*`` and write the checkpoint, or go on with an interrupted run.
 
@@ -141,7 +169,17 @@ def train(
     words = _choose_tokenizer(run, settings, unit, rows, ledger)
     marks = tokenizer.special_tokens(words)
     vocabulary = Vocabulary(len(words), words.mask_token_id, frozenset(words.all_special_ids))
-    units = _tokenise(words, rows, unit, settings.window)
+    masking.refuse_impossible(_masking(settings, 0.15), words)
+    objectives.refuse_impossible(settings.objective, settings.dp_epsilon is not None, marks)
+    found = _findings(corpus, clean)
+    if settings.pii_targets and found is None:
+        raise InputError(
+            "--pii-targets",
+            f"the run folder of {corpus.manifest.run_id} is missing",
+            "the findings of the scan",
+            "run it where `mlmguard scan` ran",
+        )
+    units = _tokenise(words, rows, unit, settings, [(found or {}).get(row["id"], ()) for row in corpus.train])
     plan, recipe, spent = _plan(run, settings, units, unit)
     if not run.facts().get("entered"):  # before the first step; a resumed run is there already
         _enter(ledger, run, unit, plan.delta if plan else None, spent, plan)
@@ -154,8 +192,12 @@ def train(
         model = models.load(run.folder / "initial")[0]
     adapt.adapt(model, settings.adapt, settings.seed)
     trained = adapt.trained_parameters(model)
+    if settings.gradient_checkpointing:
+        models.checkpoint_gradients(model)
     if plan is None:
         models.set_dropout(model, 0.1)
+        if settings.packing:
+            packing.refuse_unpackable(model.to(best_device()), len(words), recipe.window, marks.pad)
     else:
         models.set_dropout(model, 0.0)
         refuse_unclippable(model)
@@ -169,11 +211,21 @@ def train(
         if team.first:
             plan = _with_margin(run, plan, model, vocabulary, marks, recipe, settings)
         plan = team.agree(plan)
-    journal = Journal(run.folder, plan, writes=team.first)
+    quiet = settings.quiet_metrics and plan is not None
+    apart = _apart(words, corpus, found, units, vocabulary, marks, recipe)
+    if recipe.evaluate_every and not apart.validation:
+        raise InputError(
+            str(clean),
+            "an empty validation split",
+            "documents to stop early or to draw a curve by",
+            "scan a larger corpus, or leave --early-stop and --evaluate-every out",
+        )
+    journal = Journal(run.folder, plan, writes=team.first, quiet=quiet)
     started = time.monotonic()
     run_steps(
         model, units, vocabulary, marks, recipe, journal, plan,
-        engine=settings.engine, team=team, progress=progress, stop=stop,
+        engine=settings.engine, team=team, progress=progress, stop=stop, tell=tell,
+        validate=lambda: apart.validation_loss(model, best_device()),
     )  # fmt: skip
     seconds = time.monotonic() - started
 
@@ -183,12 +235,16 @@ def train(
     charged = [*spent, *journal.entries()]
     ledger.finish(run.id, charged)
     statement = _statement(run, settings, unit, plan, charged, journal, len(units), ledger)
-    measured = _held_out(model, words, corpus, units, vocabulary, marks, recipe)
+    measured = None if quiet else apart.measure(model, best_device())
     facts = _facts(settings, recipe, model, words, trained, seconds)
-    unprotected = _unprotected(measured, units, corpus)
-    write_json(run.folder / "metrics.json", {**unprotected, "losses": journal.losses}, mode=0o600)
+    unprotected = {} if quiet else _unprotected(measured, apart, units, corpus, journal)
+    facts |= _timings(model, words, recipe, journal)
+    write_json(
+        run.folder / "metrics.json", _metrics(unprotected, measured, apart, journal, quiet), mode=0o600
+    )
     public = {**facts, "run_id": run.id, "canaries_digest": run.canaries_digest()}
-    public.pop("seconds")
+    for timing in ("seconds", *_TIMINGS):  # two runs of one plan write one checkpoint
+        public.pop(timing, None)
     checkpoint.save(ckpt, model, words, statement, public, _card(statement, public))
     run.update(status="done", checkpoint=str(ckpt.resolve()))
     write_json(
@@ -215,10 +271,38 @@ def _scanned_by(corpus: CleanCorpus) -> str | None:
     return None if key == "null" else key
 
 
-def _tokenise(words: Any, rows: list[tuple[str, str]], unit: UnitOfPrivacy, window: int) -> list[Unit]:
-    encoded = tokenizer.encode(words, (text for _, text in rows))
-    sequences = [(name, np.array(ids, dtype=np.int64)) for (name, _), ids in zip(rows, encoded)]
-    return group(cut(sequences, window) if unit.name == claim.SEQUENCE else sequences)
+def _tokenise(
+    words: Any,
+    rows: list[tuple[str, str]],
+    unit: UnitOfPrivacy,
+    settings: TrainSettings,
+    findings: list[Sequence[tuple[int, int]]],
+) -> list[Unit]:
+    """The units of all rows. ``findings`` are those of the first rows; planted ones have none."""
+    encoded = [np.array(ids, dtype=np.int64) for ids in tokenizer.encode(words, (text for _, text in rows))]
+    sequences = [Row(name, ids) for (name, _), ids in zip(rows, encoded)]
+    if _masking(settings, 0.15).needs_notes:
+        findings = [*findings, *([()] * (len(rows) - len(findings)))]
+        notes = masking.notes_of(words, [text for _, text in rows], findings)
+        sequences = [row._replace(notes=own) for row, own in zip(sequences, notes)]
+    if unit.name == claim.SEQUENCE or settings.stride is not None:
+        return group(cut(sequences, settings.window, settings.stride))
+    return group(sequences)
+
+
+def _findings(corpus: CleanCorpus, clean: Path) -> dict[str, list[tuple[int, int]]] | None:
+    """Where the scan found something personal in each row of ``clean``, in characters of the clean text.
+
+    None where the scan's run folder is not at hand.
+    """
+    folder = find_run_folder(corpus.manifest.run_id, clean.resolve().parent)
+    if folder is None or not (folder / "spans.jsonl").is_file():
+        return None
+    found: dict[str, list[tuple[int, int]]] = {}
+    for line in (folder / "spans.jsonl").read_text("utf-8").splitlines():
+        span = json.loads(line)
+        found.setdefault(span["id"], []).append((span["clean_start"], span["clean_end"]))
+    return found
 
 
 # --- the run ------------------------------------------------------------------------------------------
@@ -306,7 +390,7 @@ def _plan(
         plan = as_noun(known["plan"], DpPlan, "run.json") if known["plan"] else None
         return (
             plan,
-            Recipe(**known["recipe"]),
+            as_noun(known["recipe"], Recipe, "run.json"),
             [as_noun(entry, LedgerEntry, "run.json") for entry in known["spent"]],
         )
     spent: list[LedgerEntry] = []
@@ -392,8 +476,26 @@ def _plain_recipe(settings: TrainSettings, size: int) -> Recipe:
         learning_rate=settings.learning_rate or _learning_rate(settings),
         warmup_steps=max(1, steps // 10) if settings.warmup_steps is None else settings.warmup_steps,
         window=settings.window,
-        mask_rate=settings.mask_rate or 0.15,
+        masking=_masking(settings, 0.15),
+        objective=settings.objective,
+        schedule=settings.schedule,
+        max_grad_norm=float(settings.max_grad_norm),
+        micro_tokens=settings.micro_tokens,
+        packed=settings.packing,
+        evaluate_every=settings.evaluate_every or (-(-steps // 10) if settings.early_stop else 0),
+        patience=settings.early_stop,
         seed=settings.seed,
+    )
+
+
+def _masking(settings: TrainSettings, rate: float) -> Masking:
+    return Masking(
+        strategy=settings.masking,
+        rate=rate if settings.mask_rate is None else settings.mask_rate,
+        final_rate=settings.final_mask_rate,
+        mix=masking.read_mix(settings.mask_mix),
+        pii=settings.pii_targets or "",
+        static=settings.static_masks,
     )
 
 
@@ -430,7 +532,10 @@ def _private_plan(
         learning_rate=settings.learning_rate or _learning_rate(settings),
         warmup_steps=max(1, steps // 20) if settings.warmup_steps is None else settings.warmup_steps,
         window=settings.window,
-        mask_rate=settings.mask_rate or 0.3,  # more masked tokens a window: more signal under the same noise
+        masking=_masking(settings, 0.3),  # more masked tokens a window: more signal under the same noise
+        objective=settings.objective,
+        schedule=settings.schedule,
+        micro_tokens=settings.micro_tokens,
         weight_decay=0.0,  # decay pulls on every weight where only some have signal
         seed=settings.seed,
     )
@@ -481,9 +586,15 @@ def _refuse_impossible(settings: TrainSettings) -> None:
     _refuse_impossible_tokenizer(settings)
     if settings.adapt not in adapt.KINDS:
         raise InputError("--adapt", repr(settings.adapt), "one of " + ", ".join(adapt.KINDS))
-    if settings.mask_rate is not None and not 0 < settings.mask_rate < 1:
-        raise InputError("--mask-rate", f"{settings.mask_rate:g}", "a number between 0 and 1")
-    for name in ("steps", "batch_units", "public_size", "window"):
+    if settings.schedule not in SCHEDULES:
+        raise InputError("--schedule", repr(settings.schedule), "one of " + ", ".join(SCHEDULES))
+    if settings.static_masks and settings.final_mask_rate is not None:
+        raise InputError("--final-mask-rate", "beside --static-masks", "masks that are drawn anew")
+    if settings.dp_epsilon is not None:
+        for name, why in _PLAIN_ONLY.items():
+            if getattr(settings, name):
+                raise InputError(f"--{name.replace('_', '-')}", "a private run", "a plain one", why)
+    for name in ("steps", "batch_units", "public_size", "window", "stride"):
         value = getattr(settings, name)
         if value is not None and value < (8 if name == "window" else 1):
             raise InputError(
@@ -493,6 +604,14 @@ def _refuse_impossible(settings: TrainSettings) -> None:
         raise InputError("--canaries", str(settings.canaries), "0 or more")
     if settings.canary_repetitions < 1:
         raise InputError("--canary-repetitions", str(settings.canary_repetitions), "1 or more")
+
+
+_PLAIN_ONLY = {
+    "stride": "a drawn unit contributes one random window",
+    "packing": "a private step clips by row",
+    "evaluate_every": "held-out numbers are computed after the last step and steer nothing",
+    "early_stop": "the number of steps is fixed in advance and charged",
+}
 
 
 def _refuse_impossible_tokenizer(settings: TrainSettings) -> None:
@@ -667,42 +786,103 @@ def _warmed_up(
 # --- what is said afterwards --------------------------------------------------------------------------
 
 
-def _held_out(
-    model: Any,
+def _apart(
     words: Any,
     corpus: CleanCorpus,
+    found: Mapping[str, Sequence[tuple[int, int]]] | None,
     units: list[Unit],
     vocabulary: Vocabulary,
     marks: tokenizer.SpecialTokens,
     recipe: Recipe,
-) -> HeldOut | None:
-    sequences = [
-        np.array(ids, dtype=np.int64)
-        for ids in tokenizer.encode(words, (row["text"] for row in corpus.held_out))
+) -> HeldOutTexts:
+    """Validation and test rows as tokens, with what the scan found in them where its folder is at hand."""
+    validation = corpus.manifest.splits.get("validation", 0)
+    rows = [
+        (row, ids, number < validation)
+        for number, (row, ids) in enumerate(
+            zip(corpus.held_out, tokenizer.encode(words, (row["text"] for row in corpus.held_out)))
+        )
+        if ids
     ]
-    sequences = [ids for ids in sequences if len(ids)]
-    if not sequences:
-        return None
-    unigram = unigram_log_probabilities([ids for unit in units for ids in unit.sequences], len(words))
-    return held_out(model, sequences, unigram, vocabulary, marks, recipe.window, best_device())
+    personal = None
+    if found is not None and words.is_fast:
+        notes = masking.notes_of(
+            words, [row["text"] for row, _, _ in rows], [found.get(row["id"], ()) for row, _, _ in rows]
+        )
+        personal = [own.personal for own in notes]
+    return HeldOutTexts(
+        [np.array(ids, dtype=np.int64) for _, ids, _ in rows],
+        sum(steers for _, _, steers in rows),
+        [ids for unit in units for ids in unit.sequences],
+        vocabulary,
+        marks,
+        recipe.window,
+        personal,
+        [kind_of(token) for token in words.convert_ids_to_tokens(range(len(words)))],
+    )
 
 
-def _unprotected(measured: HeldOut | None, units: list[Unit], corpus: CleanCorpus) -> dict[str, float]:
+def _unprotected(
+    measured: HeldOut | None, apart: HeldOutTexts, units: list[Unit], corpus: CleanCorpus, journal: Journal
+) -> dict[str, float]:
     """Numbers computed on private text: useful to the owner, not covered by any ε."""
     numbers: dict[str, float] = {
         "units": len(units),
         "rows_of_the_largest_unit": max(len(unit.sequences) for unit in units),
         "rows_of_a_unit_mean": sum(len(unit.sequences) for unit in units) / len(units),
         "held_out_documents": len(corpus.held_out),
+        **apart.coverage(),
     }
     if measured is not None:
-        numbers |= {
-            "heldout_loss": measured.mean_loss,
-            "heldout_accuracy": measured.accuracy,
-            "heldout_perplexity": measured.perplexity,
-            "unigram_loss": measured.mean_unigram,
-        }
+        numbers |= measured.numbers()
+    speeds = [
+        t / s for t, s in zip(journal.curves.get("tokens", ()), journal.curves.get("seconds", ())) if t and s
+    ]
+    if speeds:
+        numbers["tokens_per_second"] = median(speeds)
     return numbers
+
+
+_TIMINGS = (
+    "latency_p50_ms",
+    "latency_p95_ms",
+    "saves",
+    "seconds_a_save",
+    "gpu_memory_gib",
+    "gpu_utilisation",
+)
+
+
+def _timings(model: Any, words: Any, recipe: Recipe, journal: Journal) -> dict[str, object]:
+    """How fast the model answers, and what the machine did: nothing of the text."""
+    typical, slow = latency(model, len(words), recipe.window, best_device())
+    return {
+        "latency_p50_ms": round(typical, 2),
+        "latency_p95_ms": round(slow, 2),
+        "saves": journal.saves,
+        "seconds_a_save": round(journal.seconds_saving / max(1, journal.saves), 3),
+        **device_load(best_device()),
+    }
+
+
+def _metrics(
+    unprotected: Mapping[str, float],
+    measured: HeldOut | None,
+    apart: HeldOutTexts,
+    journal: Journal,
+    quiet: bool,
+) -> dict[str, object]:
+    """Everything that was measured, for the run folder. All but rates and noised norms is unprotected."""
+    found: dict[str, object] = {
+        **unprotected,
+        "curves": journal.curves,
+        "evaluations": [asdict(one) for one in journal.evaluations],
+        "fell_back": journal.eased < 1,
+    }
+    if not quiet:
+        found["token_histogram"] = apart.histogram()
+        found["samples"] = [asdict(one) for one in measured.samples] if measured else []
+    return found
 
 
 def _facts(
@@ -718,15 +898,27 @@ def _facts(
         "tokenizer": settings.tokenizer
         or ("public, shipped with mlmguard" if settings.init in (None, "scratch") else settings.init),
         "window": recipe.window,
-        "mask_rate": recipe.mask_rate,
+        "masking": _masking_said(recipe.masking),
+        "mask_rate": recipe.masking.rate,
+        "objective": recipe.objective,
         "steps": recipe.steps,
         "batch_units": recipe.batch_units,
         "learning_rate": recipe.learning_rate,
+        "schedule": f"{recipe.warmup_steps} steps of warm-up, then {recipe.schedule}",
         "canaries": settings.canaries,
         "device": best_device().type,
         "seconds": round(seconds, 1),
         "tool_version": __version__,
     }
+
+
+def _masking_said(chosen: Masking) -> str:
+    parts = [chosen.strategy, "/".join(f"{100 * share:g}" for share in chosen.mix)]
+    if chosen.final_rate is not None:
+        parts.append(f"the rate goes to {chosen.final_rate:g}")
+    if chosen.pii:
+        parts.append(f"findings: {chosen.pii}")
+    return ", ".join([*parts, "static" if chosen.static else "dynamic"])
 
 
 def _statement(
@@ -750,7 +942,14 @@ def _statement(
         "adaptation": settings.adapt,
         "raw_corpus": claim.RAW_CORPUS if plan else "nothing: this run is not private",
         "corpus_releases": releases_too,
-        "unprotected": ("held-out loss, accuracy and perplexity", "every number of an audit report"),
+        "unprotected": (
+            *(
+                ()
+                if settings.quiet_metrics
+                else ("losses, held-out metrics and counts of the training text",)
+            ),
+            "every number of an audit report",
+        ),
         "tool_version": __version__,
         "tool_versions": {name: version(name) for name in _TOOLS},
     }
@@ -780,7 +979,7 @@ def _statement(
         data_accesses=(
             *(f"{entry.what} ({entry.mechanism}, in the ledger)" for entry in ledger),
             "self-check of the clipping on the first units (steers nothing)",
-            "held-out metrics (unprotected)",
+            *(() if settings.quiet_metrics else ("held-out metrics (unprotected)",)),
             "audit (unprotected)",
         ),
         hazards=claim.hazards(

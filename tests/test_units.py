@@ -93,9 +93,9 @@ def test_sequences_are_pieces_of_one_window_and_the_statement_says_so(by_author)
 
 def test_pieces_never_share_a_name():
     rows = [("a", np.arange(70)), ("a#1", np.arange(70)), ("a#1#0", np.arange(10))]
-    names = [name for name, _ in units.cut(rows, 32)]
+    names = [name for name, *_ in units.cut(rows, 32)]
     assert len(names) == len(set(names)) == 7
-    assert sum(len(ids) for _, ids in units.cut(rows, 32)) == 150
+    assert sum(len(ids) for _, ids, _ in units.cut(rows, 32)) == 150
 
 
 def test_a_unit_key_that_the_scan_did_not_have_is_refused_by_name(tmp_path):

@@ -2,31 +2,45 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from mlmguard.artifacts import read_json
 from mlmguard.training.loop import autocast, collate
-from mlmguard.training.masking import IGNORED, Ids, Vocabulary
+from mlmguard.training.masking import IGNORED, Flags, Ids, Vocabulary
 from mlmguard.training.models import masked_logits
 from mlmguard.training.tokenizer import SpecialTokens
 from mlmguard.training.units import micro_batches, windows
+from mlmguard.types import Curve
 
 Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Per window, in order: summed masked loss, summed unigram loss, hits at rank 1, masked tokens."""
+    """Per window, in order: summed masked loss, summed unigram loss, hits at rank 1, masked tokens.
+
+    Beside them hits among the first five, and hits and masked tokens at rare and at personal positions.
+    """
 
     loss: Floats
     unigram: Floats
     hits: Floats
     tokens: Floats
+    top_5: Floats
+    rare_hits: Floats
+    rare_tokens: Floats
+    personal_hits: Floats
+    personal_tokens: Floats
+    samples: tuple[Sample, ...] = ()
 
     @property
     def mean_loss(self) -> float:
@@ -44,6 +58,36 @@ class HeldOut:
     def perplexity(self) -> float:
         return float(np.exp(min(self.mean_loss, 700.0)))
 
+    def numbers(self) -> dict[str, float]:
+        """What a run says of it; accuracies only where there was something to predict."""
+        found = {
+            "heldout_loss": self.mean_loss,
+            "heldout_perplexity": self.perplexity,
+            "heldout_accuracy": self.accuracy,
+            "heldout_top5_accuracy": float(self.top_5.sum() / self.tokens.sum()),
+            "unigram_loss": self.mean_unigram,
+        }
+        for kind in ("rare", "personal"):
+            count = float(getattr(self, f"{kind}_tokens").sum())
+            if count:
+                found[f"heldout_{kind}_accuracy"] = float(getattr(self, f"{kind}_hits").sum()) / count
+                found[f"heldout_{kind}_tokens"] = count
+        return found
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One prediction without its text: what kind of token was hidden, and how well it was found."""
+
+    hidden: str  # "word", "number", "punctuation" or "piece"
+    predicted: str
+    rank: int
+    probability: float
+
+
+RARE = 10  # a token that training text holds less often than this is rare
+SAMPLES = 20
+
 
 def unigram_log_probabilities(sequences: Sequence[Ids], vocabulary: int) -> Floats:
     """Log of each token's share in ``sequences``, one added to every count, shape (V,)."""
@@ -52,6 +96,16 @@ def unigram_log_probabilities(sequences: Sequence[Ids], vocabulary: int) -> Floa
         counts += np.bincount(ids, minlength=vocabulary)
     shares: Floats = np.log(counts / counts.sum())
     return shares
+
+
+def kind_of(token: str) -> str:
+    """A token of any vocabulary by its looks alone."""
+    inner = token.removeprefix("##").lstrip("\u0120\u2581")
+    if inner.isdigit():
+        return "number"
+    if not any(character.isalnum() for character in inner):
+        return "punctuation"
+    return "piece" if token.startswith("##") else "word"
 
 
 @torch.inference_mode()
@@ -65,14 +119,19 @@ def held_out(
     device: torch.device,
     rate: float = 0.15,
     micro_tokens: int = 8192,
+    rare: Flags | None = None,
+    personal: Sequence[Flags] | None = None,
+    kinds: Sequence[str] = (),
 ) -> HeldOut:
     """Loss on one window a sequence, 15 % of its tokens hidden by [MASK], the same masks every time.
 
     All chosen tokens are hidden (no 10 % kept, no 10 % swapped): the figure is about prediction alone.
+    ``rare`` (V,) and ``personal``, one (T,) a sequence, say where accuracy is counted apart; ``kinds`` (V,)
+    of all tokens let some predictions be told by kind.
     """
     rng = np.random.default_rng(0)
-    examples = []
-    for ids in sequences:
+    examples, apart = [], []
+    for number, ids in enumerate(sequences):
         framed = windows(ids, window, tokens.cls, tokens.sep)[0]
         hidden, labels = framed.copy(), np.full_like(framed, IGNORED)
         ordinary = np.arange(1, len(framed) - 1)
@@ -81,7 +140,10 @@ def held_out(
             labels[chosen] = framed[chosen]
             hidden[chosen] = vocabulary.mask_id
         examples.append((hidden, labels))
-    totals = np.zeros((4, len(examples)))
+        inside = personal[number] if personal is not None else np.zeros(0, dtype=bool)
+        apart.append(np.pad(inside[: len(ordinary)], (1, len(framed)))[: len(framed)])
+    totals, shares = np.zeros((9, len(examples))), unigram
+    samples: list[Sample] = []
     order = [k for group in micro_batches([ids for ids, _ in examples], micro_tokens) for k in group]
     was_training = model.training
     model.eval()
@@ -91,12 +153,156 @@ def held_out(
         truth = batch["labels"][where]
         with autocast(device):
             logits = masked_logits(model, batch["input_ids"], batch["attention_mask"], where).float()
-        loss = nn.functional.cross_entropy(logits, truth, reduction="none").double().cpu().numpy()
-        rows = where.nonzero()[:, 0].cpu().numpy()
+        nats = nn.functional.cross_entropy(logits, truth, reduction="none").double().cpu().numpy()
+        rows, columns = where.nonzero().T.cpu().numpy()
+        own = [order[seen + row] for row in rows]
         truth_np = truth.cpu().numpy()
-        right = (logits.argmax(-1) == truth).cpu().numpy()
-        for offset, values in enumerate((loss, -unigram[truth_np], right, np.ones(len(truth_np)))):
-            np.add.at(totals[offset], [order[seen + row] for row in rows], values)
+        ranks = (logits > logits.gather(1, truth[:, None])).sum(1).cpu().numpy()  # 0: no token is above it
+        first = (logits.argmax(-1) == truth).cpu().numpy()
+        seldom = rare[truth_np] if rare is not None else np.zeros(len(truth_np), dtype=bool)
+        named = np.array([apart[k][column] for k, column in zip(own, columns)], dtype=bool)
+        for offset, values in enumerate(
+            (
+                nats, -shares[truth_np], first, np.ones(len(truth_np)), ranks < 5,
+                first & seldom, seldom, first & named, named,
+            )
+        ):  # fmt: skip
+            np.add.at(totals[offset], own, values)
+        if kinds:
+            guessed = logits[: SAMPLES - len(samples)].argmax(-1).cpu().numpy()
+            samples += [
+                Sample(kinds[truth_np[k]], kinds[guess], int(ranks[k]) + 1, float(np.exp(-nats[k])))
+                for k, guess in enumerate(guessed)
+            ]
         seen += len(batch["input_ids"])
     model.train(was_training)
-    return HeldOut(*totals)
+    loss, unigram, hits, count, top_5, rare_hits, rare_tokens, personal_hits, personal_tokens = totals
+    return HeldOut(
+        loss,
+        unigram,
+        hits,
+        count,
+        top_5,
+        rare_hits,
+        rare_tokens,
+        personal_hits,
+        personal_tokens,
+        tuple(samples),
+    )
+
+
+class HeldOutTexts:
+    """Texts apart from training, and what is counted in the training texts to judge them by.
+
+    ``validation`` of the ``sequences`` come first and may steer a plain run; the rest only measure.
+    """
+
+    def __init__(
+        self,
+        sequences: Sequence[Ids],
+        validation: int,
+        trained: Sequence[Ids],
+        vocabulary: Vocabulary,
+        tokens: SpecialTokens,
+        window: int,
+        personal: Sequence[Flags] | None = None,
+        kinds: Sequence[str] = (),
+    ) -> None:
+        self.sequences = sequences
+        self.validation = sequences[:validation]
+        self._unigram = unigram_log_probabilities(trained, vocabulary.size)
+        self.counts = np.zeros(vocabulary.size, dtype=np.int64)
+        for ids in trained:
+            self.counts += np.bincount(ids, minlength=vocabulary.size)
+        self._vocabulary, self._tokens, self._window = vocabulary, tokens, window
+        self._personal, self._kinds = personal, kinds
+
+    def validation_loss(self, model: nn.Module, device: torch.device) -> float:
+        """The mean masked loss on the validation texts."""
+        measured = held_out(
+            model, self.validation, self._unigram, self._vocabulary, self._tokens, self._window, device
+        )
+        return measured.mean_loss
+
+    def measure(self, model: nn.Module, device: torch.device) -> HeldOut | None:
+        """Everything about all texts; None where there is none."""
+        if not self.sequences:
+            return None
+        return held_out(
+            model, self.sequences, self._unigram, self._vocabulary, self._tokens, self._window, device,
+            rare=self.counts < RARE, personal=self._personal, kinds=self._kinds,
+        )  # fmt: skip
+
+    def coverage(self) -> dict[str, float]:
+        """Shares of the vocabulary, special tokens apart, that the training texts hold at all, and often."""
+        ordinary = np.delete(self.counts, sorted(self._vocabulary.special))
+        return {
+            "vocabulary_seen": float((ordinary > 0).mean()),
+            "vocabulary_seen_often": float((ordinary >= RARE).mean()),
+        }
+
+    def histogram(self) -> dict[str, int]:
+        """How many vocabulary entries the training texts hold 0, 1, 2–3, 4–7, … times."""
+        doubled = np.where(self.counts > 0, np.floor(np.log2(np.maximum(self.counts, 1))) + 1, 0).astype(int)
+        return {
+            ("0" if level == 0 else str(2 ** (level - 1))): int((doubled == level).sum())
+            for level in range(int(doubled.max(initial=0)) + 1)
+        }
+
+
+LATENCIES = 40  # passes
+
+
+@torch.inference_mode()
+def latency(model: nn.Module, vocabulary: int, window: int, device: torch.device) -> tuple[float, float]:
+    """Milliseconds of one forward pass of one full window of random tokens: median and 95th percentile."""
+    ids = torch.from_numpy(np.random.default_rng(0).integers(0, vocabulary, (1, window))).to(device)
+    model.eval()
+    taken = []
+    for _ in range(LATENCIES):
+        began = time.perf_counter()
+        float(model(input_ids=ids, attention_mask=torch.ones_like(ids)).logits[0, 0, 0])  # waits for a GPU
+        taken.append(1000 * (time.perf_counter() - began))
+    return float(np.percentile(taken, 50)), float(np.percentile(taken, 95))
+
+
+def device_load(device: torch.device) -> dict[str, object]:
+    """Peak memory and, where NVML can be asked, utilisation of a GPU; nothing for a CPU."""
+    if device.type != "cuda":
+        return {}
+    load: dict[str, object] = {"gpu_memory_gib": round(torch.cuda.max_memory_allocated(device) / 2**30, 2)}
+    with suppress(ModuleNotFoundError, RuntimeError):  # no NVML bindings, or no right to ask
+        load["gpu_utilisation"] = torch.cuda.utilization(device) / 100
+    return load
+
+
+# --- what is kept of a run ----------------------------------------------------------------------------
+
+CURVES = {
+    "loss": ("training loss", "nats a masked token"),
+    "rate": ("learning rate", "learning rate"),
+    "gradient_norm": ("gradient norm", "norm before clipping"),
+}
+POINTS = 400  # of a curve: a page is read
+
+
+def recorded_curves(metrics: Path) -> tuple[Curve, ...]:
+    """The curves of a run's ``metrics.json``, for a report; nothing where there is no such file."""
+    if not metrics.is_file():
+        return ()
+    known = read_json(metrics)
+    found = []
+    for key, (name, label) in CURVES.items():
+        points = [(step + 1, y) for step, y in enumerate(known["curves"].get(key, ())) if y is not None]
+        thin = points[:: max(1, len(points) // POINTS)]
+        if thin:
+            found.append(_curve(name, label, "training", thin))
+    seen = [(one["step"], one["validation"]) for one in known["evaluations"]]
+    if seen:
+        found.append(_curve("training loss", CURVES["loss"][1], "validation", seen))
+    return tuple(found)
+
+
+def _curve(name: str, label: str, series: str, points: Sequence[tuple[int, float]]) -> Curve:
+    x, y = zip(*points)
+    return Curve("training", name, "step", label, series, tuple(map(float, x)), tuple(map(float, y)))

@@ -13,6 +13,7 @@ import json
 import math
 import os
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -23,9 +24,13 @@ from torch import nn
 
 from mlmguard.artifacts import read_json, write_json
 from mlmguard.training.ledger import ChainedFile
+from mlmguard.training.watch import EASED, Evaluation
 from mlmguard.types import DpPlan, LedgerEntry
 
 SAVE_EVERY_SECONDS = 60.0
+
+PRIVATE_NUMBERS = ("loss", "tokens", "seconds")
+"""Curves of a private run that no ε covers. The gradient's norm is that of the noised mean, and covered."""
 
 
 class Journal:
@@ -34,15 +39,30 @@ class Journal:
     Raises :class:`InputError` when the ledger is not the one that this run has written.
     """
 
-    def __init__(self, folder: Path, plan: DpPlan | None = None, writes: bool = True) -> None:
-        """``writes`` is false in all but the first process of a team: they read what it wrote."""
+    def __init__(
+        self,
+        folder: Path,
+        plan: DpPlan | None = None,
+        writes: bool = True,
+        quiet: bool = False,
+        track: Callable[[int, Mapping[str, float]], None] = lambda step, numbers: None,
+    ) -> None:
+        """``writes`` is false in all but the first process of a team: they read what it wrote.
+
+        ``quiet`` keeps no number that is computed on private text; ``track`` hears the others, step by step.
+        """
         self.folder = folder
+        self._quiet, self._track = quiet, track
         self._writes = writes
         self.plan = plan
         self.charged = 0
         self.drawn: list[int] = []  # sizes of the draws, where the ledger still knows them
-        self.losses: list[float | None] = []
+        self.curves: dict[str, list[float | None]] = {"loss": []}  # one point a step
+        self.evaluations: list[Evaluation] = []
+        self.eased = 1.0  # factor on the learning rate since the run fell back
         self.applied = 0
+        self.saves = 0
+        self.seconds_saving = 0.0
         self._saved_at = time.monotonic()
         plan_text = json.dumps(asdict(plan), sort_keys=True) if plan else "plain"
         self._ledger = ChainedFile(folder / "ledger.jsonl", plan_text)
@@ -59,10 +79,20 @@ class Journal:
         self.charged += 1
         self.drawn.append(drawn)
 
-    def completed(self, step: int, loss: float) -> None:
-        """A step reached the weights; ``loss`` is nan for an empty draw."""
+    @property
+    def losses(self) -> list[float | None]:
+        """Training loss of every step that reached the weights; None for an empty draw."""
+        return self.curves["loss"]
+
+    def completed(self, step: int, loss: float, **numbers: float) -> None:
+        """A step reached the weights; ``loss`` is nan for an empty draw. ``numbers`` are curves by name."""
         self.applied += 1
-        self.losses.append(loss if math.isfinite(loss) else None)
+        numbers = {"loss": loss, **numbers}
+        if self._quiet:
+            numbers = {name: value for name, value in numbers.items() if name not in PRIVATE_NUMBERS}
+        for name, value in numbers.items():
+            self.curves.setdefault(name, []).append(value if math.isfinite(value) else None)
+        self._track(step, {name: value for name, value in numbers.items() if math.isfinite(value)})
 
     def entries(self) -> tuple[LedgerEntry, ...]:
         """The steps charged so far as one ledger entry; empty for a plain run."""
@@ -79,24 +109,29 @@ class Journal:
         """Time for another checkpoint of the state?"""
         return self._writes and time.monotonic() - self._saved_at > SAVE_EVERY_SECONDS
 
-    def save(self, model: nn.Module, optimizer: torch.optim.Optimizer, step: int) -> None:
-        """Store weights and optimiser moments after ``step`` steps; ``state.json`` is written last."""
+    def save(
+        self, model: nn.Module, optimizer: torch.optim.Optimizer, step: int, name: str = "state"
+    ) -> None:
+        """Store weights and optimiser moments after ``step`` steps; ``NAME.json`` is written last."""
         if not self._writes:
             return
-        tensors = {f"model.{name}": value.detach().contiguous() for name, value in model.named_parameters()}
+        began = time.monotonic()
+        tensors = {f"model.{key}": value.detach().contiguous() for key, value in model.named_parameters()}
         for index, state in optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{index}.{key}": value.contiguous() for key, value in state.items()}
-        target = self.folder / f"state-{step}.safetensors"
+        target = self.folder / f"{name}-{step}.safetensors"
         save_file(tensors, target)
         with target.open("rb") as written:
             os.fsync(written.fileno())  # before the marker names it
-        previous = [path for path in self.folder.glob("state-*.safetensors") if path != target]
+        previous = [path for path in self.folder.glob(f"{name}-*.safetensors") if path != target]
         write_json(
-            self.folder / "state.json",
+            self.folder / f"{name}.json",
             {
                 "step": step,
                 "applied": self.applied,
-                "losses": self.losses,
+                "curves": self.curves,
+                "evaluations": [asdict(one) for one in self.evaluations],
+                "eased": self.eased,
                 "charged": self.charged,
                 "chain": self._ledger.chain,
             },
@@ -105,30 +140,48 @@ class Journal:
         for path in previous:
             path.unlink()
         self._saved_at = time.monotonic()
+        self.saves += 1
+        self.seconds_saving += self._saved_at - began
 
-    def restore(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> int:
-        """Load the last state, if any, and return the first step to run.
+    def restore(self, model: nn.Module, optimizer: torch.optim.Optimizer, name: str = "state") -> int:
+        """Load the last state of this name, if any, and return the first step to run.
 
         In a private run that is the first step not charged, which may lie after the saved state.
         """
-        marker = self.folder / "state.json"
+        marker = self.folder / f"{name}.json"
         saved = 0
         if marker.exists():
             state = read_json(marker)
-            saved, self.applied, self.losses = state["step"], state["applied"], state["losses"]
-            tensors = load_file(self.folder / f"state-{saved}.safetensors")
-            with torch.no_grad():
-                for name, parameter in model.named_parameters():
-                    parameter.copy_(tensors[f"model.{name}"])
+            saved, self.applied, self.eased = state["step"], state["applied"], state["eased"]
+            self.curves = state["curves"]
+            self.evaluations = [Evaluation(**one) for one in state["evaluations"]]
+            tensors = self._weights(model, name, saved)
             moments: dict[int, dict[str, Any]] = {}
-            for name, value in tensors.items():
-                if name.startswith("optimizer."):
-                    _, index, key = name.split(".")
-                    moments.setdefault(int(index), {})[key] = value
+            for key, value in tensors.items():
+                if key.startswith("optimizer."):
+                    _, index, moment = key.split(".")
+                    moments.setdefault(int(index), {})[moment] = value
             optimizer.load_state_dict(
                 {"state": moments, "param_groups": optimizer.state_dict()["param_groups"]}
             )
         return max(saved, self.charged) if self.plan is not None else saved
+
+    def fall_back(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> int:
+        """Load the last good state, ease the learning rate, and return the step to go on from."""
+        step = self.restore(model, optimizer, "good")
+        self.eased = EASED
+        return step
+
+    def restore_weights(self, model: nn.Module, name: str) -> None:
+        """Load the weights of the state of this name, and nothing else of it."""
+        self._weights(model, name, read_json(self.folder / f"{name}.json")["step"])
+
+    def _weights(self, model: nn.Module, name: str, step: int) -> dict[str, torch.Tensor]:
+        tensors = load_file(self.folder / f"{name}-{step}.safetensors")
+        with torch.no_grad():
+            for key, parameter in model.named_parameters():
+                parameter.copy_(tensors[f"model.{key}"])
+        return tensors
 
     def _refuse_shorter_than_state(self) -> None:
         marker = self.folder / "state.json"

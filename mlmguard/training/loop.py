@@ -8,9 +8,10 @@ optimiser, the schedule and the data path are the same.
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -18,14 +19,16 @@ import torch
 from torch import Tensor, nn
 
 from mlmguard.errors import MlmguardError
-from mlmguard.training import mechanism
+from mlmguard.training import mechanism, models, packing
 from mlmguard.training.clipping import Engine, clipped_gradient_sum
 from mlmguard.training.distributed import ALONE, Team
 from mlmguard.training.journal import Journal
-from mlmguard.training.masking import IGNORED, Ids, Vocabulary, mask_tokens
+from mlmguard.training.masking import IGNORED, Ids, Masking, Vocabulary, mask, own_rng
 from mlmguard.training.models import masked_logits
+from mlmguard.training.objectives import OBJECTIVES
 from mlmguard.training.tokenizer import SpecialTokens
-from mlmguard.training.units import Unit, micro_batches, shuffled_draws, window
+from mlmguard.training.units import Unit, micro_batches, shuffled_draw
+from mlmguard.training.watch import LossWatch, best, evaluation, overfits, within_memory
 from mlmguard.types import DpPlan, Progress, silent
 
 Batch = dict[str, Tensor]
@@ -40,10 +43,24 @@ class Recipe:
     learning_rate: float
     warmup_steps: int
     window: int
-    mask_rate: float = 0.15
+    masking: Masking = field(default_factory=Masking)
+    objective: str = "mlm"
+    schedule: str = "linear"
+    last_rate: float = 0.1  # share of the learning rate that "linear" and "cosine" end at
     weight_decay: float = 0.01
+    max_grad_norm: float = (
+        1.0  # of a plain step's gradient; a private one is clipped by unit, as its plan says
+    )
     micro_tokens: int = 8192  # padded tokens a forward pass; memory, not mathematics
+    packed: bool = False  # several examples in one row, blind to each other; plain runs only
+    evaluate_every: int = 0  # steps; 0: never
+    patience: int = 0  # evaluations without a gain after which a plain run stops; 0: never
     seed: int = 0
+
+    @property
+    def keep_every(self) -> int:
+        """Steps between states to fall back to, ten in a run: a function of the plan, not of the clock."""
+        return max(1, -(-self.steps // 10))
 
 
 class Interrupted(MlmguardError):
@@ -66,55 +83,88 @@ def train(
     team: Team = ALONE,
     progress: Progress = silent,
     stop: Callable[[], bool] = bool,
+    validate: Callable[[], float] | None = None,
+    tell: Callable[[str], None] = lambda line: None,
 ) -> nn.Module:
     """Train ``model`` in place for ``recipe.steps`` steps, under ``plan`` if there is one.
 
     Resumes from ``journal``: steps that it shows charged are never run again, so the ledger never exceeds
-    the plan. Raises :class:`Interrupted` after a whole step when ``stop()`` turns true, and
-    :class:`MlmguardError` when a plain loss is not finite.
+    the plan. A plain run falls back once when its loss leaves for good, and may stop early by
+    ``validate()``, the held-out loss of ``model`` (``watch``); ``tell`` hears of it. A private one does
+    neither. Raises :class:`Interrupted` after a whole step when ``stop()`` turns true, and
+    :class:`MlmguardError` when a plain loss leaves a second time.
     """
     device = device or best_device()
     model.to(device).train()
     optimizer = torch.optim.AdamW(
         decayed_groups(model, recipe.weight_decay), lr=recipe.learning_rate, betas=(0.9, 0.99)
     )
-    first = journal.restore(model, optimizer)
-    draws = shuffled_draws(len(units), recipe.batch_units, recipe.steps, recipe.seed)
+    step = journal.restore(model, optimizer)
     draw_rng = team.agree(mechanism.entropy_rng())  # one draw for all processes, and the same windows
     noise = mechanism.entropy_generator(device)
-    for step, drawn in enumerate(draws):
-        if step < first:
-            continue
+    watch, micro_tokens = LossWatch(journal.losses), recipe.micro_tokens
+    if plan is None and not (journal.folder / "good.json").exists():
+        journal.save(model, optimizer, 0, "good")
+    while step < recipe.steps:
+        began = time.monotonic()
+        rate = recipe.learning_rate * schedule(step, recipe) * journal.eased
         for group in optimizer.param_groups:
-            group["lr"] = recipe.learning_rate * schedule(step, recipe)
+            group["lr"] = rate
         if plan is None:
             rng = np.random.default_rng([recipe.seed, step, 1])
             torch.manual_seed(recipe.seed * 1_000_003 + step)  # dropout: a resumed run repeats it
+            drawn = shuffled_draw(len(units), recipe.batch_units, step, recipe.seed)
         else:
             rng = draw_rng
             drawn = mechanism.draw(len(units), plan, step, journal, rng)
-        examples = [example(units[k], vocabulary, tokens, recipe, rng) for k in drawn]
-        if plan is None:
-            loss = plain_gradient(model, examples, tokens.pad, recipe.micro_tokens, device, team)
-            if not math.isfinite(loss):
-                raise MlmguardError(f"step {step + 1}: the loss is not finite; lower --learning-rate")
-            nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        else:
-            loss = private_gradient(
-                model, examples, tokens.pad, plan, noise, engine, recipe.micro_tokens, device, team
-            )
+        examples = [example(units[k], vocabulary, tokens, recipe, rng, step, units) for k in drawn]
+
+        def gradient(micro: int) -> float:
+            if plan is None:
+                optimizer.zero_grad(set_to_none=True)  # what a pass left that ran out of memory
+                packed = recipe.window if recipe.packed else 0
+                return plain_gradient(model, examples, tokens.pad, micro, device, team, packed)  # noqa: B023
+            return private_gradient(model, examples, tokens.pad, plan, noise, engine, micro, device, team)  # noqa: B023
+
+        loss, micro_tokens = within_memory(gradient, micro_tokens, recipe.window)
+        if plan is None and watch.left(loss):
+            if journal.eased < 1:
+                raise MlmguardError(f"step {step + 1}: {_left(loss)} again; lower --learning-rate")
+            team.wait()
+            left, step = step, journal.fall_back(model, optimizer)
+            watch = LossWatch(journal.losses)
+            tell(f"step {left + 1}: {_left(loss)}; back to step {step} at half the learning rate")
+            continue
+        norm = gradient_norm(model, recipe.max_grad_norm if plan is None else math.inf)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
-        journal.completed(step, loss)
-        progress("train", step + 1, recipe.steps)
+        step += 1
+        numbers = {"rate": rate, "gradient_norm": norm, "tokens": float(sum(len(ids) for ids, _ in examples))}
+        journal.completed(step - 1, loss, **numbers, seconds=time.monotonic() - began)
+        progress("train", step, recipe.steps)
+        if plan is None and step % recipe.keep_every == 0 and watch.well(loss):
+            journal.save(model, optimizer, step, "good")
+        if plan is None and validate and recipe.evaluate_every and step % recipe.evaluate_every == 0:
+            seen = journal.evaluations
+            seen.append(evaluation(seen, step, team.agree(validate()), journal.losses))
+            if recipe.patience and best(seen) is seen[-1]:
+                journal.save(model, optimizer, step, "best")
+            if overfits(seen, recipe.patience):
+                tell(f"step {step}: the validation loss has stopped falling; back to step {best(seen).step}")
+                break
         if team.agree(stop()):
-            journal.save(model, optimizer, step + 1)
-            raise Interrupted(
-                f"stopped after step {step + 1} of {recipe.steps}; run the same command to go on"
-            )
+            journal.save(model, optimizer, step)
+            raise Interrupted(f"stopped after step {step} of {recipe.steps}; run the same command to go on")
         if journal.save_due():
-            journal.save(model, optimizer, step + 1)
+            journal.save(model, optimizer, step)
+    if recipe.patience and journal.evaluations:
+        team.wait()
+        journal.restore_weights(model, "best")
     return model.eval()
+
+
+def _left(loss: float) -> str:
+    return f"the loss has left for {loss:.3g}" if math.isfinite(loss) else "the loss is not finite"
 
 
 def private_gradient(
@@ -179,14 +229,24 @@ def plain_gradient(
     micro_tokens: int,
     device: torch.device,
     team: Team = ALONE,
+    packed: int = 0,
 ) -> float:
-    """Set every ``.grad`` to the gradient of the mean loss over all masked tokens; return that loss."""
+    """Set every ``.grad`` to the gradient of the mean loss over all masked tokens; return that loss.
+
+    ``packed`` is the length of the rows that examples are packed into, 0 for one row each.
+    """
     masked = sum(int((labels != IGNORED).sum()) for _, labels in examples)
     total = torch.zeros(1, device=device)
-    for batch in collate(team.share(examples), pad_id, micro_tokens, device):
+    share = team.share(examples)
+    batches = collate(share, pad_id, micro_tokens, device)
+    if packed:
+        batches = packing.collate(share, pad_id, micro_tokens, packed, models.first_position(model), device)
+    for batch in batches:
         with autocast(device):
             where = batch["labels"] != IGNORED
-            logits = masked_logits(model, batch["input_ids"], batch["attention_mask"], where)
+            logits = masked_logits(
+                model, batch["input_ids"], batch["attention_mask"], where, batch.get("position_ids")
+            )
         loss = nn.functional.cross_entropy(logits.float(), batch["labels"][where], reduction="sum") / max(
             masked, 1
         )
@@ -207,12 +267,27 @@ def plain_gradient(
 
 
 def example(
-    unit: Unit, vocabulary: Vocabulary, tokens: SpecialTokens, recipe: Recipe, rng: np.random.Generator
+    unit: Unit,
+    vocabulary: Vocabulary,
+    tokens: SpecialTokens,
+    recipe: Recipe,
+    rng: np.random.Generator,
+    step: int = 0,
+    units: Sequence[Unit] = (),
 ) -> tuple[Ids, Ids]:
-    """One random window of ``unit``, masked afresh: (input ids, labels)."""
-    return mask_tokens(
-        window(unit, recipe.window, tokens.cls, tokens.sep, rng), vocabulary, rng, recipe.mask_rate
-    )
+    """One random window of ``unit``, masked afresh, (input ids, labels); always the same if masks are static.
+
+    ``units`` is where an objective over pairs, in a plain run, finds another one.
+    """
+    if recipe.masking.static:
+        rng = own_rng(unit.id, recipe.seed)
+    frame = OBJECTIVES[recipe.objective]
+    framed = frame(unit, recipe.window, tokens, rng, lambda: units[int(rng.integers(len(units)))])
+    rate = recipe.masking.at(step, recipe.steps)
+    ids, labels = mask(framed.ids, vocabulary, rng, recipe.masking, framed.notes, rate)
+    if framed.answer is not None:
+        labels[0] = framed.answer
+    return ids, labels
 
 
 def collate(
@@ -244,11 +319,24 @@ def collate(
 
 
 def schedule(step: int, recipe: Recipe) -> float:
-    """Linear warm-up, then linear decay to a tenth: the factor on the learning rate at ``step``."""
+    """The factor on the learning rate at ``step``: linear warm-up, then what the schedule says."""
     if step < recipe.warmup_steps:
         return (step + 1) / recipe.warmup_steps
-    left = (recipe.steps - step) / max(1, recipe.steps - recipe.warmup_steps)
-    return 0.1 + 0.9 * left
+    done = (step - recipe.warmup_steps) / max(1, recipe.steps - recipe.warmup_steps)
+    return recipe.last_rate + (1 - recipe.last_rate) * SCHEDULES[recipe.schedule](done)
+
+
+SCHEDULES: dict[str, Callable[[float], float]] = {
+    "linear": lambda done: 1 - done,
+    "cosine": lambda done: 0.5 * (1 + math.cos(math.pi * done)),
+    "constant": lambda done: 1.0,
+}
+"""What is left of the learning rate above the last one, by the share of the steps after warm-up."""
+
+
+def gradient_norm(model: nn.Module, limit: float) -> float:
+    """Scale all gradients together down to Euclidean norm ``limit``; return the norm they had."""
+    return float(nn.utils.clip_grad_norm_(model.parameters(), limit))
 
 
 def decayed_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:

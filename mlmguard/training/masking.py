@@ -2,17 +2,27 @@
 
 One example at a time is not only simple: a strategy that looks across examples would let one record change
 another's gradient and void per-record clipping. That is why this list is closed to plug-ins.
+
+A strategy chooses what is to be predicted; what is then shown in its place is the same for all of them:
+[MASK], a token drawn uniformly, or the token itself (:class:`Mix`).
 """
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mlmguard.errors import InputError
+
 Ids = NDArray[np.int64]
+Flags = NDArray[np.bool_]
 IGNORED = -100  # the label torch's cross entropy leaves out
+NO_WORD = -1  # the word number of a token that belongs to none
 
 
 @dataclass(frozen=True)
@@ -24,26 +34,257 @@ class Vocabulary:
     special: frozenset[int]
 
 
+class Mix(NamedTuple):
+    """Shares of the chosen tokens that become [MASK], become a random token, and stay as they are."""
+
+    hidden: float = 0.8
+    swapped: float = 0.1
+    kept: float = 0.1
+
+
+BERT_MIX = Mix()
+
+
+@dataclass(frozen=True)
+class Notes:
+    """What a strategy may know of the T tokens of one sequence beside their ids; never shown."""
+
+    words: Ids  # (T,) number of the word each token belongs to, NO_WORD for none
+    personal: Flags  # (T,) inside a finding of the scan
+
+    def __repr__(self) -> str:
+        return f"Notes({len(self.words)} tokens)"
+
+    def part(self, part: slice) -> Notes:
+        """The notes of a part of the sequence."""
+        return Notes(self.words[part], self.personal[part])
+
+    def framed(self) -> Notes:
+        """The notes of the same tokens between two special ones."""
+        return Notes(
+            np.pad(self.words, 1, constant_values=NO_WORD), np.pad(self.personal, 1, constant_values=False)
+        )
+
+
+@dataclass(frozen=True)
+class Masking:
+    """How a run masks. Every number is public."""
+
+    strategy: str = "token"
+    rate: float = 0.15
+    final_rate: float | None = None  # reached linearly at the last step; None: the rate is fixed
+    mix: Mix = BERT_MIX
+    pii: str = ""  # "mask-more", "exclude", or "": findings are like everything else
+    static: bool = False  # the same window and the same masks whenever a unit is drawn
+
+    def at(self, step: int, steps: int) -> float:
+        """The rate at ``step`` of ``steps`` (linear schedules: Ankner et al. 2024)."""
+        if self.final_rate is None or steps < 2:
+            return self.rate
+        return self.rate + (self.final_rate - self.rate) * step / (steps - 1)
+
+    @property
+    def needs_notes(self) -> bool:
+        """It looks at words or at findings."""
+        return self.strategy != "token" or bool(self.pii)
+
+
+# --- the strategies -----------------------------------------------------------------------------------
+
+
+def choose_tokens(free: Ids, notes: Notes | None, rate: float, rng: np.random.Generator) -> Ids:
+    """Each token by itself with probability ``rate`` (Devlin et al. 2019, section 3.1).
+
+    ``free`` are the positions that may be chosen; the result is some of them, in order.
+    """
+    return free[rng.random(len(free)) < rate]
+
+
+def choose_words(free: Ids, notes: Notes | None, rate: float, rng: np.random.Generator) -> Ids:
+    """All tokens of a word or none, each word with probability ``rate``.
+
+    Whole-word masking as released with BERT in May 2019 (see Cui et al. 2021): a word's pieces give each
+    other away.
+    """
+    words = _words(notes)[free]
+    names = np.unique(words)
+    return free[np.isin(words, names[rng.random(len(names)) < rate])]
+
+
+SPAN_STOP = 0.2  # p of the geometric distribution of span lengths
+SPAN_LONGEST = 10  # words
+
+
+def choose_spans(free: Ids, notes: Notes | None, rate: float, rng: np.random.Generator) -> Ids:
+    """Spans of whole words until a share ``rate`` of the tokens is chosen (Joshi et al. 2020, SpanBERT).
+
+    A span's length in words is geometric with p = 0.2, cut off at 10 (mean 3.8); its first word is uniform.
+    A span never crosses what may not be chosen, and the last one is cut where the share is reached.
+    """
+    if not len(free):
+        return free
+    words = _words(notes)
+    budget = max(1, round(rate * len(free)))
+    starts = _word_starts(free, words)
+    weights = SPAN_STOP * (1 - SPAN_STOP) ** np.arange(SPAN_LONGEST)
+    chosen = np.zeros(len(words), dtype=bool)
+    may = np.zeros(len(words), dtype=bool)
+    may[free] = True
+    taken = 0
+    for first in rng.permutation(starts):  # each word begins at most one span
+        if taken >= budget:
+            break
+        length = 1 + int(rng.choice(SPAN_LONGEST, p=weights / weights.sum()))
+        place, seen = int(first), 0
+        while place < len(words) and may[place] and not chosen[place]:
+            if place == first or words[place] != words[place - 1]:
+                if seen == length or taken >= budget:
+                    break
+                seen += 1
+            chosen[place] = True
+            taken += 1
+            place += 1
+    return np.flatnonzero(chosen)
+
+
+Strategy = Callable[[Ids, "Notes | None", float, np.random.Generator], Ids]
+
+STRATEGIES: dict[str, Strategy] = {"token": choose_tokens, "word": choose_words, "span": choose_spans}
+
+PERSONAL_RATE = 0.5
+"""Share of the findings that ``mask-more`` hides, each as a whole, whatever the rate of everything else."""
+
+PII_TARGETS = ("mask-more", "exclude")
+
+
+def mask(
+    ids: Ids,
+    vocabulary: Vocabulary,
+    rng: np.random.Generator,
+    masking: Masking,
+    notes: Notes | None = None,
+    rate: float | None = None,
+) -> tuple[Ids, Ids]:
+    """(input ids, labels) of one example of T tokens, both (T,); labels are −100 where nothing is predicted.
+
+    Special tokens, padding among them, are never chosen. At least one token is where one may be, so that no
+    short record is without a loss. ``rate`` stands in for the masking's own where it follows a schedule.
+
+    With ``pii="exclude"`` no token of a finding is ever predicted; with ``"mask-more"`` half of the findings
+    are, each as a whole (after the salient spans of Guu et al. 2020), and the strategy chooses among the
+    rest.
+    """
+    rate = masking.rate if rate is None else rate
+    free = np.flatnonzero(~np.isin(ids, list(vocabulary.special)))
+    extra = free[:0]
+    if masking.pii:
+        assert notes is not None
+        personal = notes.personal[free]
+        if masking.pii == "mask-more":
+            extra = _whole_findings(free[personal], rng)
+        free = free[~personal]
+    chosen = np.union1d(STRATEGIES[masking.strategy](free, notes, rate, rng), extra)
+    if not len(chosen) and len(free):
+        chosen = rng.choice(free, 1)
+    return _shown(ids, chosen, vocabulary, rng, masking.mix)
+
+
 def mask_tokens(
     ids: Ids, vocabulary: Vocabulary, rng: np.random.Generator, rate: float = 0.15
 ) -> tuple[Ids, Ids]:
-    """BERT's dynamic masking (Devlin et al. 2019, section 3.1) of one example, shape (T,).
+    """BERT's own masking of one example, shape (T,): 15 % of the tokens, 80/10/10."""
+    return mask(ids, vocabulary, rng, Masking(rate=rate))
 
-    Each ordinary token is chosen with probability ``rate``; a chosen one becomes [MASK] in 80 % of cases, a
-    uniformly drawn token in 10 %, and stays in 10 %. At least one token is chosen where there is one, so that
-    no short record is without a loss. Returns (input ids, labels); labels are −100 where nothing was chosen.
-    """
-    ordinary = np.flatnonzero(~np.isin(ids, list(vocabulary.special)))
+
+def _shown(
+    ids: Ids, chosen: Ids, vocabulary: Vocabulary, rng: np.random.Generator, mix: Mix
+) -> tuple[Ids, Ids]:
     labels = np.full_like(ids, IGNORED)
-    if not len(ordinary):
-        return ids.copy(), labels
-    chosen = ordinary[rng.random(len(ordinary)) < rate]
-    if not len(chosen):
-        chosen = rng.choice(ordinary, 1)
     labels[chosen] = ids[chosen]
     masked = ids.copy()
     fate = rng.random(len(chosen))
-    masked[chosen[fate < 0.8]] = vocabulary.mask_id
-    swapped = chosen[(fate >= 0.8) & (fate < 0.9)]
+    masked[chosen[fate < mix.hidden]] = vocabulary.mask_id
+    swapped = chosen[(fate >= mix.hidden) & (fate < mix.hidden + mix.swapped)]
     masked[swapped] = rng.integers(0, vocabulary.size, len(swapped))
     return masked, labels
+
+
+def _words(notes: Notes | None) -> Ids:
+    assert notes is not None  # whoever made the masking has refused tokenizers without word boundaries
+    return notes.words
+
+
+def _word_starts(free: Ids, words: Ids) -> Ids:
+    """The positions in ``free`` at which a word begins."""
+    before = np.where(free > 0, words[free - 1], NO_WORD)
+    return free[words[free] != before]
+
+
+def _whole_findings(places: Ids, rng: np.random.Generator) -> Ids:
+    """Each run of neighbouring positions as a whole, with probability :data:`PERSONAL_RATE`."""
+    if not len(places):
+        return places
+    run = np.cumsum(np.diff(places, prepend=places[0]) > 1)
+    return places[(rng.random(run[-1] + 1) < PERSONAL_RATE)[run]]
+
+
+# --- what is read of a user, a tokenizer, a unit -------------------------------------------------------
+
+
+def read_mix(text: str) -> Mix:
+    """``80/10/10`` as shares; :class:`InputError` where they are not three numbers that add up to 100."""
+    try:
+        hidden, swapped, kept = (float(part) / 100 for part in text.split("/"))
+    except ValueError:
+        hidden = swapped = kept = -1.0
+    if min(hidden, swapped, kept) < 0 or abs(hidden + swapped + kept - 1) > 1e-9:
+        raise InputError(
+            "--mask-mix", repr(text), "three numbers that add up to 100, as in 80/10/10: hidden/swapped/kept"
+        )
+    return Mix(hidden, swapped, kept)
+
+
+def refuse_impossible(masking: Masking, words: Any) -> None:
+    """Raise :class:`InputError` for a rate, a strategy or a tokenizer that cannot be masked with."""
+    for flag, rate in (("--mask-rate", masking.rate), ("--final-mask-rate", masking.final_rate)):
+        if rate is not None and not 0 < rate < 1:
+            raise InputError(flag, f"{rate:g}", "a share between 0 and 1, both left out", "10–50 % are usual")
+    if masking.strategy not in STRATEGIES:
+        raise InputError("--masking", repr(masking.strategy), "one of " + ", ".join(STRATEGIES))
+    if masking.pii and masking.pii not in PII_TARGETS:
+        raise InputError("--pii-targets", repr(masking.pii), "one of " + ", ".join(PII_TARGETS))
+    if masking.needs_notes and not getattr(words, "is_fast", False):
+        raise InputError(
+            f"--masking {masking.strategy}" if masking.strategy != "token" else "--pii-targets",
+            "a tokenizer that does not say which token belongs to which word",
+            "a fast tokenizer (tokenizer.json)",
+            "name another with --tokenizer, or mask by token",
+        )
+
+
+def notes_of(words: Any, texts: Sequence[str], findings: Sequence[Sequence[tuple[int, int]]]) -> list[Notes]:
+    """Word numbers and personal tokens of each text, by the fast tokenizer ``words``.
+
+    ``findings`` are spans in characters of the text, end exclusive; a token that overlaps one is personal.
+    """
+    encoded = words(
+        list(texts),
+        add_special_tokens=False,
+        return_offsets_mapping=True,
+        return_attention_mask=False,
+        verbose=False,
+    )
+    found = []
+    for row, spans in enumerate(findings):
+        numbers = [NO_WORD if word is None else word for word in encoded.word_ids(row)]
+        offsets = np.array(encoded["offset_mapping"][row], dtype=np.int64).reshape(-1, 2)
+        personal = np.zeros(len(numbers), dtype=bool)
+        for start, end in spans:
+            personal |= (offsets[:, 0] < end) & (offsets[:, 1] > start)
+        found.append(Notes(np.array(numbers, dtype=np.int64), personal))
+    return found
+
+
+def own_rng(unit_id: str, seed: int) -> np.random.Generator:
+    """The generator of static masks: a function of the unit alone, so that no unit moves another's masks."""
+    return np.random.default_rng([seed, *hashlib.sha256(unit_id.encode("utf-8", "surrogatepass")).digest()])

@@ -87,10 +87,13 @@ def load(path: str | Path) -> tuple[Any, bool]:
 def window_of(model: nn.Module) -> int:
     """The longest sequence, special tokens included, the model has positions for."""
     config: Any = model.config
-    longest = int(getattr(config, "max_position_embeddings", 512))
-    # RoBERTa and its kin count positions from padding_idx + 1
-    offset = (config.pad_token_id or 0) + 1 if config.model_type in _OFFSET_POSITIONS else 0
-    return longest - offset
+    return int(getattr(config, "max_position_embeddings", 512)) - first_position(model)
+
+
+def first_position(model: nn.Module) -> int:
+    """The position id of a sequence's first token: RoBERTa and its kin count from padding_idx + 1."""
+    config: Any = model.config
+    return (config.pad_token_id or 0) + 1 if config.model_type in _OFFSET_POSITIONS else 0
 
 
 _OFFSET_POSITIONS = {
@@ -117,8 +120,27 @@ def set_dropout(model: nn.Module, rate: float) -> None:
             setattr(config, name, rate)
 
 
-def masked_logits(model: nn.Module, input_ids: Tensor, attention_mask: Tensor, where: Tensor) -> Tensor:
+def checkpoint_gradients(model: nn.Module) -> None:
+    """Keep no activations inside layers for the backward pass: more time, less memory, the same gradient."""
+    try:
+        model.gradient_checkpointing_enable({"use_reentrant": False})  # type: ignore[operator]
+    except (AttributeError, ValueError):
+        raise InputError(
+            "--gradient-checkpointing", f"{type(model).__name__} does not support it", do="leave it out"
+        ) from None
+
+
+def masked_logits(
+    model: nn.Module,
+    input_ids: Tensor,
+    attention_mask: Tensor,
+    where: Tensor,
+    position_ids: Tensor | None = None,
+) -> Tensor:
     """Logits (M, V) at the M positions where the (B, T) mask ``where`` is true, in row-major order.
+
+    ``attention_mask`` is (B, T), or (B, 1, T, T) and added to the attention scores for packed rows, which
+    bring ``position_ids`` (B, T), too.
 
     The head is computed at those rows only, which is most of a small model's cost. It works for any
     architecture whose head takes the encoder's last hidden state row by row: a hook on the encoder swaps
@@ -135,6 +157,7 @@ def masked_logits(model: nn.Module, input_ids: Tensor, attention_mask: Tensor, w
     encoder: Any = getattr(model, str(model.base_model_prefix))
     handle = encoder.register_forward_hook(keep_masked)
     try:
-        return model(input_ids=input_ids, attention_mask=attention_mask).logits.squeeze(0)
+        more = {} if position_ids is None else {"position_ids": position_ids}
+        return model(input_ids=input_ids, attention_mask=attention_mask, **more).logits.squeeze(0)
     finally:
         handle.remove()

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from torch import Tensor, nn
 
 from mlmguard.training.clipping import Engine
 from mlmguard.training.loop import Recipe, clipped_total, collate, example
-from mlmguard.training.masking import Ids, Vocabulary
+from mlmguard.training.masking import Ids, Masking, Vocabulary
 from mlmguard.training.tokenizer import SpecialTokens
 from mlmguard.training.units import Unit
 
@@ -65,4 +66,5 @@ def _public_draw(vocabulary: Vocabulary, tokens: SpecialTokens, recipe: Recipe) 
     ordinary = np.setdiff1d(np.arange(vocabulary.size), list(vocabulary.special))
     lengths = rng.integers(1, recipe.window - 1, max(2, recipe.batch_units))
     drawn = [Unit(f"trial {k}", (rng.choice(ordinary, length),)) for k, length in enumerate(lengths)]
-    return [example(unit, vocabulary, tokens, recipe, rng) for unit in drawn]
+    by_token = replace(recipe, masking=Masking(rate=recipe.masking.rate))  # random tokens make no words
+    return [example(unit, vocabulary, tokens, by_token, rng) for unit in drawn]

@@ -1,0 +1,121 @@
+"""What a model is trained to predict: hidden tokens, and beside them whether two passages belong together.
+
+The auxiliary question is asked at [CLS] and answered by the vocabulary head itself, with [CLS] for "they
+follow each other" and [SEP] for "they do not". No new parameters: every architecture can be asked, the
+checkpoint stays a plain masked language model, and a private run clips the answer's gradient together with
+its unit's, as one more predicted token.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from mlmguard.errors import InputError
+from mlmguard.training.masking import NO_WORD, Ids, Notes
+from mlmguard.training.tokenizer import SpecialTokens
+from mlmguard.training.units import Unit, passage
+
+FEWEST = 2  # tokens a passage needs so that it can be parted
+
+
+@dataclass(frozen=True)
+class Framed:
+    """One example before masking. ``answer`` is the token to be predicted at [CLS], None for no question."""
+
+    ids: Ids  # (T,) with its special tokens
+    notes: Notes | None
+    answer: int | None = None
+
+    def __repr__(self) -> str:
+        return f"Framed({len(self.ids)} tokens)"
+
+
+Another = Callable[[], Unit]
+Objective = Callable[[Unit, int, SpecialTokens, np.random.Generator, Another], Framed]
+
+
+def masked(
+    unit: Unit, window: int, marks: SpecialTokens, rng: np.random.Generator, another: Another
+) -> Framed:
+    """[CLS] one random passage [SEP]: hidden tokens alone (MLM)."""
+    return _framed([passage(unit, window - 2, rng)], marks)
+
+
+def sentence_order(
+    unit: Unit, window: int, marks: SpecialTokens, rng: np.random.Generator, another: Another
+) -> Framed:
+    """[CLS] A [SEP] B [SEP]: two halves of one passage, swapped in half of the cases (Lan et al. 2020, 3.1).
+
+    Both come from the same unit, so that a private run may ask.
+    """
+    ids, notes = passage(unit, window - 3, rng)
+    if len(ids) < FEWEST:
+        return _framed([(ids, notes)], marks)
+    middle = len(ids) // 2
+    halves = [
+        (ids[part], notes.part(part) if notes else None) for part in (slice(middle), slice(middle, None))
+    ]
+    in_order = rng.random() < 0.5
+    return _framed(halves if in_order else halves[::-1], marks, in_order)
+
+
+def next_sentence(
+    unit: Unit, window: int, marks: SpecialTokens, rng: np.random.Generator, another: Another
+) -> Framed:
+    """[CLS] A [SEP] B [SEP]: in half of the cases B is another unit's (Devlin et al. 2019, 3.1, task 2).
+
+    One unit is then in the example of another: plain runs only.
+    """
+    ids, notes = passage(unit, window - 3, rng)
+    if len(ids) < FEWEST:
+        return _framed([(ids, notes)], marks)
+    middle = len(ids) // 2
+    first, second = slice(middle), slice(middle, None)
+    head = (ids[first], notes.part(first) if notes else None)
+    follows = rng.random() < 0.5
+    if follows:
+        tail = (ids[second], notes.part(second) if notes else None)
+    else:
+        tail = passage(another(), len(ids) - middle, rng)
+    return _framed([head, tail], marks, follows)
+
+
+OBJECTIVES: dict[str, Objective] = {"mlm": masked, "mlm+sop": sentence_order, "mlm+nsp": next_sentence}
+
+
+def refuse_impossible(objective: str, private: bool, marks: SpecialTokens) -> None:
+    """Raise :class:`InputError` for an objective that there is not, or not here."""
+    if objective not in OBJECTIVES:
+        raise InputError("--objective", repr(objective), "one of " + ", ".join(OBJECTIVES))
+    if objective == "mlm+nsp" and private:
+        raise InputError(
+            "--objective mlm+nsp",
+            "a pair of two units in a private run: one would move the other's gradient",
+            "an objective within one unit",
+            "--objective mlm+sop asks a like question",
+        )
+    if objective != "mlm" and marks.cls == marks.sep:
+        raise InputError(
+            f"--objective {objective}",
+            "a tokenizer whose [CLS] and [SEP] are one token",
+            "two to answer with",
+        )
+
+
+def _framed(
+    parts: list[tuple[Ids, Notes | None]], marks: SpecialTokens, together: bool | None = None
+) -> Framed:
+    ids = np.concatenate([[marks.cls], *(piece for part, _ in parts for piece in (part, [marks.sep]))])
+    notes = None
+    if parts[0][1] is not None:
+        words, personal = [[NO_WORD]], [[False]]
+        for _, own in parts:
+            assert own is not None
+            words += [own.words, [NO_WORD]]  # type: ignore[list-item]
+            personal += [own.personal, [False]]  # type: ignore[list-item]
+        notes = Notes(np.concatenate(words).astype(np.int64), np.concatenate(personal).astype(bool))
+    answer = None if together is None else (marks.cls if together else marks.sep)
+    return Framed(ids.astype(np.int64), notes, answer)
