@@ -23,14 +23,19 @@ from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 from typing import IO, Any
 
+import numpy as np
+
 from mlmguard import __version__, artifacts
 from mlmguard.corpus import dedup, pii, readers, redact, split
+from mlmguard.corpus.examine import Examine, Examined, sketches_of, skipped_of
+from mlmguard.corpus.minhash import Array
 from mlmguard.corpus.recognizers import severity
-from mlmguard.corpus.spans import Span, resolve
+from mlmguard.corpus.spool import Spool, forget_abandoned
+from mlmguard.corpus.values import Repeated, Values
 from mlmguard.engine import LocalEngine
 from mlmguard.errors import InputError, PartialRun
 from mlmguard.types import (
@@ -49,7 +54,9 @@ from mlmguard.types import (
 _SHARD_ROWS = 10_000
 _BATCH_CHARS = 200_000
 _REPEATED = 100  # values listed in the report, the most frequent first
-_HARMLESS_IN_A_NAME = frozenset({"DATE_TIME", "URL", "UUID"})  # "notes.md" looks like a Moldovan host
+_STATUSES = ("kept", "exact-duplicate", "near-duplicate", "dropped")
+_KEPT, _EXACT, _NEAR, _DROPPED = range(len(_STATUSES))
+KEEP = ("first", "longest", "fewest-findings")
 
 
 @dataclass(frozen=True)
@@ -67,12 +74,16 @@ class ScanSettings:
     mode: str = "replace"
     near_threshold: float = dedup.THRESHOLD
     permutations: int = dedup.PERMUTATIONS
+    keep: str = "first"
     splits: Mapping[str, float] = field(default_factory=lambda: dict(split.FRACTIONS))
     max_skipped: float | None = None
     workers: int = 1
 
     def reading(self) -> readers.Settings:
         return readers.Settings(self.text_key, self.id_key, self.unit_key, self.mail_headers, self.max_chars)
+
+    def examining(self, key: artifacts.Key) -> Examine:
+        return Examine(self.entities, self.threshold, self.language, self.mode, self.permutations, key)
 
     def shown(self) -> dict[str, str]:
         """The settings that decide what comes out; how many workers did it is none of them."""
@@ -102,13 +113,21 @@ def scan(
     _check(settings)
     with _one_line_for_the_usual_failures():
         job = _Job.of(corpus, clean, reports, runs, key, settings, progress)
-        with _Spool(job.run) as spool:
-            books = _read(job, spool)
-            seconds_reading = time.perf_counter() - began
+        forget_abandoned(job.run)
+        with Spool(job.run, _made_by()) as spool:
+            try:
+                _examine(job, spool)
+            except InputError:
+                spool.remove()  # nothing to go on with
+                raise
+            seconds_examining = time.perf_counter() - began
+            with Values(job.run) as values:
+                books = _read(job, spool, values)
             _refuse_too_many_skipped(books, settings)
             _divide(books, job)
             manifest = _write(job, books, spool)
-        _write_timings(job, books, seconds_reading, time.perf_counter() - began)
+            spool.remove()
+        _write_timings(job, books, seconds_examining, time.perf_counter() - began)
     return manifest
 
 
@@ -145,10 +164,6 @@ class _Job:
         run = artifacts.run_folder(run_id, runs)
         return _Job(corpus, clean, reports, ours, run, run_id, inputs, listing, key, settings, progress)
 
-    def split_order(self, unit: str) -> str:
-        """The keyed name that decides which side a unit goes to."""
-        return self.key.fingerprint("split", unit)
-
 
 # --- before anything starts ---------------------------------------------------------------------------
 
@@ -160,6 +175,8 @@ def _check(settings: ScanSettings) -> None:
     for name, value in (("threshold", settings.threshold), ("near threshold", settings.near_threshold)):
         if not 0 < value <= 1:
             raise InputError(name, str(value), "more than 0, at most 1")
+    if settings.keep not in KEEP:
+        raise InputError(f"keep {settings.keep!r}", "not known", f"one of: {', '.join(KEEP)}")
     if not 16 <= settings.permutations <= 4096:
         raise InputError("permutations", str(settings.permutations), "16 to 4096")
     pii.finder(settings.entities, settings.threshold, settings.language)  # refuses what it cannot look for
@@ -210,133 +227,28 @@ def _one_line_for_the_usual_failures() -> Iterator[None]:
         ) from None
 
 
-# --- reading: find, clean, look for copies ------------------------------------------------------------
+# --- examining: find and clean, by many hands ---------------------------------------------------------
 
 
-@dataclass
-class _Record:
-    """What is remembered of a document: everything but its text."""
-
-    id: str
-    source: str
-    unit: str
-    status: str
-    found: bool
-    cluster: int = 0
-    split: str = ""
+def _made_by() -> str:
+    """What must be the same for an interrupted scan to be gone on with, beside the run's name."""
+    return json.dumps([__version__, [asdict(detector) for detector in pii.coverage()]])
 
 
-@dataclass
-class _Books:
-    """What the first pass counted."""
-
-    records: list[_Record] = field(default_factory=list)
-    skipped: list[Skipped] = field(default_factory=list)
-    skipped_after_reading: list[int] = field(default_factory=list)  # ordinals among the documents read
-    clusters: dedup.Clusters = field(default_factory=dedup.Clusters)
-    copies: list[tuple[int, int]] = field(default_factory=list)
-    found: Counter[tuple[str, str]] = field(default_factory=Counter)  # (rule, source) -> findings
-    affected: Counter[tuple[str, str]] = field(default_factory=Counter)  # (rule, source) -> documents
-    values: Counter[tuple[str, str]] = field(default_factory=Counter)  # (rule, fingerprint) -> findings
-    holders: Counter[tuple[str, str]] = field(default_factory=Counter)  # (rule, fingerprint) -> documents
-    characters: int = 0
-
-
-@dataclass(frozen=True)
-class _Examined:
-    """A document after the detectors: what a worker sends back."""
-
-    document: Document
-    clean: redact.Clean
-    digest: bytes
-    sketch: Any
-
-
-@dataclass(frozen=True)
-class _Examine:
-    """The work on one batch, picklable: find, clean, sketch, and make names safe to show."""
-
-    settings: ScanSettings
-    key: artifacts.Key
-
-    def __call__(self, batch: list[Document | Skipped]) -> list[_Examined | Skipped]:
-        return [self._skipped(item) if isinstance(item, Skipped) else self._examined(item) for item in batch]
-
-    def _examined(self, document: Document) -> _Examined | Skipped:
-        find = pii.finder(self.settings.entities, self.settings.threshold, self.settings.language).find
-        name, _, row = document.id.partition("#")
-        safe = _safe_name(name, self.key) + (f"#{_safe_name(row, self.key)}" if row else "")
-        source = _safe_name(document.source, self.key)
-        try:
-            clean = redact.redact_fully(document.text, find, self.settings.mode, self.key.fingerprint)
-            sketch = dedup.signature(document.text, self.settings.permutations)
-        except Exception as error:  # a document that breaks a detector must not stop the rest, nor be quoted
-            return Skipped(safe, f"a detector failed on it ({type(error).__name__})")
-        shown = Document(safe, document.text, source, document.unit)
-        return _Examined(shown, clean, dedup.digest(document.text), sketch)
-
-    def _skipped(self, item: Skipped) -> Skipped:
-        return Skipped(_safe_name(item.source, self.key), item.reason, item.line)
-
-
-def _safe_name(name: str, key: artifacts.Key) -> str:
-    """A path or id with what is personal in it replaced by type and fingerprint. Safe to show."""
-    for span in reversed(_personal_in(name)):
-        stand_in = f"<{span.rule}:{key.fingerprint(span.rule, name[span.start : span.end])}>"
-        name = name[: span.start] + stand_in + name[span.end :]
-    return name
-
-
-@lru_cache(maxsize=4096)
-def _personal_in(name: str) -> tuple[Span, ...]:
-    """All detectors at their usual threshold, whatever the settings: a name is shown to everybody.
-
-    An address with a file's extension behind it ("a@b.org.txt") has no valid domain, so anything around
-    an at sign counts; an underscore would hide the edge of a number, so it is read as a space.
-    """
-    addresses = [
-        Span(m.start(), m.end(), "EMAIL_ADDRESS", 1.0) for m in re.finditer(r"[^/#\s]+@[^/#\s]+", name)
-    ]
-    found = [s for s in pii.finder().find(re.sub("[_/]", " ", name)) if s.rule not in _HARMLESS_IN_A_NAME]
-    return tuple(resolve(addresses + found))
-
-
-def _read(job: _Job, spool: _Spool) -> _Books:
-    """The first pass. Texts go to the spool; only what a :class:`_Record` holds stays in memory."""
-    books, settings = _Books(), job.settings
-    near = dedup.NearCopies(spool.text, settings.near_threshold, settings.permutations)
-    first_with: dict[bytes, int] = {}
-    ordinal = -1
-    batches = _batched(readers.read(job.corpus, settings.reading(), job.ours))
-    sent: list[list[bool]] = []  # for each batch under way: which of its items are documents
+def _examine(job: _Job, spool: Spool) -> None:
+    """Every batch through the detectors and into the spool; what an interrupted run has done is kept."""
+    done = 0
 
     def watched() -> Iterator[list[Document | Skipped]]:
-        for batch in batches:
-            sent.append([isinstance(item, Document) for item in batch])
+        nonlocal done
+        for batch in _batched(readers.read(job.corpus, job.settings.reading(), job.ours)):
+            done += sum(isinstance(item, Document) for item in batch)
             yield batch
 
-    for results in LocalEngine(settings.workers).map(_Examine(settings, job.key), watched()):
-        for was_document, item in zip(sent.pop(0), results, strict=True):
-            ordinal += was_document
-            if isinstance(item, Skipped):
-                books.skipped.append(item)
-                if was_document:
-                    books.skipped_after_reading.append(ordinal)
-                continue
-            index = books.clusters.add()
-            spool.append(item)
-            original = first_with.setdefault(item.digest, index)
-            if original != index:
-                status, copies = "exact-duplicate", [original]
-            else:
-                copies = near.earlier(index, item.sketch, books.clusters)
-                status = "near-duplicate" if copies else "kept"
-            for copy in copies:
-                books.clusters.join(index, copy)
-                books.copies.append((copy, index))
-            _count(books, item, status, job.key)
-        job.progress("scan", len(books.records), None)
-    return books
+    left = islice(watched(), spool.frames, None)
+    for frame in LocalEngine(job.settings.workers).map(job.settings.examining(job.key), left):
+        spool.append(frame)
+        job.progress("scan", done, None)
 
 
 def _batched(items: Iterable[Document | Skipped]) -> Iterator[list[Document | Skipped]]:
@@ -353,28 +265,72 @@ def _batched(items: Iterable[Document | Skipped]) -> Iterator[list[Document | Sk
         yield batch
 
 
-def _count(books: _Books, item: _Examined, status: str, key: artifacts.Key) -> None:
-    document = item.document
-    unit = key.fingerprint("unit", document.unit) if document.unit else document.id
-    books.records.append(_Record(document.id, document.source, unit, status, bool(item.clean.placed)))
-    books.characters += len(document.text)
+# --- reading back: count, and look for copies ---------------------------------------------------------
+
+
+@dataclass
+class _Books:
+    """What is remembered of the documents: a few numbers each. Texts and names stay in the spool."""
+
+    orders: array[int] = field(default_factory=lambda: array("Q"))  # whose it is, as a keyed number
+    lengths: array[int] = field(default_factory=lambda: array("I"))  # characters
+    findings: array[int] = field(default_factory=lambda: array("I"))
+    skipped: list[Skipped] = field(default_factory=list)
+    skipped_after_reading: list[int] = field(default_factory=list)  # ordinals among the documents read
+    found: Counter[tuple[str, str]] = field(default_factory=Counter)  # (rule, source) -> findings
+    affected: Counter[tuple[str, str]] = field(default_factory=Counter)  # (rule, source) -> documents
+    copies: dedup.Found = field(init=False)
+    repeated: Repeated = field(init=False)
+    clusters: Array = field(init=False)  # int64[documents]: the first document of its cluster
+    sizes: Array = field(init=False)  # int64[documents]: how many copies the corpus held, itself included
+    status: Array = field(init=False)  # int8[documents]: a place in _STATUSES
+    sides: Array = field(init=False)  # int8[documents]: a place in split.SPLITS
+
+    def __len__(self) -> int:
+        return len(self.orders)
+
+    def side(self, index: int) -> str:
+        return split.SPLITS[self.sides[index]] if self.status[index] == _KEPT else ""
+
+
+def _read(job: _Job, spool: Spool, values: Values) -> _Books:
+    """Count what the spool holds, and find the copies in it."""
+    books, settings = _Books(), job.settings
+    read = 0
+    with dedup.Copies(spool.text, settings.near_threshold, settings.permutations, job.run) as copies:
+        for records, packed in spool:
+            copies.add(sketches_of(packed, settings.permutations))
+            for record in records:
+                if "skipped" not in record:
+                    _count(books, Examined.of_record(record), values)
+                    read += 1
+                    continue
+                books.skipped.append(skipped_of(record))
+                if record["read"]:
+                    books.skipped_after_reading.append(read)
+                    read += 1
+            job.progress("look for copies", len(books), None)
+        books.copies = copies.found()
+    books.repeated = values.repeated()
+    return books
+
+
+def _count(books: _Books, item: Examined, values: Values) -> None:
     rules = Counter(placed.rule for placed in item.clean.placed)
     for rule, found in rules.items():
-        books.found[rule, document.source] += found
-        books.affected[rule, document.source] += 1
-    values = Counter(
-        (placed.rule, key.fingerprint(placed.rule, document.text[placed.raw_start : placed.raw_end]))
-        for placed in item.clean.placed
-    )
-    books.values.update(values)
-    books.holders.update(values.keys())
+        books.found[rule, item.source] += found
+        books.affected[rule, item.source] += 1
+    values.add(len(books), ((p.rule, mark) for p, mark in zip(item.clean.placed, item.fingerprints)))
+    books.orders.append(int(item.order, 16))
+    books.lengths.append(len(item.text))
+    books.findings.append(len(item.clean.placed))
 
 
 def _refuse_too_many_skipped(books: _Books, settings: ScanSettings) -> None:
     limit, skipped = settings.max_skipped, len(books.skipped)
     if limit is None:
         return
-    share = skipped / max(1, skipped + len(books.records))
+    share = skipped / max(1, skipped + len(books))
     if (share if limit < 1 else skipped) > limit:
         reasons = Counter(item.reason for item in books.skipped).most_common(1)
         raise PartialRun(
@@ -384,30 +340,41 @@ def _refuse_too_many_skipped(books: _Books, settings: ScanSettings) -> None:
 
 
 def _divide(books: _Books, job: _Job) -> None:
-    """Status and split of every record, now that all copies are known."""
-    records = books.records
-    for index, record in enumerate(records):
-        record.cluster = books.clusters.root(index)
-        if job.settings.mode == "drop-document" and record.found and record.status == "kept":
-            record.status = "dropped"
-    kept = [record.status == "kept" for record in records]
-    sides = split.assign(
-        [record.unit for record in records],
-        [record.cluster for record in records],
-        kept,
-        job.split_order,
-        job.settings.splits,
-    )
-    for record, side, is_kept in zip(records, sides, kept, strict=True):
-        record.split = side if is_kept else ""
-    if not any(kept):
+    """Status and split of every document, now that all copies are known."""
+    books.clusters = books.copies.clusters.roots()
+    books.sizes = np.bincount(books.clusters, minlength=len(books))[books.clusters]
+    books.status = _statuses(books, job.settings.keep)
+    if job.settings.mode == "drop-document":
+        books.status[(books.status == _KEPT) & (np.array(books.findings) > 0)] = _DROPPED
+    kept = books.status == _KEPT
+    if not kept.any():
         raise PartialRun("no document is left to write: every one was dropped for what was found in it.")
+    books.sides = split.assign(np.array(books.orders), books.clusters, kept, job.settings.splits)
+
+
+def _statuses(books: _Books, keep: str) -> Array:
+    """Which document of each cluster stays, by the rule ``keep``; of equals the first in corpus order."""
+    everyone = np.arange(len(books))
+    worth = {
+        "first": everyone,
+        "longest": -np.array(books.lengths, np.int64),
+        "fewest-findings": books.findings,
+    }
+    order = np.lexsort((everyone, worth[keep], books.clusters))
+    best = order[np.concatenate([[True], books.clusters[order[1:]] != books.clusters[order[:-1]]])]
+    identical = np.bincount(books.copies.first, minlength=len(books))[books.copies.first]
+    status = np.where(identical > 1, _EXACT, _NEAR).astype(np.int8)
+    # Of identical texts none of which stays, one is a near copy of what does.
+    stand_in = everyone[(books.copies.first == everyone)]
+    status[stand_in[~np.isin(stand_in, books.copies.first[best])]] = _NEAR
+    status[best] = _KEPT
+    return status
 
 
 # --- writing ------------------------------------------------------------------------------------------
 
 
-def _write(job: _Job, books: _Books, spool: _Spool) -> Manifest:
+def _write(job: _Job, books: _Books, spool: Spool) -> Manifest:
     """The second pass. ``clean`` appears whole and last; before it, nothing of an older run is touched."""
     clean, reports = job.clean, job.reports
     salt = "".join(job.key.fingerprint(f"scan salt {half}", job.listing) for half in (1, 2))
@@ -420,27 +387,32 @@ def _write(job: _Job, books: _Books, spool: _Spool) -> Manifest:
             artifacts.replacing(reports / "findings.jsonl") as findings,
             _Shards(building) as shards,
         ):
-            for index, record in enumerate(books.records):
-                if record.status != "kept":
-                    continue
-                text, cleaned = spool.get(index)
-                shards.write(record.split, {"id": record.id, "text": cleaned.text, "unit": record.unit})
-                for placed in cleaned.placed:
-                    redacted[placed.rule, record.source] += 1
-                    spans.write(_line({"id": record.id, **asdict(placed), "redacted": True}))
-                    findings.write(_line(asdict(_finding(record.id, placed, text, job.key))))
-                job.progress("write", index + 1, len(books.records))
+            for index, item in enumerate(_documents(spool)):
+                if books.status[index] == _KEPT:
+                    shards.write(
+                        books.side(index), {"id": item.id, "text": item.clean.text, "unit": item.unit}
+                    )
+                    for placed, mark in zip(item.clean.placed, item.fingerprints):
+                        redacted[placed.rule, item.source] += 1
+                        spans.write(_line({"id": item.id, **asdict(placed), "redacted": True}))
+                        findings.write(_line(asdict(_finding(item.id, placed, mark))))
+                job.progress("write", index + 1, len(books))
         outputs = {shard.path: artifacts.sha256_file(building / shard.path) for shard in shards.done}
         sealed = hashlib.sha256(f"{salt}\n{job.listing}\n{json.dumps(outputs, sort_keys=True)}".encode())
         manifest = _manifest(job, books, shards.done, redacted, sealed.hexdigest())
         artifacts.write_json(building / "manifest.json", manifest)
-        _write_run(job, books, outputs, salt)
+        _write_run(job, books, spool, outputs, salt)
         artifacts.write_json(reports / "scan.json", _report(books, manifest))
         building.chmod(0o700)  # cleaned is not anonymous: what no detector looks for is still in it
         _take_the_place_of(building, clean)
     finally:
         shutil.rmtree(building, ignore_errors=True)
     return manifest
+
+
+def _documents(spool: Spool) -> Iterator[Examined]:
+    for records, _ in spool:
+        yield from (Examined.of_record(record) for record in records if "skipped" not in record)
 
 
 class _Shards:
@@ -489,12 +461,9 @@ def _line(row: Mapping[str, Any]) -> bytes:
     return json.dumps(row, ensure_ascii=False).encode("utf-8") + b"\n"
 
 
-def _finding(id: str, placed: redact.Placed, text: str, key: artifacts.Key) -> Finding:
-    value = text[placed.raw_start : placed.raw_end]
+def _finding(id: str, placed: redact.Placed, fingerprint: str) -> Finding:
     location = Location(id, placed.raw_start, placed.raw_end)
-    return Finding(
-        placed.rule, severity(placed.rule), placed.score, location, key.fingerprint(placed.rule, value)
-    )
+    return Finding(placed.rule, severity(placed.rule), placed.score, location, fingerprint)
 
 
 def _manifest(
@@ -504,12 +473,12 @@ def _manifest(
     redacted: Mapping[tuple[str, str], int],
     commitment: str,
 ) -> Manifest:
-    records, sizes = books.records, Counter(record.cluster for record in books.records)
-    status = Counter(record.status for record in records)
+    count = np.bincount(books.status, minlength=len(_STATUSES)).tolist()
+    sizes = np.bincount(books.clusters)
     return Manifest(
         run_id=job.run_id,
-        documents_read=len(records),
-        documents_written=status["kept"],
+        documents_read=len(books),
+        documents_written=count[_KEPT],
         splits={
             side: sum(shard.documents for shard in shards if shard.split == side) for side in split.SPLITS
         },
@@ -520,10 +489,10 @@ def _manifest(
             for (rule, source), found in sorted(books.found.items())
         ),
         duplicates=DuplicateCounts(
-            exact=status["exact-duplicate"],
-            near=status["near-duplicate"],
+            exact=count[_EXACT],
+            near=count[_NEAR],
             cross_split=_would_have_crossed(books, job),
-            clusters=tuple(sorted((size for size in sizes.values() if size > 1), reverse=True)),
+            clusters=tuple(sorted(sizes[sizes > 1].tolist(), reverse=True)),
         ),
         coverage=pii.coverage(job.settings.entities),
         commitment=commitment,
@@ -535,28 +504,30 @@ def _manifest(
 
 def _would_have_crossed(books: _Books, job: _Job) -> int:
     """Pairs of copies that a split by unit alone would have put on two sides."""
-    units = [record.unit for record in books.records]
-    everyone = [True] * len(units)
-    alone = split.assign(units, range(len(units)), everyone, job.split_order, job.settings.splits)
-    return sum(alone[a] != alone[b] for a, b in books.copies)
+    everyone = np.arange(len(books))
+    alone = split.assign(np.array(books.orders), everyone, everyone >= 0, job.settings.splits)
+    earlier, later = books.copies.pairs.T
+    return int(np.count_nonzero(alone[earlier] != alone[later]))
 
 
-def _write_run(job: _Job, books: _Books, outputs: Mapping[str, str], salt: str) -> None:
+def _write_run(job: _Job, books: _Books, spool: Spool, outputs: Mapping[str, str], salt: str) -> None:
     """What the later verbs need and nobody outside should have."""
-    sizes = Counter(record.cluster for record in books.records)
     with artifacts.replacing(job.run / "documents.jsonl", mode=0o600) as stream:
-        for record in books.records:
-            stream.write(
-                _line(
-                    {
-                        "id": record.id,
-                        "split": record.split,
-                        "status": record.status,
-                        "cluster": books.records[record.cluster].id,
-                        "copies": sizes[record.cluster],
-                    }
-                )
-            )
+        last = np.empty(len(books), np.int64)
+        last[books.clusters] = np.arange(len(books))
+        names: dict[int, str] = {}  # of the first documents of clusters, until their last copy has been met
+        for index, item in enumerate(_documents(spool)):
+            cluster = int(books.clusters[index])
+            row = {
+                "id": item.id,
+                "split": books.side(index),
+                "status": _STATUSES[books.status[index]],
+                "cluster": names.setdefault(cluster, item.id),
+                "copies": int(books.sizes[index]),
+            }
+            if last[cluster] == index:
+                del names[cluster]
+            stream.write(_line(row))
     private = {
         "corpus": str(job.corpus.resolve()),
         "clean": str(job.clean.resolve()),
@@ -573,7 +544,6 @@ def _write_run(job: _Job, books: _Books, outputs: Mapping[str, str], salt: str) 
 
 def _report(books: _Books, manifest: Manifest) -> dict[str, Any]:
     """Counts for people: the manifest's, and the values that many documents hold, which models memorise."""
-    often = sorted(books.holders.items(), key=lambda item: (-item[1], item[0]))
     return {
         "schema": "mlmguard/scan/v1",
         **{
@@ -581,27 +551,23 @@ def _report(books: _Books, manifest: Manifest) -> dict[str, Any]:
             for name, value in asdict(manifest).items()
             if name not in ("schema", "outputs", "skipped")
         },
-        "documents_affected": sum(record.found for record in books.records),
+        "documents_affected": sum(findings > 0 for findings in books.findings),
         "skipped": dict(sorted(Counter(item.reason for item in books.skipped).items())),
-        "repeated": [
-            {"rule": rule, "fingerprint": mark, "findings": books.values[rule, mark], "documents": documents}
-            for (rule, mark), documents in often[:_REPEATED]
-            if documents > 1
-        ],
+        "repeated": books.repeated.most(_REPEATED),
     }
 
 
-def _write_timings(job: _Job, books: _Books, read: float, total: float) -> None:
+def _write_timings(job: _Job, books: _Books, examined: float, total: float) -> None:
     """Apart from everything else, so that everything else is a function of the input."""
-    megabytes = books.characters / 1e6
+    megabytes = sum(books.lengths) / 1e6
     artifacts.write_json(
         job.reports / "scan.run.json",
         {
             "schema": "mlmguard/scan-run/v1",
             "seconds": round(total, 3),
-            "seconds_reading": round(read, 3),
+            "seconds_examining": round(examined, 3),
             "million_characters": round(megabytes, 3),
-            "million_characters_per_second": round(megabytes / max(read, 1e-9), 3),
+            "million_characters_per_second": round(megabytes / max(examined, 1e-9), 3),
             "workers": job.settings.workers,
         },
     )
@@ -622,41 +588,3 @@ def _take_the_place_of(new: Path, old: Path) -> None:
     finally:
         if old.exists():
             shutil.rmtree(aside, ignore_errors=True)
-
-
-# --- the spool ----------------------------------------------------------------------------------------
-
-
-class _Spool:
-    """Texts between the two passes: in the run folder, not in memory, and gone afterwards."""
-
-    def __init__(self, run: Path) -> None:
-        self._run = run
-        self._places = array("Q")
-
-    def __enter__(self) -> _Spool:
-        handle, name = tempfile.mkstemp(dir=self._run, prefix=".spool-")
-        self._stream, self._path = os.fdopen(handle, "w+b"), Path(name)
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        try:
-            self._stream.close()
-        finally:
-            self._path.unlink(missing_ok=True)
-
-    def append(self, item: _Examined) -> None:
-        self._places.append(self._stream.seek(0, os.SEEK_END))
-        placed = [list(asdict(p).values()) for p in item.clean.placed]
-        self._stream.write(_line({"text": item.document.text, "clean": item.clean.text, "placed": placed}))
-
-    def get(self, index: int) -> tuple[str, redact.Clean]:
-        """(raw text, cleaned text with its map) of the document at ``index``."""
-        self._stream.seek(self._places[index])
-        row = json.loads(self._stream.readline())
-        return row["text"], redact.Clean(
-            row["clean"], tuple(redact.Placed(*values) for values in row["placed"])
-        )
-
-    def text(self, index: int) -> str:
-        return self.get(index)[0]

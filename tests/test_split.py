@@ -6,25 +6,29 @@ import random
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mlmguard.artifacts import Key
-from mlmguard.corpus.split import assign
+from mlmguard.corpus.split import FRACTIONS, SPLITS, assign
 from mlmguard.errors import InputError
 
 KEY = Key(b"s" * 32)
 
 
-def keyed(unit: str) -> str:
-    return KEY.fingerprint("split", unit)
-
-
 def divide(
-    units: Sequence[str], clusters: Sequence[int] | None = None, kept: Sequence[bool] | None = None
+    units: Sequence[str],
+    clusters: Sequence[int] | None = None,
+    kept: Sequence[bool] | None = None,
+    key: Key = KEY,
+    **fractions: float,
 ) -> list[str]:
-    return assign(units, clusters or range(len(units)), kept or [True] * len(units), keyed)
+    orders = np.array([int(key.fingerprint("split", unit), 16) for unit in units], np.uint64)
+    cluster = np.array([clusters.index(c) for c in clusters] if clusters else range(len(units)))
+    sides = assign(orders, cluster, np.array(kept or [True] * len(units)), fractions or FRACTIONS)
+    return [SPLITS[side] for side in sides]
 
 
 RECORDS = st.lists(st.tuples(st.integers(0, 25), st.integers(0, 40), st.booleans()), min_size=1, max_size=60)
@@ -70,7 +74,7 @@ def test_a_giant_component_trains() -> None:
     for seed in range(100):
         key = Key(seed.to_bytes(16, "big"))
         units = ["giant"] * 900 + [f"u{i}" for i in range(100)]
-        sides = assign(units, range(1000), [True] * 1000, lambda u, key=key: key.fingerprint("split", u))  # type: ignore[misc]
+        sides = divide(units, key=key)
         assert sides[0] == "train" and 40 <= Counter(sides)["test"] <= 60
 
 
@@ -90,7 +94,7 @@ def test_a_dropped_copy_still_ties_its_people() -> None:
 def test_another_key_splits_otherwise() -> None:
     units = [f"u{i}" for i in range(200)]
     other = Key(b"t" * 32)
-    assert divide(units) != assign(units, range(200), [True] * 200, lambda u: other.fingerprint("split", u))
+    assert divide(units) != divide(units, key=other)
 
 
 @pytest.mark.parametrize("few", [1, 2, 3, 4])
@@ -109,4 +113,4 @@ def test_very_few_units(few: int) -> None:
 )
 def test_shares_must_make_a_whole(wrong: dict[str, float]) -> None:
     with pytest.raises(InputError):
-        assign(["a"], [0], [True], keyed, wrong)
+        divide(["a"], **wrong)

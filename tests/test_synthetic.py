@@ -69,10 +69,9 @@ def test_copies_are_copies_and_nothing_else_is(notes: tuple[list[Document], list
             continue
         original = text[document.metadata["copy_of"]]
         assert (document.text == original) == (copy == "exact")
-        assert dedup.jaccard(dedup.shingles(document.text), dedup.shingles(original)) >= 0.8
+        assert len(dedup.duplicates([document.text, original]).pairs) == 1
     originals = [d.text for d in documents if "copy" not in d.metadata]
-    clusters = dedup.duplicates(originals[:800])
-    assert [clusters.root(i) for i in range(len(clusters))] == list(range(800))
+    assert len(dedup.duplicates(originals[:800]).pairs) == 0
 
 
 def test_secrets_repeat_as_often_as_said(notes: tuple[list[Document], list[Gold]]) -> None:

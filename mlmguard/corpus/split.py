@@ -7,10 +7,12 @@ into a split, and neither the order of the files nor their number of workers mat
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+
+import numpy as np
 
 from mlmguard.corpus.dedup import Clusters
+from mlmguard.corpus.minhash import Array
 from mlmguard.errors import InputError
 
 SPLITS = ("train", "validation", "test")
@@ -24,60 +26,52 @@ def check_fractions(fractions: Mapping[str, float]) -> None:
         raise InputError("splits", "not shares of a whole", f"{', '.join(SPLITS)}, adding up to 1")
 
 
-def assign(
-    units: Sequence[str],
-    clusters: Sequence[int],
-    kept: Sequence[bool],
-    keyed: Callable[[str], str],
-    fractions: Mapping[str, float] = FRACTIONS,
-) -> list[str]:
-    """The split of every document, by position. Documents that are not kept belong to their component too.
+def assign(orders: Array, clusters: Array, kept: Array, fractions: Mapping[str, float] = FRACTIONS) -> Array:
+    """The split of every document as its number in :data:`SPLITS`, int8[documents].
 
-    ``units[i]`` says whose document ``i`` is, ``clusters[i]`` which copies it belongs with. The largest
-    component always trains; test and validation are filled to their share with the others in the order
-    of ``keyed``, none of them empty where there are enough components.
+    ``orders[i]`` (uint64) is a keyed name of whose document ``i`` is, ``clusters[i]`` the first of the copies
+    it belongs with. Documents that are not ``kept`` belong to their component too. The largest component
+    always trains; test and validation are filled to their share with the others in the order of their keyed
+    names, none of them empty where there are enough components.
     """
     check_fractions(fractions)
-    component = _components(units, clusters)
-    weight: Counter[int] = Counter()
-    name: dict[int, str] = {}
-    for index, root in enumerate(component):
-        weight[root] += kept[index]
-        here = keyed(units[index])
-        name[root] = min(name.get(root, here), here)
+    component = _components(orders, clusters)
+    weight = np.bincount(component, kept, len(orders)).astype(np.int64)
+    name = np.full(len(orders), np.iinfo(np.uint64).max)
+    np.minimum.at(name, component, orders)
 
-    order = sorted((root for root in name if weight[root]), key=lambda root: name[root])
-    split = dict.fromkeys(name, "train")
-    if len(order) > 1:
-        order.remove(max(order, key=lambda root: (weight[root], name[root])))
-        total = sum(weight.values())
+    side_of = np.zeros(len(orders), np.int8)
+    candidates = np.flatnonzero(weight)
+    candidates = candidates[np.argsort(name[candidates], kind="stable")]
+    if len(candidates) > 1:
+        largest = np.flatnonzero(weight[candidates] == weight[candidates].max())[-1]
+        candidates = np.delete(candidates, largest)
         for side in ("test", "validation"):
-            for root in _fill(order, weight, fractions[side] * total):
-                split[root] = side
-                order.remove(root)
-    return [split[root] for root in component]
+            taken = _fill(weight[candidates].tolist(), fractions[side] * int(weight.sum()))
+            side_of[candidates[taken]] = SPLITS.index(side)
+            candidates = np.delete(candidates, taken)
+    return side_of[component]
 
 
-def _components(units: Sequence[str], clusters: Sequence[int]) -> list[int]:
-    together = Clusters(len(units))
-    first_of_unit: dict[str, int] = {}
-    first_of_cluster: dict[int, int] = {}
-    for index, (unit, cluster) in enumerate(zip(units, clusters, strict=True)):
-        together.join(index, first_of_unit.setdefault(unit, index))
-        together.join(index, first_of_cluster.setdefault(cluster, index))
-    return [together.root(index) for index in range(len(units))]
+def _components(orders: Array, clusters: Array) -> Array:
+    together = Clusters(len(orders))
+    _, first, unit = np.unique(orders, return_index=True, return_inverse=True)
+    for belongs in (first[unit], clusters):
+        for index in np.flatnonzero(belongs != np.arange(len(orders))).tolist():
+            together.join(index, int(belongs[index]))
+    return together.roots()
 
 
-def _fill(order: Sequence[int], weight: Mapping[int, int], quota: float) -> list[int]:
-    """Components in order until the quota is reached, passing over those that would overshoot it by half."""
-    if quota <= 0 or not order:
+def _fill(weights: Sequence[int], quota: float) -> list[int]:
+    """Places in order until the quota is reached, passing over those that would overshoot it by half."""
+    if quota <= 0 or not weights:
         return []
     taken: list[int] = []
     size = 0
-    for root in order:
+    for place, weight in enumerate(weights):
         if size >= quota:
             break
-        if size + weight[root] <= max(1.5 * quota, 1):
-            taken.append(root)
-            size += weight[root]
-    return taken or [min(order, key=lambda root: weight[root])]
+        if size + weight <= max(1.5 * quota, 1):
+            taken.append(place)
+            size += weight
+    return taken or [min(range(len(weights)), key=weights.__getitem__)]

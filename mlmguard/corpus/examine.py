@@ -1,0 +1,141 @@
+"""The work on one batch of documents, done by a worker: find, clean, sketch, make names safe to show.
+
+What comes back is one frame for the spool. It depends on the batch, the settings and the key, and on nothing
+else: neither the number of workers nor an interruption can change it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any, Self
+
+import numpy as np
+
+from mlmguard.artifacts import Key
+from mlmguard.corpus import dedup, pii, redact, spool
+from mlmguard.corpus.spans import Span, resolve
+from mlmguard.types import Document, Skipped
+
+_HARMLESS_IN_A_NAME = frozenset({"DATE_TIME", "URL", "UUID"})  # "notes.md" looks like a Moldovan host
+
+
+@dataclass(frozen=True)
+class Examined:
+    """A document after the detectors. ``fingerprints`` are those of the findings in ``clean``, in order."""
+
+    id: str
+    source: str
+    unit: str = field(repr=False)  # the id, or a keyed name of whose it is
+    order: str  # keyed: decides which split the unit goes to
+    text: str = field(repr=False)
+    clean: redact.Clean
+    fingerprints: tuple[str, ...]
+    metadata: Mapping[str, str] = field(repr=False)
+
+    def record(self) -> dict[str, Any]:
+        """As plain data, for the spool."""
+        placed = [
+            (p.rule, p.score, p.raw_start, p.raw_end, p.clean_start, p.clean_end) for p in self.clean.placed
+        ]
+        return {**self.__dict__, "clean": self.clean.text, "placed": placed}
+
+    @classmethod
+    def of_record(cls, record: dict[str, Any]) -> Self:
+        placed = tuple(redact.Placed(*values) for values in record.pop("placed"))
+        clean = redact.Clean(record.pop("clean"), placed)
+        return cls(**{**record, "clean": clean, "fingerprints": tuple(record["fingerprints"])})
+
+
+@dataclass(frozen=True)
+class Examine:
+    """Batch to frame, picklable."""
+
+    entities: tuple[str, ...] | None
+    threshold: float
+    language: str
+    mode: str
+    permutations: int
+    key: Key = field(repr=False)
+
+    def __call__(self, batch: Sequence[Document | Skipped]) -> bytes:
+        examined = [self._skipped(i) if isinstance(i, Skipped) else self._document(i) for i in batch]
+        texts = [item.text for item in examined if isinstance(item, Examined)]
+        records = [
+            item.record() if isinstance(item, Examined) else _record_of(item, isinstance(read, Document))
+            for item, read in zip(examined, batch, strict=True)
+        ]
+        return spool.frame(records, _packed(dedup.sketch(texts, self.permutations)))
+
+    def _document(self, document: Document) -> Examined | Skipped:
+        find = pii.finder(self.entities, self.threshold, self.language).find
+        name, _, row = document.id.partition("#")
+        safe = safe_name(name, self.key) + (f"#{safe_name(row, self.key)}" if row else "")
+        try:
+            clean = redact.redact_fully(document.text, find, self.mode, self.key.fingerprint)
+        except Exception as error:  # a document that breaks a detector must not stop the rest, nor be quoted
+            return Skipped(safe, f"a detector failed on it ({type(error).__name__})")
+        unit = self.key.fingerprint("unit", document.unit) if document.unit else safe
+        return Examined(
+            id=safe,
+            source=safe_name(document.source, self.key),
+            unit=unit,
+            order=self.key.fingerprint("split", unit),
+            text=document.text,
+            clean=clean,
+            fingerprints=tuple(
+                self.key.fingerprint(placed.rule, document.text[placed.raw_start : placed.raw_end])
+                for placed in clean.placed
+            ),
+            metadata={},
+        )
+
+    def _skipped(self, item: Skipped) -> Skipped:
+        return Skipped(safe_name(item.source, self.key), item.reason, item.line)
+
+
+def _record_of(skipped: Skipped, was_read: bool) -> dict[str, Any]:
+    return {"skipped": [skipped.source, skipped.reason, skipped.line], "read": was_read}
+
+
+def skipped_of(record: Mapping[str, Any]) -> Skipped:
+    """The other way round."""
+    return Skipped(*record["skipped"])
+
+
+def _packed(sketches: dedup.Sketches) -> bytes:
+    return sketches.digests + sketches.wordless.tobytes() + sketches.signatures.tobytes()
+
+
+def sketches_of(packed: bytes, permutations: int) -> dedup.Sketches:
+    """The other way round: 16 bytes of digest, one of "no words" and four a permutation for every text."""
+    count = len(packed) // (17 + 4 * permutations)
+    return dedup.Sketches(
+        packed[: 16 * count],
+        np.frombuffer(packed, np.uint32, offset=17 * count).reshape(permutations, count),
+        np.frombuffer(packed, bool, count, 16 * count),
+    )
+
+
+def safe_name(name: str, key: Key) -> str:
+    """A path or id with what is personal in it replaced by type and fingerprint. Safe to show."""
+    for span in reversed(_personal_in(name)):
+        stand_in = f"<{span.rule}:{key.fingerprint(span.rule, name[span.start : span.end])}>"
+        name = name[: span.start] + stand_in + name[span.end :]
+    return name
+
+
+@lru_cache(maxsize=4096)
+def _personal_in(name: str) -> tuple[Span, ...]:
+    """All detectors at their usual threshold, whatever the settings: a name is shown to everybody.
+
+    An address with a file's extension behind it ("a@b.org.txt") has no valid domain, so anything around
+    an at sign counts; an underscore would hide the edge of a number, so it is read as a space.
+    """
+    addresses = [
+        Span(m.start(), m.end(), "EMAIL_ADDRESS", 1.0) for m in re.finditer(r"[^/#\s]+@[^/#\s]+", name)
+    ]
+    found = [s for s in pii.finder().find(re.sub("[_/]", " ", name)) if s.rule not in _HARMLESS_IN_A_NAME]
+    return tuple(resolve(addresses + found))
