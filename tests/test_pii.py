@@ -110,14 +110,16 @@ def test_a_pattern_that_gives_up_is_no_clean_bill() -> None:
     pii.finder().find("warm up")
 
     class Slow:
-        def analyze(self, **kwargs: Any) -> list[Any]:
+        id, name, context, supported_entities = "slow", "Slow", (), ["US_SSN"]
+
+        def analyze(self, *args: Any) -> list[Any]:
             logging.getLogger("presidio-analyzer").warning(
                 "Regex pattern '%s' timed out after %s seconds", "x", 60
             )
             return []
 
     with pytest.raises(presidio.DetectorTimeout):
-        presidio.analyze(Slow(), "text", None, 0.4)  # type: ignore[arg-type]
+        presidio.Engine([Slow()]).analyze("text", 0.4)
 
 
 def test_a_match_at_the_edge_has_a_token() -> None:
@@ -143,13 +145,11 @@ def stock_phone() -> Any:
 
 @pytest.fixture(scope="module")
 def our_phone() -> Any:
-    from mlmguard.corpus.presidio import _Phone
+    from presidio_analyzer.predefined_recognizers import PhoneRecognizer
 
-    return _Phone()
+    from mlmguard.corpus.presidio import _Phones
 
-
-def places(recognizer: Any, text: str) -> set[tuple[int, int, float]]:
-    return {(r.start, r.end, r.score) for r in recognizer.analyze(text, ["PHONE_NUMBER"])}
+    return _Phones(PhoneRecognizer())
 
 
 PHONE_PIECES = st.sampled_from(
@@ -207,35 +207,24 @@ PHONE_PIECES = st.sampled_from(
 @example("12-34 (56) 212-555-0112\n:59 212 555 0112")
 @example("call 2125550112a or +442079460958:59")
 def test_gated_telephone_numbers_are_stock_ones(stock_phone: Any, our_phone: Any, text: str) -> None:
-    assert places(our_phone, text) == places(stock_phone, text)
+    from mlmguard.corpus.presidio import _outermost
+
+    stock = {(r.start, r.end, r.score) for r in stock_phone.analyze(text, ["PHONE_NUMBER"])}
+    assert set(_outermost((*place, stock_phone.SCORE) for place in our_phone(text))) == stock
 
 
 @pytest.fixture(scope="module")
 def stock_engine() -> Any:
     """Presidio as it comes, but for the same words, whole-word context and suffix list."""
-    from presidio_analyzer import AnalyzerEngine, RecognizerRegistry
-    from presidio_analyzer.context_aware_enhancers import LemmaContextAwareEnhancer
-
     from mlmguard.corpus import presidio
 
-    recognizers = [
-        presidio._Email(name=r.name) if r.name == "EmailRecognizer" else r
-        for r in presidio.stock_recognizers()
-    ]
-    return AnalyzerEngine(
-        registry=RecognizerRegistry(
-            recognizers=[*recognizers, *(presidio._Ours(rule) for rule in pii.rules())],
-            supported_languages=["en"],
-        ),
-        nlp_engine=presidio._Words(),
-        supported_languages=["en"],
-        context_aware_enhancer=LemmaContextAwareEnhancer(context_matching_mode="whole_word"),
-    )
+    return presidio.reference(presidio.recognizers(pii.rules()))
 
 
 def stock(engine: Any, text: str) -> list[Span]:
-    results = engine.analyze(text=text, language="en", score_threshold=pii.THRESHOLD)
-    return sorted(Span(r.start, r.end, r.entity_type, r.score) for r in results)
+    from mlmguard.corpus import presidio
+
+    return presidio.analyze_as_reference(engine, text, pii.THRESHOLD)
 
 
 def test_findings_on_notes_are_stock_presidios(stock_engine: Any) -> None:

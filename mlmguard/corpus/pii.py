@@ -29,10 +29,19 @@ def rules() -> list[Rule]:
 
 
 @lru_cache(maxsize=1)
-def _engine() -> Any:
+def _recognizers() -> list[Any]:
     from mlmguard.corpus import presidio
 
-    return presidio.build(rules())
+    return presidio.recognizers(rules())
+
+
+@lru_cache(maxsize=8)
+def _engine(entities: tuple[str, ...] | None) -> Any:
+    """Those who look for at least one of ``entities``; None: everybody."""
+    from mlmguard.corpus import presidio
+
+    wanted = set(entities or supported_entities())
+    return presidio.Engine(r for r in _recognizers() if wanted.intersection(r.supported_entities))
 
 
 class Finder:
@@ -48,7 +57,7 @@ class Finder:
             raise InputError(
                 f"entity {unknown[0]!r}", "no detector", f"one of: {', '.join(supported_entities())}"
             )
-        self._entities = sorted(entities) if entities else None
+        self._entities = tuple(sorted(entities)) if entities else None
         self._threshold = threshold
 
     def find(self, text: str) -> list[Span]:
@@ -57,15 +66,8 @@ class Finder:
 
     def find_all(self, text: str) -> list[Span]:
         """Everything at or over the threshold, overlaps and all: Presidio's own answer, in order of place."""
-        from mlmguard.corpus import presidio
-
-        wanted = self._entities and set(self._entities)
-        results = presidio.analyze(_engine(), text, self._entities, self._threshold)
-        return sorted(
-            Span(r.start, r.end, r.entity_type, r.score)
-            for r in results
-            if not wanted or r.entity_type in wanted
-        )
+        found: list[Span] = _engine(self._entities).analyze(text, self._threshold)
+        return [span for span in found if self._entities is None or span.rule in self._entities]
 
 
 @lru_cache(maxsize=8)
@@ -78,7 +80,7 @@ def finder(
 
 def supported_entities() -> tuple[str, ...]:
     """Every entity type that something here can find."""
-    return tuple(sorted(_engine().get_supported_entities(language="en")))
+    return tuple(sorted({entity for r in _recognizers() for entity in r.supported_entities}))
 
 
 def coverage(entities: tuple[str, ...] | None = None) -> tuple[Detector, ...]:
@@ -86,7 +88,7 @@ def coverage(entities: tuple[str, ...] | None = None) -> tuple[Detector, ...]:
     stock, ours = version("presidio-analyzer"), {rule.name for rule in rules()}
     detectors: dict[str, list[str]] = {}
     versions: dict[str, set[str]] = {}
-    for recognizer in _engine().get_recognizers("en"):
+    for recognizer in _recognizers():
         own = recognizer.name in ours
         for entity in recognizer.get_supported_entities():
             detectors.setdefault(entity, []).append(recognizer.name)

@@ -1,20 +1,23 @@
-"""Presidio, set up so that it needs no model and no network. Importing this file imports torch (5 s):
-only ``pii`` does, inside a function.
+"""Presidio's findings, without a model, without the network, and many times faster than its own engine.
 
-Four things differ from stock, none of them what is found:
+:class:`Engine` gives what stock ``AnalyzerEngine`` gives with the same recognisers, threshold and context
+settings, span for span and score for score: :func:`reference` builds that engine, and the tests and
+``benchmarks/pii_equality.py`` hold ours to it. What is done differently:
 
-* tokens come from a regular expression, with lower-cased words as lemmas: context words work, no model;
-* the token of a match is found by bisection, where stock walks from the start of the document;
+* an expression looks only where it can match (``prefilter``), all of them in one pass;
+* words of context are read around a match, where stock splits the whole document and walks from its start;
+* checks of a value (check digits, host names) are remembered;
 * telephone numbers are looked for only where enough digits for the region stand together;
-* the e-mail recogniser checks domains against the suffix list that ``tldextract`` bundles.
+* nothing explains itself: nobody reads it here.
+
+Importing this file imports torch (5 s): only ``pii`` does, inside a function.
 """
 
 from __future__ import annotations
 
 import logging
 import re
-from bisect import bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any
@@ -27,9 +30,11 @@ from presidio_analyzer import AnalyzerEngine, EntityRecognizer, PatternRecognize
 from presidio_analyzer import Pattern as PresidioPattern
 from presidio_analyzer.context_aware_enhancers import LemmaContextAwareEnhancer
 from presidio_analyzer.nlp_engine import NlpEngine
-from presidio_analyzer.predefined_recognizers import EmailRecognizer, PhoneRecognizer
+from presidio_analyzer.predefined_recognizers import EmailRecognizer, IbanRecognizer, PhoneRecognizer
 
+from mlmguard.corpus.prefilter import Patterns
 from mlmguard.corpus.recognizers import Rule
+from mlmguard.corpus.spans import Span
 
 # Function words use up none of the five words of context, as with spaCy's stop words. spaCy's own list
 # is not used: it holds "call" and "us", which are context words.
@@ -42,9 +47,342 @@ _STOP_WORDS = frozenset(
 )
 
 
-# --- tokens -------------------------------------------------------------------------------------------
+# --- words of context ---------------------------------------------------------------------------------
 
 _TOKEN = re.compile(r"\w+|[^\w\s]")
+_WORD = re.compile(r"\w+")
+_BEFORE = 5
+"""Words before a match that may speak for it, besides those of the match itself."""
+_BOOST, _AT_LEAST = 0.35, 0.4
+"""What a word of context adds to a score, and the least it makes of it: Presidio's own settings."""
+
+
+def _words_around(text: str, start: int) -> set[str]:
+    """The words that may speak for a match at ``start``: its first word and the five before it, or, if it
+    does not begin with a word, five and one before and the first one behind; function words do not count."""
+    first = _TOKEN.search(text, start)
+    if first is None:
+        return set()
+    reach = 128
+    while True:
+        low = max(0, start - reach)
+        words = list(_WORD.finditer(text, low, first.end()))
+        if low and words and words[0].start() == low:
+            del words[0]  # perhaps a part of a word
+        before = [w for w in (m.group().lower() for m in words) if w not in _STOP_WORDS]
+        if low == 0 or len(before) > _BEFORE:
+            break
+        reach *= 4
+    around = set(before[-_BEFORE - 1 :])
+    if not (words and words[-1].end() == first.end() and before and before[-1] == words[-1].group().lower()):
+        behind = (m.group().lower() for m in _WORD.finditer(text, first.end()))
+        around.update(next(([w] for w in behind if w not in _STOP_WORDS), []))
+    return around
+
+
+# --- recognisers --------------------------------------------------------------------------------------
+
+
+class _Email(EmailRecognizer):
+    """Stock, but its suffix list comes with the package: stock downloads one at the first address."""
+
+    _suffixes = tldextract.TLDExtract(suffix_list_urls=(), cache_dir=None)
+
+    def validate_result(self, pattern_text: str) -> bool:
+        return self._suffixes(pattern_text).fqdn != ""
+
+
+# Every match of phonenumbers' candidate pattern starts with a digit, a bracket or a plus, and goes on with
+# the characters below: digits, its punctuation, and what its extensions are written with ("ext. 12",
+# ";ext=12", "доб 12"). So candidates lie within one of these stretches, and what the matcher makes of one
+# depends on the stretch, one character before it and three behind (":59" makes it a time).
+_STRETCH = re.compile(
+    rf"[\d{_LEAD_CLASS_CHARS}][{_VALID_PUNCTUATION}\d{_LEAD_CLASS_CHARS}\t,;=:#＃．extnsioóaｅｘｔｎｉдоб\u0301]*",
+    re.IGNORECASE,
+)
+# Between two digits of one number lie at most four characters of punctuation.
+_RUN = re.compile(rf"\d(?:[{_VALID_PUNCTUATION}]{{0,4}}\d){{3,}}", re.IGNORECASE)
+_INTERNATIONAL = 6  # digits of the shortest number with a country code (two, and four national ones)
+
+
+class _Phones:
+    """What Presidio's ``PhoneRecognizer`` finds, stretch by stretch: only for the regions a stretch has
+    enough digits for, and once for each different stretch (an address like 127.0.0.1 is looked at thousands
+    of times otherwise)."""
+
+    def __init__(self, stock: PhoneRecognizer) -> None:
+        self._regions = tuple(stock.supported_regions)
+        self._leniency = int(stock.leniency or 0)
+        self._needed = {region: self._digits_needed(region) for region in self._regions}
+        self._matches = lru_cache(maxsize=1 << 14)(self._matches_in)
+
+    @staticmethod
+    def _digits_needed(region: str) -> int:
+        metadata: Any = PhoneMetadata.metadata_for_region(region)
+        return int(min(*metadata.general_desc.possible_length, len("00") + _INTERNATIONAL))
+
+    def __call__(self, text: str) -> Iterator[tuple[int, int]]:
+        """(start, end) of each number, of each region once."""
+        for stretch in _STRETCH.finditer(text):
+            digits = max(
+                (sum(c.isdigit() for c in run.group()) for run in _RUN.finditer(stretch.group())), default=0
+            )
+            if digits == 0:
+                continue
+            start = max(0, stretch.start() - 1)
+            window = text[start : stretch.end() + 3]
+            plus = "+" in window or "＋" in window
+            regions = tuple(
+                r for r in self._regions if digits >= self._needed[r] or (plus and digits >= _INTERNATIONAL)
+            )
+            for match_start, match_end in self._matches(window, stretch.end() - start, regions):
+                yield start + match_start, start + match_end
+
+    def _matches_in(self, window: str, end: int, regions: tuple[str, ...]) -> list[tuple[int, int]]:
+        return [
+            (match.start, match.end)
+            for region in regions
+            for match in _Matcher(window, region, self._needed[region], self._leniency)
+            if match.end <= end
+        ]
+
+
+class _Matcher(PhoneNumberMatcher):
+    """Remembers which candidates are a number in no surroundings: most are parts of times and versions, and
+    the same ones again and again."""
+
+    def __init__(self, text: str, region: str, digits_needed: int, leniency: int) -> None:
+        super().__init__(text, region, leniency=leniency)
+        self._digits_needed = digits_needed
+
+    def _parse_and_verify(self, candidate: str, offset: int) -> Any:
+        if not _is_number(candidate, self.preferred_region, self._digits_needed, self.leniency):
+            return None
+        return super()._parse_and_verify(candidate, offset)
+
+
+@lru_cache(maxsize=1 << 16)
+def _is_number(candidate: str, region: str, digits_needed: int, leniency: int) -> bool:
+    digits = sum(c.isdigit() for c in candidate)
+    if digits < (
+        min(digits_needed, _INTERNATIONAL) if "+" in candidate or "＋" in candidate else digits_needed
+    ):
+        return False
+    alone = PhoneNumberMatcher(candidate, region, leniency=leniency)
+    return alone._parse_and_verify(candidate, 0) is not None
+
+
+class _Ours(PatternRecognizer):
+    """One of our rules as Presidio sees it."""
+
+    def __init__(self, rule: Rule) -> None:
+        self._valid = rule.valid
+        super().__init__(
+            supported_entity=rule.entity,
+            name=rule.name,
+            patterns=[PresidioPattern(p.name, p.regex, p.score) for p in rule.patterns],
+            context=list(rule.context),
+            global_regex_flags=re.MULTILINE,
+            version=rule.version,
+        )
+
+    def invalidate_result(self, pattern_text: str) -> bool:
+        return self._valid is not None and not self._valid(pattern_text)
+
+
+def stock_recognizers() -> list[Any]:
+    """Presidio's own for English, as its default configuration has them, without those that need a model."""
+    registry = RecognizerRegistry(supported_languages=["en"])
+    registry.load_predefined_recognizers(languages=["en"])
+    model_based = {"SpacyRecognizer", "StanzaRecognizer", "TransformersRecognizer"}
+    recognizers: list[Any] = list(registry.recognizers)
+    return [r for r in recognizers if r.name not in model_based]
+
+
+def recognizers(rules: Iterable[Rule]) -> list[Any]:
+    """All that look for something: Presidio's own, with the bundled suffix list, and ``rules``."""
+    stock = [_Email(name=r.name) if r.name == "EmailRecognizer" else r for r in stock_recognizers()]
+    return [*stock, *(_Ours(rule) for rule in rules)]
+
+
+# --- the engine ---------------------------------------------------------------------------------------
+
+_Found = tuple[int, int, float]
+"""Start, end and score of something of one entity type."""
+
+
+@dataclass(frozen=True)
+class _Expression:
+    """One expression of a recogniser: how sure a match makes us, before and after its value was checked."""
+
+    recognizer: Any
+    score: float
+    check: Callable[[str, float], float] | None
+
+    def found(self, text: str, matches: Iterable[Any]) -> Iterator[_Found]:
+        for match in matches:
+            start, end = match.span()
+            score = self.check(text[start:end], self.score) if self.check else self.score
+            if score > 0:
+                yield start, end, score
+
+
+class _IbanExpression(_Expression):
+    """Presidio tries the ends of the groups from the last to the first: what follows may look alike."""
+
+    def found(self, text: str, matches: Iterable[Any]) -> Iterator[_Found]:
+        assert self.check is not None
+        for match in matches:
+            for group in range(len(match.groups()), 0, -1):
+                start, end = match.start(), match.end(group) if match.end(group) > 0 else match.end()
+                score = self.check(text[start:end], self.score) if end > start else 0.0
+                if score > 0:
+                    yield start, end, score
+                    break
+
+
+class Engine:
+    """Recognisers that look at a text together."""
+
+    def __init__(self, recognizers: Iterable[Any], *, hyperscan: bool | None = None) -> None:
+        """``hyperscan``: as for :class:`mlmguard.corpus.prefilter.Patterns`."""
+        self.recognizers = list(recognizers)
+        self._context = {r.id: frozenset(word.lower() for word in r.context or ()) for r in self.recognizers}
+        self._phones: list[tuple[Any, _Phones]] = []
+        self._others: list[Any] = []
+        self._expressions: list[_Expression] = []
+        expressions: list[tuple[str, int]] = []
+        for recognizer in self.recognizers:
+            if type(recognizer) is PhoneRecognizer:
+                self._phones.append((recognizer, _Phones(recognizer)))
+            elif _is_plain(recognizer):
+                of = _IbanExpression if isinstance(recognizer, IbanRecognizer) else _Expression
+                check = _check(recognizer)
+                for pattern in recognizer.patterns:
+                    self._expressions.append(of(recognizer, pattern.score, check))
+                    expressions.append((pattern.regex, int(recognizer.global_regex_flags)))
+            else:
+                self._others.append(recognizer)
+        self._patterns = Patterns(expressions, hyperscan=hyperscan)
+
+    def analyze(self, text: str, threshold: float) -> list[Span]:
+        """All findings at or over ``threshold``, in order of place, overlaps and all.
+
+        :class:`DetectorTimeout` if a pattern gave up.
+        """
+        _watch.timed_out = False
+        try:
+            found = self._found(text)
+        except TimeoutError:
+            raise DetectorTimeout from None
+        if _watch.timed_out:
+            raise DetectorTimeout
+        by_entity: dict[str, list[_Found]] = {}
+        for (recognizer_id, entity), its in found.items():
+            context = self._context[recognizer_id]
+            likely = [
+                f for f in (_in_context(text, f, context) for f in _outermost(its)) if f[2] >= threshold
+            ]
+            by_entity.setdefault(entity, []).extend(likely)
+        return sorted(
+            Span(start, end, entity, score)
+            for entity, its in by_entity.items()
+            for start, end, score in _outermost(its)
+        )
+
+    def _found(self, text: str) -> dict[tuple[str, str], list[_Found]]:
+        """(recogniser, entity type) -> what it found, before context is looked at."""
+        found: dict[tuple[str, str], list[_Found]] = {}
+        for number, matches in self._patterns.matches(text):
+            expression = self._expressions[number]
+            its = list(expression.found(text, matches))
+            if its:
+                of = expression.recognizer
+                found.setdefault((of.id, of.supported_entities[0]), []).extend(its)
+        for recognizer, phones in self._phones:
+            its = [(start, end, recognizer.SCORE) for start, end in phones(text)]
+            if its:
+                found[recognizer.id, recognizer.supported_entities[0]] = its
+        for recognizer in self._others:
+            for result in recognizer.analyze(text, recognizer.supported_entities, None) or ():
+                name = recognizer.id, result.entity_type
+                found.setdefault(name, []).append((result.start, result.end, result.score))
+        return found
+
+
+def _is_plain(recognizer: Any) -> bool:
+    """If it looks by patterns in Presidio's own way, or in that of its IBAN recogniser."""
+    own = type(recognizer)
+    return own is IbanRecognizer or (
+        isinstance(recognizer, PatternRecognizer) and own.analyze is PatternRecognizer.analyze
+    )
+
+
+def _check(recognizer: Any) -> Callable[[str, float], float] | None:
+    """(value, score of its pattern) -> score after its check, or None if there is none; remembered."""
+    own = type(recognizer)
+    if (
+        own.validate_result is PatternRecognizer.validate_result
+        and own.invalidate_result is PatternRecognizer.invalidate_result
+    ):
+        return None
+
+    def check(value: str, score: float) -> float:
+        valid = recognizer.validate_result(value)
+        if valid is not None:
+            score = EntityRecognizer.MAX_SCORE if valid else EntityRecognizer.MIN_SCORE
+        if own is not IbanRecognizer and recognizer.invalidate_result(value):
+            score = EntityRecognizer.MIN_SCORE
+        if _watch.timed_out:
+            raise DetectorTimeout  # and nothing is remembered
+        return score
+
+    return lru_cache(maxsize=1 << 14)(check)
+
+
+def _in_context(text: str, found: _Found, context: frozenset[str]) -> _Found:
+    """``found`` with a better score if a word around it speaks for it."""
+    start, end, score = found
+    if not context or context.isdisjoint(_words_around(text, start)):
+        return found
+    return start, end, min(max(score + _BOOST, _AT_LEAST), EntityRecognizer.MAX_SCORE)
+
+
+def _outermost(found: Iterable[_Found]) -> list[_Found]:
+    """Without those that lie within another one of at least their score."""
+    kept: list[_Found] = []
+    active: list[_Found] = []
+    for one in sorted(set(found), key=lambda f: (f[0], f[0] - f[1], -f[2])):
+        active = [other for other in active if other[1] >= one[0]]
+        if not any(one[1] <= other[1] and one[2] <= other[2] for other in active):
+            kept.append(one)
+            active.append(one)
+    return kept
+
+
+# --- what Presidio would write to the log -------------------------------------------------------------
+
+
+class DetectorTimeout(Exception):
+    """A pattern ran out of time: the text was not looked at to its end."""
+
+
+class _Watch(logging.Filter):
+    """Lets no record of Presidio's pass: it logs the values it could not validate. Remembers that a pattern
+    timed out, which Presidio only logs, and which would pass as clean."""
+
+    timed_out = False
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        self.timed_out = self.timed_out or "timed out" in str(record.msg)
+        return False
+
+
+_watch = _Watch()
+logging.getLogger("presidio-analyzer").addFilter(_watch)
+
+
+# --- what ours is held to -----------------------------------------------------------------------------
 
 
 class _Artifacts:
@@ -69,16 +407,12 @@ class _Artifacts:
         return [m.start() for m in self._matches]
 
     @cached_property
-    def ends(self) -> list[int]:
-        return [m.end() for m in self._matches]
-
-    @cached_property
     def lemmas(self) -> list[str]:
         return [token.lower() for token in self.tokens]
 
     @cached_property
     def keywords(self) -> frozenset[str]:
-        """The lemmas that count as context (a set: stock asks ``in`` of a list, once a word)."""
+        """The lemmas that count as context."""
         return frozenset(w for w in self.lemmas if (w[0].isalnum() or w[0] == "_") and w not in _STOP_WORDS)
 
 
@@ -110,193 +444,18 @@ class _Words(NlpEngine):
         return ["en"]
 
 
-class _NoExplanation:
-    """Stands in for why something was found: nobody reads it here, and stock copies it deeply each time."""
-
-    def __deepcopy__(self, memo: object) -> _NoExplanation:
-        return self
-
-    def set_supportive_context_word(self, word: str) -> None:
-        """Not kept."""
-
-    def set_improved_score(self, score: float) -> None:
-        """Not kept."""
-
-
-_NO_EXPLANATION = _NoExplanation()
-
-
-class _Enhancer(LemmaContextAwareEnhancer):
-    """Whole words only ("lic" is not in "public"), and the token of a match by bisection."""
-
-    def __init__(self) -> None:
-        super().__init__(context_matching_mode="whole_word")
-
-    def enhance_using_context(
-        self, text: str, raw_results: list[Any], *args: Any, **kwargs: Any
-    ) -> list[Any]:
-        for result in raw_results:
-            result.analysis_explanation = _NO_EXPLANATION
-        return list(super().enhance_using_context(text, raw_results, *args, **kwargs))
-
-    def _extract_surrounding_words(self, nlp_artifacts: Any, word: str, start: int) -> list[str]:
-        index = bisect_right(nlp_artifacts.ends, start)
-        return list(
-            {
-                *self._add_n_words_backward(
-                    index, self.context_prefix_count, nlp_artifacts.lemmas, nlp_artifacts.keywords
-                ),
-                *self._add_n_words_forward(
-                    index, self.context_suffix_count, nlp_artifacts.lemmas, nlp_artifacts.keywords
-                ),
-            }
-        )
-
-
-# --- recognisers --------------------------------------------------------------------------------------
-
-
-class _Email(EmailRecognizer):
-    """Stock, but its suffix list comes with the package: stock downloads one at the first address."""
-
-    _suffixes = tldextract.TLDExtract(suffix_list_urls=(), cache_dir=None)
-
-    def validate_result(self, pattern_text: str) -> bool:
-        return self._suffixes(pattern_text).fqdn != ""
-
-
-# Every match of phonenumbers' candidate pattern starts with a digit, a bracket or a plus, and goes on with
-# the characters below: digits, its punctuation, and what its extensions are written with ("ext. 12",
-# ";ext=12", "доб 12"). So candidates lie within one of these stretches, and what the matcher makes of one
-# depends on the stretch, one character before it and three behind (":59" makes it a time).
-_STRETCH = re.compile(
-    rf"[\d{_LEAD_CLASS_CHARS}][{_VALID_PUNCTUATION}\d{_LEAD_CLASS_CHARS}\t,;=:#＃．extnsioóaｅｘｔｎｉдоб\u0301]*",
-    re.IGNORECASE,
-)
-# Between two digits of one number lie at most four characters of punctuation.
-_RUN = re.compile(rf"\d(?:[{_VALID_PUNCTUATION}]{{0,4}}\d){{3,}}", re.IGNORECASE)
-_INTERNATIONAL = 6  # digits of the shortest number with a country code (two, and four national ones)
-
-
-class _Phone(PhoneRecognizer):
-    """Stock, stretch by stretch: only for the regions a stretch has enough digits for, and once for each
-    different stretch (an address like 127.0.0.1 is looked at thousands of times otherwise)."""
-
-    def __init__(self) -> None:
-        super().__init__(name="PhoneRecognizer")
-        self._result: Any = self._get_recognizer_result
-        self._needed = {region: self._digits_needed(region) for region in self.supported_regions}
-        self._matches = lru_cache(maxsize=1 << 14)(self._matches_in)
-
-    @staticmethod
-    def _digits_needed(region: str) -> int:
-        metadata: Any = PhoneMetadata.metadata_for_region(region)
-        return int(min(*metadata.general_desc.possible_length, len("00") + _INTERNATIONAL))
-
-    def analyze(self, text: str, entities: list[str], nlp_artifacts: Any = None) -> list[Any]:
-        results = []
-        for stretch in _STRETCH.finditer(text):
-            digits = max(
-                (sum(c.isdigit() for c in run.group()) for run in _RUN.finditer(stretch.group())), default=0
-            )
-            if digits == 0:
-                continue
-            start = max(0, stretch.start() - 1)
-            window = text[start : stretch.end() + 3]
-            plus = "+" in window or "＋" in window
-            regions = tuple(
-                r
-                for r in self.supported_regions
-                if digits >= self._needed[r] or (plus and digits >= _INTERNATIONAL)
-            )
-            for match_start, match_end, region in self._matches(window, stretch.end() - start, regions):
-                match = _Place(start + match_start, start + match_end)
-                results.append(self._result(match, text, region, nlp_artifacts))
-        return EntityRecognizer.remove_duplicates(results)
-
-    def _matches_in(self, window: str, end: int, regions: tuple[str, ...]) -> list[tuple[int, int, str]]:
-        return [
-            (match.start, match.end, region)
-            for region in regions
-            for match in PhoneNumberMatcher(window, region, leniency=int(self.leniency or 0))
-            if match.end <= end
-        ]
-
-
-@dataclass(frozen=True)
-class _Place:
-    start: int
-    end: int
-
-
-class _Ours(PatternRecognizer):
-    """One of our rules as Presidio sees it."""
-
-    def __init__(self, rule: Rule) -> None:
-        self._valid = rule.valid
-        super().__init__(
-            supported_entity=rule.entity,
-            name=rule.name,
-            patterns=[PresidioPattern(p.name, p.regex, p.score) for p in rule.patterns],
-            context=list(rule.context),
-            global_regex_flags=re.MULTILINE,
-            version=rule.version,
-        )
-
-    def invalidate_result(self, pattern_text: str) -> bool:
-        return self._valid is not None and not self._valid(pattern_text)
-
-
-def stock_recognizers() -> list[Any]:
-    """Presidio's own for English, as its default configuration has them, without those that need a model."""
-    registry = RecognizerRegistry(supported_languages=["en"])
-    registry.load_predefined_recognizers(languages=["en"])
-    model_based = {"SpacyRecognizer", "StanzaRecognizer", "TransformersRecognizer"}
-    recognizers: list[Any] = list(registry.recognizers)
-    return [r for r in recognizers if r.name not in model_based]
-
-
-def build(rules: Iterable[Rule]) -> AnalyzerEngine:
-    """The engine: Presidio's pattern recognisers for English, two of them replaced, and ``rules``."""
-    replaced: dict[str, Any] = {
-        "EmailRecognizer": _Email(name="EmailRecognizer"),
-        "PhoneRecognizer": _Phone(),
-    }
-    recognizers = [replaced.get(r.name, r) for r in stock_recognizers()] + [_Ours(rule) for rule in rules]
+def reference(recognizers: Iterable[Any]) -> AnalyzerEngine:
+    """Stock ``AnalyzerEngine`` over the same recognisers, with context by whole words: "lic" is not in
+    "public". Slow; what :class:`Engine` finds is what it finds."""
     return AnalyzerEngine(
-        registry=RecognizerRegistry(recognizers=recognizers, supported_languages=["en"]),
+        registry=RecognizerRegistry(recognizers=list(recognizers), supported_languages=["en"]),
         nlp_engine=_Words(),
         supported_languages=["en"],
-        context_aware_enhancer=_Enhancer(),
+        context_aware_enhancer=LemmaContextAwareEnhancer(context_matching_mode="whole_word"),
     )
 
 
-# --- what Presidio would write to the log -------------------------------------------------------------
-
-
-class DetectorTimeout(Exception):
-    """A pattern ran out of time: the text was not looked at to its end."""
-
-
-class _Watch(logging.Filter):
-    """Lets no record of Presidio's pass: it logs the values it could not validate. Remembers that a pattern
-    timed out, which Presidio only logs, and which would pass as clean."""
-
-    timed_out = False
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        self.timed_out = self.timed_out or "timed out" in str(record.msg)
-        return False
-
-
-_watch = _Watch()
-logging.getLogger("presidio-analyzer").addFilter(_watch)
-
-
-def analyze(engine: AnalyzerEngine, text: str, entities: list[str] | None, threshold: float) -> list[Any]:
-    """Presidio's results, before overlaps are resolved; :class:`DetectorTimeout` if a pattern gave up."""
-    _watch.timed_out = False
-    results = engine.analyze(text=text, language="en", entities=entities, score_threshold=threshold)
-    if _watch.timed_out:
-        raise DetectorTimeout
-    return list(results)
+def analyze_as_reference(engine: AnalyzerEngine, text: str, threshold: float) -> list[Span]:
+    """The findings of :func:`reference`, in the order of :meth:`Engine.analyze`."""
+    results = engine.analyze(text=text, language="en", score_threshold=threshold)
+    return sorted(Span(r.start, r.end, r.entity_type, r.score) for r in results)

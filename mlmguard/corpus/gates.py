@@ -1,0 +1,453 @@
+"""What a regular expression cannot match without, read off the expression itself.
+
+A :class:`Gate` holds sequences of character classes. Wherever the expression matches, one of them stands in
+the text: at the start of the match, or, for expressions that begin with almost anything (an address, a host
+name), at a factor inside it that every match must hold. So looking only there skips nothing that can match;
+what cannot be said with certainty (a look-ahead, a back reference, a construct that ``re`` does not know)
+widens the gate or leaves it away.
+
+Texts are seen as bytes, one for each character (:func:`skeleton`): ASCII as itself, every other character as
+``WILD``, which belongs to every class, because case folding and Unicode classes are not modelled here; and
+``EDGE`` before and behind the text.
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache, reduce
+from itertools import combinations, product
+from math import prod
+from operator import or_
+from re import _constants as sre  # type: ignore[attr-defined]
+from re import _parser  # type: ignore[attr-defined]
+from typing import Any
+
+WILD = 128
+EDGE = 129
+
+Class = int
+"""A set of byte values as a bit mask: 0 to 127, ``WILD`` and ``EDGE``."""
+
+
+def class_of(values: Iterable[int]) -> Class:
+    """The class of these byte values.
+
+    >>> class_of(b"ab") == 1 << 97 | 1 << 98
+    True
+    """
+    return reduce(or_, (1 << value for value in values), 0)
+
+
+ASCII = class_of(range(128))
+CHARACTER = ASCII | 1 << WILD
+ANYTHING = CHARACTER | 1 << EDGE
+_DIGIT = class_of(b"0123456789")
+_WORD = class_of(c for c in range(128) if chr(c).isalnum() or c == ord("_"))
+_SPACE = class_of(b" \t\n\r\f\v")
+_SPACE_OR_SEPARATOR = _SPACE | class_of(range(0x1C, 0x20))  # white space to ``re``, not to ``regex``
+
+Classes = tuple[Class, ...]
+"""Classes of characters that stand one after the other."""
+
+LENGTH = 7
+"""Characters of a sequence from its place on."""
+_MOST = 24  # sequences followed while an expression is read
+_KEPT = 4  # sequences kept for a gate
+
+
+@dataclass(frozen=True)
+class Gate:
+    """Where an expression can match.
+
+    Each of ``sequences`` holds the class of the character before (which says nothing where the first
+    character is ``WILD``: of what kind that is, is not known) and ``LENGTH`` classes. One of them stands at
+    the start of every match if ``lead`` is None; else at most ``reach`` characters behind it, and only
+    characters of ``lead`` lie between.
+    """
+
+    sequences: tuple[Classes, ...]
+    lead: Class | None = None
+    reach: int = 0
+
+    def skips(self) -> float:
+        """About how many places of English text it leaves, as a share; the smaller, the better."""
+        return sum(map(_rate, self.sequences))
+
+
+def gate(expression: str, flags: int) -> Gate | None:
+    """The gate of ``expression`` (of the ``regex`` package), or None if nothing certain can be said."""
+    parts = _read(expression, flags)
+    if parts is None:
+        return None
+    start = Gate(_kept(_with_before(parts)))
+    best = start
+    for place in range(1, len(parts)):
+        lead = _alphabet(parts[:place])
+        reach = _width(parts[:place])
+        if lead is None or lead == CHARACTER or not _is_solid(parts[place]):
+            continue
+        before = lead if any(map(_is_solid, parts[:place])) else ANYTHING
+        inner = Gate(_kept({(before, *s) for s in _heads(parts[place:], LENGTH)}), lead, reach)
+        if inner.skips() < 0.1 * best.skips() and best.skips() > 0.002:
+            best = inner
+    return best if best.skips() < 0.5 else None
+
+
+def skeleton(text: str) -> bytes:
+    """``text`` with one byte for each character."""
+    try:
+        return text.encode("ascii")
+    except UnicodeEncodeError:
+        return text.encode("ascii", "mlmguard-wild")
+
+
+def _wild(error: UnicodeError) -> tuple[bytes, int]:
+    assert isinstance(error, UnicodeEncodeError)
+    return bytes([WILD]) * (error.end - error.start), error.end
+
+
+codecs.register_error("mlmguard-wild", _wild)
+
+
+# --- reading an expression ----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _One:
+    """One character of a class."""
+
+    of: Class
+
+
+@dataclass(frozen=True)
+class _Either:
+    """One of several sequences of parts."""
+
+    ways: tuple[tuple[_Part, ...], ...]
+
+
+@dataclass(frozen=True)
+class _Repeat:
+    """A sequence of parts, ``low`` to ``high`` times."""
+
+    low: int
+    high: int
+    parts: tuple[_Part, ...]
+
+
+@dataclass(frozen=True)
+class _Unknown:
+    """Any text of any length."""
+
+
+@dataclass(frozen=True)
+class _Boundary:
+    """Between a word character and one that is none."""
+
+
+@dataclass(frozen=True)
+class _NotBehind:
+    """The character before is none of a class."""
+
+    of: Class
+
+
+_Part = _One | _Either | _Repeat | _Unknown | _Boundary | _NotBehind
+_UNBOUNDED = 1 << 30
+
+
+_Node = tuple[Any, Any]
+"""What an operation of ``re``'s parser is, and its arguments."""
+
+
+class _Unreadable(Exception):
+    """``re`` reads the expression in another way than ``regex`` may."""
+
+
+def _read(expression: str, flags: int) -> list[_Part] | None:
+    if flags & ~(re.IGNORECASE | re.MULTILINE | re.DOTALL | re.UNICODE):
+        return None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # "[[" is a nested set to ``regex`` and a warning to ``re``
+            # what \K cuts off must still be there
+            tree = _parser.parse(expression.replace(r"\K", "(?:)"), flags)
+        return list(_parts(tree, tree.state.flags))
+    except (re.error, Warning, _Unreadable, RecursionError):
+        return None
+
+
+def _parts(tree: Iterable[_Node], flags: int) -> Iterator[_Part]:
+    for node in tree:
+        yield from _part(node, flags)
+
+
+def _part(node: _Node, flags: int) -> Iterator[_Part]:
+    kind, value = node
+    match kind, value:
+        case sre.LITERAL, int(code):
+            if code == ord("{"):
+                raise _Unreadable  # to ``regex`` it may open a fuzzy match
+            yield _One(_character(code, flags))
+        case sre.NOT_LITERAL, int(code):
+            yield _One(_without([(sre.LITERAL, code)], flags))
+        case sre.ANY, _:
+            yield _One(CHARACTER)
+        case sre.IN, list(items):
+            negated = items[0][0] is sre.NEGATE
+            yield _One(_without(items[1:], flags) if negated else _among(items, flags))
+        case sre.BRANCH, (_, ways):
+            yield _Either(tuple(tuple(_parts(way, flags)) for way in ways))
+        case sre.SUBPATTERN, (_, add, remove, tree):
+            yield from _parts(tree, (flags | add) & ~remove)
+        case sre.ATOMIC_GROUP, tree:
+            yield from _parts(tree, flags)
+        case ((sre.MAX_REPEAT | sre.MIN_REPEAT | sre.POSSESSIVE_REPEAT), (low, high, tree)):
+            yield _Repeat(int(low), min(int(high), _UNBOUNDED), tuple(_parts(tree, flags)))
+        case sre.AT, (sre.AT_BOUNDARY | sre.AT_UNI_BOUNDARY):
+            yield _Boundary()
+        case sre.ASSERT_NOT, (-1, tree):
+            inside = list(_parts(tree, flags))
+            if len(inside) == 1 and isinstance(inside[0], _One):
+                yield _NotBehind(inside[0].of)
+        case ((sre.AT | sre.ASSERT | sre.ASSERT_NOT), _):
+            return  # narrows what can match; leaving it away widens the gate
+        case _:
+            yield _Unknown()
+
+
+def _character(code: int, flags: int) -> Class:
+    if code >= 128:
+        return CHARACTER if flags & re.IGNORECASE else 1 << WILD
+    cases = {chr(code).lower(), chr(code).upper()} if flags & re.IGNORECASE else {chr(code)}
+    return class_of(map(ord, cases)) | 1 << WILD
+
+
+def _among(items: Iterable[_Node], flags: int) -> Class:
+    """At least every character that the set holds."""
+    return reduce(or_, (_item(item, flags, most=True) for item in items), 1 << WILD)
+
+
+def _without(items: Iterable[_Node], flags: int) -> Class:
+    """Every character but those that the set holds for certain, in both cases."""
+    held = reduce(or_, (_item(item, 0, most=False) for item in items), 0)
+    if flags & re.IGNORECASE:
+        both = [c for c in range(128) if all(held >> ord(x) & 1 for x in (chr(c).lower(), chr(c).upper()))]
+        held = class_of(both)
+    return CHARACTER & ~(held & ASCII)
+
+
+def _item(item: _Node, flags: int, *, most: bool) -> Class:
+    match item:
+        case sre.LITERAL, int(code):
+            return _character(code, flags)
+        case sre.RANGE, (int(low), int(high)):
+            if high >= 128 and flags & re.IGNORECASE:
+                return CHARACTER
+            return reduce(or_, (_character(c, flags) for c in range(low, min(high, 127) + 1)), 0)
+        case sre.CATEGORY, (sre.CATEGORY_DIGIT | sre.CATEGORY_UNI_DIGIT):
+            return _DIGIT
+        case sre.CATEGORY, (sre.CATEGORY_WORD | sre.CATEGORY_UNI_WORD):
+            return _WORD
+        case sre.CATEGORY, (sre.CATEGORY_SPACE | sre.CATEGORY_UNI_SPACE):
+            return _SPACE_OR_SEPARATOR if most else _SPACE
+        case sre.CATEGORY, (sre.CATEGORY_NOT_DIGIT | sre.CATEGORY_UNI_NOT_DIGIT):
+            return ASCII & ~_DIGIT
+        case sre.CATEGORY, (sre.CATEGORY_NOT_WORD | sre.CATEGORY_UNI_NOT_WORD):
+            return ASCII & ~_WORD
+        case sre.CATEGORY, (sre.CATEGORY_NOT_SPACE | sre.CATEGORY_UNI_NOT_SPACE):
+            return ASCII & ~(_SPACE if most else _SPACE_OR_SEPARATOR)
+    return ASCII if most else 0
+
+
+# --- what is certain about a sequence of parts --------------------------------------------------------
+
+
+def _heads(parts: Sequence[_Part], length: int) -> set[Classes]:
+    """The classes of the first ``length`` characters of every match; ``ANYTHING`` behind a shorter one."""
+    return {s + (ANYTHING,) * (length - len(s)) for s in _expanded(parts, length)}
+
+
+def _expanded(parts: Sequence[_Part], length: int) -> set[Classes]:
+    """The same without filling up: what is shorter than ``length`` is a whole match."""
+    done: set[Classes] = {()}
+    for part in parts:
+        if all(len(s) == length for s in done):
+            break
+        done = _joined(done, _ways(part, length), length)
+    return done
+
+
+def _ways(part: _Part, length: int) -> set[Classes]:
+    match part:
+        case _One(of):
+            return {(of,)}
+        case _Either(ways):
+            return _few(set().union(*(_expanded(way, length) for way in ways)))
+        case _Repeat(low, high, parts):
+            once = _expanded(parts, length)
+            low = 0 if () in once else low
+            so_far: set[Classes] = {()}
+            every: set[Classes] = set()
+            for times in range(min(high, low + length) + 1):
+                if times >= low:
+                    every |= so_far
+                if all(len(s) == length for s in so_far):
+                    return _few(every | so_far)
+                so_far = _joined(so_far, once, length)
+            return _few(every)
+        case _Unknown():
+            return {(ANYTHING,) * length}
+        case _Boundary() | _NotBehind():
+            return {()}
+
+
+def _joined(heads: set[Classes], tails: set[Classes], length: int) -> set[Classes]:
+    whole = {s for s in heads if len(s) == length}
+    return _few(whole | {(h + t)[:length] for h, t in product(heads - whole, tails)})
+
+
+def _few(sequences: set[Classes]) -> set[Classes]:
+    """At most ``_MOST`` sequences that together admit what all of these admit.
+
+    Sequences of one length that begin alike become one: of their later classes only the union is kept.
+    """
+    common = max(map(len, sequences), default=0)
+    while len(sequences) > _MOST:
+        common -= 1
+        alike: dict[tuple[int, Classes], Classes] = {}
+        for s in sequences:
+            name = (len(s), s[: max(0, common)])
+            alike[name] = _union(alike.get(name, s), s)
+        if common < 0:
+            return set(alike.values())
+        sequences = set(alike.values())
+    return sequences
+
+
+def _union(one: Classes, other: Classes) -> Classes:
+    return tuple(a | b for a, b in zip(one, other, strict=True))
+
+
+def _with_before(parts: list[_Part]) -> set[Classes]:
+    """The heads of the expression, each with the class of the character before."""
+    allowed, at_boundary = ANYTHING, False
+    for part in parts:
+        match part:
+            case _Boundary():
+                at_boundary = True
+            case _NotBehind(of):
+                allowed &= ~(of & ASCII)
+            case _Either(ways) if all(way and isinstance(way[0], _Boundary) for way in ways):
+                at_boundary = True
+                break
+            case _:
+                break
+    heads = _heads(parts, LENGTH)
+    if not at_boundary:
+        return {(allowed, *s) for s in heads}
+    return {
+        (allowed & ~other, s[0] & (kind | 1 << WILD), *s[1:])
+        for s in heads
+        # a word character after one that is none, or the other way round
+        for kind, other in ((_WORD, _WORD), (ASCII & ~_WORD, (ASCII & ~_WORD) | 1 << EDGE))
+        if s[0] & kind
+    }
+
+
+def _alphabet(parts: Iterable[_Part]) -> Class | None:
+    """Every character that a match of these parts can hold; None if that is not known."""
+    whole = 1 << WILD
+    for part in parts:
+        match part:
+            case _One(of):
+                whole |= of
+            case _Either(ways):
+                for way in ways:
+                    of_way = _alphabet(way)
+                    if of_way is None:
+                        return None
+                    whole |= of_way
+            case _Repeat(_, _, inside):
+                of_inside = _alphabet(inside)
+                if of_inside is None:
+                    return None
+                whole |= of_inside
+            case _Unknown():
+                return None
+    return whole
+
+
+def _width(parts: Iterable[_Part]) -> int:
+    """The most characters that a match of these parts can hold."""
+    whole = 0
+    for part in parts:
+        match part:
+            case _One():
+                whole += 1
+            case _Either(ways):
+                whole += max(map(_width, ways))
+            case _Repeat(_, high, inside):
+                whole += high * _width(inside)
+            case _Unknown():
+                return _UNBOUNDED
+    return min(whole, _UNBOUNDED)
+
+
+def _is_solid(part: _Part) -> bool:
+    """If every match holds at least one character for it."""
+    match part:
+        case _One():
+            return True
+        case _Either(ways):
+            return all(any(map(_is_solid, way)) for way in ways)
+        case _Repeat(low, _, inside):
+            return low > 0 and any(map(_is_solid, inside))
+    return False
+
+
+# --- keeping few --------------------------------------------------------------------------------------
+
+_SHARES = (  # of English text with some numbers and addresses in it; decides speed, never what is found
+    (b" ", 0.16),
+    (b"\n", 0.02),
+    (b"etaoinshrdlu", 0.58),
+    (b"bcfgjkmpqvwxyz", 0.16),
+    (b"ABCDEFGHIJKLMNOPQRSTUVWXYZ", 0.03),
+    (b"0123456789", 0.02),
+    (b".,", 0.02),
+    (b"-'\"()", 0.008),
+    (b":;/=_", 0.004),
+)
+
+
+@lru_cache(maxsize=1 << 14)
+def _share(of: Class) -> float:
+    if of == ANYTHING:
+        return 1.0
+    known = sum(part * sum(of >> c & 1 for c in group) / len(group) for group, part in _SHARES)
+    return min(1.0, known + 0.00003 * of.bit_count())
+
+
+@lru_cache(maxsize=1 << 16)
+def _rate(sequence: Classes) -> float:
+    return prod(map(_share, sequence))
+
+
+@lru_cache(maxsize=1 << 16)
+def _loss(one: Classes, other: Classes) -> float:
+    """How much more the union of two sequences admits than the two."""
+    return _rate(_union(one, other)) - _rate(one) - _rate(other)
+
+
+def _kept(sequences: set[Classes]) -> tuple[Classes, ...]:
+    """At most ``_KEPT`` sequences: those whose union admits least more are merged first."""
+    kept = sorted(sequences)
+    while len(kept) > _KEPT:
+        one, other = min(combinations(kept, 2), key=lambda pair: _loss(*pair))
+        kept = sorted({*(s for s in kept if s not in (one, other)), _union(one, other)})
+    return tuple(kept)

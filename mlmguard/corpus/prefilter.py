@@ -1,0 +1,212 @@
+"""Many regular expressions over one text, each looking only where it can match.
+
+:class:`Patterns` yields the matches that ``finditer`` of each expression would, but for empty ones. The
+places come from the :mod:`gates <mlmguard.corpus.gates>` of all expressions, found in one pass over the text:
+by Hyperscan where its wheel is installed, else by numpy, bit-parallel (each sequence of character classes is
+one bit, and every pair of bytes says which bits can still be set); both give the same places.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+import regex
+
+from mlmguard.corpus.gates import EDGE, LENGTH, WILD, Class, Classes, Gate, gate, skeleton
+
+_TIMEOUT = 60.0
+"""Seconds for one match, as Presidio has it; ``regex`` raises TimeoutError behind it."""
+
+Places = dict[int, list[int]]
+"""Expression -> where one of its sequences stands, in order, each place once."""
+
+
+class Patterns:
+    """Expressions with their flags, found together."""
+
+    def __init__(self, expressions: Sequence[tuple[str, int]], *, hyperscan: bool | None = None) -> None:
+        """``hyperscan`` None: if it is installed."""
+        self._compiled = [regex.compile(expression, flags) for expression, flags in expressions]
+        self._gates = [gate(expression, flags) for expression, flags in expressions]
+        owners: dict[Classes, list[int]] = {}
+        for number, its in enumerate(self._gates):
+            for sequence in its.sequences if its else ():
+                owners.setdefault(sequence, []).append(number)
+        if hyperscan is None:
+            hyperscan = find_spec("hyperscan") is not None
+        scanner = _Hyperscan if hyperscan and owners else _Numpy
+        self._scan: Callable[[bytes], Places] = scanner(owners)
+        self._leads = [_Lead.of(its) if its and its.lead is not None else None for its in self._gates]
+
+    def matches(self, text: str) -> Iterator[tuple[int, Iterable[Any]]]:
+        """(expression, its matches in order) for every expression that has a place in ``text``."""
+        seen = skeleton(text)
+        places = self._scan(seen)
+        for number, (compiled, its, lead) in enumerate(zip(self._compiled, self._gates, self._leads)):
+            if its is None:
+                everywhere = compiled.finditer(text, timeout=_TIMEOUT)
+                yield number, (found for found in everywhere if found.end() > found.start())
+            elif number in places:
+                at = places[number]
+                starts = lead.starts(seen, at) if lead else at
+                yield number, _matches_at(compiled, text, starts)
+
+
+def _matches_at(compiled: Any, text: str, starts: Iterable[int]) -> Iterator[Any]:
+    """The matches that ``finditer`` gives, if none starts anywhere else than at ``starts``."""
+    free = 0
+    match = compiled.match
+    for start in starts:
+        if start >= free:
+            found = match(text, start, timeout=_TIMEOUT)
+            if found is not None and found.end() > found.start():
+                yield found
+                free = found.end()
+
+
+@dataclass(frozen=True)
+class _Lead:
+    """From the places of an inner factor back to where a match that holds it can start."""
+
+    other: Any  # finds, backwards, the nearest byte that cannot lie between
+    reach: int
+
+    @staticmethod
+    def of(its: Gate) -> _Lead:
+        assert its.lead is not None
+        return _Lead(regex.compile(b"(?r)" + _as_set(~its.lead)), its.reach)
+
+    def starts(self, seen: bytes, places: Iterable[int]) -> Iterator[int]:
+        free = 0
+        for place in places:
+            low = max(free, place - self.reach)
+            stop = self.other.search(seen, low, place)
+            yield from range(stop.end() if stop else low, place + 1)
+            free = place + 1
+
+
+# --- two scanners that give the same places -----------------------------------------------------------
+
+
+class _Numpy:
+    """Bit-parallel: bit i of ``tables[k][a, b]`` says that bytes a, b can be the k-th pair of sequence i."""
+
+    def __init__(self, owners: dict[Classes, list[int]]) -> None:
+        sequences = list(owners)
+        self._words = []
+        for first in range(0, len(sequences), 64):
+            some = sequences[first : first + 64]
+            # not a property: the same few combinations of bits come up again and again
+            decode = lru_cache(maxsize=1 << 14)(_Owners([owners[s] for s in some]))
+            self._words.append((_pair_tables(some), decode))
+
+    def __call__(self, seen: bytes) -> Places:
+        padded = np.full(len(seen) + LENGTH + 1, EDGE, np.uint8)
+        padded[1 : len(seen) + 1] = np.frombuffer(seen, np.uint8)
+        pairs = padded[:-1].astype(np.uint16) << 8
+        pairs |= padded[1:]
+        size = len(seen)
+        found: list[tuple[list[int], list[int], Any]] = []
+        for tables, decode in self._words:
+            bits = tables[0].take(pairs[:size])
+            bits &= tables[1].take(pairs[2 : size + 2])
+            at = np.flatnonzero(bits)
+            bits = bits[at]
+            for later in range(2, len(tables)):
+                bits &= tables[later].take(pairs[at + 2 * later])
+            left = np.flatnonzero(bits)
+            if len(left):
+                found.append((at[left].tolist(), bits[left].tolist(), decode))
+        places: Places = {}
+        for at_list, bits_list, decode in found:
+            for place, mask in zip(at_list, bits_list):
+                for number in decode(mask):
+                    places.setdefault(number, []).append(place)
+        if len(found) > 1:
+            return {number: sorted(set(at)) for number, at in places.items()}
+        return places
+
+
+class _Owners:
+    """A word of bits -> the expressions whose sequences these are."""
+
+    def __init__(self, owners: list[list[int]]) -> None:
+        self._owners = owners
+
+    def __call__(self, mask: int) -> tuple[int, ...]:
+        return tuple(
+            sorted({number for bit, its in enumerate(self._owners) if mask >> bit & 1 for number in its})
+        )
+
+
+def _pair_tables(sequences: list[Classes]) -> list[np.ndarray]:
+    """For each pair of classes of a sequence (before and first, second and third, …) 2^16 words."""
+    tables = []
+    for pair in range((LENGTH + 1) // 2):
+        table = np.zeros((256, 256), np.uint64)
+        for bit, sequence in enumerate(sequences):
+            one, other = _members(sequence[2 * pair]), _members(sequence[2 * pair + 1])
+            allowed = one[:, None] & other[None, :]
+            if pair == 0:  # the class before says nothing about a first character of unknown kind
+                allowed[:, WILD] = other[WILD]
+            table[allowed] |= np.uint64(1 << bit)
+        tables.append(table.ravel())
+    return tables
+
+
+def _members(of: Class) -> np.ndarray:
+    members = np.zeros(256, bool)
+    members[: EDGE + 1] = [bool(of >> value & 1) for value in range(EDGE + 1)]
+    return members
+
+
+class _Hyperscan:
+    """Each sequence is one expression over bytes, of a fixed length: its end says where it starts."""
+
+    def __init__(self, owners: dict[Classes, list[int]]) -> None:
+        import hyperscan
+
+        self._owners = list(owners.values())
+        self._database = hyperscan.Database()
+        self._database.compile(
+            expressions=[_as_expression(sequence) for sequence in owners],
+            ids=list(range(len(owners))),
+            elements=len(owners),
+            flags=[hyperscan.HS_FLAG_DOTALL] * len(owners),
+        )
+
+    def __call__(self, seen: bytes) -> Places:
+        places: Places = {}
+        ends: list[tuple[int, int]] = []
+        edge = bytes([EDGE])
+        self._database.scan(
+            edge + seen + edge * LENGTH,
+            match_event_handler=lambda id, start, end, flags, context: ends.append((end, id)),
+        )
+        ends.sort()
+        for end, id in ends:
+            place = end - LENGTH - 1
+            for number in self._owners[id]:
+                its = places.setdefault(number, [])
+                if not its or its[-1] != place:
+                    its.append(place)
+        return places
+
+
+def _as_expression(sequence: Classes) -> bytes:
+    before, first, *rest = sequence
+    ways = [_as_set(before) + _as_set(first & ~(1 << WILD))] if first & ~(1 << WILD) else []
+    if first >> WILD & 1:
+        ways.append(b"[\\x00-\\xff]" + _as_set(1 << WILD))
+    return b"(?:" + b"|".join(ways) + b")" + b"".join(map(_as_set, rest))
+
+
+def _as_set(of: Class) -> bytes:
+    """The class as a set of bytes in an expression."""
+    members = "".join(f"\\x{value:02x}" for value in range(EDGE + 1) if of >> value & 1)
+    return f"[{members}]".encode()
