@@ -32,7 +32,7 @@ import numpy as np
 from mlmguard import __version__, artifacts
 from mlmguard.corpus import dedup, pii, readers, redact, split
 from mlmguard.corpus.examine import Examine, Examined, sketches_of, skipped_of
-from mlmguard.corpus.minhash import Array
+from mlmguard.corpus.minhash import PERMUTATIONS, Array
 from mlmguard.corpus.recognizers import severity
 from mlmguard.corpus.spool import Spool, forget_abandoned
 from mlmguard.corpus.values import Repeated, Values
@@ -66,14 +66,14 @@ class ScanSettings:
     text_key: str = "text"
     id_key: str = "id"
     unit_key: str | None = None
-    mail_headers: bool = True
+    mail_headers: bool = False
     max_chars: int = readers.MAX_CHARS
     language: str = "en"
     entities: tuple[str, ...] | None = None
     threshold: float = pii.THRESHOLD
     mode: str = "replace"
     near_threshold: float = dedup.THRESHOLD
-    permutations: int = dedup.PERMUTATIONS
+    permutations: int = PERMUTATIONS
     keep: str = "first"
     splits: Mapping[str, float] = field(default_factory=lambda: dict(split.FRACTIONS))
     max_skipped: float | None = None
@@ -183,8 +183,7 @@ def _check(settings: ScanSettings) -> None:
 
 
 def _check_places(corpus: Path, clean: Path) -> None:
-    if not corpus.exists():
-        raise InputError(str(corpus), "no such folder", "a folder with text files", "check the path")
+    next(readers.files(corpus))  # refuses what is not there
     if corpus.resolve().is_relative_to(clean.resolve()):
         raise InputError(str(clean), "it holds the corpus", "another folder for the cleaned corpus")
     if not clean.exists():
@@ -237,18 +236,18 @@ def _made_by() -> str:
 
 def _examine(job: _Job, spool: Spool) -> None:
     """Every batch through the detectors and into the spool; what an interrupted run has done is kept."""
-    done = 0
+    total = readers.size(job.corpus, job.ours)
+    passed = 0
 
-    def watched() -> Iterator[list[Document | Skipped]]:
-        nonlocal done
-        for batch in _batched(readers.read(job.corpus, job.settings.reading(), job.ours)):
-            done += sum(isinstance(item, Document) for item in batch)
-            yield batch
+    def told(at: int) -> None:
+        nonlocal passed
+        passed = at
 
-    left = islice(watched(), spool.frames, None)
+    batches = _batched(readers.read(job.corpus, job.settings.reading(), job.ours, told))
+    left = islice(batches, spool.frames, None)
     for frame in LocalEngine(job.settings.workers).map(job.settings.examining(job.key), left):
         spool.append(frame)
-        job.progress("scan", done, None)
+        job.progress("scan (MB)", passed // 1_000_000, -(-total // 1_000_000))
 
 
 def _batched(items: Iterable[Document | Skipped]) -> Iterator[list[Document | Skipped]]:
@@ -257,7 +256,7 @@ def _batched(items: Iterable[Document | Skipped]) -> Iterator[list[Document | Sk
     size = 0
     for item in items:
         batch.append(item)
-        size += len(item.text) if isinstance(item, Document) else 100
+        size += len(item.text) + sum(map(len, item.metadata.values())) if isinstance(item, Document) else 100
         if size >= _BATCH_CHARS:
             yield batch
             batch, size = [], 0
@@ -355,10 +354,10 @@ def _divide(books: _Books, job: _Job) -> None:
 def _statuses(books: _Books, keep: str) -> Array:
     """Which document of each cluster stays, by the rule ``keep``; of equals the first in corpus order."""
     everyone = np.arange(len(books))
-    worth = {
+    worth: Mapping[str, Array] = {
         "first": everyone,
         "longest": -np.array(books.lengths, np.int64),
-        "fewest-findings": books.findings,
+        "fewest-findings": np.array(books.findings),
     }
     order = np.lexsort((everyone, worth[keep], books.clusters))
     best = order[np.concatenate([[True], books.clusters[order[1:]] != books.clusters[order[:-1]]])]
@@ -430,7 +429,7 @@ class _Shards:
         for stream in self._current.values():
             self._finish(stream)
 
-    def write(self, side: str, row: Mapping[str, str]) -> None:
+    def write(self, side: str, row: Mapping[str, Any]) -> None:
         number, begun = divmod(self._rows[side], _SHARD_ROWS)
         if not begun:
             if side in self._current:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
+import io
 import json
+import lzma
 import os
 import tracemalloc
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
-from mlmguard.corpus.readers import Settings, digests, html_text, read
+from mlmguard.corpus.readers import Settings, digests, html_text, read, size
 from mlmguard.errors import InputError
 from mlmguard.types import Document, Skipped
 
@@ -95,8 +100,154 @@ def test_mail_is_decoded(tmp_path: Path) -> None:
         "--x\nContent-Type: text/plain\nContent-Disposition: attachment\n\nnot that\n--x--\n",
     )
     with_headers = "Subject: Grüße\nFrom: A <a@example.org>\nTo: b@example.org\n\n"
-    assert texts(tmp_path)["m.eml"] == with_headers + "café\npart 2"
-    assert texts(tmp_path, Settings(mail_headers=False))["m.eml"] == "café\npart 2"
+    assert texts(tmp_path)["m.eml"] == "café\npart 2"
+    assert texts(tmp_path, Settings(mail_headers=True))["m.eml"] == with_headers + "café\npart 2"
+
+
+def test_a_plain_file_that_is_a_mail_is_read_as_one(tmp_path: Path) -> None:
+    mail = (
+        "From kim Thu Aug 22\nReceived: by x\n\tfor y\nFrom: a@example.org\nTo: b\nSubject: s\n\nthe body\n"
+    )
+    note = "From: the office\nTo: everybody\n\nno subject, no mail\n"
+    prose = "Subject: Object: Date: a grammar\nwhose lines are sentences.\n\nand more\n"
+    for name, text in (("mail.txt", mail), ("crlf.txt", mail.replace("\n", "\r\n")), ("note.txt", note)):
+        put(tmp_path, name, text)
+    put(tmp_path, "prose.txt", prose)
+    assert texts(tmp_path) == {
+        "mail.txt": "the body\n", "crlf.txt": "the body\r\n", "note.txt": note, "prose.txt": prose,
+    }  # fmt: skip
+
+
+def test_mailboxes(tmp_path: Path) -> None:
+    put(
+        tmp_path,
+        "m.mbox",
+        "From a@b Thu\nSubject: one\n\nfirst\n>From here on\nFrom inside a paragraph\n\n"
+        "From c@d Fri\nSubject: two\n\nsecond\n",
+    )
+    assert texts(tmp_path) == {
+        "m.mbox#L1": "first\nFrom here on\nFrom inside a paragraph\n\n",
+        "m.mbox#L8": "second\n",
+    }
+    long = "From a\nSubject: x\n\n" + "y" * 5000 + "\n" + "z\n" * 5000 + "\nFrom b\nSubject: x\n\nshort\n"
+    put(tmp_path, "long.mbox", long)
+    put(tmp_path, "none.mbox", "a text\n")
+    found = skipped(tmp_path, Settings(max_chars=1000))
+    assert found == [("long.mbox", "longer than 1,000 characters", 1), ("none.mbox", "not a mailbox", 0)]
+    assert "short\n" in texts(tmp_path, Settings(max_chars=1000)).values()
+
+
+ROWS = [{"id": "n-1", "text": "one\ttext", "who": "kim", "age": 7}, {"id": "n-2", "text": "two", "who": None}]
+
+
+def packed(content: bytes) -> dict[str, bytes]:
+    return {
+        "gz": gzip.compress(content),
+        "bz2": bz2.compress(content),
+        "xz": lzma.compress(content),
+        "zst": pa.compress(content, "zstd", asbytes=True),
+    }
+
+
+def tables() -> dict[str, bytes]:
+    """The same two rows in every format that has rows."""
+    table = pa.Table.from_pylist(ROWS)
+    parquet, stream, file = io.BytesIO(), io.BytesIO(), io.BytesIO()
+    pq.write_table(table, parquet)
+    with pa.ipc.new_stream(stream, table.schema) as writer:
+        writer.write_table(table)
+    with pa.ipc.new_file(file, table.schema) as writer:
+        writer.write_table(table)
+    return {
+        "r.jsonl": "\n".join(json.dumps(row) for row in ROWS).encode(),
+        "r.json": json.dumps(ROWS).encode(),
+        "r.csv": b"id,text,who,age\nn-1,one\ttext,kim,7\nn-2,two,,\n",
+        "r.tsv": b'id\ttext\twho\tage\nn-1\t"one\ttext"\tkim\t7\nn-2\ttwo\t\t\n',
+        "r.parquet": parquet.getvalue(),
+        "s/r.arrow": stream.getvalue(),
+        "f/r.arrow": file.getvalue(),
+    }
+
+
+@pytest.mark.parametrize("packing", ["", "gz", "bz2", "xz", "zst"])
+def test_rows_and_their_other_columns_in_every_format_and_packing(tmp_path: Path, packing: str) -> None:
+    for name, content in tables().items():
+        if packing:
+            put(tmp_path, f"{name}.{packing}", packed(content)[packing])
+        else:
+            put(tmp_path, name, content)
+    items = list(read(tmp_path))
+    documents = [item for item in items if isinstance(item, Document)]
+    assert len(items) == len(documents) == 2 * len(tables())
+    assert {(d.id.partition("#")[2], d.text, tuple(d.metadata.items())) for d in documents} == {
+        ("n-1", "one\ttext", (("who", "kim"), ("age", "7"))),
+        ("n-2", "two", ()),
+    }
+    assert "kim" not in repr(documents)
+
+
+@pytest.mark.parametrize("packing", ["gz", "bz2", "xz", "zst"])
+def test_broken_packings_and_bombs_are_named(tmp_path: Path, packing: str) -> None:
+    names = {"gz": "gzip", "bz2": "bzip2", "xz": "xz", "zst": "zstd"}
+    content = packed(bytes(range(256)) * 400)[packing]
+    put(tmp_path, f"cut.txt.{packing}", content[: len(content) // 2])
+    put(tmp_path, f"other.jsonl.{packing}", b"nothing packed")
+    put(tmp_path, f"bomb.jsonl.{packing}", packed((b" " * 1000 + b"\n") * 20_000)[packing])
+    put(tmp_path, f"bomb.parquet.{packing}", packed(b"a" * (20 << 20))[packing])
+    broken, bomb = f"broken {names[packing]}", "expands more than 200-fold"
+    assert [reason for _, reason, _ in skipped(tmp_path)] == [bomb, bomb, broken, broken]
+
+
+def test_tables_that_are_none_or_blow_up(tmp_path: Path) -> None:
+    good = tables()
+    for name in ("r.parquet", "s/r.arrow", "f/r.arrow"):
+        put(tmp_path, f"cut/{name}", good[name][:-40])
+        put(tmp_path, f"not/{name}", b"ARROW1 or PAR1, but no table")
+    blown = io.BytesIO()
+    pq.write_table(pa.table({"text": ["x" * 1_000_000] * 100}), blown)  # 100 MB in a few kilobytes
+    put(tmp_path, "blown.parquet", blown.getvalue())
+    other = io.BytesIO()
+    pq.write_table(pa.table({"body": ["x"]}), other)
+    put(tmp_path, "other.parquet", other.getvalue())
+    reasons = {source: reason for source, reason, _ in skipped(tmp_path)}
+    assert reasons.pop("blown.parquet") == "expands more than 200-fold"
+    assert reasons.pop("other.parquet") == 'no column "text"'
+    assert set(reasons.values()) == {"broken Parquet", "broken Arrow"} and len(reasons) == 6
+
+
+def test_a_saved_dataset_is_its_rows(tmp_path: Path) -> None:
+    datasets = pytest.importorskip("datasets")
+    rows = datasets.Dataset.from_list([{"text": f"row {i}"} for i in range(6)])
+    datasets.DatasetDict({"train": rows.select([5, 1]), "test": rows.select([3])}).save_to_disk(
+        tmp_path / "d"
+    )
+    rows.select([4]).save_to_disk(tmp_path / "e")
+    assert [item.text for item in read(tmp_path) if isinstance(item, Document)] == [
+        "row 3",
+        "row 5",
+        "row 1",
+        "row 4",
+    ]
+    assert not [item for item in read(tmp_path) if isinstance(item, Skipped)]
+
+
+def test_patterns_and_single_files(tmp_path: Path) -> None:
+    for name in ("a/1.txt", "a/2.md", "a/b/3.txt", "a/.hidden/4.txt", "c/5.txt"):
+        put(tmp_path, name, name)
+    assert list(texts(tmp_path / "a" / "**" / "*.txt")) == ["1.txt", "b/3.txt"]
+    assert list(texts(tmp_path / "*" / "*.txt")) == ["a/1.txt", "c/5.txt"]
+    assert list(texts(tmp_path / "a" / "2.md")) == ["2.md"]
+    assert set(digests(tmp_path / "a" / "**" / "*.txt")) == {"1.txt", "b/3.txt"}
+    with pytest.raises(InputError, match="no file there"):
+        list(read(tmp_path / "*.xml"))
+
+
+def test_bytes_passed_add_up(tmp_path: Path) -> None:
+    for name, content in tables().items():
+        put(tmp_path, name, content)
+    told: list[int] = []
+    list(read(tmp_path, told=told.append))
+    assert told == sorted(told) and told[-1] == size(tmp_path) == sum(map(len, tables().values()))
 
 
 def test_html_shows_what_a_browser_shows() -> None:
@@ -237,5 +388,10 @@ def test_a_missing_folder_is_an_input_error(tmp_path: Path) -> None:
 
 def test_mails_of_2002(shared_data: Path) -> None:
     items = list(read(shared_data / "mail"))
-    assert sum(isinstance(item, Document) for item in items) == 1696
-    assert {item.reason for item in items if isinstance(item, Skipped)} == {"not UTF-8"}
+    assert sum(isinstance(item, Document) for item in items) == 1849
+    assert {item.reason for item in items if isinstance(item, Skipped)} == {
+        "not UTF-8",
+        "not in the character set it names",
+        "a mail in an unknown character set",
+        "no text in it",
+    }

@@ -75,6 +75,7 @@ class Examine:
         safe = safe_name(name, self.key) + (f"#{safe_name(row, self.key)}" if row else "")
         try:
             clean = redact.redact_fully(document.text, find, self.mode, self.key.fingerprint)
+            metadata = {column: self._cleaned(value) for column, value in document.metadata.items()}
         except Exception as error:  # a document that breaks a detector must not stop the rest, nor be quoted
             return Skipped(safe, f"a detector failed on it ({type(error).__name__})")
         unit = self.key.fingerprint("unit", document.unit) if document.unit else safe
@@ -89,8 +90,11 @@ class Examine:
                 self.key.fingerprint(placed.rule, document.text[placed.raw_start : placed.raw_end])
                 for placed in clean.placed
             ),
-            metadata={},
+            metadata=metadata,
         )
+
+    def _cleaned(self, value: str) -> str:
+        return _cleaned(value, self)
 
     def _skipped(self, item: Skipped) -> Skipped:
         return Skipped(safe_name(item.source, self.key), item.reason, item.line)
@@ -117,6 +121,13 @@ def sketches_of(packed: bytes, permutations: int) -> dedup.Sketches:
         np.frombuffer(packed, np.uint32, offset=17 * count).reshape(permutations, count),
         np.frombuffer(packed, bool, count, 16 * count),
     )
+
+
+@lru_cache(maxsize=4096)
+def _cleaned(value: str, how: Examine) -> str:
+    """A value of another column after the detectors; columns repeat their values, so they are remembered."""
+    find = pii.finder(how.entities, how.threshold, how.language).find
+    return redact.redact_fully(value, find, how.mode, how.key.fingerprint).text
 
 
 def safe_name(name: str, key: Key) -> str:

@@ -7,19 +7,25 @@ name can hold a person's address. ``scan`` replaces what it finds in them.
 
 from __future__ import annotations
 
+import bz2
 import csv
 import email
 import email.policy
+import glob
 import gzip
 import hashlib
 import io
 import json
+import lzma
 import os
 import re
+import shutil
+import tempfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from email.message import EmailMessage
+from functools import partial
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import IO, Any
@@ -32,7 +38,7 @@ MAX_CHARS = 1_000_000
 the whole scan: it is skipped and named."""
 
 _MAX_JSON = 256 << 20  # bytes of a .json file, which has to be parsed whole
-_BOMB_BYTES = 16 << 20  # a gzip stream may expand to this ...
+_BOMB_BYTES = 16 << 20  # a packed file may expand to this ...
 _BOMB_RATIO = 200  # ... and beyond it at most this many times its own size (text: 3 to 20)
 
 _OWN_ID = re.compile(r"[A-Za-z]{1,16}[-_:]\d{1,10}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
@@ -45,7 +51,7 @@ class Settings:
     text_key: str = "text"
     id_key: str = "id"
     unit_key: str | None = None
-    mail_headers: bool = True
+    mail_headers: bool = False
     max_chars: int = MAX_CHARS
 
 
@@ -61,26 +67,32 @@ class _Refused(Exception):
 
 
 def read(
-    corpus: Path, settings: Settings | None = None, ignore: Iterable[Path] = ()
+    corpus: Path,
+    settings: Settings | None = None,
+    ignore: Iterable[Path] = (),
+    told: Callable[[int], None] = lambda passed: None,
 ) -> Iterator[Document | Skipped]:
-    """Every document of ``corpus`` (a folder or one file), and everything that was left out and why.
+    """Every document of ``corpus`` (a folder, a file or a pattern), and everything left out and why.
 
-    ``ignore`` are folders that are ours (outputs lying inside the corpus).
+    ``ignore`` are folders that are ours (outputs lying inside the corpus). ``told`` hears how many bytes of
+    the corpus's files have been passed.
     """
     settings = settings or Settings()
-    seen_any = False
+    seen_any, before = False, 0
     for name, path in files(corpus, ignore):
         if isinstance(path, Skipped):
             yield path
             continue
-        for item in read_file(path, name, settings):
+        for item in read_file(path, name, settings, lambda at, before=before: told(before + at)):  # type: ignore[misc]
             seen_any = seen_any or isinstance(item, Document)
             yield item
+        before += path.stat().st_size
+        told(before)
     if not seen_any:
         raise InputError(
             str(corpus),
             "no readable document",
-            f"files ending in {' '.join(_FORMATS)}, also .gz",
+            f"files ending in {' '.join(_FORMATS)}, also {' '.join(_PACKED)}",
             f'rows need a "{settings.text_key}" column, or set --text-key',
         )
 
@@ -88,15 +100,30 @@ def read(
 def files(corpus: Path, ignore: Iterable[Path] = ()) -> Iterator[tuple[str, Path | Skipped]]:
     """(name, path) of the corpus's files, sorted by name; a :class:`Skipped` for what must not be followed.
 
-    Hidden files and folders, and folders that mlmguard wrote, are not part of the corpus.
+    Hidden files and folders, and folders that mlmguard wrote, are not part of the corpus. A pattern
+    (``notes/**/*.txt``) names its files from its first folder without a star on.
     """
-    if not corpus.exists():
-        raise InputError(str(corpus), "no such folder", "a folder with text files", "check the path")
     if corpus.is_file():
         yield _shown(corpus.name), corpus
         return
+    if not corpus.exists() and glob.has_magic(str(corpus)):
+        root = next(folder for folder in corpus.parents if not glob.has_magic(str(folder)))
+        wanted = {path for path in root.glob(str(corpus.relative_to(root))) if not path.is_dir()}
+        found = [item for item in _walk(root, ignore) if root / item[0] in wanted] if wanted else []
+    elif not corpus.exists():
+        raise InputError(str(corpus), "no such folder or file", "a folder with text files", "check the path")
+    else:
+        found = list(_walk(corpus, ignore))
+    if not found:
+        raise InputError(str(corpus), "no file there", "text files", "check the path")
+    shown = sorted(((_shown(name), thing) for name, thing in found), key=lambda item: item[0])
+    for name, thing in shown:
+        yield name, thing if isinstance(thing, Path) else Skipped(name, thing)
+
+
+def _walk(corpus: Path, ignore: Iterable[Path]) -> Iterator[tuple[str, Path | str]]:
+    """(name, path) of every file in a folder, or (name, why it is not followed)."""
     root, ours = corpus.resolve(), {path.resolve() for path in ignore}
-    found: list[tuple[str, Path | Skipped]] = []
     for folder, subfolders, names in os.walk(corpus):
         here = Path(folder)
         linked = [name for name in subfolders if (here / name).is_symlink() and not name.startswith(".")]
@@ -106,22 +133,33 @@ def files(corpus: Path, ignore: Iterable[Path] = ()) -> Iterator[tuple[str, Path
             if not name.startswith(".") and name not in linked and not _is_ours(here / name, ours)
         ]
         for name in linked:
-            shown = _shown((here / name).relative_to(corpus).as_posix())
-            found.append((shown, Skipped(shown, "symbolic link to a folder")))
+            yield (here / name).relative_to(corpus).as_posix(), "symbolic link to a folder"
+        about_the_rest = _about_a_dataset(here, set(names))
         for name in names:
-            if name.startswith("."):
+            if name.startswith(".") or name in about_the_rest:
                 continue
             path = here / name
-            shown = _shown(path.relative_to(corpus).as_posix())
+            shown = path.relative_to(corpus).as_posix()
             if path.is_symlink() and not path.resolve().is_relative_to(root):
-                found.append((shown, Skipped(shown, "symbolic link that leaves the corpus")))
+                yield shown, "symbolic link that leaves the corpus"
             elif not path.is_file():
-                found.append((shown, Skipped(shown, "not a regular file")))
+                yield shown, "not a regular file"
             else:
-                found.append((shown, path))
-    if not found:
-        raise InputError(str(corpus), "an empty folder", "text files", "check the path")
-    yield from sorted(found, key=lambda item: item[0])
+                yield shown, path
+
+
+def _about_a_dataset(here: Path, names: set[str]) -> frozenset[str]:
+    """The files that describe a saved Hugging Face dataset; its rows are in the ``.arrow`` files beside."""
+    if {"dataset_info.json", "state.json"} <= names:
+        return frozenset({"dataset_info.json", "state.json"})
+    if "dataset_dict.json" in names and any(here.glob("*/state.json")):
+        return frozenset({"dataset_dict.json"})
+    return frozenset()
+
+
+def size(corpus: Path, ignore: Iterable[Path] = ()) -> int:
+    """Bytes of all files that :func:`read` would open."""
+    return sum(path.stat().st_size for _, path in files(corpus, ignore) if isinstance(path, Path))
 
 
 def _is_ours(folder: Path, ours: set[Path]) -> bool:
@@ -155,25 +193,27 @@ def _sha256(path: Path) -> str:
 # --- one file -----------------------------------------------------------------------------------------
 
 
-def read_file(path: Path, name: str, settings: Settings) -> Iterator[Document | Skipped]:
-    """The documents of one file, and what of it was left out."""
+def read_file(
+    path: Path, name: str, settings: Settings, told: Callable[[int], None]
+) -> Iterator[Document | Skipped]:
+    """The documents of one file, and what of it was left out. ``told`` hears how far it has been read."""
     suffixes = [suffix.lower() for suffix in path.suffixes[-2:]]
-    packed = bool(suffixes) and suffixes[-1] == ".gz"
-    suffix = (suffixes[:-1] if packed else suffixes)[-1:]
-    reader = _FORMATS.get(suffix[0] if suffix else "")
+    packing = suffixes.pop() if suffixes and suffixes[-1] in _PACKED else None
+    suffix = suffixes[-1] if suffixes else ""
+    reader = _FORMATS.get(suffix)
     if reader is None:
-        yield Skipped(name, _unknown(suffix[0] if suffix else ""))
+        yield Skipped(name, _unknown(suffix))
         return
     try:
         with path.open("rb") as raw:
-            stream = (
-                io.BufferedReader(_Unpacked(raw, os.fstat(raw.fileno()).st_size), 1 << 16) if packed else raw
-            )
-            yield from reader(stream, name, settings)
+            stream = raw
+            if packing:
+                stream = io.BufferedReader(_Unpacked(raw, packing, os.fstat(raw.fileno()).st_size), 1 << 16)
+            for item in reader(stream, name, settings):
+                told(raw.tell())
+                yield item
     except _Refused as refused:
         yield Skipped(name, str(refused), refused.line)
-    except (gzip.BadGzipFile, EOFError, zlib.error):
-        yield Skipped(name, "broken gzip")
     except OSError as error:
         yield Skipped(name, f"cannot be read ({os.strerror(error.errno or 0).lower()})")
 
@@ -182,22 +222,44 @@ def _unknown(suffix: str) -> str:
     return f"unknown extension {suffix}" if re.fullmatch(r"\.\w{1,8}", suffix) else "unknown extension"
 
 
-class _Unpacked(io.RawIOBase):
-    """A gzip stream that refuses to expand without bound."""
+def _zstd(raw: IO[bytes]) -> IO[bytes]:
+    import pyarrow
 
-    def __init__(self, raw: IO[bytes], size: int) -> None:
-        self._stream = gzip.GzipFile(fileobj=raw)
+    return pyarrow.CompressedInputStream(pyarrow.PythonFile(raw, "r"), "zstd")  # type: ignore[no-any-return]
+
+
+_PACKED: dict[str, tuple[str, Callable[[IO[bytes]], Any]]] = {
+    ".gz": ("gzip", lambda raw: gzip.GzipFile(fileobj=raw)),
+    ".bz2": ("bzip2", bz2.BZ2File),
+    ".xz": ("xz", lzma.LZMAFile),
+    ".zst": ("zstd", _zstd),
+}
+"""Extension -> (name of the packing, how to open it)."""
+
+
+class _Unpacked(io.RawIOBase):
+    """What a packed file holds; it refuses to expand without bound."""
+
+    def __init__(self, raw: IO[bytes], packing: str, size: int) -> None:
+        self._name, open_packed = _PACKED[packing]
+        self._stream = open_packed(raw)
         self._left = max(_BOMB_BYTES, size * _BOMB_RATIO)
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int:
-        count = self._stream.readinto(buffer)
-        self._left -= count
+        try:
+            data = self._stream.read(len(buffer))
+        except (OSError, EOFError, zlib.error, lzma.LZMAError, ValueError) as error:
+            if isinstance(error, OSError) and error.errno:
+                raise  # the disk's fault
+            raise _Refused(f"broken {self._name}") from None
+        buffer[: len(data)] = data
+        self._left -= len(data)
         if self._left < 0:
             raise _Refused(f"expands more than {_BOMB_RATIO}-fold")
-        return count
+        return len(data)
 
 
 # --- whole files --------------------------------------------------------------------------------------
@@ -234,7 +296,24 @@ def _no_unit(settings: Settings) -> str:
 
 
 def _plain(data: bytes, settings: Settings) -> tuple[str, str]:
+    if _looks_like_mail(data):
+        return _mail(data, settings)
     return _decoded(data), _no_unit(settings)
+
+
+_MAIL_FIELD = re.compile(rb"(?:From \S.*|[!-9;-~]+:.*|[ \t].*)\r?\n")
+_MAIL_FIELDS = frozenset((b"from", b"date", b"received", b"message-id", b"return-path", b"subject", b"to"))
+
+
+def _looks_like_mail(data: bytes) -> bool:
+    """Whether a plain file begins as a mail does: nothing but header fields up to an empty line, at least
+    three of them being those that every mail has.
+    """
+    at, known = 0, set()
+    while field := _MAIL_FIELD.match(data, at):
+        known.add(data[at : field.end()].partition(b":")[0].lower())
+        at = field.end()
+    return data[at : at + 1] in (b"\r", b"\n") and len(known & _MAIL_FIELDS) >= 3
 
 
 def _html(data: bytes, settings: Settings) -> tuple[str, str]:
@@ -257,6 +336,39 @@ def _mail(data: bytes, settings: Settings) -> tuple[str, str]:
     if settings.mail_headers and headers:
         return "\n".join([*headers, "", "\n".join(bodies)]), unit
     return "\n".join(bodies), unit
+
+
+def _mbox(stream: IO[bytes], name: str, settings: Settings) -> Iterator[Document | Skipped]:
+    """Mails one after the other, each behind a line "From " that an empty line or nothing precedes."""
+    for number, data in _mbox_messages(stream, settings):
+        try:
+            if data is None:
+                raise _Refused(_too_long(settings))
+            text, unit = _mail(data, settings)
+            yield _document(f"{name}#L{number}", name, text, unit, settings)
+        except _Refused as refused:
+            yield Skipped(name, str(refused), number)
+
+
+def _mbox_messages(stream: IO[bytes], settings: Settings) -> Iterator[tuple[int, bytes | None]]:
+    """(line, bytes) of each message; None for one too long to be a record."""
+    first, size, lines, blank = 0, 0, list[bytes](), True
+    for number, line in _lines(stream, settings):
+        if line is not None and blank and line.startswith(b"From "):
+            if first:
+                yield first, b"".join(lines) if size <= 8 * settings.max_chars else None
+            first, size, lines, blank = number, 0, [], False
+            continue
+        if not first:
+            raise _Refused("not a mailbox")
+        size += 8 * settings.max_chars + 1 if line is None else len(line)
+        if line is not None and size <= 8 * settings.max_chars:
+            lines.append(line.removeprefix(b">") if re.match(rb">+From ", line) else line)
+        else:
+            lines = []
+        blank = line in (b"\n", b"\r\n")
+    if first:
+        yield first, b"".join(lines) if size <= 8 * settings.max_chars else None
 
 
 def _text_parts(message: EmailMessage) -> Iterator[EmailMessage]:
@@ -391,7 +503,9 @@ def _parsed(data: bytes) -> Any:
         raise _Refused("malformed JSON") from None
 
 
-def _csv(stream: IO[bytes], name: str, settings: Settings) -> Iterator[Document | Skipped]:
+def _csv(
+    stream: IO[bytes], name: str, settings: Settings, delimiter: str = ","
+) -> Iterator[Document | Skipped]:
     def decoded() -> Iterator[str]:
         for number, line in _lines(stream, settings):
             if line is None:
@@ -399,7 +513,7 @@ def _csv(stream: IO[bytes], name: str, settings: Settings) -> Iterator[Document 
             yield line.decode("utf-8", "surrogateescape")  # a bad byte costs its row, not the file
 
     csv.field_size_limit(8 * settings.max_chars)
-    table = csv.reader(decoded())
+    table = csv.reader(decoded(), delimiter=delimiter)
     rows = _Rows(name, settings)
     try:
         header = next(table, [])
@@ -419,6 +533,73 @@ def _csv(stream: IO[bytes], name: str, settings: Settings) -> Iterator[Document 
                 yield Skipped(name, str(refused), line)
     except csv.Error:
         raise _Refused("malformed CSV", table.line_num) from None
+
+
+def _parquet(stream: IO[bytes], name: str, settings: Settings) -> Iterator[Document | Skipped]:
+    from pyarrow.parquet import ParquetFile
+
+    def open_table(file: IO[bytes]) -> tuple[Any, Iterable[Any]]:
+        table = ParquetFile(file)
+        return table.schema_arrow, table.iter_batches(batch_size=_TABLE_ROWS)
+
+    yield from _table(open_table, "Parquet", stream, name, settings)
+
+
+def _arrow(stream: IO[bytes], name: str, settings: Settings) -> Iterator[Document | Skipped]:
+    """Both forms: the file, and the stream that Hugging Face datasets are saved as."""
+    from pyarrow import ipc
+
+    def open_table(file: IO[bytes]) -> tuple[Any, Iterable[Any]]:
+        is_file = file.read(6) == b"ARROW1"
+        file.seek(0)
+        if not is_file:
+            table = ipc.open_stream(file)
+            return table.schema, table
+        table = ipc.open_file(file)
+        return table.schema, map(table.get_batch, range(table.num_record_batches))
+
+    yield from _table(open_table, "Arrow", stream, name, settings)
+
+
+_TABLE_ROWS = 32  # of a Parquet file that are in memory at a time
+
+
+def _table(
+    open_table: Callable[[IO[bytes]], tuple[Any, Iterable[Any]]],
+    kind: str,
+    stream: IO[bytes],
+    name: str,
+    settings: Settings,
+) -> Iterator[Document | Skipped]:
+    from pyarrow import ArrowException
+
+    rows, number = _Rows(name, settings), 0
+    with tempfile.TemporaryFile() as copy:
+        if isinstance(stream, io.BufferedReader) and isinstance(stream.raw, _Unpacked):
+            shutil.copyfileobj(stream, copy)  # these formats are read from their end
+            stream = copy
+        left = max(_BOMB_BYTES, _BOMB_RATIO * stream.seek(0, os.SEEK_END))
+        stream.seek(0)
+        try:
+            schema, batches = open_table(stream)
+            if settings.text_key not in schema.names:
+                raise _Refused(f'no column "{settings.text_key}"')
+            for batch in batches:
+                left -= batch.nbytes
+                if left < 0:
+                    raise _Refused(f"expands more than {_BOMB_RATIO}-fold", number)
+                for index in range(batch.num_rows):
+                    number += 1
+                    try:
+                        yield rows.document(batch.slice(index, 1).to_pylist()[0], number)
+                    except UnicodeDecodeError:
+                        yield Skipped(name, "not UTF-8", number)
+                    except _Refused as refused:
+                        yield Skipped(name, str(refused), number)
+        except (ArrowException, OSError, ValueError) as error:
+            if isinstance(error, OSError) and error.errno:
+                raise
+            raise _Refused(f"broken {kind}", number) from None
 
 
 class _Rows:
@@ -444,7 +625,19 @@ class _Rows:
             unit = str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
             if not unit:
                 raise _Refused(f'no "{self._settings.unit_key}"')
-        return _document(f"{self._name}#{self._row_id(row, number)}", self._name, text, unit, self._settings)
+        id = f"{self._name}#{self._row_id(row, number)}"
+        return _document(id, self._name, text, unit, self._settings, self._metadata(row))
+
+    def _metadata(self, row: Mapping[str, Any]) -> dict[str, str]:
+        """The other columns, as text."""
+        own = (self._settings.text_key, self._settings.id_key, self._settings.unit_key)
+        return {
+            str(column): value
+            if isinstance(value, str)
+            else json.dumps(value, ensure_ascii=False, default=str)
+            for column, value in row.items()
+            if column not in own and value is not None and value != ""
+        }
 
     def _row_id(self, row: Mapping[str, Any], number: int) -> str:
         own = row.get(self._settings.id_key)
@@ -459,17 +652,26 @@ class _Rows:
 # --- one document -------------------------------------------------------------------------------------
 
 
-def _document(id: str, name: str, text: str, unit: str, settings: Settings) -> Document:
+def _document(
+    id: str,
+    name: str,
+    text: str,
+    unit: str,
+    settings: Settings,
+    metadata: Mapping[str, str] | None = None,
+) -> Document:
     """The document, or the reason why it is none."""
+    metadata = metadata or {}
     if not text.strip():
         raise _Refused("no text in it")
-    if len(text) > settings.max_chars:
+    if len(text) + sum(map(len, metadata.values())) > settings.max_chars:
         raise _Refused(_too_long(settings))
-    if "\0" in text:
-        raise _Refused("holds NUL characters")
-    if not (_encodable(text) and _encodable(unit)):
-        raise _Refused("holds lone surrogates")
-    return Document(id=id, text=text, source=name.split("/", 1)[0], unit=unit)
+    for value in (text, unit, *metadata, *metadata.values()):
+        if "\0" in value:
+            raise _Refused("holds NUL characters")
+        if not _encodable(value):
+            raise _Refused("holds lone surrogates")
+    return Document(id=id, text=text, source=name.split("/", 1)[0], unit=unit, metadata=metadata)
 
 
 def _encodable(text: str) -> bool:
@@ -489,10 +691,14 @@ _FORMATS: dict[str, Any] = {
     ".md": _whole(_plain),
     ".rst": _whole(_plain),
     ".eml": _whole(_mail),
+    ".mbox": _mbox,
     ".html": _whole(_html),
     ".htm": _whole(_html),
     ".csv": _csv,
+    ".tsv": partial(_csv, delimiter="\t"),
     ".json": _json,
     ".jsonl": _jsonl,
+    ".parquet": _parquet,
+    ".arrow": _arrow,
 }
 """Extension -> reader. A new format is one function and one line here."""
