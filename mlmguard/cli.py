@@ -328,12 +328,71 @@ def scan_command(
 @click.option("--batch-units", type=int, help="Expected units a step.")
 @click.option("--learning-rate", type=float, help="Peak learning rate.")
 @click.option(
-    "--max-grad-norm", type=float, default=1.0, show_default=True, help="C: no unit moves the sum by more."
+    "--max-grad-norm",
+    type=float,
+    default=1.0,
+    show_default=True,
+    help="C: no unit moves the sum by more; plain: the most a step's gradient has.",
 )
 @click.option(
     "--window", type=int, default=64, show_default=True, help="Tokens of one window, special tokens included."
 )
+@click.option("--stride", type=int, help="Plain: cut documents into windows this many tokens apart.")
+@click.option(
+    "--masking",
+    type=click.Choice(["token", "word", "span"]),
+    default="token",
+    show_default=True,
+    help="What is hidden together: single tokens, whole words, spans of words.",
+)
 @click.option("--mask-rate", type=float, help="Share of tokens masked.  [default: 0.3 private, 0.15 plain]")
+@click.option(
+    "--final-mask-rate", type=float, help="Let the share go to this one, in a line, by the last step."
+)
+@click.option(
+    "--mask-mix",
+    default="80/10/10",
+    show_default=True,
+    help="Of the chosen tokens: hidden by [MASK], swapped for a random one, kept.",
+)
+@click.option(
+    "--pii-targets",
+    type=click.Choice(["mask-more", "exclude"]),
+    help="Hide half of the scan's findings, each whole, or never predict one.",
+)
+@click.option("--static-masks", is_flag=True, help="The same window and masks each time a unit is drawn.")
+@click.option(
+    "--objective",
+    type=click.Choice(["mlm", "mlm+sop", "mlm+nsp"]),
+    default="mlm",
+    show_default=True,
+    help="Beside hidden tokens: order of two passages (sop), or do they belong together (nsp, plain only).",
+)
+@click.option(
+    "--schedule",
+    type=click.Choice(["linear", "cosine", "constant"]),
+    default="linear",
+    show_default=True,
+    help="The learning rate after warm-up.",
+)
+@click.option("--warmup-steps", type=int, help="Steps of linear warm-up.  [default: a tenth, private 1/20]")
+@click.option(
+    "--micro-tokens",
+    type=int,
+    default=8192,
+    show_default=True,
+    help="Padded tokens a pass; a larger batch is accumulated, and nothing but memory changes.",
+)
+@click.option("--packing", is_flag=True, help="Plain: several examples in a row, blind to each other.")
+@click.option("--gradient-checkpointing", is_flag=True, help="Less memory, more time, the same gradient.")
+@click.option("--evaluate-every", type=int, default=0, help="Plain: steps between validation losses.")
+@click.option(
+    "--early-stop",
+    type=int,
+    default=0,
+    help="Plain: stop after so many evaluations without a gain while the gap grows; keep the best.",
+)
+@click.option("--quiet-metrics", is_flag=True, help="Private: compute and keep no number on private text.")
 @click.option(
     "--canaries",
     type=int,
@@ -372,7 +431,15 @@ def train_command(
     if chosen.dp_epsilon is None:
         console.warn("no --dp-epsilon: this model is NOT private; treat its weights like the corpus")
     with watched(quiet or as_json) as (progress, stop):
-        result = train(clean, ckpt, reports, chosen, progress=progress, stop=stop)
+        result = train(
+            clean,
+            ckpt,
+            reports,
+            chosen,
+            progress=progress,
+            stop=stop,
+            tell=lambda line: console.say(line, quiet),
+        )
     if int(os.environ.get("RANK", "0")) > 0:  # under torchrun the first process talks for all
         return
     _show(result, as_json, lambda: _train_tables(result))
@@ -462,6 +529,30 @@ def audit_command(
     _show(evidence, as_json, tables)
     console.written([reports / "audit.json", *(path for _, path in wanted)], quiet)
     return shown.exit_code or 0
+
+
+@cli.command("mask")
+@click.argument("text")
+@click.option("--tokenizer", "name", help="A tokenizer by folder or name.  [default: the one shipped]")
+@click.option(
+    "--mask-rate", "rate", type=float, default=0.15, show_default=True, help="Share of tokens masked."
+)
+@click.option("--mask-mix", "mix", default="80/10/10", show_default=True, help="Hidden, swapped, kept.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Another seed, other masks.")
+@shared
+def mask_command(text: str, quiet: bool, as_json: bool, **given: Any) -> None:
+    """Show what each masking strategy of train does to TEXT."""
+    from mlmguard.workflows.mask import mask
+
+    found = mask(text, **given)
+    rows = [
+        (
+            f"{one.strategy} ({one.predicted} of {one.tokens})",
+            [(p.text, p.fate, p.personal) for p in one.pieces],
+        )
+        for one in found
+    ]
+    _show(found, as_json, lambda: console.masks(rows))
 
 
 # --- judging and showing ------------------------------------------------------------------------------

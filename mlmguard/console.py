@@ -237,6 +237,24 @@ def explanation(title: str, lines: Sequence[tuple[str, str]]) -> None:
     _print(_heading(title), _pairs(lines))
 
 
+_FATES = {"hidden": ("{}", "bold red"), "swapped": ("~{}~", "bold yellow"), "kept": ("={}=", "bold cyan")}
+
+
+def masks(rows: Sequence[tuple[str, Sequence[tuple[str, str, bool]]]]) -> None:
+    """Strategies, each with its tokens: text, fate, whether in a finding. Legible without colour."""
+    for strategy, pieces in rows:
+        line = Text(overflow="fold")
+        for text, fate, personal in pieces:
+            form, style = _FATES.get(fate, ("{}", ""))
+            line.append_text(_text(form.format(text), f"{style} underline" if personal else style)).append(
+                " "
+            )
+        _print(_heading(strategy), Padding(line, (0, 0, 0, 2)))
+    _print(
+        _text("[MASK] hidden, ~token~ swapped for another, =token= kept and predicted; findings underlined")
+    )
+
+
 def checks(rows: Sequence[tuple[str, str, str, str]], title: str = "Doctor") -> None:
     """What ``doctor`` or ``verify`` found: (what, found, "ok" | "warn" | "missing", what to do)."""
     style = {"ok": "green", "warn": "yellow", "missing": "red"}

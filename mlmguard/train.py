@@ -594,7 +594,17 @@ def _refuse_impossible(settings: TrainSettings) -> None:
         for name, why in _PLAIN_ONLY.items():
             if getattr(settings, name):
                 raise InputError(f"--{name.replace('_', '-')}", "a private run", "a plain one", why)
-    for name in ("steps", "batch_units", "public_size", "window", "stride"):
+    for name in ("evaluate_every", "early_stop", "warmup_steps"):
+        value = getattr(settings, name)
+        if value is not None and value < 0:
+            raise InputError(f"--{name.replace('_', '-')}", str(value), "0 or more")
+    if settings.stride is not None and settings.stride > settings.window - 2:
+        raise InputError(
+            f"--stride {settings.stride}",
+            "it leaves tokens out",
+            f"at most the window's {settings.window - 2}",
+        )
+    for name in ("steps", "batch_units", "public_size", "window", "stride", "micro_tokens"):
         value = getattr(settings, name)
         if value is not None and value < (8 if name == "window" else 1):
             raise InputError(
@@ -706,12 +716,12 @@ def _initial_model(
         told = Path(settings.init) / "privacy.json"
         if told.is_file():
             accounting.refuse_edited(read_noun(told, PrivacyStatement), str(told))
-        if len(words) != model.config.vocab_size:
+        if len(words) > model.config.vocab_size or not tokenizer.agrees(words, settings.init):
             raise InputError(
                 "the tokenizer",
-                f"{len(words):,} entries",
-                f"the model's {model.config.vocab_size:,}",
-                "name the model's own with --tokenizer",
+                f"{len(words):,} entries that are not those of the model",
+                f"the model's own, at most {model.config.vocab_size:,}",
+                "leave --tokenizer out",
             )
         if models.window_of(model) < recipe.window:
             raise InputError(

@@ -267,6 +267,8 @@ def notes_of(words: Any, texts: Sequence[str], findings: Sequence[Sequence[tuple
 
     ``findings`` are spans in characters of the text, end exclusive; a token that overlaps one is personal.
     """
+    if not texts:
+        return []
     encoded = words(
         list(texts),
         add_special_tokens=False,

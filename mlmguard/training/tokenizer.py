@@ -64,6 +64,17 @@ def load(name: str | None) -> PreTrainedTokenizerFast:
     return tokenizer
 
 
+def agrees(words: Any, model: str) -> bool:
+    """Does every token mean to ``words`` what it means to the tokenizer in the folder ``model``, if any?
+
+    Two vocabularies of one size load without complaint, and train a model on other words than it knows.
+    """
+    if not (Path(model) / "tokenizer.json").is_file():
+        return True
+    own = load(model).get_vocab()
+    return bool(words.get_vocab().items() <= own.items() or own.items() <= words.get_vocab().items())
+
+
 @dataclass(frozen=True)
 class SpecialTokens:
     """Ids that frame and pad a window."""
@@ -90,7 +101,10 @@ def digest(file: Path) -> str:
 
 def encode(tokenizer: PreTrainedTokenizerFast, texts: Iterable[str]) -> list[list[int]]:
     """Token ids of each text, without special tokens and without truncation."""
-    batch = tokenizer(list(texts), add_special_tokens=False, return_attention_mask=False, verbose=False)
+    listed = list(texts)
+    if not listed:  # which the tokenizers of transformers do not take
+        return []
+    batch = tokenizer(listed, add_special_tokens=False, return_attention_mask=False, verbose=False)
     return [list(ids) for ids in batch["input_ids"]]
 
 

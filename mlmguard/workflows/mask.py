@@ -1,0 +1,75 @@
+"""What each masking strategy does to a sentence."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from mlmguard.corpus import pii
+from mlmguard.errors import InputError
+from mlmguard.training import masking, tokenizer
+from mlmguard.training.masking import IGNORED, Masking, Vocabulary
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A token as the model sees it. ``fate`` is "hidden", "swapped" or "kept" where it is to be predicted."""
+
+    text: str
+    fate: str = ""
+    personal: bool = False
+
+
+@dataclass(frozen=True)
+class Masked:
+    """One strategy and what became of the sentence."""
+
+    strategy: str
+    pieces: tuple[Piece, ...]
+    predicted: int
+    tokens: int
+
+
+def mask(
+    text: str, name: str | None = None, rate: float = 0.15, mix: str = "80/10/10", seed: int = 0
+) -> tuple[Masked, ...]:
+    """Every strategy on ``text``, by the tokenizer ``name`` (None: the one shipped).
+
+    Raises :class:`InputError` for a text without tokens, an impossible rate, or a tokenizer that is not fast.
+    """
+    words = tokenizer.load(name)
+    shares = masking.read_mix(mix)
+    ways = {
+        "token": Masking("token", rate, mix=shares),
+        "word": Masking("word", rate, mix=shares),
+        "span": Masking("span", rate, mix=shares),
+        "token, findings masked more": Masking("token", rate, mix=shares, pii="mask-more"),
+        "token, findings excluded": Masking("token", rate, mix=shares, pii="exclude"),
+    }
+    for way in ways.values():
+        masking.refuse_impossible(way, words)
+    findings = [(span.start, span.end) for span in pii.finder().find(text)]
+    (notes,) = masking.notes_of(words, [text], [findings])
+    ids = np.array(tokenizer.encode(words, [text])[0], dtype=np.int64)
+    if not len(ids):
+        raise InputError("the text", "no token in it", "a sentence")
+    vocabulary = Vocabulary(len(words), int(words.mask_token_id), frozenset(words.all_special_ids))
+    found = []
+    for strategy, way in ways.items():
+        shown, labels = masking.mask(ids, vocabulary, np.random.default_rng(seed), way, notes)
+        tokens = words.convert_ids_to_tokens(shown.tolist())
+        pieces = tuple(
+            Piece(token, _fate(now, label, vocabulary), bool(personal))
+            for token, now, label, personal in zip(tokens, shown, labels, notes.personal)
+        )
+        found.append(Masked(strategy, pieces, int((labels != IGNORED).sum()), len(ids)))
+    return tuple(found)
+
+
+def _fate(now: int, label: int, vocabulary: Vocabulary) -> str:
+    if label == IGNORED:
+        return ""
+    if now == label:
+        return "kept"
+    return "hidden" if now == vocabulary.mask_id else "swapped"

@@ -1,0 +1,301 @@
+"""The training verb: what its options do to a whole run, what it measures, and what it refuses."""
+
+import json
+
+import numpy as np
+import pytest
+
+from mlmguard.artifacts import Key, read_json
+from mlmguard.errors import InputError
+from mlmguard.scan import ScanSettings, scan
+from mlmguard.train import TrainSettings, train
+from mlmguard.training import evaluation, masking, models, tokenizer
+
+WORDS = tokenizer.load(None)
+PLAIN = TrainSettings(init="scratch", steps=12, batch_units=16, canaries=0, window=32)
+PRIVATE = TrainSettings(
+    init="scratch", dp_epsilon=8, steps=3, canaries=0, public_size=600, batch_units=300, window=32
+)
+
+
+def scanned(folder, notes=60, splits=None):
+    """Notes with an address each, cleaned so that a pseudonym stands there."""
+    corpus = folder / "corpus"
+    corpus.mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    words = [word for word in WORDS.get_vocab() if word.isalpha() and len(word) > 3]
+    said = [" ".join(rng.choice(words, 20)) for _ in range(2 * notes)]
+    rows = [
+        {"id": f"n{k}", "text": f"{said[2 * k]} write to q{k}@example.org {said[2 * k + 1]}"}
+        for k in range(notes)
+    ]
+    (corpus / "notes.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    settings = ScanSettings(workers=1, mode="pseudonym", **({"splits": splits} if splits else {}))
+    key = Key(b"a key that only tests use, 32 b.")
+    scan(corpus, folder / "clean", folder / "reports", key=key, settings=settings, runs=runs(folder))
+    return folder
+
+
+def runs(folder):
+    return folder / ".mlmguard" / "runs"
+
+
+def trained(folder, settings, **options):
+    return train(
+        folder / "clean", folder / "ckpt", folder / "reports", settings, runs=runs(folder), **options
+    )
+
+
+def with_(settings, **changes):
+    return TrainSettings(**{**vars(settings), **changes})
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    return scanned(tmp_path_factory.mktemp("trainer"))
+
+
+# --- options ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("base", [PLAIN, PRIVATE], ids=["plain", "private"])
+def test_every_option_that_both_kinds_of_run_take_reaches_the_run(place, base):
+    changes = {
+        "masking": "span", "mask_rate": 0.4, "final_mask_rate": 0.2, "mask_mix": "100/0/0",
+        "pii_targets": "exclude", "objective": "mlm+sop", "schedule": "cosine", "warmup_steps": 2,
+        "micro_tokens": 256, "gradient_checkpointing": True,
+    }  # fmt: skip
+    result = trained(place, with_(base, **changes))
+    recipe = read_json(runs(place) / result.statement.run_id / "run.json")["recipe"]
+    assert recipe["masking"] == {
+        "strategy": "span", "rate": 0.4, "final_rate": 0.2, "mix": [1.0, 0.0, 0.0], "pii": "exclude",
+        "static": False,
+    }  # fmt: skip
+    assert (recipe["objective"], recipe["schedule"], recipe["warmup_steps"]) == ("mlm+sop", "cosine", 2)
+    assert recipe["micro_tokens"] == 256
+    assert result.facts["masking"] == "span, 100/0/0, the rate goes to 0.2, findings: exclude, dynamic"
+    assert result.statement.steps_applied == base.steps
+
+
+def test_findings_are_never_predicted_when_they_are_excluded(place, monkeypatch):
+    """Every token of every address the scan found, in whatever window it is drawn, stays without a label."""
+    from mlmguard.training import loop
+
+    seen, original = [], loop.plain_gradient
+
+    def look(model, examples, *rest):
+        seen.extend(examples)
+        return original(model, examples, *rest)
+
+    monkeypatch.setattr(loop, "plain_gradient", look)
+    trained(place, with_(PLAIN, pii_targets="exclude", mask_rate=0.5, steps=20, mask_mix="0/0/100"))
+    addressed = predicted = 0
+    for ids, labels in seen:
+        text = WORDS.convert_ids_to_tokens(ids.tolist())
+        for k, token in enumerate(text):
+            if token in ("<", ">"):  # the stand-in that a pseudonym begins and ends with
+                addressed += 1
+                predicted += int(labels[k] != masking.IGNORED)
+    assert addressed > 100 and predicted == 0
+
+
+def test_windows_of_a_stride_cover_every_document_as_rows_of_an_epoch(place):
+    whole, cut = trained(place, PLAIN), trained(place, with_(PLAIN, stride=15))
+    assert cut.unprotected["units"] > 2 * whole.unprotected["units"]
+
+
+def test_a_packed_run_trains_as_an_unpacked_one_does(place):
+    loose, packed = trained(place, PLAIN), trained(place, with_(PLAIN, packing=True))
+    assert packed.unprotected["heldout_loss"] == pytest.approx(loose.unprotected["heldout_loss"], abs=0.3)
+
+
+def test_an_early_stop_is_said_and_recorded(place):
+    said = []
+    settings = with_(PLAIN, steps=400, learning_rate=2e-2, early_stop=2, evaluate_every=20)
+    result = trained(place, settings, tell=said.append)
+    assert len(said) == 1 and "stopped falling" in said[0]
+    assert result.statement.steps_applied < 400
+    metrics = read_json(runs(place) / result.statement.run_id / "metrics.json")
+    best = min(one["validation"] for one in metrics["evaluations"])
+    assert (
+        f"back to step {next(e['step'] for e in metrics['evaluations'] if e['validation'] == best)}"
+        in said[0]
+    )
+
+
+# --- what is measured ---------------------------------------------------------------------------------
+
+
+def test_what_is_measured_lies_in_the_run_folder_and_holds_no_text(place):
+    result = trained(place, with_(PLAIN, evaluate_every=4))
+    numbers = result.unprotected
+    assert numbers["heldout_perplexity"] == pytest.approx(np.exp(numbers["heldout_loss"]))
+    assert numbers["heldout_top5_accuracy"] >= numbers["heldout_accuracy"]
+    assert 0 < numbers["vocabulary_seen_often"] < numbers["vocabulary_seen"] < 1
+    assert numbers["tokens_per_second"] > 0 and numbers["heldout_rare_tokens"] > 0
+    assert numbers["heldout_personal_tokens"] > 0
+    assert 0 < result.facts["latency_p50_ms"] <= result.facts["latency_p95_ms"]
+    folder = runs(place) / result.statement.run_id
+    metrics = read_json(folder / "metrics.json")
+    assert (folder / "metrics.json").stat().st_mode & 0o077 == 0
+    assert sum(metrics["token_histogram"].values()) == len(WORDS)
+    assert {len(curve) for curve in metrics["curves"].values()} == {12}
+    assert set(metrics["curves"]) == {"loss", "rate", "gradient_norm", "tokens", "seconds"}
+    assert 0 < len(metrics["samples"]) <= evaluation.SAMPLES
+    for sample in metrics["samples"]:
+        assert {sample["hidden"], sample["predicted"]} <= {"word", "piece", "number", "punctuation"}
+        assert sample["rank"] >= 1 and 0 <= sample["probability"] <= 1
+    curves = evaluation.recorded_curves(folder / "metrics.json")
+    assert [(c.name, c.series) for c in curves] == [
+        ("training loss", "training"), ("learning rate", "training"), ("gradient norm", "training"),
+        ("training loss", "validation"),
+    ]  # fmt: skip
+    assert curves[3].x == (4.0, 8.0, 12.0)
+
+
+def test_the_histogram_counts_every_entry_once_by_powers_of_two():
+    vocabulary = masking.Vocabulary(8, 4, frozenset({0}))
+    marks = tokenizer.SpecialTokens(0, 0, 0)
+    trained_on = [np.array([1] * 9 + [2] * 3 + [3] * 1 + [4] * 2)]
+    apart = evaluation.HeldOutTexts([], 0, trained_on, vocabulary, marks, 16)
+    assert apart.histogram() == {"0": 4, "1": 1, "2": 2, "4": 0, "8": 1}
+    assert apart.coverage() == {"vocabulary_seen": 4 / 7, "vocabulary_seen_often": 0.0}
+
+
+def test_ranks_and_places_are_counted_as_a_naive_loop_does(place):
+    """Top 1, top 5, rare and personal accuracy beside one forward pass a window."""
+    import torch
+
+    models.SIZES["test"] = models.Size(1, 16, 2)
+    model = models.fresh("test", WORDS, 32, 0.0, 0).eval()
+    marks = tokenizer.special_tokens(WORDS)
+    vocabulary = masking.Vocabulary(len(WORDS), WORDS.mask_token_id, frozenset(WORDS.all_special_ids))
+    rng = np.random.default_rng(0)
+    # the answers that the model gives are put into the text, so that there are hits to count
+    texts = [rng.choice([*rng.integers(10, len(WORDS), 5), 17], 24) for _ in range(30)]
+    with torch.no_grad():
+        model.cls.predictions.bias[17] = 5.0
+        model.cls.predictions.bias[texts[0][0]] = 4.0
+    rare = np.arange(len(WORDS)) % 2 == 1
+    personal = [rng.random(24) < 0.3 for _ in texts]
+    unigram = evaluation.unigram_log_probabilities(np.bincount(np.concatenate(texts), minlength=len(WORDS)))
+    cpu = torch.device("cpu")
+    found = evaluation.held_out(
+        model, texts, unigram, vocabulary, marks, 32, cpu, rare=rare, personal=personal
+    )
+    again = np.random.default_rng(0)
+    expected = np.zeros((6, 30))
+    for k, ids in enumerate(texts):
+        framed = np.concatenate([[marks.cls], ids, [marks.sep]])
+        chosen = again.permutation(np.arange(1, 25))[:4]
+        shown = framed.copy()
+        shown[chosen] = vocabulary.mask_id
+        logits = model(input_ids=torch.from_numpy(shown)[None]).logits[0].detach().numpy()
+        for place_ in chosen:
+            order = np.argsort(-logits[place_])
+            truth, seldom, named = framed[place_], rare[framed[place_]], personal[k][place_ - 1]
+            hit = order[0] == truth
+            expected[:, k] += [hit, truth in order[:5], hit & seldom, seldom, hit & named, named]
+    got = (
+        found.hits,
+        found.top_5,
+        found.rare_hits,
+        found.rare_tokens,
+        found.personal_hits,
+        found.personal_tokens,
+    )
+    assert np.array_equal(np.stack(got), expected) and expected.min(1).max() == 0 < expected.sum(1).min()
+
+
+def test_a_quiet_private_run_computes_no_number_on_private_text(place):
+    loud, quiet = (trained(place, with_(PRIVATE, quiet_metrics=flag)) for flag in (False, True))
+    assert loud.unprotected["heldout_loss"] > 0 and quiet.unprotected == {}
+    metrics = read_json(runs(place) / quiet.statement.run_id / "metrics.json")
+    assert set(metrics["curves"]) == {"loss", "rate", "gradient_norm"} and not metrics["curves"]["loss"]
+    assert "samples" not in metrics and "token_histogram" not in metrics
+    assert "held-out" in " ".join(loud.statement.unprotected + loud.statement.data_accesses)
+    assert "held-out" not in " ".join(quiet.statement.unprotected + quiet.statement.data_accesses)
+
+
+# --- what is refused ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "base, change, said",
+    [
+        (PLAIN, {"mask_rate": 0.0}, "--mask-rate: 0"),
+        (PLAIN, {"mask_rate": 1.0}, "--mask-rate: 1"),
+        (PLAIN, {"final_mask_rate": 1.0}, "--final-mask-rate"),
+        (PLAIN, {"mask_mix": "80/20"}, "--mask-mix"),
+        (PLAIN, {"masking": "syllable"}, "--masking"),
+        (PLAIN, {"schedule": "stepwise"}, "--schedule"),
+        (PLAIN, {"static_masks": True, "final_mask_rate": 0.3}, "--final-mask-rate"),
+        (PLAIN, {"stride": 31}, "--stride 31: it leaves tokens out"),
+        (PLAIN, {"early_stop": -1}, "--early-stop"),
+        (PRIVATE, {"objective": "mlm+nsp"}, r"--objective mlm\+nsp"),
+        (PRIVATE, {"packing": True}, "--packing"),
+        (PRIVATE, {"stride": 10}, "--stride"),
+        (PRIVATE, {"early_stop": 2}, "--early-stop"),
+        (PRIVATE, {"evaluate_every": 2}, "--evaluate-every"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_anything_is_written(place, base, change, said):
+    before = sorted(runs(place).glob("train-*/ledger.jsonl"))
+    with pytest.raises(InputError, match=said) as refused:
+        trained(place, with_(base, **change))
+    assert refused.value.exit_code == 2 and sorted(runs(place).glob("train-*/ledger.jsonl")) == before
+
+
+def test_an_empty_validation_split_cannot_stop_a_run(tmp_path):
+    folder = scanned(tmp_path, notes=20, splits={"train": 1.0, "validation": 0.0, "test": 0.0})
+    with pytest.raises(InputError, match="an empty validation split"):
+        trained(folder, with_(PLAIN, early_stop=2))
+
+
+def test_findings_need_the_run_folder_of_the_scan(tmp_path):
+    folder = scanned(tmp_path, notes=20)
+    (next(runs(folder).glob("scan-*")) / "spans.jsonl").unlink()
+    with pytest.raises(InputError, match="--pii-targets: the run folder of scan-"):
+        trained(folder, with_(PLAIN, pii_targets="exclude"))
+
+
+def test_a_tokenizer_of_another_model_is_refused_even_with_as_many_entries(place, tmp_path):
+    trained(place, PLAIN)
+    entries = sorted(WORDS.get_vocab(), key=WORDS.get_vocab().get)
+    config = json.loads((place / "ckpt" / "tokenizer.json").read_text())
+    swapped = dict(zip([*entries[:5], *entries[:4:-1]], range(len(entries))))
+    config["model"]["vocab"] = swapped
+    other = tmp_path / "other"
+    WORDS.save_pretrained(other)
+    (other / "tokenizer.json").write_text(json.dumps(config))
+    with pytest.raises(InputError, match="the tokenizer: 2,048 entries that are not those of the model"):
+        trained(place, with_(PLAIN, init=str(place / "ckpt"), tokenizer=str(other)))
+
+
+# --- the commands -------------------------------------------------------------------------------------
+
+
+def test_mask_shows_every_strategy_and_underlines_findings(capsys):
+    from mlmguard.cli import run
+
+    text = "The pharmacokinetics were sent to anna.smith@example.org before the meeting on anticoagulation."
+    assert run(["mask", text, "--json", "--mask-rate", "0.3"]) == 0
+    shown = {one["strategy"]: one["pieces"] for one in json.loads(capsys.readouterr().out)}
+    assert list(shown) == [
+        "token", "word", "span", "token, findings masked more", "token, findings excluded",
+    ]  # fmt: skip
+    personal = [piece for piece in shown["token, findings excluded"] if piece["personal"]]
+    assert len(personal) > 5 and not any(piece["fate"] for piece in personal)
+    assert run(["mask", text]) == 0
+    screen = capsys.readouterr().out
+    assert "[MASK]" in screen and "token, findings masked more (" in screen
+
+
+@pytest.mark.parametrize(
+    "arguments", [["mask", ""], ["mask", "a word", "--mask-rate", "1"], ["mask", "a", "--mask-mix", "1"]]
+)
+def test_mask_refuses_in_one_line(arguments, capsys):
+    from mlmguard.cli import run
+
+    assert run(arguments) == 2
+    assert len(capsys.readouterr().err.strip().splitlines()) == 1
