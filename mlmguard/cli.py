@@ -555,6 +555,38 @@ def mask_command(text: str, quiet: bool, as_json: bool, **given: Any) -> None:
     _show(found, as_json, lambda: console.masks(rows))
 
 
+@cli.command("probe")
+@click.argument("ckpt", type=FOLDER)
+@click.option(
+    "--task",
+    type=click.Choice(["classification", "token-classification"]),
+    required=True,
+    help="What to learn.",
+)
+@click.option(
+    "--data",
+    type=FILE,
+    required=True,
+    help='JSON lines: {"text", "label"}, or {"tokens", "labels"} for token classification.',
+)
+@click.option("--before", help="A model to compare with.  [default: the weights that training started from]")
+@shared
+def probe_command(ckpt: Path, task: str, data: Path, before: str | None, quiet: bool, as_json: bool) -> None:
+    """Measure CKPT on a labelled file, before and after training: a linear probe and a short fine-tuning."""
+    from mlmguard.workflows.probe import probe
+
+    with interruptible(quiet or as_json) as progress:
+        found = probe(ckpt, data, task, before, progress=progress)
+    rows = [
+        (
+            f"{one.method}, {one.model}",
+            f"{one.metric} {one.value:.3f} [{one.low:.3f}, {one.high:.3f}], n = {one.examples}",
+        )
+        for one in found
+    ]
+    _show(found, as_json, lambda: console.explanation("Probe", rows))
+
+
 # --- judging and showing ------------------------------------------------------------------------------
 
 

@@ -56,7 +56,7 @@ _BATCH_CHARS = 200_000
 _REPEATED = 100  # values listed in the report, the most frequent first
 _STATUSES = ("kept", "exact-duplicate", "near-duplicate", "dropped")
 _KEPT, _EXACT, _NEAR, _DROPPED = range(len(_STATUSES))
-KEEP = ("first", "longest", "fewest-findings")
+KEEP = ("first", "longest", "fewest-findings", "all")  # "all": copies stay, in one split with their cluster
 
 
 @dataclass(frozen=True)
@@ -354,6 +354,8 @@ def _divide(books: _Books, job: _Job) -> None:
 def _statuses(books: _Books, keep: str) -> Array:
     """Which document of each cluster stays, by the rule ``keep``; of equals the first in corpus order."""
     everyone = np.arange(len(books))
+    if keep == "all":
+        return np.full(len(books), _KEPT, np.int8)
     worth: Mapping[str, Array] = {
         "first": everyone,
         "longest": -np.array(books.lengths, np.int64),

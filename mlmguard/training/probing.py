@@ -1,0 +1,235 @@
+"""What a checkpoint is worth downstream: a linear probe and a short fine-tuning on a labelled file.
+
+A probe asks what the representations hold already (Alain and Bengio 2017); fine-tuning what they can become.
+Both are measured on rows that neither saw, and given as scores: what they mean is computed elsewhere.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from mlmguard.errors import InputError
+from mlmguard.training.loop import autocast
+from mlmguard.training.masking import IGNORED
+from mlmguard.training.tokenizer import special_tokens
+from mlmguard.training.unit_batch import encoder_of
+from mlmguard.training.units import micro_batches
+
+Floats = NDArray[np.float64]
+Task = Literal["classification", "token-classification"]
+TASKS: tuple[Task, ...] = ("classification", "token-classification")
+FEWEST = 20  # labelled rows
+APART = 0.3  # of the rows, to measure on
+PENALTY = 1e-3  # of the linear probe, on squared weights
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Rows of (words, labels): one label a row, or one a word. Neither is ever shown."""
+
+    task: Task
+    rows: tuple[tuple[tuple[str, ...], tuple[int, ...]], ...] = field(repr=False)
+    names: tuple[str, ...]
+
+    def halves(self) -> tuple[list[int], list[int]]:
+        """Indices to learn from and to measure on; the same for every model."""
+        order = np.random.default_rng(0).permutation(len(self.rows))
+        apart = max(1, round(APART * len(order)))
+        return order[apart:].tolist(), order[:apart].tolist()
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Probabilities (N, classes) and truths (N,) of the rows, or words, that were measured on."""
+
+    probabilities: Floats = field(repr=False)
+    truth: NDArray[np.int64] = field(repr=False)
+
+
+def read_labelled(path: Path, task: str) -> Labelled:
+    """JSON lines: ``{"text", "label"}``, or ``{"tokens", "labels"}`` for token classification.
+
+    Raises :class:`InputError` for a file that is missing, too short, without labels, or with one label only.
+    """
+    if task not in TASKS:
+        raise InputError("--task", repr(task), "one of " + ", ".join(TASKS))
+    if not path.is_file():
+        raise InputError(str(path), "no such file", "a labelled file")
+    key, many = ("text", "label") if task == "classification" else ("tokens", "labels")
+    read: list[tuple[tuple[str, ...], tuple[str, ...]]] = []
+    for number, line in enumerate(path.read_text("utf-8").splitlines(), 1):
+        try:
+            row = json.loads(line)
+            said, labels = row[key], row[many]
+        except (ValueError, KeyError, TypeError):
+            raise InputError(
+                f"{path}: line {number}", f'no "{key}" with its "{many}"', "a labelled row"
+            ) from None
+        if task == "classification":
+            said, labels = [said], [labels]
+        if not said or len(said) != len(labels) or not all(isinstance(word, str) for word in said):
+            raise InputError(f"{path}: line {number}", "words and labels do not match", "one label for each")
+        read.append((tuple(said), tuple(map(str, labels))))
+    names = sorted({label for _, labels in read for label in labels})
+    if len(read) < FEWEST or len(names) < 2:
+        raise InputError(
+            str(path), f"{len(read)} rows with {len(names)} labels", f"at least {FEWEST} rows and two labels"
+        )
+    place = {name: k for k, name in enumerate(names)}
+    rows = tuple((words, tuple(place[label] for label in labels)) for words, labels in read)
+    return Labelled(task, rows, tuple(names))
+
+
+def linear_probe(
+    model: nn.Module, words: Any, labelled: Labelled, window: int, device: torch.device
+) -> Scores:
+    """Multinomial logistic regression on frozen representations: mean over a text, first piece of a word."""
+    model.to(device).eval()
+    vectors, truths, owners = [], [], []
+    with torch.inference_mode():
+        for members, batch, targets in _batches(labelled, words, window, device, range(len(labelled.rows))):
+            hidden = _hidden(model, batch, device)
+            for place, row in enumerate(members):
+                for vector, truth in _pooled(hidden[place], batch, targets, place, labelled.task):
+                    vectors.append(vector.float().cpu())
+                    truths.append(truth)
+                    owners.append(row)
+    x, y = torch.stack(vectors).clone(), torch.tensor(truths)
+    learn, apart = (np.isin(owners, half) for half in labelled.halves())
+    spread = x[learn].std(0).clamp(min=1e-6)
+    x = (x - x[learn].mean(0)) / spread
+    weights = torch.zeros(len(labelled.names), x.shape[1] + 1, requires_grad=True)
+    solver = torch.optim.LBFGS([weights], max_iter=200, line_search_fn="strong_wolfe")
+
+    def logits(part: Tensor) -> Tensor:
+        return part @ weights[:, :-1].T + weights[:, -1]
+
+    def closure() -> Tensor:
+        solver.zero_grad()
+        loss = nn.functional.cross_entropy(logits(x[learn]), y[learn])
+        loss = loss + PENALTY * weights[:, :-1].square().sum()
+        torch.autograd.backward(loss)
+        return loss
+
+    solver.step(closure)
+    found = logits(x[apart]).detach().softmax(-1).double().numpy()
+    return Scores(found, y[apart].numpy())
+
+
+def fine_tune(
+    model: nn.Module,
+    words: Any,
+    labelled: Labelled,
+    window: int,
+    device: torch.device,
+    epochs: int = 3,
+    learning_rate: float = 5e-4,
+) -> Scores:
+    """A linear head on a copy of the encoder, both trained for a few passes; ``model`` stays as it was."""
+    torch.manual_seed(0)
+    tuned = copy.deepcopy(model).to(device)
+    head = nn.Linear(tuned.config.hidden_size, len(labelled.names)).to(device)  # type: ignore[union-attr,arg-type]
+    parameters = [*encoder_of(tuned).parameters(), *head.parameters()]
+    optimizer = torch.optim.AdamW(parameters, lr=learning_rate)
+    learn, apart = labelled.halves()
+    rng = np.random.default_rng(0)
+    tuned.train()
+    for _ in range(epochs):
+        order = rng.permutation(learn)
+        for start in range(0, len(order), 32):
+            for members, batch, targets in _batches(
+                labelled, words, window, device, order[start : start + 32].tolist()
+            ):
+                hidden = _hidden(tuned, batch, device)
+                pairs = [
+                    pair
+                    for place in range(len(members))
+                    for pair in _pooled(hidden[place], batch, targets, place, labelled.task)
+                ]
+                truth = torch.tensor([label for _, label in pairs], device=device)
+                loss = nn.functional.cross_entropy(head(torch.stack([v for v, _ in pairs])).float(), truth)
+                torch.autograd.backward(loss)
+            nn.utils.clip_grad_norm_(parameters, 1.0)
+            optimizer.step()
+            optimizer.zero_grad()
+    tuned.eval()
+    found, truths = [], []
+    with torch.inference_mode():
+        for members, batch, targets in _batches(labelled, words, window, device, apart):
+            hidden = _hidden(tuned, batch, device)
+            for place in range(len(members)):
+                for vector, label in _pooled(hidden[place], batch, targets, place, labelled.task):
+                    found.append(head(vector).float().softmax(-1).cpu().double().numpy())
+                    truths.append(label)
+    return Scores(np.stack(found), np.array(truths))
+
+
+def macro_f1(scores: Scores, names: Sequence[str]) -> float:
+    """F1 averaged over the classes other than "O", each over all words measured on (not over spans)."""
+    predicted = scores.probabilities.argmax(1)
+    values = []
+    for k, name in enumerate(names):
+        right = float(((predicted == k) & (scores.truth == k)).sum())
+        said, true = float((predicted == k).sum()), float((scores.truth == k).sum())
+        if name != "O" and said + true:
+            values.append(2 * right / (said + true))
+    return float(np.mean(values)) if values else float("nan")
+
+
+def _hidden(model: nn.Module, batch: dict[str, Tensor], device: torch.device) -> Tensor:
+    inputs = {name: batch[name] for name in ("input_ids", "attention_mask")}
+    with autocast(device):
+        hidden: Tensor = encoder_of(model)(**inputs)[0]
+    return hidden
+
+
+def _pooled(
+    hidden: Tensor, batch: dict[str, Tensor], targets: Tensor, place: int, task: Task
+) -> list[tuple[Tensor, int]]:
+    """(vector, label) of a row: its mean over real tokens, or one for the first piece of each word."""
+    if task == "classification":
+        return [(hidden[batch["attention_mask"][place].bool()].mean(0), int(targets[place].max()))]
+    return [(hidden[k], int(targets[place, k])) for k in (targets[place] != IGNORED).nonzero()[:, 0].tolist()]
+
+
+def _batches(
+    labelled: Labelled, words: Any, window: int, device: torch.device, members: Sequence[int]
+) -> list[tuple[list[int], dict[str, Tensor], Tensor]]:
+    """Padded micro-batches of rows: their indices, model inputs, and labels at first pieces (or at [CLS])."""
+    marks = special_tokens(words)
+    encoded: list[tuple[list[int], list[int]]] = []
+    for row in members:
+        ids, targets = [marks.cls], [IGNORED]
+        said, labels = labelled.rows[row]
+        for word, label in zip(said, labels):
+            pieces = words(word, add_special_tokens=False, verbose=False)["input_ids"]
+            first = [label] if labelled.task == "token-classification" else [IGNORED]
+            ids += pieces
+            targets += [*first, *[IGNORED] * (len(pieces) - 1)][: len(pieces)]
+        if labelled.task == "classification":
+            targets[0] = labels[0]
+        encoded.append(([*ids[: window - 1], marks.sep], [*targets[: window - 1], IGNORED]))
+    found = []
+    for group in micro_batches([np.array(ids) for ids, _ in encoded], 8192):
+        length = max(len(encoded[k][0]) for k in group)
+        input_ids = torch.full((len(group), length), marks.pad)
+        labels_at = torch.full((len(group), length), IGNORED)
+        attention = torch.zeros((len(group), length), dtype=torch.long)
+        for place, k in enumerate(group):
+            ids, targets = encoded[k]
+            input_ids[place, : len(ids)] = torch.tensor(ids)
+            labels_at[place, : len(ids)] = torch.tensor(targets)
+            attention[place, : len(ids)] = 1
+        batch = {"input_ids": input_ids.to(device), "attention_mask": attention.to(device)}
+        found.append(([members[k] for k in group], batch, labels_at))
+    return found

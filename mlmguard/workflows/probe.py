@@ -1,0 +1,94 @@
+"""What training was worth downstream, so that a privacy gain is never sold without its cost in use."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from mlmguard.artifacts import find_run_folder, read_json
+from mlmguard.errors import InputError
+from mlmguard.leakage import metrics
+from mlmguard.training import models, probing, tokenizer
+from mlmguard.training.loop import best_device
+from mlmguard.training.probing import Scores
+from mlmguard.types import Progress, silent
+
+RESAMPLES = 400
+WINDOW = 128
+
+
+@dataclass(frozen=True)
+class Probed:
+    """One model by one method: macro AUC of a classification, or macro F1 over words, with 95 % intervals."""
+
+    model: str  # "before" or "after"
+    method: str  # "linear probe" or "fine-tuned"
+    metric: str
+    value: float
+    low: float
+    high: float
+    examples: int
+
+
+def probe(
+    ckpt: Path, data: Path, task: str, before: str | None = None, *, progress: Progress = silent
+) -> tuple[Probed, ...]:
+    """Measure ``ckpt``, and ``before`` beside it: by default the weights its training started from.
+
+    Raises :class:`InputError` for a file that is not labelled, or where no model to compare with is found.
+    """
+    labelled = probing.read_labelled(data, task)
+    sides = [("before", before or _started_from(ckpt)), ("after", str(ckpt))]
+    found, device = [], best_device()
+    for name, place in sides:
+        model, _ = models.load(place)
+        words = tokenizer.load(place)
+        window = min(WINDOW, models.window_of(model))
+        for method, measure in (("linear probe", probing.linear_probe), ("fine-tuned", probing.fine_tune)):
+            progress(f"{method}, {name}", 0, 1)
+            scores = measure(model, words, labelled, window, device)
+            found.append(_probed(name, method, scores, labelled))
+            progress(f"{method}, {name}", 1, 1)
+    return tuple(found)
+
+
+def _started_from(ckpt: Path) -> str:
+    run_id = (
+        str(read_json(ckpt / "privacy.json").get("run_id", "")) if (ckpt / "privacy.json").is_file() else ""
+    )
+    folder = find_run_folder(run_id, ckpt.resolve().parent)
+    if folder is None or not (folder / "initial").is_dir():
+        raise InputError(
+            str(ckpt), "no run folder with the weights it started from", "a model to compare with", "--before"
+        )
+    return str(folder / "initial")
+
+
+def _probed(model: str, method: str, scores: Scores, labelled: probing.Labelled) -> Probed:
+    metric: Callable[[Scores], float] = macro_auc
+    name = "AUC"
+    if labelled.task == "token-classification":
+        name = "F1"
+
+        def metric(scores: Scores) -> float:
+            return probing.macro_f1(scores, labelled.names)
+
+    value = metric(scores)
+    rng = np.random.default_rng(0)
+    draws = [rng.integers(0, len(scores.truth), len(scores.truth)) for _ in range(RESAMPLES)]
+    again = [metric(Scores(scores.probabilities[draw], scores.truth[draw])) for draw in draws]
+    low, high = np.nanpercentile(again, [2.5, 97.5])
+    return Probed(model, method, name, value, float(low), float(high), len(scores.truth))
+
+
+def macro_auc(scores: Scores) -> float:
+    """The area under the ROC curve of each class against the rest, averaged over classes that occur."""
+    areas = []
+    for k in range(scores.probabilities.shape[1]):
+        own, column = scores.truth == k, scores.probabilities[:, k]
+        if own.any() and not own.all():
+            areas.append(metrics.auc(column[own], column[~own]).value)
+    return float(np.mean(areas)) if areas else float("nan")

@@ -1,0 +1,125 @@
+"""Probes: what is learnable is found, what is not is chance, and a file without labels is refused."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from mlmguard.errors import InputError
+from mlmguard.training import checkpoint, models, probing, tokenizer
+from mlmguard.training.probing import Scores
+from mlmguard.workflows import probe as probes
+
+WORDS = tokenizer.load(None)
+CPU = torch.device("cpu")
+
+
+def model_of(seed=0):
+    models.SIZES["test"] = models.Size(1, 32, 2)
+    return models.fresh("test", WORDS, 32, 0.0, seed)
+
+
+def written(path, rows):
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def texts(count=160, seed=0, signal=True):
+    """Two labels; the words of each come from an own half of the vocabulary where there is a signal."""
+    rng = np.random.default_rng(seed)
+    words = [word for word in WORDS.get_vocab() if word.isalpha() and len(word) > 3]
+    sides = words[:15], words[15:30]
+    labels = rng.integers(0, 2, count)
+    return [
+        {
+            "text": " ".join(rng.choice(sides[label] if signal else words[:30], 8)),
+            "label": ["yes", "no"][label],
+        }
+        for label in labels
+    ]
+
+
+@pytest.mark.parametrize("method", [probing.linear_probe, probing.fine_tune])
+@pytest.mark.parametrize("signal", [True, False])
+def test_a_signal_is_found_and_its_absence_is_chance(tmp_path, method, signal):
+    labelled = probing.read_labelled(written(tmp_path / "x.jsonl", texts(signal=signal)), "classification")
+    model = model_of()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    area = probes.macro_auc(method(model, WORDS, labelled, 32, CPU))
+    assert area > 0.8 if signal else 0.2 < area < 0.8
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def test_words_are_labelled_at_their_first_piece(tmp_path):
+    rng = np.random.default_rng(0)
+    words = [word for word in WORDS.get_vocab() if word.isalpha() and len(word) > 3]
+    rows = []
+    for _ in range(80):
+        said = [str(word) for word in rng.choice(words, 6)]
+        labels = ["O"] * 6
+        for k in rng.integers(0, 6, 2):
+            said[k], labels[k] = f"pharmaco{said[k]}", "DRUG"
+        rows.append({"tokens": said, "labels": labels})
+    labelled = probing.read_labelled(written(tmp_path / "x.jsonl", rows), "token-classification")
+    scores = probing.fine_tune(model_of(), WORDS, labelled, 64, CPU, epochs=40, learning_rate=5e-3)
+    assert len(scores.truth) == 6 * 24
+    assert probing.macro_f1(scores, labelled.names) > 0.9
+
+
+def test_f1_and_auc_are_those_of_a_naive_count():
+    rng = np.random.default_rng(0)
+    p, truth = rng.random((60, 3)), rng.integers(0, 3, 60)
+    said = p.argmax(1)
+    values = []
+    for k in (1, 2):
+        tp = sum(a == k == b for a, b in zip(said, truth))
+        precision, recall = tp / (said == k).sum(), tp / (truth == k).sum()
+        values.append(2 * precision * recall / (precision + recall))
+    scores = Scores(p, truth)
+    assert probing.macro_f1(scores, ("O", "A", "B")) == pytest.approx(np.mean(values))
+    areas = []
+    for k in range(3):
+        pairs = [(a > b) + (a == b) / 2 for a in p[truth == k, k] for b in p[truth != k, k]]
+        areas.append(np.mean(pairs))
+    assert probes.macro_auc(scores) == pytest.approx(np.mean(areas))
+
+
+@pytest.mark.parametrize(
+    "rows, said",
+    [
+        ([{"text": "a"}] * 30, 'line 1: no "text" with its "label"'),
+        ([{"text": "a", "label": "x"}] * 30, "30 rows with 1 labels"),
+        ([{"text": "a", "label": "x"}, {"text": "b", "label": "y"}], "2 rows with 2 labels"),
+        (["not a row"], "line 1"),
+    ],
+)
+def test_a_file_without_labels_is_refused_in_one_line(tmp_path, rows, said, capsys):
+    from mlmguard.cli import run
+
+    data = written(tmp_path / "labels.jsonl", rows)
+    assert run(["probe", str(tmp_path), "--task", "classification", "--data", str(data)]) == 2
+    err = capsys.readouterr().err
+    assert said in err and len(err.strip().splitlines()) == 1
+
+
+def test_words_that_do_not_match_their_labels_are_refused(tmp_path):
+    data = written(tmp_path / "x.jsonl", [{"tokens": ["a", "b"], "labels": ["O"]}] * 30)
+    with pytest.raises(InputError, match="do not match"):
+        probing.read_labelled(data, "token-classification")
+
+
+def test_probe_measures_before_and_after(tmp_path, capsys):
+    from mlmguard.cli import run
+
+    for name, seed in (("before", 1), ("after", 0)):
+        checkpoint.save_weights(tmp_path / name, model_of(seed), WORDS)
+    data = written(tmp_path / "x.jsonl", texts())
+    arguments = ["probe", str(tmp_path / "after"), "--task", "classification", "--data", str(data)]
+    assert run([*arguments, "--before", str(tmp_path / "before"), "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert [(row["model"], row["method"]) for row in rows] == [
+        (model, method) for model in ("before", "after") for method in ("linear probe", "fine-tuned")
+    ]
+    assert all(row["low"] <= row["value"] <= row["high"] and row["examples"] == 48 for row in rows)
+    assert run(arguments) == 2 and "--before" in capsys.readouterr().err
