@@ -8,37 +8,11 @@ a ``Rule`` under the entry point ``mlmguard.recognizers``.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
+from mlmguard.corpus.identifiers import IDENTIFIERS, luhn
+from mlmguard.corpus.rule import Pattern, Rule
 
-@dataclass(frozen=True)
-class Pattern:
-    """One regular expression (of the ``regex`` package) and how sure a match makes us, 0 to 1.
-
-    What stands before ``\\K`` must be there and is not part of the value: much faster than a look-behind.
-    """
-
-    name: str
-    regex: str
-    score: float
-
-
-@dataclass(frozen=True)
-class Rule:
-    """One kind of personal value, how to see it, and the proof that we do.
-
-    ``context`` words within five words before a match raise its score by 0.35, to at least 0.4.
-    ``valid`` sees each match and may refuse it.
-    """
-
-    entity: str
-    name: str
-    patterns: tuple[Pattern, ...]
-    finds: tuple[str, ...]
-    leaves: tuple[str, ...]
-    context: tuple[str, ...] = ()
-    valid: Callable[[str], bool] | None = None
-    version: str = "1"
+__all__ = ["RULES", "WITHOUT_DETECTOR", "Pattern", "Rule", "severity"]
 
 
 # --- words the patterns share -------------------------------------------------------------------------
@@ -139,6 +113,26 @@ STREET_ADDRESS = Rule(
             0.45,
         ),
         Pattern("post box", r"(?i)\bp\.?[ \t]?o\.?[ \t]?box[ \t]+\d{1,7}\b", 0.7),
+        Pattern(
+            "military post",
+            r"\b(?:PSC|Unit)[ \t]+\d{1,5},?[ \t]+Box[ \t]+\d{1,5}"
+            r"(?:[ \t]*\n?[ \t]*(?:APO|DPO|FPO)[ \t]+A[AEP][ \t]+\d{5}\b)?"
+            r"|\b(?:APO|DPO|FPO)[ \t]+A[AEP][ \t]+\d{5}\b",
+            0.8,
+        ),
+        Pattern("part of a house", r"\b(?:Apt|Apartment|Suite|Ste)\b\.?[ \t]*#?\d{1,5}[A-Za-z]?\b", 0.5),
+        Pattern(
+            "street name before the number",
+            r"\b[A-ZÄÖÜ][\w'-]{2,25}(?:straße|strasse|str\.|weg|platz|gasse|allee|laan|straat|gatan|vägen|vej|gade|"
+            r"utca)[ \t]+\d{1,4}[a-z]?\b",
+            0.6,
+        ),
+        Pattern(
+            "street kind after the number",
+            r"\b\d{1,4}(?:bis)?,?[ \t]+(?:rue|chemin|impasse|quai|calle|rua|via|viale)"
+            r"(?:[ \t]+(?:de|du|des|la|le|del|della|los|las)\b){0,2}(?:[ \t]+[A-ZÀ-Ü][\w'’-]*){1,4}",
+            0.6,
+        ),
     ),
     finds=(
         "Lives at «12 Oak Street», second door.",
@@ -148,14 +142,24 @@ STREET_ADDRESS = Rule(
         "He wrote from «P.O. Box 2231».",
         "the flat at «12 main street» is free",
         "at «350 5th Avenue», New York",
+        "to «PSC 4821, Box 7713\nAPO AP 96311» please",
+        "in «Suite 469», second floor",
+        "wohnt «Lindenstraße 14a», hinten",
+        "habite «12 rue de la Paix» depuis",
     ),
     leaves=(
         "We met 12 people on the street.",
         "In 2002 Drive C failed.",
         "Chapter 4 The Way of the Road",
         "It took 3 years and one day.",
+        "a suite of 12 tests",
+        "5 via the gateway",
     ),
 )
+
+_ZIP_WORDS = r"\b(?i:zip(?:[ -]?code)?3?|postal code)\b[ \t]*(?:[:=#]|(?i:is|was)\b)?[ \t]*"
+# Three digits that stand for 20,000 people or fewer: 45 CFR 164.514(b)(2)(i)(B) makes them 000.
+_RESTRICTED_ZIP3 = "036|059|102|203|205|369|556|692|821|823|830|831|878|879|884|890|893"
 
 US_ZIP_CODE = Rule(
     entity="US_ZIP_CODE",
@@ -165,9 +169,23 @@ US_ZIP_CODE = Rule(
             "abbreviation and ZIP", rf"\b(?:{_STATES})\.?,?[ \t]{{1,2}}\d{{5}}(?:-\d{{4}})?\b(?![.,]\d)", 0.6
         ),
         Pattern("name and ZIP", rf"\b(?:{_STATE_NAMES}),?[ \t]{{1,2}}\d{{5}}(?:-\d{{4}})?\b(?![.,]\d)", 0.6),
+        Pattern("number after the words", rf"{_ZIP_WORDS}\K\d{{5}}(?:-\d{{4}})?\b(?![.,]\d)", 0.8),
+        Pattern("three restricted digits after the words", rf"{_ZIP_WORDS}\K(?:{_RESTRICTED_ZIP3})\b", 0.8),
     ),
-    finds=("Springfield, «IL 62704»", "Boston, «MA 02108-1234».", "in «New York 10001», third floor"),
-    leaves=("it happened in 12345 cases", "model XL 62704", "IL 627041", "CA 12345.67 was booked"),
+    finds=(
+        "Springfield, «IL 62704»",
+        "Boston, «MA 02108-1234».",
+        "in «New York 10001», third floor",
+        "my zip code is «62704»",
+        "ZIP3 «036»",
+    ),
+    leaves=(
+        "zip code 941 of California",
+        "it happened in 12345 cases",
+        "model XL 62704",
+        "IL 627041",
+        "CA 12345.67 was booked",
+    ),
 )
 
 DATE_OF_BIRTH = Rule(
@@ -195,7 +213,10 @@ DATE_OF_BIRTH = Rule(
 WRITTEN_DATE = Rule(
     entity="DATE_TIME",
     name="WrittenDate",
-    patterns=(Pattern("month in letters", rf"\b{_WRITTEN_DATE}", 0.55),),
+    patterns=(
+        Pattern("month in letters", rf"\b{_WRITTEN_DATE}", 0.55),
+        Pattern("date and time", r"\b\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d)?(?:\.\d{1,6})?Z?\b", 0.7),
+    ),
     finds=(
         "seen on «June 15, 2022» again",
         "on «26 Feb 1931».",
@@ -203,15 +224,10 @@ WRITTEN_DATE = Rule(
         "Date: Mon, «12 Aug 2002» 10:11:12",
         "since «January 05, 2022»",
         "in «October 1999» he left",
+        "at «2022-06-15 08:30:12» sharp",
     ),
     leaves=("may 5 people come in?", "March on Washington", "He may come.", "Section 12 Maybe"),
 )
-
-
-def _luhn(value: str) -> bool:
-    """The check digit of payment cards."""
-    digits = [int(c) for c in value if c.isdigit()]
-    return sum(digits[-1::-2]) % 10 == -sum(sum(divmod(2 * d, 10)) for d in digits[-2::-2]) % 10
 
 
 MASTERCARD_2 = Rule(
@@ -220,7 +236,7 @@ MASTERCARD_2 = Rule(
     patterns=(
         Pattern("2221 to 2720", r"\b2(?:22[1-9]|2[3-9]\d|[3-6]\d\d|7[01]\d|720)(?:[- ]?\d{4}){3}\b", 0.9),
     ),
-    valid=_luhn,
+    valid=luhn,
     finds=("paid by «2221 0000 0000 0009» then", "card «2720992222222229»."),
     leaves=("2221 0000 0000 0008", "2220990000000000", "22210000000000090"),
 )
@@ -264,6 +280,15 @@ API_KEY = Rule(
         Pattern("Slack token", r"\bxox[abeoprs]-[0-9A-Za-z-]{10,}", 0.95),
         Pattern("Google key", r"\bAIza[\w-]{35}(?![\w-])", 0.95),
         Pattern("secret key with prefix", r"\b[sr]k[-_](?:live|test|proj|ant)?[-_]?[0-9A-Za-z_-]{20,}", 0.8),
+        Pattern("token of a hub or registry", r"\b(?:hf_|npm_|pypi-|dop_v1_|shpat_)[0-9A-Za-z_-]{20,}", 0.95),
+        Pattern("SendGrid key", r"\bSG\.[\w-]{16,32}\.[\w-]{16,64}", 0.95),
+        Pattern("storage account key", r"\bAccountKey=\K[0-9A-Za-z+/]{40,}={0,2}", 0.95),
+        Pattern(
+            "value after the words",
+            r"(?i)\b(?:password|passwd|pwd|passphrase|secret|api[_ -]?key|access[_ -]?key|auth[_ -]?token)\b"
+            r"[\"']?[ \t]{0,2}(?:[:=]|is\b)[ \t]{0,2}[\"']?\K(?=[^\s\"'<>]*\d)[^\s\"'<>]{6,80}",
+            0.7,
+        ),
         Pattern("JSON web token", r"\beyJ[\w-]{8,}\.eyJ[\w-]{8,}\.[\w-]{8,}", 0.9),
     ),
     finds=(
@@ -271,8 +296,17 @@ API_KEY = Rule(
         "token «" + "ghp_" + "0aB" * 12 + "».",
         "use «" + "sk-" + "proj-" + "abcd1234" * 3 + "» here",
         "«" + "AIza" + "x" * 35 + "»",
+        "export T=«" + "hf_" + "a1B2" * 8 + "»",
+        "«SG." + "a1B2" * 5 + "." + "c3D4" * 10 + "»",
+        "the password is «hunter22secret»",
     ),
-    leaves=("AKIA is a prefix", "ask-me-anything-about-gardening", "task_list_of_the_whole_department"),
+    leaves=(
+        "password: required",
+        "the secret is out",
+        "AKIA is a prefix",
+        "ask-me-anything-about-gardening",
+        "task_list_of_the_whole_department",
+    ),
 )
 
 PRIVATE_KEY = Rule(
@@ -291,8 +325,10 @@ PRIVATE_KEY = Rule(
 )
 
 _PHONE_WORDS = (
-    "phone", "phones", "telephone", "tel", "cell", "cellphone", "mobile", "call", "calls", "called", "ring",
-    "fax", "reach", "reached", "reachable", "dial", "text", "whatsapp", "contact", "number",
+    "phone", "phones", "telephone", "tel", "cell", "cellphone", "mobile", "call", "calls", "called",
+    "calling", "ring", "rang", "fax", "reach", "reached", "reachable", "dial", "dialled", "dialed",
+    "text", "texted", "sms", "whatsapp", "contact", "number", "hotline", "helpline",
+    "voicemail", "landline", "answer", "answering",
 )  # fmt: skip
 
 WRITTEN_PHONE = Rule(
@@ -307,17 +343,27 @@ WRITTEN_PHONE = Rule(
         ),
         Pattern(
             "international with plus or 00",
-            r"(?<![\w.])(?:\+|00)[1-9]\d{0,2}(?:[-. ]{0,2}\(\d{1,4}\))?(?:[-. /]{0,2}\d{1,5}){2,6}"
+            r"(?<![\w.])(?!\d{3}-\d{2}-\d{4}\b)(?:\+|00)[1-9]\d{0,2}(?:[-. ]{0,2}\(\d{1,4}\))?"
+            r"(?:[-. /]{0,2}\d{1,5}){2,6}"
             r"(?:,?[ ]?(?:x|ext\.?)[ ]?\d{1,6})?(?![\w]|[-.]\d)",
             0.55,
         ),
         Pattern(
             "groups of digits",
-            r"(?<![\w.+/-])\(?0?\d{2,4}\)?[-. /]{1,2}\d{2,4}(?:[-. ]\d{2,4}){1,4}"
+            r"(?<![\w.+/-])(?!\d{3}-\d{2}-\d{4}\b)\(?0?\d{2,4}\)?[-. /]{1,2}\d{2,4}(?:[-. ]\d{2,4}){1,4}"
             r"(?:,?[ ]?(?:x|ext\.?)[ ]?\d{1,6})?(?![\w]|[-./]\d)",
             0.15,
         ),
         Pattern("bare digits", r"(?<![\w.+-])0?\d{7,10}(?![\w]|[-.]\d)", 0.05),
+        Pattern("two groups", r"(?<![\w.+/-])\(?\d{2,4}\)?[-. /]{1,2}\d{4,8}(?![\w]|[-./,]\d)", 0.05),
+        Pattern(
+            "before the word that says so",
+            r"(?<![\w.+/-])(?!\d{3}-\d{2}-\d{4}\b)(?:\+|\()?\d(?:(?:[-./ ]|\)[ ]?|[ ]?\()?\d){5,13}"
+            r"(?:,?[ ]?(?:x|ext\.?)[ ]?\d{1,6})?"
+            r"(?=[ \t]?[-–(]?[ \t]?"
+            r"(?i:office|fax|mobile|cell|phone|telephone|tel|landline|hotline|home|work)\b)",
+            0.6,
+        ),
     ),
     context=_PHONE_WORDS,
     valid=_digits(7, 15),
@@ -330,6 +376,9 @@ WRITTEN_PHONE = Rule(
         "dial «0049 30 901820» from there",
         "call «020 7946 0958» now",
         "my cell is «2175550135»",
+        "«2987 0409» office",
+        "«0871 310 2244»-Fax, second floor",
+        "Phone: «070 1928115»",
     ),
     leaves=(
         "1.2.840.113549.1.9.16",
@@ -337,6 +386,8 @@ WRITTEN_PHONE = Rule(
         "in 2002 2003 2004 2005 we grew",
         "order 84420135 shipped",
         "version 3.14.159",
+        "my number is 009-42-7491",
+        "ring 12-13 times",
     ),
 )
 
@@ -353,23 +404,16 @@ RULES: dict[str, Rule] = {
         API_KEY,
         PRIVATE_KEY,
         WRITTEN_PHONE,
+        *IDENTIFIERS,
     )
 }
 
-WITHOUT_DETECTOR = (
-    "AGE",
-    "DEVICE_ID",
-    "HEALTH_PLAN_NUMBER",
-    "LOCATION",
-    "NRP",
-    "ORGANIZATION",
-    "PERSON",
-    "VEHICLE_ID",
-)
+WITHOUT_DETECTOR = ("LOCATION", "NRP", "ORGANIZATION", "PERSON")
 """Entity types a reviewer asks about and nothing here can find: the coverage says so."""
 
 _HIGH = (
-    "API_KEY", "CREDIT_CARD", "CRYPTO", "DATE_OF_BIRTH", "IBAN_CODE", "MEDICAL_LICENSE",
+    "API_KEY", "CREDIT_CARD", "HEALTH_PLAN_NUMBER", "PASSPORT", "URL_CREDENTIALS",
+    "CRYPTO", "DATE_OF_BIRTH", "IBAN_CODE", "MEDICAL_LICENSE",
     "MEDICAL_RECORD_NUMBER", "PRIVATE_KEY", "UK_NHS", "US_BANK_NUMBER", "US_DRIVER_LICENSE", "US_ITIN",
     "US_PASSPORT", "US_SSN",
 )  # fmt: skip

@@ -16,11 +16,16 @@ class Span:
     score: float
 
 
+_BY_SHAPE = frozenset({"CREDIT_CARD", "MEDICAL_LICENSE", "PHONE_NUMBER", "US_BANK_NUMBER"})
+"""Rules that a bare number can meet: fifteen digits after "IMEI" are no card, though the check digit fits."""
+
+
 def resolve(found: Iterable[Span]) -> list[Span]:
     """Non-overlapping spans, in order of place, that cover every character that ``found`` covers.
 
     Spans that overlap become one over all their characters: a part of a value that stays is a leak. It
-    takes rule and score from the longest, then the surest, then the earliest, then the first by name.
+    takes rule and score from the longest, then the surest, then one that the words around it name, then the
+    earliest, then the first by name.
 
     >>> resolve([Span(0, 9, "URL", 0.5), Span(6, 20, "EMAIL_ADDRESS", 1.0), Span(30, 34, "US_SSN", 0.5)])
     [Span(start=0, end=20, rule='EMAIL_ADDRESS', score=1.0), Span(start=30, end=34, rule='US_SSN', score=0.5)]
@@ -36,5 +41,5 @@ def resolve(found: Iterable[Span]) -> list[Span]:
 
 
 def _as_one(overlapping: list[Span]) -> Span:
-    best = min(overlapping, key=lambda s: (s.start - s.end, -s.score, s.start, s.rule))
+    best = min(overlapping, key=lambda s: (s.start - s.end, -s.score, s.rule in _BY_SHAPE, s.start, s.rule))
     return Span(min(s.start for s in overlapping), max(s.end for s in overlapping), best.rule, best.score)

@@ -1,0 +1,337 @@
+"""Rules for numbers and names that identify one thing: cars, devices, passports, accounts, plans, ages.
+
+Most of them have no shape of their own: the words before the value say what it is, and stay.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+
+from mlmguard.corpus.rule import Pattern, Rule
+
+_IS = r"[ \t]*(?:[:=#-]{1,2}|(?i:is|was)\b)?[ \t]*[(\"']?"
+"""What may stand between a word and the value it announces."""
+_NUMBER = r"(?i:[ \t]*(?:numbers?|no\b\.?|num\b\.?|nr\b\.?|id|code|#))?"
+
+
+def luhn(value: str) -> bool:
+    """The check digit of payment cards and of IMEIs."""
+    digits = [int(c) for c in value if c.isdigit()]
+    return sum(digits[-1::-2]) % 10 == -sum(sum(divmod(2 * d, 10)) for d in digits[-2::-2]) % 10
+
+
+OTHER_CARDS = Rule(
+    entity="CREDIT_CARD",
+    name="OtherCards",  # lengths that presidio-analyzer 2.2.366 does not know
+    patterns=(
+        Pattern("twelve digits", r"\b(?:5[0678]|6\d)\d{2}(?:[- ]?\d{4}){2}\b", 0.6),
+        Pattern("nineteen digits", r"\b(?:4\d|5[0678]|6\d)\d{2}(?:[- ]?\d{4}){3}[- ]?\d{3}\b", 0.8),
+        Pattern("sixteen digits from 50, 56 to 58", r"\b5[0678]\d{2}(?:[- ]?\d{4}){3}\b", 0.8),
+        Pattern("fifteen digits from 2131", r"\b2131\d{11}\b", 0.8),
+    ),
+    valid=luhn,
+    finds=("paid by «676397499671»", "card «4722012781011428923».", "«213113833336476» again"),
+    leaves=("676397499672", "4722012781011428924", "2131 people came"),
+)
+
+# ISO 13616 registry, release 99: length of the whole number, by country.
+_IBAN_LENGTHS = {
+    15: "NO", 16: "BE BI", 18: "DK FK FI FO GL NL SD", 19: "MK SI", 20: "AT BA EE KZ LT LU XK MN",
+    21: "CH HR LI LV", 22: "BG BH CR DE GB GE IE ME RS VA", 23: "AE GI IL IQ OM SO TL",
+    24: "AD CZ ES MD PK RO SA SE SK TN VG", 25: "LY PT ST", 26: "IS TR", 27: "BF BJ DJ FR GR IT MC MR SM",
+    28: "AL AZ BY CY DO GT HU LB NI PL SV", 29: "BR EG PS QA UA", 30: "JO KW MU", 31: "MT SC",
+    32: "LC", 33: "RU",
+}  # fmt: skip
+
+
+def _mod_97(value: str) -> bool:
+    """ISO 7064: the check digits of an account number."""
+    plain = "".join(c for c in value if c.isalnum())
+    return int("".join(str(int(c, 36)) for c in plain[4:] + plain[:4])) % 97 == 1
+
+
+IBAN_BY_REGISTRY = Rule(
+    entity="IBAN_CODE",
+    name="IbanByRegistry",  # Presidio knows the inner form of some countries only
+    patterns=tuple(
+        Pattern(
+            f"{length} characters",
+            rf"\b(?:{'|'.join(countries.split())})\d{{2}}(?:[ -]?[A-Z0-9]){{{length - 4}}}\b",
+            0.95,
+        )
+        for length, countries in _IBAN_LENGTHS.items()
+    ),
+    valid=_mod_97,
+    finds=(
+        "to «ES9121000418450200051332» now",
+        "IBAN «NO93 8601 1117 947»",
+        "«MT84MALT011000012345MTLCAST001S»",
+    ),
+    leaves=("ES9121000418450200051333", "NO93 8601 1117 948", "DE12 is a road"),
+)
+
+WEB_ADDRESS = Rule(
+    entity="URL",
+    name="WebAddress",  # Presidio ends some hosts early: ".bi" of ".biz"
+    patterns=(
+        Pattern(
+            "with a scheme",
+            r"\b(?i:https?|ftps?|sftp|wss?)://[^\s<>\"'`{}|\\^]{0,2000}[^\s<>\"'`{}|\\^.,;:!?()\[\]]",
+            0.7,
+        ),
+        Pattern(
+            "from www on",
+            r"\b(?i:www)\d{0,3}(?:\.[A-Za-z0-9-]{1,63}){1,8}\.[A-Za-z]{2,24}\b"
+            r"(?:[/?#:][^\s<>\"'`{}|\\^]{0,2000}[^\s<>\"'`{}|\\^.,;:!?()\[\]])?",
+            0.6,
+        ),
+    ),
+    finds=(
+        "see «https://www.cochran-baxter.biz/categories/main.php»",
+        "(«http://hicks.biz/»).",
+        "on «www.ryan-khan.biz», below",
+        "<a href='«https://a.example/x?y=1#z»'>",
+        "at «http://10.0.0.1:8080/status», or",
+    ),
+    leaves=("www is an abbreviation", "http:// and then nothing", "the file: main.c"),
+)
+
+URL_CREDENTIALS = Rule(
+    entity="URL_CREDENTIALS",
+    name="UrlWithCredentials",
+    patterns=(
+        Pattern(
+            "user and password before the host",
+            r"\b[A-Za-z][A-Za-z0-9+.-]{1,20}://[^\s/@:<>\"']{0,64}:[^\s/@<>\"']{1,128}@[^\s<>\"']{1,500}",
+            0.95,
+        ),
+    ),
+    finds=(
+        "DB=«postgres://app:hunter2@db.internal:5432/notes»",
+        "clone «https://bob:t0ken@git.example/x.git» here",
+    ),
+    leaves=("https://git.example/x@v1", "mailto:ann@example.com", "ssh://git@host/x"),
+)
+
+PASSPORT = Rule(
+    entity="PASSPORT",
+    name="PassportAfterWords",
+    patterns=(
+        Pattern(
+            "number after the word",
+            rf"\b(?i:passport){_NUMBER}{_IS}\K[A-Z]{{0,3}}\d[A-Z0-9]{{4,9}}\b",
+            1.0,
+        ),
+    ),
+    valid=lambda value: sum(c.isdigit() for c in value) >= 5,
+    finds=(
+        "passport number «L19915041»",
+        "passport no. «858242507».",
+        "her passport («C01X00T47») had",
+        "Passport # «XK1234567»",
+    ),
+    leaves=("passport control 5 minutes", "the passport was lost in 2002", "PASSPORT 12"),
+)
+
+US_DRIVER_LICENSE = Rule(
+    entity="US_DRIVER_LICENSE",
+    name="DriverLicenseAfterWords",
+    patterns=(
+        Pattern(
+            "number after the words",
+            r"\b(?i:driver['’]?s?['’]?[ \t]+licen[cs]e|driving licen[cs]e|drivers?[ \t]+permit)"
+            rf"{_NUMBER}{_IS}"
+            r"\K[A-Z]{0,2}\d(?:-?[A-Z0-9]){4,16}\b",
+            1.0,
+        ),
+    ),
+    finds=(
+        "driver's license «S12345678»",
+        "driving licence no: «123456789».",
+        "Driver License # «D123-4567-8901»",
+    ),
+    leaves=("driver's license in 2002", "a driving licence is needed", "driver license A"),
+)
+
+
+def _vin(value: str) -> bool:
+    """The check digit of a vehicle identification number (49 CFR 565.15)."""
+    letters = dict(zip("ABCDEFGHJKLMNPRSTUVWXYZ", (*range(1, 9), *range(1, 6), 7, 9, *range(2, 10))))
+    weights = (8, 7, 6, 5, 4, 3, 2, 10, 0, 9, 8, 7, 6, 5, 4, 3, 2)
+    rest = sum(w * (int(c) if c.isdigit() else letters[c]) for w, c in zip(weights, value)) % 11
+    return value[8] == ("X" if rest == 10 else str(rest)) and not value.isdigit() and not value.isalpha()
+
+
+VIN = Rule(
+    entity="VEHICLE_ID",
+    name="Vin",
+    patterns=(
+        Pattern(
+            "seventeen characters",
+            r"\b[A-HJ-NPR-Z0-9]{3}[A-HJ-NPR-Z0-9]{5}[0-9X][A-HJ-NPR-Z0-9]{4}\d{4}\b",
+            0.8,
+        ),
+    ),
+    valid=_vin,
+    finds=("the car «1M8GDM9AXKP042788» was", "«1HGCM82633A004352»."),
+    leaves=("1M8GDM9A1KP042788", "11111111111111111", "ABCDEFGHXJKLM1234"),
+)
+
+VEHICLE_AFTER_WORDS = Rule(
+    entity="VEHICLE_ID",
+    name="VehicleAfterWords",
+    patterns=(
+        Pattern(
+            "identification number after the words",
+            rf"\b(?:VIN|(?i:vehicle identification)){_NUMBER}{_IS}\K[A-HJ-NPR-Z0-9]{{17}}\b",
+            0.95,
+        ),
+        Pattern(
+            "plate after the words",
+            r"\b(?i:(?:licen[cs]e |number |registration |vehicle )?plates?|(?:vehicle|car) registration)"
+            rf"{_NUMBER}{_IS}\K(?=[A-Z0-9 -]{{0,9}}\d)(?=[0-9 -]{{0,9}}[A-Z])"
+            r"[A-Z0-9]{1,4}(?:[ -](?![A-Z]\b)[A-Z0-9]{1,4}|[A-Z0-9]{1,4}){1,2}\b",
+            0.85,
+        ),
+    ),
+    valid=lambda value: 4 <= sum(c.isalnum() for c in value) <= 17,
+    finds=(
+        "VIN «VLEURGP1863FX0809»",
+        "licence plate «KUJ1321»",
+        "His plate is «LK28 WAS».",
+        "number plate: «B-MW 1234» seen",
+    ),
+    leaves=("a plate of 12 oysters", "plate 3 shows", "VIN unknown", "plate tectonics"),
+)
+
+DEVICE_AFTER_WORDS = Rule(
+    entity="DEVICE_ID",
+    name="DeviceAfterWords",
+    patterns=(
+        Pattern(
+            "serial number after the words",
+            rf"\b(?i:serial|s/n|device id|device serial|implant id|udi)\b{_NUMBER}{_IS}"
+            r"\K(?=[A-Z0-9-]{0,12}\d{3})[A-Z0-9](?:-?[A-Z0-9]){4,20}\b",
+            1.0,
+        ),
+    ),
+    finds=("serial number «XQ7554936»", "S/N: «84-20019-3».", "device serial no. «NU3846688» was"),
+    leaves=("serial killers of 1999", "a serial number was missing", "serial port 3"),
+)
+
+IMEI = Rule(
+    entity="DEVICE_ID",
+    name="Imei",
+    patterns=(
+        Pattern(
+            "number after the word",
+            rf"\b(?i:imei){_NUMBER}{_IS}\K\d{{2}}[- ]?\d{{6}}[- ]?\d{{6}}[- ]?\d\b",
+            1.0,
+        ),
+    ),
+    valid=luhn,
+    finds=("IMEI: «357067211004187»", "the IMEI is «35-706721-100418-7»."),
+    leaves=("IMEI 357067211004188", "IMEI was wiped"),
+)
+
+HEALTH_PLAN_NUMBER = Rule(
+    entity="HEALTH_PLAN_NUMBER",
+    name="HealthPlanAfterWords",
+    patterns=(
+        Pattern(
+            "number after the words",
+            r"\b(?i:(?:member|subscriber|beneficiary|policy(?:holder)?|insurance|health plan|"
+            r"medicare|medicaid)[ \t]+(?:id|numbers?|no\b\.?|#|claim number)|medicare|medicaid)"
+            rf"{_IS}\K(?=[A-Z0-9-]{{0,8}}\d{{2}})[A-Z0-9](?:-?[A-Z0-9]){{6,16}}\b",
+            0.85,
+        ),
+    ),
+    valid=lambda value: sum(c.isdigit() for c in value) >= 5,
+    finds=("Member ID: «W223344556»", "medicare «1234-567-890A»", "policy number «PX99881277»."),
+    leaves=("policy number three", "medicare covers 80 percent", "insurance no longer needed"),
+)
+
+_NINETIES = r"(?:9\d|1[01]\d)"
+_IN_WORDS = (
+    r"(?:ninety(?:[- ](?:one|two|three|four|five|six|seven|eight|nine))?|(?:one|a) hundred(?: and \w+)?)"
+)
+
+AGE_OVER_89 = Rule(
+    entity="AGE",
+    name="AgeOver89",
+    patterns=(
+        Pattern(
+            "before the words",
+            rf"\b(?:{_NINETIES}|(?i:{_IN_WORDS}))"
+            r"(?=[- ]?(?i:years?[- ]old|yrs?\.?[- ]old|y\.?/?o\b|years? of age))",
+            0.8,
+        ),
+        Pattern(
+            "after the words",
+            rf"\b(?i:aged?|at the age of|age of)[ \t]*[:=]?[ \t]*\K{_NINETIES}\b"
+            r"(?![.,]?\d|[ ]?%|[ ]?(?i:percent|days|months|groups))",
+            0.7,
+        ),
+    ),
+    finds=(
+        "a «95»-year-old woman",
+        "He is «102» years old",
+        "aged «91», he",
+        "Age: «104»",
+        "a «90» y/o male",
+        "«ninety-two» years old",
+        "died at the age of «97».",
+    ),
+    leaves=("a 45-year-old man", "page 95", "aged 9", "95 % of the age groups", "the age of 1990"),
+)
+
+
+def _entropy(value: str) -> float:
+    """Shannon's, bits a character."""
+    return -sum(n / len(value) * math.log2(n / len(value)) for n in Counter(value).values())
+
+
+def _looks_random(value: str) -> bool:
+    """Random hexadecimal digits have about 3.6 bits at this length, letters and digits about 4.5; words and
+    numbers with a pattern have less."""
+    hexadecimal = all(c in "0123456789abcdefABCDEF" for c in value)
+    mixed = any(c.islower() for c in value) and any(c.isupper() for c in value)
+    return _entropy(value) >= (3.0 if hexadecimal else 4.0) and (hexadecimal or mixed) and not value.isdigit()
+
+
+HIGH_ENTROPY = Rule(
+    entity="HIGH_ENTROPY_ID",
+    name="HighEntropy",
+    patterns=(
+        Pattern(
+            "long and random", r"(?<![\w/+-])[A-Za-z]{0,16}\d[A-Za-z0-9+/_-]{30,200}={0,2}(?![\w/+])", 0.5
+        ),
+    ),
+    valid=_looks_random,
+    finds=(
+        "session «d131dd02c5e6eec4693d9a0698aff95c» ended",
+        "id=«aB3dE5fG7hJ9kL1mN3pQ5rS7tU9vW1xY3zA5»",
+    ),
+    leaves=(
+        "1111111111111111111111111111111111",
+        "a1-very-long-name-with-many-small-words-in-it",
+        "0123456789" * 5,
+    ),
+)
+
+IDENTIFIERS: tuple[Rule, ...] = (
+    OTHER_CARDS,
+    IBAN_BY_REGISTRY,
+    WEB_ADDRESS,
+    URL_CREDENTIALS,
+    PASSPORT,
+    US_DRIVER_LICENSE,
+    VIN,
+    VEHICLE_AFTER_WORDS,
+    DEVICE_AFTER_WORDS,
+    IMEI,
+    HEALTH_PLAN_NUMBER,
+    AGE_OVER_89,
+    HIGH_ENTROPY,
+)
