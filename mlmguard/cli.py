@@ -236,7 +236,7 @@ def cli(context: click.Context) -> None:
 
 
 @cli.command("scan")
-@click.argument("corpus", type=FOLDER)
+@click.argument("corpus")
 @click.option(
     "--clean", type=FOLDER, default="clean", show_default=True, help="Where the cleaned, split corpus goes."
 )
@@ -246,6 +246,27 @@ def cli(context: click.Context) -> None:
 @click.option("--text-key", default="text", show_default=True, help="Column or key that holds the text.")
 @click.option("--id-key", default="id", show_default=True, help="Column or key that names a row.")
 @click.option("--unit-key", help="Column or key of the person a row belongs to; splits never cross it.")
+@click.option("--mail-headers", is_flag=True, help="Subject, From and To are part of a mail's text.")
+@click.option(
+    "--keep",
+    type=click.Choice(["first", "longest", "fewest-findings", "all"]),
+    default="first",
+    show_default=True,
+    help="Which of several copies stays.",
+)
+@click.option(
+    "--cut-passages",
+    type=click.Choice(["between-splits", "everywhere", "nowhere"]),
+    default="between-splits",
+    show_default=True,
+    help="Where passages of 50 words and more that another document holds are cut out.",
+)
+@click.option(
+    "--against",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    help="Evaluation texts: copies and passages of theirs are taken out.",
+)
 @click.option("--threshold", type=click.FloatRange(0, 1), help="Least score of a finding.  [default: 0.4]")
 @click.option(
     "--mode",
@@ -260,7 +281,7 @@ def cli(context: click.Context) -> None:
 @click.option("--workers", type=click.IntRange(1), help="Processes.  [default: one a core]")
 @shared
 def scan_command(
-    corpus: Path,
+    corpus: str,
     clean: Path,
     reports: Path,
     threshold: float | None,
@@ -269,7 +290,12 @@ def scan_command(
     as_json: bool,
     **settings: Any,
 ) -> None:
-    """Find personal data and duplicates in CORPUS; write a cleaned, split copy with a manifest."""
+    """Find personal data and duplicates in CORPUS; write a cleaned, split copy with a manifest.
+
+    CORPUS is a folder, a file, a pattern ("notes/**/*.txt"), "-" for standard input, or an address that
+    fsspec knows ("s3://...").
+    """
+    from mlmguard.corpus.sources import local
     from mlmguard.engine import default_workers
     from mlmguard.scan import ScanSettings, scan
 
@@ -277,7 +303,9 @@ def scan_command(
         settings["threshold"] = threshold
     chosen = ScanSettings(workers=workers or default_workers(), **settings)
     with interruptible(quiet or as_json) as progress:
-        manifest = scan(corpus, clean, reports, key=artifacts.load_key(), settings=chosen, progress=progress)
+        key = artifacts.load_key()
+        place = local(corpus, key, sys.stdin.buffer)
+        manifest = scan(place, clean, reports, key=key, settings=chosen, progress=progress)
     _show(manifest, as_json, lambda: console.scan_summary(manifest))
     console.written([clean, reports / "scan.json", reports / "findings.jsonl"], quiet)
 
@@ -418,11 +446,23 @@ def scan_command(
 @click.option(
     "--seed", type=int, default=0, show_default=True, help="Seed of a plain run; private draws never use it."
 )
+@click.option(
+    "--track",
+    metavar="NAME",
+    multiple=True,
+    help="Log every step to a tracker of accelerate: tensorboard, mlflow, wandb, trackio … Repeatable.",
+)
 @click.option("--ckpt", type=FOLDER, default="ckpt", show_default=True, help="Where the checkpoint goes.")
 @click.option("--reports", type=FOLDER, default="reports", show_default=True, help="Where train.json goes.")
 @shared
 def train_command(
-    clean: Path, ckpt: Path, reports: Path, quiet: bool, as_json: bool, **settings: Any
+    clean: Path,
+    ckpt: Path,
+    reports: Path,
+    track: tuple[str, ...],
+    quiet: bool,
+    as_json: bool,
+    **settings: Any,
 ) -> None:
     """Train a masked language model on CLEAN (default clean/), private or honestly not."""
     from mlmguard.train import TrainSettings, train
@@ -432,14 +472,9 @@ def train_command(
         console.warn("no --dp-epsilon: this model is NOT private; treat its weights like the corpus")
     with watched(quiet or as_json) as (progress, stop):
         result = train(
-            clean,
-            ckpt,
-            reports,
-            chosen,
-            progress=progress,
-            stop=stop,
-            tell=lambda line: console.say(line, quiet),
-        )
+            clean, ckpt, reports, chosen,
+            track=track, progress=progress, stop=stop, tell=lambda line: console.say(line, quiet),
+        )  # fmt: skip
     if int(os.environ.get("RANK", "0")) > 0:  # under torchrun the first process talks for all
         return
     _show(result, as_json, lambda: _train_tables(result))
@@ -472,10 +507,27 @@ def train_command(
 @click.option(
     "--restarts", type=click.IntRange(1), default=24, show_default=True, help="Random starts of a search."
 )
+@click.option(
+    "--samples", type=click.IntRange(4), default=400, show_default=True, help="Texts drawn from the model."
+)
+@click.option(
+    "--minutes",
+    type=click.FloatRange(0, min_open=True),
+    help="Begin no attack after this many minutes; what was not run is listed.",
+)
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of samples and searches.")
+@click.option(
+    "--records", type=FILE, help="Write the most exposed documents, by id, here: for their owner's eyes."
+)
 @click.option("--members", type=PLACE, help="Texts it was trained on, for a checkpoint of another tool.")
 @click.option("--non-members", type=PLACE, help="Texts of the same kind that it was not trained on.")
 @click.option("--reference", help="A model that saw neither, by folder or name, to calibrate membership by.")
+@click.option(
+    "--shadow",
+    "shadows",
+    multiple=True,
+    help="A model trained alike on other texts, by folder or name; two or more allow LiRA.",
+)
 @policies(None)
 @outputs
 @shared
@@ -487,6 +539,8 @@ def audit_command(
     members: Path | None,
     non_members: Path | None,
     reference: str | None,
+    shadows: tuple[str, ...],
+    records: Path | None,
     policy: str | None,
     fail_on: Any,
     out: tuple[str, ...],
@@ -501,8 +555,10 @@ def audit_command(
     rules = load(policy) if policy else None
     wanted = [parse_out(text) for text in out] or [("html", reports / "audit.html")]
 
-    if (members is None) != (non_members is None) or (reference and members is None):
-        raise click.UsageError("--members and --non-members go together, and --reference goes with them")
+    if (members is None) != (non_members is None) or ((reference or shadows) and members is None):
+        raise click.UsageError(
+            "--members and --non-members go together, and --reference and --shadow go with them"
+        )
 
     from mlmguard.audit import AuditSettings, Foreign, audit
     from mlmguard.report.clearance import case
@@ -515,7 +571,8 @@ def audit_command(
             AuditSettings(**settings),
             run=run_folder,
             corpus=corpus,
-            foreign=Foreign(members, non_members, reference) if members and non_members else None,
+            foreign=Foreign(members, non_members, reference, shadows) if members and non_members else None,
+            records=records,
             progress=progress,
         )
     shown = judge_evidence(reports / "audit.json", evidence, rules, fail_on).case if rules else case(evidence)
@@ -585,6 +642,49 @@ def probe_command(ckpt: Path, task: str, data: Path, before: str | None, quiet: 
         for one in found
     ]
     _show(found, as_json, lambda: console.explanation("Probe", rows))
+
+
+@cli.command("ablate")
+@click.argument("plan", type=FILE)
+@click.option(
+    "--into", type=FOLDER, default="ablation", show_default=True, help="Folder for all that it makes."
+)
+@click.option("--workers", type=click.IntRange(1), help="Cells at a time.  [default: one a core]")
+@shared
+def ablate_command(plan: Path, into: Path, workers: int | None, quiet: bool, as_json: bool) -> None:
+    """Train, probe and audit every cell of the grid in PLAN, and say what each choice does."""
+    from mlmguard.engine import default_workers
+    from mlmguard.workflows.ablate import ablate
+
+    with interruptible(quiet or as_json) as progress:
+        done = ablate(plan, into, workers or default_workers(), progress=progress)
+    rows = [
+        (f"{one.axis}: {one.change}", f"{one.number} {one.mean:+.3f} over {one.pairs} pairs")
+        for one in done.effects
+    ]
+    _show(done, as_json, lambda: console.explanation("Ablation", [*rows, ("cost", done.together)]))
+    console.written([done.page], quiet)
+
+
+@cli.group("publish")
+def publish_group() -> None:
+    """Put a checkpoint where others find it."""
+
+
+@publish_group.command("mlflow")
+@click.argument("ckpt", type=FOLDER)
+@click.option("--evidence", type=FILE, required=True, help="The audit of these weights.")
+@click.option("--policy", metavar="NAME|FILE", default="base", show_default=True, help="Judges the evidence.")
+@click.option("--store", required=True, help="A database, as in sqlite:///mlflow.db, or a server's address.")
+@click.option("--name", required=True, help="The registered model that gets a new version.")
+def publish_mlflow_command(ckpt: Path, evidence: Path, policy: str, store: str, name: str) -> int:
+    """Register CKPT in MLflow; the alias privacy-approved moves to it only when its gate passed."""
+    from mlmguard.workflows.publish import APPROVED, publish_mlflow
+
+    done = publish_mlflow(ckpt, evidence, policy, store, name)
+    alias = f"alias {APPROVED} set" if done.approved else f"alias {APPROVED} not set"
+    console.tell(f"{done.name} version {done.version}: {done.status}, {alias}")
+    return done.exit_code
 
 
 # --- judging and showing ------------------------------------------------------------------------------

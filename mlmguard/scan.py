@@ -22,17 +22,18 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
-from itertools import islice
+from dataclasses import asdict, dataclass, field, replace
+from itertools import chain, islice
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 
 from mlmguard import __version__, artifacts
-from mlmguard.corpus import dedup, pii, readers, redact, split
-from mlmguard.corpus.examine import Examine, Examined, sketches_of, skipped_of
+from mlmguard.corpus import dedup, minhash, pii, readers, redact, split
+from mlmguard.corpus.examine import Batch, Examine, Examined, skipped_of, unpacked
 from mlmguard.corpus.minhash import PERMUTATIONS, Array
+from mlmguard.corpus.passages import Passages
 from mlmguard.corpus.recognizers import severity
 from mlmguard.corpus.spool import Spool, forget_abandoned
 from mlmguard.corpus.values import Repeated, Values
@@ -54,8 +55,9 @@ from mlmguard.types import (
 _SHARD_ROWS = 10_000
 _BATCH_CHARS = 200_000
 _REPEATED = 100  # values listed in the report, the most frequent first
-_STATUSES = ("kept", "exact-duplicate", "near-duplicate", "dropped")
-_KEPT, _EXACT, _NEAR, _DROPPED = range(len(_STATUSES))
+_STATUSES = ("kept", "exact-duplicate", "near-duplicate", "dropped", "evaluation-copy", "passages-only")
+_KEPT, _EXACT, _NEAR, _DROPPED, _EVALUATION, _PASSAGES_ONLY = range(len(_STATUSES))
+CUT = ("between-splits", "everywhere", "nowhere")
 KEEP = ("first", "longest", "fewest-findings", "all")  # "all": copies stay, in one split with their cluster
 
 
@@ -75,6 +77,8 @@ class ScanSettings:
     near_threshold: float = dedup.THRESHOLD
     permutations: int = PERMUTATIONS
     keep: str = "first"
+    cut_passages: str = "between-splits"
+    against: tuple[Path, ...] = ()
     splits: Mapping[str, float] = field(default_factory=lambda: dict(split.FRACTIONS))
     max_skipped: float | None = None
     workers: int = 1
@@ -88,7 +92,9 @@ class ScanSettings:
     def shown(self) -> dict[str, str]:
         """The settings that decide what comes out; how many workers did it is none of them."""
         values = {
-            name: value for name, value in asdict(self).items() if name not in ("workers", "max_skipped")
+            name: value
+            for name, value in asdict(self).items()
+            if name not in ("workers", "max_skipped", "against")
         }
         return {
             name: value if isinstance(value, str) else json.dumps(value, sort_keys=True)
@@ -121,10 +127,11 @@ def scan(
                 spool.remove()  # nothing to go on with
                 raise
             seconds_examining = time.perf_counter() - began
-            with Values(job.run) as values:
-                books = _read(job, spool, values)
-            _refuse_too_many_skipped(books, settings)
-            _divide(books, job)
+            with Values(job.run) as values, Passages(job.run) as passages:
+                books = _read(job, spool, values, passages)
+                _refuse_too_many_skipped(books, settings)
+                _divide(books, job)
+                _compare_passages(books, job, spool, passages)
             manifest = _write(job, books, spool)
             spool.remove()
         _write_timings(job, books, seconds_examining, time.perf_counter() - began)
@@ -159,7 +166,8 @@ class _Job:
     ) -> _Job:
         ours = (clean, reports, (runs or artifacts.RUNS).parent)
         inputs = readers.digests(corpus, ours)
-        listing = json.dumps([inputs, settings.shown()], sort_keys=True)
+        against = [readers.digests(folder) for folder in settings.against]
+        listing = json.dumps([inputs, against, settings.shown()], sort_keys=True)
         run_id = f"scan-{key.fingerprint('scan run', listing)}"
         run = artifacts.run_folder(run_id, runs)
         return _Job(corpus, clean, reports, ours, run, run_id, inputs, listing, key, settings, progress)
@@ -172,6 +180,8 @@ def _check(settings: ScanSettings) -> None:
     split.check_fractions(settings.splits)
     if settings.mode not in redact.MODES:
         raise InputError(f"mode {settings.mode!r}", "not known", f"one of: {', '.join(redact.MODES)}")
+    if settings.cut_passages not in CUT:
+        raise InputError(f"cut passages {settings.cut_passages!r}", "not known", f"one of: {', '.join(CUT)}")
     for name, value in (("threshold", settings.threshold), ("near threshold", settings.near_threshold)):
         if not 0 < value <= 1:
             raise InputError(name, str(value), "more than 0, at most 1")
@@ -243,8 +253,10 @@ def _examine(job: _Job, spool: Spool) -> None:
         nonlocal passed
         passed = at
 
-    batches = _batched(readers.read(job.corpus, job.settings.reading(), job.ours, told))
-    left = islice(batches, spool.frames, None)
+    batches = map(Batch, _batched(readers.read(job.corpus, job.settings.reading(), job.ours, told)))
+    nobodys = replace(job.settings.reading(), unit_key=None)
+    against = chain.from_iterable(readers.read(folder, nobodys) for folder in job.settings.against)
+    left = islice(chain(batches, (Batch(b, against=True) for b in _batched(against))), spool.frames, None)
     for frame in LocalEngine(job.settings.workers).map(job.settings.examining(job.key), left):
         spool.append(frame)
         job.progress("scan (MB)", passed // 1_000_000, -(-total // 1_000_000))
@@ -276,6 +288,7 @@ class _Books:
     findings: array[int] = field(default_factory=lambda: array("I"))
     skipped: list[Skipped] = field(default_factory=list)
     skipped_after_reading: list[int] = field(default_factory=list)  # ordinals among the documents read
+    against: int = 0  # documents of evaluation sets: their numbers follow those of the corpus
     found: Counter[tuple[str, str]] = field(default_factory=Counter)  # (rule, source) -> findings
     affected: Counter[tuple[str, str]] = field(default_factory=Counter)  # (rule, source) -> documents
     copies: dedup.Found = field(init=False)
@@ -284,6 +297,9 @@ class _Books:
     sizes: Array = field(init=False)  # int64[documents]: how many copies the corpus held, itself included
     status: Array = field(init=False)  # int8[documents]: a place in _STATUSES
     sides: Array = field(init=False)  # int8[documents]: a place in split.SPLITS
+    shared: Counter[str] = field(default_factory=Counter)  # passages by where the other one stands
+    cuts: dict[int, list[tuple[int, int]]] = field(default_factory=dict)  # document -> runs of its words
+    boilerplate: Repeated = field(init=False)
 
     def __len__(self) -> int:
         return len(self.orders)
@@ -292,14 +308,19 @@ class _Books:
         return split.SPLITS[self.sides[index]] if self.status[index] == _KEPT else ""
 
 
-def _read(job: _Job, spool: Spool, values: Values) -> _Books:
+def _read(job: _Job, spool: Spool, values: Values, passages: Passages) -> _Books:
     """Count what the spool holds, and find the copies in it."""
     books, settings = _Books(), job.settings
     read = 0
     with dedup.Copies(spool.text, settings.near_threshold, settings.permutations, job.run) as copies:
         for records, packed in spool:
-            copies.add(sketches_of(packed, settings.permutations))
+            sketches, anchors = unpacked(packed, settings.permutations)
+            copies.add(sketches)
+            passages.add(len(books) + books.against, anchors)
             for record in records:
+                if "against" in record:
+                    books.against += 1
+                    continue
                 if "skipped" not in record:
                     _count(books, Examined.of_record(record), values)
                     read += 1
@@ -340,14 +361,19 @@ def _refuse_too_many_skipped(books: _Books, settings: ScanSettings) -> None:
 
 def _divide(books: _Books, job: _Job) -> None:
     """Status and split of every document, now that all copies are known."""
-    books.clusters = books.copies.clusters.roots()
+    clusters = books.copies.clusters.roots()
+    books.clusters = clusters[: len(books)]
     books.sizes = np.bincount(books.clusters, minlength=len(books))[books.clusters]
     books.status = _statuses(books, job.settings.keep)
+    books.status[np.isin(books.clusters, clusters[len(books) :])] = _EVALUATION
     if job.settings.mode == "drop-document":
         books.status[(books.status == _KEPT) & (np.array(books.findings) > 0)] = _DROPPED
     kept = books.status == _KEPT
     if not kept.any():
-        raise PartialRun("no document is left to write: every one was dropped for what was found in it.")
+        raise PartialRun(
+            "no document is left to write: every one was dropped for what was found in it "
+            "or is a copy of an evaluation set."
+        )
     books.sides = split.assign(np.array(books.orders), books.clusters, kept, job.settings.splits)
 
 
@@ -363,13 +389,44 @@ def _statuses(books: _Books, keep: str) -> Array:
     }
     order = np.lexsort((everyone, worth[keep], books.clusters))
     best = order[np.concatenate([[True], books.clusters[order[1:]] != books.clusters[order[:-1]]])]
-    identical = np.bincount(books.copies.first, minlength=len(books))[books.copies.first]
+    first = books.copies.first[: len(books)]
+    identical = np.bincount(first)[first]
     status = np.where(identical > 1, _EXACT, _NEAR).astype(np.int8)
     # Of identical texts none of which stays, one is a near copy of what does.
-    stand_in = everyone[(books.copies.first == everyone)]
-    status[stand_in[~np.isin(stand_in, books.copies.first[best])]] = _NEAR
+    stand_in = everyone[first == everyone]
+    status[stand_in[~np.isin(stand_in, first[best])]] = _NEAR
     status[best] = _KEPT
     return status
+
+
+def _compare_passages(books: _Books, job: _Job, spool: Spool, passages: Passages) -> None:
+    """Find the passages that kept documents share, and decide which are cut.
+
+    The original is looked for in evaluation sets first, then in train, validation and test: what is cut
+    between splits leaves validation and test.
+    """
+    first_outside, cut = len(books), job.settings.cut_passages
+    order = np.lexsort((np.arange(len(books)), books.sides))
+    order = order[books.status[order] == _KEPT]
+    rank = np.full(len(books) + books.against, -1)
+    rank[first_outside:] = np.arange(books.against)
+    rank[order] = np.arange(len(order)) + books.against
+    with Values(job.run) as originals:
+        for passage in passages.found(lambda document: minhash.words([spool.text(document)]), rank):
+            if passage.document >= first_outside:
+                continue
+            if passage.other >= first_outside:
+                where = "evaluation sets"
+            else:
+                crosses = books.sides[passage.document] != books.sides[passage.other]
+                where = "other splits" if crosses else "the same split"
+            books.shared[where] += 1
+            mark = job.key.fingerprint("passage", f"{passage.other} {passage.other_start}")
+            originals.add(passage.document, [("passage", mark)])
+            if cut == "everywhere" or (cut == "between-splits" and where != "the same split"):
+                books.cuts.setdefault(passage.document, []).append((passage.start, passage.end))
+            job.progress("compare passages", sum(books.shared.values()), None)
+        books.boilerplate = originals.repeated()
 
 
 # --- writing ------------------------------------------------------------------------------------------
@@ -385,15 +442,24 @@ def _write(job: _Job, books: _Books, spool: Spool) -> Manifest:
     try:
         with (
             artifacts.replacing(job.run / "spans.jsonl", mode=0o600) as spans,
+            artifacts.replacing(job.run / "passages.jsonl", mode=0o600) as cuts,
             artifacts.replacing(reports / "findings.jsonl") as findings,
             _Shards(building) as shards,
         ):
             for index, item in enumerate(_documents(spool)):
+                if index in books.cuts:
+                    item = job.settings.examining(job.key).without(item, books.cuts[index])
+                    if not minhash.words([item.clean.text]).bounds[-1]:
+                        books.status[index] = _PASSAGES_ONLY
                 if books.status[index] == _KEPT:
+                    row = {"id": item.id, "text": item.clean.text, "unit": item.unit}
                     shards.write(
-                        books.side(index), {"id": item.id, "text": item.clean.text, "unit": item.unit}
+                        books.side(index), row | ({"metadata": item.metadata} if item.metadata else {})
                     )
                     for placed, mark in zip(item.clean.placed, item.fingerprints):
+                        if placed.rule == redact.REPEATED_PASSAGE:
+                            cuts.write(_line({"id": item.id, **asdict(placed)}))
+                            continue
                         redacted[placed.rule, item.source] += 1
                         spans.write(_line({"id": item.id, **asdict(placed), "redacted": True}))
                         findings.write(_line(asdict(_finding(item.id, placed, mark))))
@@ -413,7 +479,7 @@ def _write(job: _Job, books: _Books, spool: Spool) -> Manifest:
 
 def _documents(spool: Spool) -> Iterator[Examined]:
     for records, _ in spool:
-        yield from (Examined.of_record(record) for record in records if "skipped" not in record)
+        yield from (Examined.of_record(record) for record in records if "fingerprints" in record)
 
 
 class _Shards:
@@ -494,6 +560,9 @@ def _manifest(
             near=count[_NEAR],
             cross_split=_would_have_crossed(books, job),
             clusters=tuple(sorted(sizes[sizes > 1].tolist(), reverse=True)),
+            evaluation=count[_EVALUATION],
+            passages=sum(books.shared.values()),
+            passages_cut=sum(map(len, books.cuts.values())),
         ),
         coverage=pii.coverage(job.settings.entities),
         commitment=commitment,
@@ -507,7 +576,7 @@ def _would_have_crossed(books: _Books, job: _Job) -> int:
     """Pairs of copies that a split by unit alone would have put on two sides."""
     everyone = np.arange(len(books))
     alone = split.assign(np.array(books.orders), everyone, everyone >= 0, job.settings.splits)
-    earlier, later = books.copies.pairs.T
+    earlier, later = books.copies.pairs[books.copies.pairs[:, 1] < len(books)].T
     return int(np.count_nonzero(alone[earlier] != alone[later]))
 
 
@@ -555,6 +624,11 @@ def _report(books: _Books, manifest: Manifest) -> dict[str, Any]:
         "documents_affected": sum(findings > 0 for findings in books.findings),
         "skipped": dict(sorted(Counter(item.reason for item in books.skipped).items())),
         "repeated": books.repeated.most(_REPEATED),
+        "passages": {"shared_with": dict(sorted(books.shared.items())), "against": books.against},
+        "boilerplate": [
+            {"fingerprint": row["fingerprint"], "documents": row["documents"]}
+            for row in books.boilerplate.most(_REPEATED)
+        ],
     }
 
 

@@ -107,12 +107,16 @@ class FindingCount:
 
 @noun
 class DuplicateCounts:
-    """Documents removed as copies, and the pairs that crossed a split before they were moved together."""
+    """Documents removed as copies, the pairs that crossed a split before they were moved together, and the
+    passages of fifty words and more that kept documents share."""
 
     exact: int
     near: int
     cross_split: int
     clusters: tuple[int, ...] = ()  # sizes of the duplicate clusters, largest first
+    evaluation: int = 0  # documents removed as copies of what `--against` names
+    passages: int = 0  # that a kept document shares with another one or with an evaluation set
+    passages_cut: int = 0  # of these, cut out of the document
 
 
 @noun

@@ -26,7 +26,7 @@ TEXTS = st.lists(
 
 
 def spelled(text: str) -> list[str]:
-    return re.findall(r"\w+", text.lower())
+    return re.findall(r"\w+", minhash.lower(text))
 
 
 def shingle_set(text: str) -> set[tuple[str, ...]]:
@@ -44,7 +44,7 @@ def test_words_are_those_of_the_regular_expression(texts: list[str]) -> None:
     named: dict[int, str] = {}
     for text, first, last in zip(texts, of.bounds, of.bounds[1:]):
         for place in range(first, last):
-            word = text.lower()[of.starts[place] : of.ends[place]]
+            word = minhash.lower(text)[of.starts[place] : of.ends[place]]
             assert word == spelled(text)[place - first]
             assert named.setdefault(int(of.fingerprints[place]), word) == word
     assert len(set(named.values())) == len(named)
@@ -108,3 +108,8 @@ def test_texts_share_a_band_key_just_when_they_share_its_rows() -> None:
     for band in range(count):
         of_band = signatures[band * rows : (band + 1) * rows]
         assert len(np.unique(keys[band])) == len(np.unique(of_band, axis=1).T)
+
+
+def test_lower_case_moves_no_character() -> None:
+    letters = "".join(map(chr, range(0x110000)))
+    assert len(minhash.lower(letters)) == len(letters)

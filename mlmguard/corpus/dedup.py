@@ -52,9 +52,11 @@ class Sketches:
         return len(self.wordless)
 
 
-def sketch(texts: Sequence[str], permutations: int = PERMUTATIONS) -> Sketches:
-    """Digests and MinHash signatures of ``texts``."""
-    fingerprints, bounds = minhash.shingles(minhash.words(texts))
+def sketch(
+    texts: Sequence[str], permutations: int = PERMUTATIONS, words: minhash.Words | None = None
+) -> Sketches:
+    """Digests and MinHash signatures of ``texts``; ``words`` are theirs, where somebody has them already."""
+    fingerprints, bounds = minhash.shingles(words or minhash.words(texts))
     return Sketches(
         b"".join(digest(text) for text in texts),
         minhash.signatures(fingerprints, bounds, permutations),

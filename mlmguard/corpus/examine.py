@@ -7,15 +7,16 @@ else: neither the number of workers nor an interruption can change it.
 from __future__ import annotations
 
 import re
+import struct
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any, Self
 
 import numpy as np
 
 from mlmguard.artifacts import Key
-from mlmguard.corpus import dedup, pii, redact, spool
+from mlmguard.corpus import dedup, minhash, passages, pii, redact, spool
 from mlmguard.corpus.spans import Span, resolve
 from mlmguard.types import Document, Skipped
 
@@ -50,6 +51,14 @@ class Examined:
 
 
 @dataclass(frozen=True)
+class Batch:
+    """Some of the corpus, or of a set it is held ``against``: that is only looked at for copies."""
+
+    items: Sequence[Document | Skipped]
+    against: bool = False
+
+
+@dataclass(frozen=True)
 class Examine:
     """Batch to frame, picklable."""
 
@@ -60,14 +69,23 @@ class Examine:
     permutations: int
     key: Key = field(repr=False)
 
-    def __call__(self, batch: Sequence[Document | Skipped]) -> bytes:
-        examined = [self._skipped(i) if isinstance(i, Skipped) else self._document(i) for i in batch]
-        texts = [item.text for item in examined if isinstance(item, Examined)]
-        records = [
-            item.record() if isinstance(item, Examined) else _record_of(item, isinstance(read, Document))
-            for item, read in zip(examined, batch, strict=True)
-        ]
-        return spool.frame(records, _packed(dedup.sketch(texts, self.permutations)))
+    def __call__(self, batch: Batch) -> bytes:
+        records = [self._against(i) if batch.against else self._record(i) for i in batch.items]
+        of = minhash.words([record["text"] for record in records if "text" in record])
+        texts = [record["text"] for record in records if "text" in record]
+        sketches = dedup.sketch(texts, self.permutations, of)
+        return spool.frame(records, _packed(sketches, passages.anchors(of)))
+
+    def _against(self, item: Document | Skipped) -> dict[str, Any]:
+        if isinstance(item, Document):
+            return {"text": item.text, "against": True}
+        return _record_of(Skipped(f"against: {self._skipped(item).source}", item.reason, item.line))
+
+    def _record(self, item: Document | Skipped) -> dict[str, Any]:
+        if isinstance(item, Skipped):
+            return _record_of(self._skipped(item))
+        examined = self._document(item)
+        return examined.record() if isinstance(examined, Examined) else _record_of(examined, was_read=True)
 
     def _document(self, document: Document) -> Examined | Skipped:
         find = pii.finder(self.entities, self.threshold, self.language).find
@@ -86,12 +104,28 @@ class Examine:
             order=self.key.fingerprint("split", unit),
             text=document.text,
             clean=clean,
-            fingerprints=tuple(
-                self.key.fingerprint(placed.rule, document.text[placed.raw_start : placed.raw_end])
-                for placed in clean.placed
-            ),
+            fingerprints=self._fingerprints(document.text, clean),
             metadata=metadata,
         )
+
+    def _fingerprints(self, text: str, clean: redact.Clean) -> tuple[str, ...]:
+        return tuple(self.key.fingerprint(p.rule, text[p.raw_start : p.raw_end]) for p in clean.placed)
+
+    def without(self, document: Examined, runs: Sequence[tuple[int, int]]) -> Examined:
+        """``document`` with these runs of words (from, to) cut out, and looked through again: what a cut
+        brings together can be personal."""
+        of = minhash.words([document.text])
+        cuts = [
+            Span(int(of.starts[start]), int(of.ends[end - 1]), redact.REPEATED_PASSAGE, 1.0)
+            for start, end in runs
+        ]
+        find = pii.finder(self.entities, self.threshold, self.language).find
+
+        def find_both(text: str) -> list[Span]:
+            return [*find(text), *cuts] if text == document.text else list(find(text))
+
+        clean = redact.redact_fully(document.text, find_both, self.mode, self.key.fingerprint)
+        return replace(document, clean=clean, fingerprints=self._fingerprints(document.text, clean))
 
     def _cleaned(self, value: str) -> str:
         return _cleaned(value, self)
@@ -100,7 +134,7 @@ class Examine:
         return Skipped(safe_name(item.source, self.key), item.reason, item.line)
 
 
-def _record_of(skipped: Skipped, was_read: bool) -> dict[str, Any]:
+def _record_of(skipped: Skipped, was_read: bool = False) -> dict[str, Any]:
     return {"skipped": [skipped.source, skipped.reason, skipped.line], "read": was_read}
 
 
@@ -109,18 +143,36 @@ def skipped_of(record: Mapping[str, Any]) -> Skipped:
     return Skipped(*record["skipped"])
 
 
-def _packed(sketches: dedup.Sketches) -> bytes:
-    return sketches.digests + sketches.wordless.tobytes() + sketches.signatures.tobytes()
+_COUNTS = struct.Struct("<II")  # texts, anchors
 
 
-def sketches_of(packed: bytes, permutations: int) -> dedup.Sketches:
-    """The other way round: 16 bytes of digest, one of "no words" and four a permutation for every text."""
-    count = len(packed) // (17 + 4 * permutations)
-    return dedup.Sketches(
-        packed[: 16 * count],
-        np.frombuffer(packed, np.uint32, offset=17 * count).reshape(permutations, count),
-        np.frombuffer(packed, bool, count, 16 * count),
+def _packed(of: dedup.Sketches, found: passages.Anchors) -> bytes:
+    return b"".join(
+        [
+            _COUNTS.pack(len(of), len(found.runs)),
+            *(
+                array.tobytes()
+                for array in (found.runs, found.texts, found.places, of.signatures, of.wordless)
+            ),
+            of.digests,
+        ]
     )
+
+
+def unpacked(packed: bytes, permutations: int) -> tuple[dedup.Sketches, passages.Anchors]:
+    """The sketches and anchors of a frame."""
+    count, chosen = _COUNTS.unpack_from(packed)
+    at = _COUNTS.size
+
+    def take(kind: type[np.generic], length: int) -> minhash.Array:
+        nonlocal at
+        found = np.frombuffer(packed, kind, length, at)
+        at += found.nbytes
+        return found
+
+    anchors = passages.Anchors(take(np.uint64, chosen), take(np.uint32, chosen), take(np.uint32, chosen))
+    signatures = take(np.uint32, permutations * count).reshape(permutations, count)
+    return dedup.Sketches(wordless=take(np.bool_, count), signatures=signatures, digests=packed[at:]), anchors
 
 
 @lru_cache(maxsize=4096)

@@ -1,6 +1,6 @@
 """MinHash over whole batches: shingles, permutations and band keys as numpy arrays, no Python object a word.
 
-The words are those of ``re.findall(r"\\w+", text.lower())``. A word's fingerprint is a polynomial in its
+The words are those of ``re.findall(r"\\w+", lower(text))``. A word's fingerprint is a polynomial in its
 characters, cut out of one running sum over the batch; a shingle's is a polynomial in its five words'; both
 are scrambled at the end (the finaliser of SplitMix64, Steele et al. 2014). The permutations are those of
 datasketch's ``affine32`` scheme, so that its ``MinHash`` over the same fingerprints gives the same numbers,
@@ -33,8 +33,7 @@ _ROW = np.uint64(0xAF251AF3B0F025B5)
 class Words:
     """The words of a batch of texts: 64-bit fingerprints and places, all texts in one array.
 
-    Text ``i`` has the words ``bounds[i]`` to ``bounds[i + 1]``; ``starts`` and ``ends`` are characters of the
-    lower-cased text, which is as long as the text but for a few letters such as the dotted capital I.
+    Text ``i`` has the words ``bounds[i]`` to ``bounds[i + 1]``; ``starts`` and ``ends`` are characters of it.
     """
 
     fingerprints: Array  # uint64[words]
@@ -43,9 +42,14 @@ class Words:
     bounds: Array  # int64[texts + 1]
 
 
+def lower(text: str) -> str:
+    """``text`` in lower case, character by character: one letter in all of Unicode would become two."""
+    return text.replace("\u0130", "i").lower()
+
+
 def words(texts: Sequence[str]) -> Words:
     """Fingerprints of the lower-cased words of ``texts``."""
-    lowered = [text.lower() for text in texts]  # one by one: a final sigma depends on what follows it
+    lowered = [lower(text) for text in texts]  # one by one: a final sigma depends on what follows it
     firsts = np.cumsum([1, *(len(text) + 1 for text in lowered)])
     joined = " " + " ".join(lowered) + " "
     if joined.isascii():
@@ -96,6 +100,14 @@ def _scrambled(values: Array) -> Array:
         values *= np.uint64(factor)
     values ^= values >> np.uint64(31)
     return values
+
+
+def rolling(fingerprints: Array, length: int) -> Array:
+    """Fingerprints of every run of ``length`` words: uint64[words - length + 1]."""
+    powers, inverses = _powers(_room(len(fingerprints) + 1))
+    sums = np.zeros(len(fingerprints) + 1, np.uint64)
+    np.cumsum(fingerprints * powers[: len(fingerprints)], out=sums[1:])
+    return _scrambled((sums[length:] - sums[:-length]) * inverses[: len(sums) - length])
 
 
 def shingles(of: Words) -> tuple[Array, Array]:

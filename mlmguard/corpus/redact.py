@@ -11,6 +11,9 @@ from mlmguard.errors import InputError
 
 MODES = ("replace", "mask", "pseudonym", "drop-document")
 
+REPEATED_PASSAGE = "REPEATED_PASSAGE"
+"""The rule of a passage that another document holds too: it goes without a trace, in every mode."""
+
 Pseudonym = Callable[[str, str], str]
 """(rule, value) -> a keyed name, hexadecimal: the same value has the same name in the whole corpus."""
 
@@ -81,6 +84,8 @@ def redact(
 
 
 def _stand_in(mode: str, rule: str, value: str, pseudonym: Pseudonym | None) -> str:
+    if rule == REPEATED_PASSAGE:
+        return ""
     if mode in ("replace", "drop-document"):
         return f"<{rule}>"
     if mode == "mask":
