@@ -270,7 +270,7 @@ def cli(context: click.Context) -> None:
 @click.option("--threshold", type=click.FloatRange(0, 1), help="Least score of a finding.  [default: 0.4]")
 @click.option(
     "--mode",
-    type=click.Choice(["replace", "mask", "pseudonym", "drop-document"]),
+    type=click.Choice(["replace", "mask", "pseudonym", "surrogate", "drop-document"]),
     default="replace",
     show_default=True,
     help="What happens to a finding.",

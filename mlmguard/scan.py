@@ -36,6 +36,7 @@ from mlmguard.corpus.minhash import PERMUTATIONS, Array
 from mlmguard.corpus.passages import Passages
 from mlmguard.corpus.recognizers import severity
 from mlmguard.corpus.spool import Spool, forget_abandoned
+from mlmguard.corpus.surrogate import Surrogates
 from mlmguard.corpus.values import Repeated, Values
 from mlmguard.engine import LocalEngine
 from mlmguard.errors import InputError, PartialRun
@@ -436,6 +437,7 @@ def _write(job: _Job, books: _Books, spool: Spool) -> Manifest:
     """The second pass. ``clean`` appears whole and last; before it, nothing of an older run is touched."""
     clean, reports = job.clean, job.reports
     salt = "".join(job.key.fingerprint(f"scan salt {half}", job.listing) for half in (1, 2))
+    surrogates = _surrogates(job, spool) if job.settings.mode == "surrogate" else None
     redacted: Counter[tuple[str, str]] = Counter()
     clean.parent.mkdir(parents=True, exist_ok=True)
     building = Path(tempfile.mkdtemp(dir=clean.parent, prefix=f".{clean.name}-"))
@@ -452,6 +454,8 @@ def _write(job: _Job, books: _Books, spool: Spool) -> Manifest:
                     if not minhash.words([item.clean.text]).bounds[-1]:
                         books.status[index] = _PASSAGES_ONLY
                 if books.status[index] == _KEPT:
+                    if surrogates is not None:
+                        item = replace(item, clean=surrogates(item.clean, item.text))
                     row = {"id": item.id, "text": item.clean.text, "unit": item.unit}
                     shards.write(
                         books.side(index), row | ({"metadata": item.metadata} if item.metadata else {})
@@ -475,6 +479,20 @@ def _write(job: _Job, books: _Books, spool: Spool) -> Manifest:
     finally:
         shutil.rmtree(building, ignore_errors=True)
     return manifest
+
+
+def _surrogates(job: _Job, spool: Spool) -> Surrogates:
+    """Surrogates that are no value of this corpus, under no rule."""
+    found = {
+        (placed.rule, mark)
+        for item in _documents(spool)
+        for placed, mark in zip(item.clean.placed, item.fingerprints)
+    }
+    rules = sorted({rule for rule, _ in found})
+    return Surrogates(
+        job.key.fingerprint,
+        lambda value: any((rule, job.key.fingerprint(rule, value)) in found for rule in rules),
+    )
 
 
 def _documents(spool: Spool) -> Iterator[Examined]:

@@ -44,12 +44,16 @@ def test_resolved_spans_cover_the_same_characters_once(spans: list[Span]) -> Non
     assert resolved == sorted(resolved) == resolve(reversed(spans)) == resolve(resolved)
 
 
-def test_the_longest_names_the_whole_then_the_surest_then_the_first() -> None:
+def test_the_surest_of_the_longest_names_the_whole_then_the_first() -> None:
     assert resolve([Span(0, 5, "A", 1.0), Span(3, 9, "B", 0.4)]) == [Span(0, 9, "B", 0.4)]
     assert resolve([Span(0, 5, "A", 0.4), Span(0, 5, "B", 0.5)]) == [Span(0, 5, "B", 0.5)]
     assert resolve([Span(2, 7, "A", 0.5), Span(0, 5, "B", 0.5)]) == [Span(0, 7, "B", 0.5)]
     assert resolve([Span(0, 5, "B", 0.5), Span(0, 5, "A", 0.5)]) == [Span(0, 5, "A", 0.5)]
     assert len(resolve([Span(0, 5, "A", 0.5), Span(5, 9, "A", 0.5)])) == 2
+    bracket, number = Span(0, 12, "PHONE_NUMBER", 0.4), Span(1, 12, "US_SSN", 0.5)
+    assert resolve([bracket, number]) == [Span(0, 12, "US_SSN", 0.5)]
+    card, device = Span(0, 15, "CREDIT_CARD", 1.0), Span(0, 15, "DEVICE_ID", 1.0)
+    assert resolve([card, device]) == [device]
 
 
 # --- traps seen in the field --------------------------------------------------------------------------

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -10,8 +14,10 @@ from mlmguard.artifacts import Key
 from mlmguard.corpus import pii
 from mlmguard.corpus.redact import MODES, Clean, redact, redact_fully
 from mlmguard.corpus.spans import Span, resolve
+from mlmguard.corpus.surrogate import Surrogates, surrogate
 from mlmguard.corpus.synthetic import private_documents
 from mlmguard.errors import InputError
+from mlmguard.scan import ScanSettings, scan
 
 KEY = Key(b"0" * 32)
 
@@ -108,3 +114,98 @@ def test_a_second_scan_finds_nothing_in_any_mixture(words: list[str]) -> None:
     find = pii.finder().find
     for glue in (" ", ""):
         assert find(redact_fully(glue.join(words), find).text) == []
+
+
+# --- surrogates ---------------------------------------------------------------------------------------
+
+VALUES = {
+    "EMAIL_ADDRESS": "ann.lee@clinic.org",
+    "PHONE_NUMBER": "+1 (347) 555-0110 ext. 12",
+    "CREDIT_CARD": "4111 1111 1111 1111",
+    "IBAN_CODE": "GB82 WEST 1234 5698 7654 32",
+    "IP_ADDRESS": "10.1.2.3",
+    "URL": "https://www.clinic.org/a/b",
+    "DATE_TIME": "Mon 12 Aug 2002",
+    "US_SSN": "536-90-4399",
+    "STREET_ADDRESS": "12 Oak Street",
+    "AGE": "95",
+    "PERSON": "Ann Lee",
+}
+
+
+@pytest.mark.parametrize("rule", VALUES)
+@pytest.mark.parametrize("name", ["a", "b", "c"])
+def test_a_surrogate_is_of_the_kind_and_not_the_value(rule: str, name: str) -> None:
+    value = VALUES[rule]
+    drawn = surrogate(rule, value, name)
+    assert drawn == surrogate(rule, value, name) != value
+    if rule in ("EMAIL_ADDRESS", "CREDIT_CARD", "IBAN_CODE", "IP_ADDRESS", "URL"):
+        assert Span(3, 3 + len(drawn), rule, 1.0) in {
+            replace(s, score=1.0) for s in pii.finder().find_all(f"at {drawn} here")
+        }
+    if rule in ("CREDIT_CARD", "IBAN_CODE", "US_SSN", "PHONE_NUMBER"):
+        shape = [c if not c.isalnum() else "9" if c.isdigit() else "a" for c in value]
+        assert [c if not c.isalnum() else "9" if c.isdigit() else "a" for c in drawn] == shape
+
+
+@given(st.sampled_from([*VALUES, "API_KEY", "US_ZIP_CODE"]), st.text(max_size=30), st.text(max_size=4))
+def test_any_value_has_a_surrogate(rule: str, value: str, name: str) -> None:
+    assert surrogate(rule, value, name) == surrogate(rule, value, name)
+
+
+@given(found_texts())
+def test_surrogates_change_findings_only_and_keep_the_map(case: tuple[str, list[Span]]) -> None:
+    text, spans = case
+    clean = Surrogates(KEY.fingerprint, lambda value: False)(redact(text, spans, "surrogate"), text)
+    at_raw = at_clean = 0
+    for placed in clean.placed:
+        assert text[at_raw : placed.raw_start] == clean.text[at_clean : placed.clean_start]
+        at_raw, at_clean = placed.raw_end, placed.clean_end
+    assert text[at_raw:] == clean.text[at_clean:]
+
+
+def test_a_surrogate_is_never_a_value_of_the_corpus() -> None:
+    span = [Span(0, 1, "US_SSN", 1.0)]
+    everything = set("0123456789")
+    for free in "3", "8":
+        taken = everything - {free}
+        make = Surrogates(KEY.fingerprint, taken.__contains__)
+        assert make(redact("7", span, "surrogate"), "7").text == free
+    assert Surrogates(KEY.fingerprint, everything.__contains__)(redact("7", span), "7").text == "<US_SSN>"
+
+
+# --- the cleaned corpus, scanned again ----------------------------------------------------------------
+
+
+def marks(text: str) -> set[tuple[str, str]]:
+    return {(s.rule, KEY.fingerprint(s.rule, text[s.start : s.end])) for s in pii.finder().find(text)}
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_the_cleaned_corpus_holds_no_fingerprint_of_the_raw_one(mode: str, tmp_path: Path) -> None:
+    documents, _ = private_documents(60)
+    documents = [
+        *documents,
+        *(
+            replace(d, id=f"plain-{i}", text=f"Note {i}. Nothing to see.")
+            for i, d in enumerate(documents[:9])
+        ),
+    ]
+    corpus = tmp_path / "corpus"
+    corpus.mkdir()
+    for i, document in enumerate(documents):
+        (corpus / f"{i:03}.txt").write_text(document.text, "utf-8")
+    scan(
+        corpus, tmp_path / "clean", tmp_path / "reports", key=KEY, runs=tmp_path / "runs",
+        settings=ScanSettings(mode=mode, cut_passages="nowhere"),
+    )  # fmt: skip
+    before = set().union(*(marks(d.text) for d in documents))
+    rows = [
+        json.loads(line)
+        for path in sorted((tmp_path / "clean").glob("*.jsonl"))
+        for line in path.read_text("utf-8").splitlines()
+    ]
+    after = set().union(*(marks(row["text"]) for row in rows))
+    assert before and rows and not before & after
+    if mode in ("replace", "drop-document"):
+        assert not after

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from mlmguard.corpus.spans import Span, resolve
 from mlmguard.errors import InputError
 
-MODES = ("replace", "mask", "pseudonym", "drop-document")
+MODES = ("replace", "mask", "pseudonym", "surrogate", "drop-document")
 
 REPEATED_PASSAGE = "REPEATED_PASSAGE"
 """The rule of a passage that another document holds too: it goes without a trace, in every mode."""
@@ -63,6 +63,7 @@ def redact(
     """``text`` with each of ``spans`` (resolved: in order, none overlapping) replaced by a stand-in.
 
     ``drop-document`` redacts as ``replace`` does; who writes the corpus leaves such a document out.
+    So does ``surrogate``: which values are free is known when the whole corpus was read (``Surrogates``).
 
     >>> redact("mail a@b.org now", [Span(5, 12, "EMAIL_ADDRESS", 1.0)]).text
     'mail <EMAIL_ADDRESS> now'
@@ -86,7 +87,7 @@ def redact(
 def _stand_in(mode: str, rule: str, value: str, pseudonym: Pseudonym | None) -> str:
     if rule == REPEATED_PASSAGE:
         return ""
-    if mode in ("replace", "drop-document"):
+    if mode in ("replace", "surrogate", "drop-document"):
         return f"<{rule}>"
     if mode == "mask":
         return "*" * 8  # not the value's length: a length can tell values apart

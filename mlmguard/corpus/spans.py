@@ -19,12 +19,16 @@ class Span:
 _BY_SHAPE = frozenset({"CREDIT_CARD", "MEDICAL_LICENSE", "PHONE_NUMBER", "US_BANK_NUMBER"})
 """Rules that a bare number can meet: fifteen digits after "IMEI" are no card, though the check digit fits."""
 
+_ABOUT = 0.85
+"""Share of the longest that counts as about as long."""
+
 
 def resolve(found: Iterable[Span]) -> list[Span]:
     """Non-overlapping spans, in order of place, that cover every character that ``found`` covers.
 
     Spans that overlap become one over all their characters: a part of a value that stays is a leak. It
-    takes rule and score from the longest, then the surest, then one that the words around it name, then the
+    takes rule and score from the surest of those that are about as long as the longest (a bracket more does
+    not make a number a telephone number), then one that the words around it name, then the longest, then the
     earliest, then the first by name.
 
     >>> resolve([Span(0, 9, "URL", 0.5), Span(6, 20, "EMAIL_ADDRESS", 1.0), Span(30, 34, "US_SSN", 0.5)])
@@ -41,5 +45,9 @@ def resolve(found: Iterable[Span]) -> list[Span]:
 
 
 def _as_one(overlapping: list[Span]) -> Span:
-    best = min(overlapping, key=lambda s: (s.start - s.end, -s.score, s.rule in _BY_SHAPE, s.start, s.rule))
+    longest = max(s.end - s.start for s in overlapping)
+    best = min(
+        (s for s in overlapping if s.end - s.start >= _ABOUT * longest),
+        key=lambda s: (-s.score, s.rule in _BY_SHAPE, s.start - s.end, s.start, s.rule),
+    )
     return Span(min(s.start for s in overlapping), max(s.end for s in overlapping), best.rule, best.score)
