@@ -68,6 +68,7 @@ from mlmguard.training.loop import train as run_steps
 from mlmguard.training.masking import Masking, Vocabulary
 from mlmguard.training.mechanism import SamplerCheck, check_sampler
 from mlmguard.training.precision import precision_margin
+from mlmguard.training.tracking import Trackers
 from mlmguard.training.units import Row, Unit, cut, group
 from mlmguard.types import (
     CorpusRelease,
@@ -141,12 +142,16 @@ def train(
     settings: TrainSettings,
     *,
     runs: Path = RUNS,
+    planted: Path | None = None,
+    track: Sequence[str] = (),
     progress: Progress = silent,
     stop: Callable[[], bool] = bool,
     tell: Callable[[str], None] = lambda line: None,
 ) -> TrainResult:
     """Train on the rows of ``clean/train-*`` and write the checkpoint, or go on with an interrupted run.
 
+    ``planted`` is a file of canaries with coins that several runs share; without it a run draws its own.
+    ``track`` names trackers of accelerate that hear every step; their files lie in the run folder.
     Raises :class:`InputError` for what cannot be started, and ``loop.Interrupted`` after a whole step when
     ``stop()`` turns true.
     """
@@ -162,7 +167,7 @@ def train(
         run = Run(run_id, runs / run_id)
     ledger = CorpusLedger(runs)
 
-    secrets_planted = _plant(run, settings)
+    secrets_planted = _plant(run, settings, planted)
     owner = "id" if unit.name in _ROW_UNITS else "unit"
     rows = [(row[owner], row["text"]) for row in corpus.train]
     rows += [planted for secret in secrets_planted for planted in canaries.units(secret)]
@@ -220,7 +225,10 @@ def train(
             "documents to stop early or to draw a curve by",
             "scan a larger corpus, or leave --early-stop and --evaluate-every out",
         )
-    journal = Journal(run.folder, plan, writes=team.first, quiet=quiet)
+    trackers = Trackers(
+        track if team.first else (), run.folder / "tracking", run.id, asdict(settings), plan is not None
+    )
+    journal = Journal(run.folder, plan, writes=team.first, quiet=quiet, track=trackers.log)
     started = time.monotonic()
     run_steps(
         model, units, vocabulary, marks, recipe, journal, plan,
@@ -228,6 +236,7 @@ def train(
         validate=lambda: apart.validation_loss(model, best_device()),
     )  # fmt: skip
     seconds = time.monotonic() - started
+    trackers.close()
 
     if not team.first:
         return team.agree(cast(TrainResult, None))  # what the first process comes to
@@ -364,7 +373,7 @@ def _raw_corpus(clean: Path, corpus: CleanCorpus) -> str:
     return str(read_json(folder / "scan.json").get("corpus", "")) if folder else ""
 
 
-def _plant(run: Run, settings: TrainSettings) -> list[canaries.Secret]:
+def _plant(run: Run, settings: TrainSettings, planted: Path | None) -> list[canaries.Secret]:
     """The run's canaries; coins are drawn once, before anything is trained."""
     path = run.folder / "canaries.jsonl"
     if settings.canaries == 0:
@@ -372,7 +381,8 @@ def _plant(run: Run, settings: TrainSettings) -> list[canaries.Secret]:
     if not path.exists():
         seed = [settings.seed, 7] if settings.dp_epsilon is None else secrets.randbits(128)
         rng = np.random.default_rng(seed)
-        canaries.save(canaries.draw(settings.canaries, rng, settings.canary_repetitions), path)
+        drawn = canaries.draw(settings.canaries, rng, settings.canary_repetitions)
+        canaries.save(canaries.load(planted) if planted else drawn, path)
         # fixed here, before any score exists: a number of guesses chosen afterwards voids the bound
         run.update(guesses=max(2, settings.canaries // 2))
     return canaries.load(path)

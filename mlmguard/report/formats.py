@@ -8,7 +8,18 @@ from pathlib import Path
 from mlmguard.artifacts import write_text
 from mlmguard.errors import InputError
 from mlmguard.plugins import find
-from mlmguard.report import csv, cyclonedx, html, in_toto, json, junit, markdown, model_card, sarif
+from mlmguard.report import (
+    csv,
+    cyclonedx,
+    html,
+    in_toto,
+    json,
+    junit,
+    markdown,
+    model_card,
+    prometheus,
+    sarif,
+)
 from mlmguard.report.clearance import Case
 
 #: A format is a function from a cleared case to text. It must be pure: the same case, the same bytes.
@@ -24,6 +35,7 @@ FORMATS: Mapping[str, Writer] = {
     "model-card": model_card.render,
     "cyclonedx": cyclonedx.render,
     "in-toto": in_toto.render,
+    "prometheus": prometheus.render,
 }
 #: What the end of a file name says about its format.
 SUFFIXES: Mapping[str, str] = {
@@ -33,6 +45,7 @@ SUFFIXES: Mapping[str, str] = {
     ".xml": "junit",
     ".md": "markdown",
     ".csv": "csv",
+    ".prom": "prometheus",
 }
 #: Formats that own a part of a file: (the file as it is, the part) to the file as it shall be.
 PARTS: Mapping[str, Callable[[str, str], str]] = {"model-card": model_card.merge}

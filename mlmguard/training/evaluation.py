@@ -65,6 +65,7 @@ class HeldOut:
             "heldout_perplexity": self.perplexity,
             "heldout_accuracy": self.accuracy,
             "heldout_top5_accuracy": float(self.top_5.sum() / self.tokens.sum()),
+            "heldout_tokens": float(self.tokens.sum()),
             "unigram_loss": self.mean_unigram,
         }
         for kind in ("rare", "personal"):
@@ -89,12 +90,9 @@ RARE = 10  # a token that training text holds less often than this is rare
 SAMPLES = 20
 
 
-def unigram_log_probabilities(sequences: Sequence[Ids], vocabulary: int) -> Floats:
-    """Log of each token's share in ``sequences``, one added to every count, shape (V,)."""
-    counts = np.ones(vocabulary)
-    for ids in sequences:
-        counts += np.bincount(ids, minlength=vocabulary)
-    shares: Floats = np.log(counts / counts.sum())
+def unigram_log_probabilities(counts: NDArray[np.int64]) -> Floats:
+    """Log of each token's share by its ``counts`` (V,), one added to every count."""
+    shares: Floats = np.log((counts + 1) / (counts + 1).sum())
     return shares
 
 
@@ -210,10 +208,10 @@ class HeldOutTexts:
     ) -> None:
         self.sequences = sequences
         self.validation = sequences[:validation]
-        self._unigram = unigram_log_probabilities(trained, vocabulary.size)
         self.counts = np.zeros(vocabulary.size, dtype=np.int64)
         for ids in trained:
             self.counts += np.bincount(ids, minlength=vocabulary.size)
+        self._unigram = unigram_log_probabilities(self.counts)
         self._vocabulary, self._tokens, self._window = vocabulary, tokens, window
         self._personal, self._kinds = personal, kinds
 

@@ -41,18 +41,28 @@ def probe(
     Raises :class:`InputError` for a file that is not labelled, or where no model to compare with is found.
     """
     labelled = probing.read_labelled(data, task)
-    sides = [("before", before or _started_from(ckpt)), ("after", str(ckpt))]
-    found, device = [], best_device()
-    for name, place in sides:
-        model, _ = models.load(place)
-        words = tokenizer.load(place)
-        window = min(WINDOW, models.window_of(model))
-        for method, measure in (("linear probe", probing.linear_probe), ("fine-tuned", probing.fine_tune)):
+    found = []
+    for name, place in (("before", before or _started_from(ckpt)), ("after", str(ckpt))):
+        for method in METHODS:
             progress(f"{method}, {name}", 0, 1)
-            scores = measure(model, words, labelled, window, device)
-            found.append(_probed(name, method, scores, labelled))
+            found.append(_measured(name, place, method, labelled))
             progress(f"{method}, {name}", 1, 1)
     return tuple(found)
+
+
+def linear_probe(ckpt: Path, data: Path) -> Probed:
+    """The linear probe of ``ckpt`` alone, on a file labelled for classification."""
+    return _measured("after", str(ckpt), "linear probe", probing.read_labelled(data, "classification"))
+
+
+METHODS = {"linear probe": probing.linear_probe, "fine-tuned": probing.fine_tune}
+
+
+def _measured(name: str, place: str, method: str, labelled: probing.Labelled) -> Probed:
+    model, _ = models.load(place)
+    window = min(WINDOW, models.window_of(model))
+    scores = METHODS[method](model, tokenizer.load(place), labelled, window, best_device())
+    return _probed(name, method, scores, labelled)
 
 
 def _started_from(ckpt: Path) -> str:

@@ -1,0 +1,429 @@
+"""What a training choice does to memorisation: a grid of runs, each trained, probed and audited alike.
+
+    PLAN.yaml ──▶ a scan with copies, one without ──▶ cells: train, audit, probe ──▶ effects, frontier, page
+
+All cells share their canaries, their run folders and so their ledger: every private cell is a release of the
+same corpus, and the page says what choosing among them costs. A cell is kept under the digest of everything
+that decides it, so an ablation that is started again runs only what is new.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from scipy import stats
+
+from mlmguard import __version__
+from mlmguard.artifacts import (
+    RUNS,
+    as_noun,
+    load_key,
+    read_json,
+    run_folder,
+    sha256_file,
+    write_json,
+    write_text,
+)
+from mlmguard.audit import AuditSettings, audit
+from mlmguard.corpus.synthetic import private_documents, write_corpus
+from mlmguard.engine import LocalEngine
+from mlmguard.errors import InputError
+from mlmguard.leakage import canaries, metrics
+from mlmguard.report import ablation as page
+from mlmguard.scan import ScanSettings, scan
+from mlmguard.train import TrainSettings, train
+from mlmguard.types import Curve, Evidence, Measurement, Progress, silent
+from mlmguard.workflows.ledger import ledger
+from mlmguard.workflows.probe import linear_probe
+
+EMBEDDED = "embedded"
+DEDUP = "dedup"  # the one axis that is not a setting of train
+PROBE_NOTES = (
+    600  # invented notes of another seed, labelled by their kind, for the probe of the embedded corpus
+)
+
+UTILITY = {"accuracy": "held-out accuracy", "probe": "probe AUC"}
+LEAKAGE = {
+    "canary.auc": "canary AUC",
+    "canary.exposure_mean": "canary exposure, bits",
+    "canary.extraction_rate": "canaries extracted",
+    "membership.auc": "membership AUC",
+    "epsilon.one_run_lower_bound": "ε shown",
+}
+"""What is read of a cell's evidence, and what the page calls it."""
+
+
+# --- the plan -----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The axes of a grid and everything that all cells share."""
+
+    corpus: str  # "embedded", or a folder that scan reads
+    grid: Mapping[str, tuple[Any, ...]]
+    notes: int = 4000  # of the embedded corpus
+    seeds: tuple[int, ...] = (0,)
+    train: Mapping[str, Any] = field(default_factory=dict)
+    audit: Mapping[str, Any] = field(default_factory=dict)
+    probe: str | None = None  # a file labelled for classification; the embedded corpus brings its own
+
+
+def read_plan(path: Path) -> Plan:
+    """A plan from YAML; :class:`InputError` names a key that nobody knows or an axis without values."""
+    try:
+        told = yaml.safe_load(path.read_text("utf-8"))
+    except FileNotFoundError:
+        raise InputError(str(path), "no such file", "a plan") from None
+    except (yaml.YAMLError, UnicodeDecodeError):
+        raise InputError(str(path), "not YAML", "a plan with a corpus and a grid") from None
+    if not isinstance(told, dict) or not isinstance(told.get("grid"), dict) or not told["grid"]:
+        raise InputError(str(path), "no grid", "axes with their values, as in `mask_rate: [0.15, 0.3]`")
+    dials = {one.name for one in fields(TrainSettings)}
+    _refuse_unknown(f"{path}", told, {one.name for one in fields(Plan)})
+    _refuse_unknown(f"{path}: grid", told["grid"], {*dials - {"seed"}, DEDUP})
+    _refuse_unknown(f"{path}: train", told.get("train", {}), dials - {"seed"})
+    _refuse_unknown(f"{path}: audit", told.get("audit", {}), {one.name for one in fields(AuditSettings)})
+    for axis, values in told["grid"].items():
+        if not isinstance(values, list) or not values:
+            raise InputError(f"{path}: grid: {axis}", "no list of values", "as in `mask_rate: [0.15, 0.3]`")
+    grid = {axis: tuple(values) for axis, values in told["grid"].items()}
+    seeds = tuple(told.get("seeds", (0,)))
+    return Plan(**{"corpus": EMBEDDED, **told, "grid": grid, "seeds": seeds})
+
+
+def _refuse_unknown(thing: str, told: Mapping[str, Any], known: set[str]) -> None:
+    for key in told:
+        if key not in known:
+            raise InputError(thing, f"unknown key {str(key)[:40]!r}", "one of: " + ", ".join(sorted(known)))
+
+
+# --- cells --------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One point of the grid: its place on every axis, the seed, and what it is trained with."""
+
+    place: Mapping[str, Any]
+    seed: int
+    settings: TrainSettings
+    dedup: bool
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a cell. ``refused`` is why it was not run, in the words of who refused."""
+
+    place: Mapping[str, Any]
+    seed: int
+    refused: str = ""
+    run_id: str = ""
+    epsilon: float | None = None
+    numbers: tuple[Measurement, ...] = ()  # utility and leakage, by the names of UTILITY and LEAKAGE
+
+    def number(self, name: str) -> Measurement | None:
+        """The number called ``name``, if it was formed."""
+        return next((m for m in self.numbers if f"{m.attack}.{m.metric}" in (name, f"utility.{name}")), None)
+
+    def value(self, name: str) -> float | None:
+        """Its value alone."""
+        found = self.number(name)
+        return found.value if found else None
+
+
+def cells(plan: Plan) -> list[Cell]:
+    """Every combination of values, once for each seed."""
+    found = []
+    for values in itertools.product(*plan.grid.values()):
+        place = dict(zip(plan.grid, values))
+        dials = {**plan.train, **{axis: value for axis, value in place.items() if axis != DEDUP}}
+        dedup = bool(place.get(DEDUP, True))
+        found += [Cell(place, seed, TrainSettings(**dials, seed=seed), dedup) for seed in plan.seeds]
+    return found
+
+
+@dataclass(frozen=True)
+class _Run:
+    """The work on one cell, picklable: nothing of the corpus is in it, only where it lies."""
+
+    into: Path
+    audit: Mapping[str, Any]
+    probe: Path | None
+
+    def folder(self, cell: Cell) -> Path:
+        clean = _clean(self.into, cell.dedup)
+        decided = [
+            asdict(cell.settings), sha256_file(clean / "manifest.json"), dict(self.audit), __version__,
+            sha256_file(_canaries(self.into)), sha256_file(self.probe) if self.probe else "",
+        ]  # fmt: skip
+        name = hashlib.sha256(json.dumps(decided, sort_keys=True).encode()).hexdigest()[:16]
+        return self.into / "cells" / name
+
+    def __call__(self, cell: Cell) -> Outcome:
+        folder = self.folder(cell)
+        kept = folder / "outcome.json"
+        if kept.exists():
+            return as_noun(read_json(kept), Outcome, str(kept))
+        ckpt, reports, runs = folder / "ckpt", folder / "reports", self.into / RUNS
+        try:
+            trained = train(
+                _clean(self.into, cell.dedup), ckpt, reports, cell.settings,
+                runs=runs, planted=_canaries(self.into),
+            )  # fmt: skip
+            evidence = audit(ckpt, reports, AuditSettings(**self.audit), runs=runs)
+        except InputError as refusal:
+            outcome = Outcome(cell.place, cell.seed, refused=str(refusal))
+        else:
+            numbers = [_accuracy(trained.unprotected), *_leakage(evidence)]
+            if self.probe is not None:
+                numbers.append(_probe_auc(ckpt, self.probe))
+            statement = trained.statement
+            outcome = Outcome(cell.place, cell.seed, "", statement.run_id, statement.epsilon, tuple(numbers))
+        write_json(kept, outcome)
+        return outcome
+
+
+def _accuracy(numbers: Mapping[str, float]) -> Measurement:
+    count = int(numbers["heldout_tokens"])
+    found = metrics.rate(round(numbers["heldout_accuracy"] * count), count)
+    return Measurement("utility", "accuracy", found.value, found.low, found.high, 0.95, count)
+
+
+def _leakage(evidence: Evidence) -> list[Measurement]:
+    """The numbers of LEAKAGE, the largest where an attack has several slices or variants."""
+    found = []
+    for name in LEAKAGE:
+        own = [m for m in evidence.measurements if f"{m.attack}.{m.metric}" == name and m.value is not None]
+        if own:
+            found.append(max(own, key=lambda m: m.value or 0.0))
+    return found
+
+
+def _probe_auc(ckpt: Path, data: Path) -> Measurement:
+    after = linear_probe(ckpt, data)
+    return Measurement("utility", "probe", after.value, after.low, after.high, 0.95, after.examples)
+
+
+# --- the workflow -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What going from one value of an axis to another does to a number, all else equal.
+
+    The mean over matched pairs of cells with Student's 95 % interval; one pair has none.
+    """
+
+    axis: str
+    change: str
+    number: str
+    mean: float
+    low: float | None
+    high: float | None
+    pairs: int
+
+
+@dataclass(frozen=True)
+class Ablation:
+    """All cells, what each choice does, and what having tried them all costs."""
+
+    outcomes: tuple[Outcome, ...]
+    effects: tuple[Effect, ...]
+    together: str
+    page: Path
+
+
+def ablate(plan_file: Path, into: Path, workers: int = 1, *, progress: Progress = silent) -> Ablation:
+    """Run the cells of ``plan_file`` below ``into`` and write ``reports/ablation``, html, json and md."""
+    plan = read_plan(plan_file)
+    grid = cells(plan)
+    corpus = _corpus(plan, into)
+    for dedup in sorted({cell.dedup for cell in grid}):
+        _scan_once(corpus, into, dedup, workers, progress)
+    _draw_canaries(plan, into, grid)
+    run = _Run(into, plan.audit, _probe_file(plan, into))
+    outcomes: list[Outcome] = []
+    progress("cells", 0, len(grid))
+    # the first cell alone: it makes what all others share, such as the model warmed up on public text
+    for part in (grid[:1], grid[1:]):
+        for outcome in LocalEngine(workers if len(part) > 1 else 1).map(run, part):
+            outcomes.append(outcome)
+            progress("cells", len(outcomes), len(grid))
+    found = effects(plan, outcomes)
+    together = "; ".join(one.together for one in ledger(into / RUNS))
+    target = into / "reports" / "ablation.html"
+    shown = _shown(plan, outcomes, found, together)
+    write_text(target, page.render(shown))
+    write_text(target.with_suffix(".md"), page.markdown(shown))
+    told = {"outcomes": [asdict(one) for one in outcomes], "effects": [asdict(one) for one in found]}
+    write_json(target.with_suffix(".json"), {"schema": "mlmguard/ablation/v1", "together": together, **told})
+    return Ablation(tuple(outcomes), tuple(found), together, target)
+
+
+def effects(plan: Plan, outcomes: Sequence[Outcome]) -> list[Effect]:
+    """Every axis, each value against the first one, over cells that differ in nothing else."""
+    found = []
+    for axis, (base, *others) in plan.grid.items():
+        for other in others:
+            for name in (*UTILITY, *LEAKAGE):
+                pairs = _pairs(axis, base, other, outcomes, name)
+                if not pairs:
+                    continue
+                gaps = np.array([after - before for before, after in pairs])
+                low = high = None
+                if len(gaps) > 1:
+                    half = float(stats.t.ppf(0.975, len(gaps) - 1) * gaps.std(ddof=1) / len(gaps) ** 0.5)
+                    low, high = float(gaps.mean()) - half, float(gaps.mean()) + half
+                change = f"{page.said(base)} → {page.said(other)}"
+                found.append(Effect(axis, change, name, float(gaps.mean()), low, high, len(gaps)))
+    return found
+
+
+def _pairs(
+    axis: str, base: Any, other: Any, outcomes: Sequence[Outcome], name: str
+) -> list[tuple[float, float]]:
+    def rest(one: Outcome) -> str:
+        return json.dumps([{k: v for k, v in one.place.items() if k != axis}, one.seed], sort_keys=True)
+
+    def at(value: Any) -> dict[str, float]:
+        own = ((rest(one), one.value(name)) for one in outcomes if one.place[axis] == value)
+        return {key: found for key, found in own if found is not None}
+
+    before, after = at(base), at(other)
+    return [(before[key], after[key]) for key in before if key in after]
+
+
+# --- what all cells share -----------------------------------------------------------------------------
+
+
+def _corpus(plan: Plan, into: Path) -> Path:
+    if plan.corpus != EMBEDDED:
+        return Path(plan.corpus)
+    corpus = into / "corpus"
+    if not (into / "gold.jsonl").exists():
+        write_corpus(corpus, into / "gold.jsonl", notes=plan.notes)
+    return corpus
+
+
+def _clean(into: Path, dedup: bool) -> Path:
+    return into / ("clean" if dedup else "clean-with-copies")
+
+
+def _scan_once(corpus: Path, into: Path, dedup: bool, workers: int, progress: Progress) -> None:
+    clean = _clean(into, dedup)
+    if not (clean / "manifest.json").exists():
+        settings = ScanSettings(keep="first" if dedup else "all", workers=workers)
+        scan(
+            corpus,
+            clean,
+            into / "scan",
+            key=load_key(),
+            settings=settings,
+            runs=into / RUNS,
+            progress=progress,
+        )
+
+
+def _canaries(into: Path) -> Path:
+    return into / RUNS / "ablation" / "canaries.jsonl"
+
+
+def _draw_canaries(plan: Plan, into: Path, grid: Sequence[Cell]) -> None:
+    """One set of secrets and coins for all cells, drawn before the first is trained."""
+    counts = {cell.settings.canaries for cell in grid}
+    if len(counts) > 1:
+        raise InputError("grid: canaries", f"{len(counts)} numbers", "one: all cells share their canaries")
+    if not _canaries(into).exists():
+        run_folder("ablation", into / RUNS)
+        rng = np.random.default_rng(secrets.randbits(128))
+        canaries.save(canaries.draw(max(counts), rng), _canaries(into))
+
+
+def _probe_file(plan: Plan, into: Path) -> Path | None:
+    if plan.probe is not None:
+        return Path(plan.probe)
+    if plan.corpus != EMBEDDED:
+        return None
+    path = into / "probe.jsonl"
+    if not path.exists():
+        documents, _ = private_documents(PROBE_NOTES, seed=1)
+        rows = ({"text": d.text, "label": d.metadata["kind"]} for d in documents)
+        write_text(path, "".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+# --- the page -----------------------------------------------------------------------------------------
+
+
+def _shown(plan: Plan, outcomes: Sequence[Outcome], found: Sequence[Effect], together: str) -> page.Shown:
+    axes = tuple(plan.grid)
+    names = {**UTILITY, **LEAKAGE}
+    measured = [name for name in names if any(one.value(name) is not None for one in outcomes)]
+    rows = [
+        page.Row(
+            (*(page.said(one.place[axis]) for axis in axes), str(one.seed)),
+            tuple(one.number(name) for name in measured),
+            one.refused,
+        )
+        for one in outcomes
+    ]
+    changes: dict[tuple[str, str], dict[str, Effect]] = {}
+    for effect in found:
+        changes.setdefault((effect.axis, effect.change), {})[effect.number] = effect
+    return page.Shown(
+        axes=(*axes, "seed"),
+        names=tuple(names[name] for name in measured),
+        rows=tuple(rows),
+        effects=tuple(
+            (
+                f"{axis}: {change}",
+                tuple(
+                    (own[name].mean, own[name].low, own[name].high, own[name].pairs) if name in own else None
+                    for name in measured
+                ),
+            )
+            for (axis, change), own in changes.items()
+        ),
+        frontier=tuple(_frontiers(outcomes)),
+        together=together,
+    )
+
+
+def _frontiers(outcomes: Sequence[Outcome]) -> list[Curve]:
+    """Plain and private cells that no other of the kind beats in accuracy and in canary AUC."""
+    kinds: dict[str, Callable[[Outcome], bool]] = {
+        "not private": lambda one: one.epsilon is None,
+        "private": lambda one: one.epsilon is not None,
+    }
+    found = []
+    for kind, belongs in kinds.items():
+        points = [
+            (x, m, m.value)
+            for x, m in (
+                (one.value("accuracy"), one.number("canary.auc")) for one in outcomes if belongs(one)
+            )
+            if x is not None and m is not None and m.value is not None
+        ]
+        best = sorted(
+            (x, y, m.low or y, m.high or y)
+            for x, m, y in points
+            if not any(a >= x and b <= y and (a, b) != (x, y) for a, _, b in points)
+        )
+        if best:
+            x, y, low, high = zip(*best)
+            found.append(
+                Curve(
+                    "ablation", "frontier", UTILITY["accuracy"], LEAKAGE["canary.auc"], kind, x, y, low, high
+                )
+            )
+    return found
