@@ -16,7 +16,6 @@ import unicodedata
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import IO
 
@@ -29,6 +28,8 @@ THRESHOLD = 0.8
 _BLOCK = 8192  # documents whose keys are turned round and written together: 64 KiB a band
 _TRIES = 16  # comparisons of one document in one band that may fail before the band is left
 _REMEMBERED = 1 << 20  # failed comparisons that are not made again in another band
+_KEPT_SHINGLES = 1 << 22  # 8 bytes each
+_PREPARED = 64  # documents whose shingles are made together
 _BATCH_CHARS = 200_000  # larger batches fall out of the processor's cache
 
 _WHITE = bytes([9, 10, 11, 12, 13, 28, 29, 30, 31, 32])  # of ASCII, as str.split() has it
@@ -124,12 +125,7 @@ class Copies:
         self._keys = _Columns(minhash.bands(threshold, permutations)[0], folder)
         self._pairs = array("q")
         self._failed: set[int] = set()
-
-        @lru_cache(maxsize=64)
-        def shingles_of(index: int) -> Array:
-            return np.unique(minhash.shingles(minhash.words([text_of(index)]))[0])
-
-        self._shingles_of = shingles_of
+        self._shingles = _Shingles(text_of)
 
     def __enter__(self) -> Copies:
         return self
@@ -170,10 +166,11 @@ class Copies:
         order = np.argsort(keys, kind="stable")
         same = keys[order[1:]] == keys[order[:-1]]
         roots = clusters.roots()
-        for members in _runs(compared[order], same):
-            of_members = roots[members]
-            if (of_members != of_members[0]).any():
-                self._join_candidates(members.tolist(), clusters)
+        runs = (run for run in _runs(compared[order], same) if (roots[run] != roots[run[0]]).any())
+        for some in _together(runs):
+            self._shingles.prepare(d for members in some if len(members) <= _PREPARED for d in members)
+            for members in some:
+                self._join_candidates(members, clusters)
 
     def _join_candidates(self, members: list[int], clusters: Clusters) -> None:
         """Join what is alike among documents that share a band.
@@ -204,7 +201,7 @@ class Copies:
         # The estimate is off by four standard deviations once in 30,000 pairs; most candidates end here.
         alike = (
             np.count_nonzero(self._signatures[a] == self._signatures[b]) >= self._hopeless
-            and jaccard(self._shingles_of(a), self._shingles_of(b)) >= self._threshold
+            and jaccard(self._shingles[a], self._shingles[b]) >= self._threshold
         )
         if not alike and len(self._failed) < _REMEMBERED:
             self._failed.add(pair)
@@ -222,6 +219,55 @@ def jaccard(a: Array, b: Array) -> float:
     """
     common = len(np.intersect1d(a, b, assume_unique=True))
     return common / (len(a) + len(b) - common) if common else 0.0
+
+
+class _Shingles:
+    """The shingles of documents as sorted sets, made many at a time; the last ones used are kept."""
+
+    def __init__(self, text_of: Callable[[int], str]) -> None:
+        self._text_of = text_of
+        self._kept: dict[int, Array] = {}
+        self._size = 0
+
+    def prepare(self, documents: Iterable[int]) -> None:
+        """Make the sets of these at once: one by one takes several times as long."""
+        missing = [document for document in documents if document not in self._kept]
+        texts = [self._text_of(document) for document in missing]
+        done = 0
+        for batch in _batches(texts):
+            found, bounds = minhash.shingles(minhash.words(batch))
+            for of_text in np.split(found, bounds[1:-1]):
+                of_text.sort()
+                new = np.ones(len(of_text), bool)
+                np.not_equal(of_text[1:], of_text[:-1], out=new[1:])
+                self._keep(missing[done], of_text[new])
+                done += 1
+
+    def __getitem__(self, document: int) -> Array:
+        if document not in self._kept:
+            self.prepare([document])
+        return self._kept[document]
+
+    def _keep(self, document: int, found: Array) -> None:
+        self._kept[document] = found
+        self._size += len(found)
+        while self._size > _KEPT_SHINGLES and len(self._kept) > 1:
+            self._size -= len(self._kept.pop(next(iter(self._kept))))
+
+
+def _together(runs: Iterable[Array]) -> Iterator[list[list[int]]]:
+    """Lists of candidates, as many at a time as make preparing them worthwhile."""
+    some: list[list[int]] = []
+    documents = 0
+    for run in runs:
+        if len(run) <= _PREPARED:  # a longer one is as good as never all there: its sets are made when needed
+            documents += len(run)
+        some.append(run.tolist())
+        if documents >= _PREPARED:
+            yield some
+            some, documents = [], 0
+    if some:
+        yield some
 
 
 def _runs(order: Array, same: Array) -> Iterator[Array]:
