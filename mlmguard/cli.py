@@ -15,6 +15,7 @@ import tomllib
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import date
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -276,6 +277,9 @@ def cli(context: click.Context) -> None:
     help="What happens to a finding.",
 )
 @click.option(
+    "--baseline", type=FILE, help="Known findings: end with 10 only when there is one that is not in it."
+)
+@click.option(
     "--max-skipped", type=float, help="End with 1 when more records are left out (share below 1, else count)."
 )
 @click.option("--workers", type=click.IntRange(1), help="Processes.  [default: one a core]")
@@ -285,11 +289,12 @@ def scan_command(
     clean: Path,
     reports: Path,
     threshold: float | None,
+    baseline: Path | None,
     workers: int | None,
     quiet: bool,
     as_json: bool,
     **settings: Any,
-) -> None:
+) -> int:
     """Find personal data and duplicates in CORPUS; write a cleaned, split copy with a manifest.
 
     CORPUS is a folder, a file, a pattern ("notes/**/*.txt"), "-" for standard input, or an address that
@@ -298,16 +303,78 @@ def scan_command(
     from mlmguard.corpus.sources import local
     from mlmguard.engine import default_workers
     from mlmguard.scan import ScanSettings, scan
+    from mlmguard.workflows import baseline as known
 
     if threshold is not None:
         settings["threshold"] = threshold
+    key = artifacts.load_key()
+    today = date.fromisoformat(artifacts.source_date())
+    accepted = known.read(baseline, key) if baseline else None
+    if accepted:
+        settings["kept"] = known.kept(accepted, today)
     chosen = ScanSettings(workers=workers or default_workers(), **settings)
     with interruptible(quiet or as_json) as progress:
-        key = artifacts.load_key()
         place = local(corpus, key, sys.stdin.buffer)
         manifest = scan(place, clean, reports, key=key, settings=chosen, progress=progress)
     _show(manifest, as_json, lambda: console.scan_summary(manifest))
     console.written([clean, reports / "scan.json", reports / "findings.jsonl"], quiet)
+    if accepted is None:
+        return 0
+    compared = known.compare(reports / "findings.jsonl", accepted, today)
+    if not as_json:
+        console.explanation("Against the baseline", compared.lines())
+    return 10 if compared.new else 0
+
+
+@cli.command("baseline")
+@click.option("--findings", type=FILE, default="reports/findings.jsonl", show_default=True, help="Of a scan.")
+@click.option("--out", type=FILE, default="baseline.json", show_default=True, help="Added to if it is there.")
+@click.option("--reason", required=True, help="Why these values may be there.")
+@click.option("--owner", required=True, help="Who answers for it.")
+@click.option("--expires", required=True, metavar="DATE", help="The last day it holds, a year off at most.")
+@shared
+def baseline_command(
+    findings: Path, out: Path, reason: str, owner: str, expires: str, quiet: bool, as_json: bool
+) -> None:
+    """Accept the findings of a scan, so that `scan --baseline` fails on new ones only."""
+    from mlmguard.workflows import baseline as known
+
+    today = date.fromisoformat(artifacts.source_date())
+    found = known.write(out, known.values(findings), artifacts.load_key(), reason, owner, expires, today)
+    _show(found, as_json, lambda: console.tell(f"{len(found.entries)} values in {out}"))
+    console.written([out], quiet)
+
+
+@cli.command("sample-review")
+@click.argument("clean", type=FOLDER, default="clean")
+@click.option("--passages", type=int, default=299, show_default=True, help="How many to label.")
+@click.option("--out", type=FILE, default="reports/review.json", show_default=True, help="The numbers.")
+@shared
+def sample_review_command(clean: Path, passages: int, out: Path, quiet: bool, as_json: bool) -> None:
+    """Label a random, blinded sample of cleaned passages: what did the scan miss?
+
+    \b
+    After each passage type what is still in it, for example: PERSON 2, US_SSN
+    Enter alone: nothing is left.   Ctrl-D: stop; the next call goes on there.
+    """
+    from mlmguard.workflows import sample_review as review
+
+    def ask(number: int, of: int, text: str) -> str:
+        click.echo(f"\n--- {number} of {of} ---\n{text}\n", err=True)
+        click.echo("still in it: ", nl=False, err=True)
+        line = sys.stdin.readline()
+        if not line:
+            raise EOFError
+        return line
+
+    try:
+        found = review.sample_review(clean, artifacts.load_key(), ask, console.warn, passages)
+    except EOFError:
+        console.say("Stopped; the answers are kept, and the next call goes on from here.", quiet)
+        raise KeyboardInterrupt from None
+    review.write(found, out)
+    _show(found, as_json, lambda: console.explanation("Sample review", review.lines(found)))
+    console.written([out], quiet)
 
 
 @cli.command("train")
@@ -446,6 +513,7 @@ def scan_command(
 @click.option(
     "--seed", type=int, default=0, show_default=True, help="Seed of a plain run; private draws never use it."
 )
+@click.option("--leave-out", metavar="SOURCE", help="A top-level folder or file that is not trained on.")
 @click.option(
     "--track",
     metavar="NAME",
@@ -664,6 +732,36 @@ def ablate_command(plan: Path, into: Path, workers: int | None, quiet: bool, as_
     ]
     _show(done, as_json, lambda: console.explanation("Ablation", [*rows, ("cost", done.together)]))
     console.written([done.page], quiet)
+
+
+@cli.command("compare")
+@click.argument("old", type=FOLDER)
+@click.argument("new", type=FOLDER)
+@click.option("--evidence", nargs=2, type=FILE, help="The audits of both, to set side by side.")
+@click.option(
+    "--suspects",
+    is_flag=True,
+    help="Train small models, each without one source that brought rows: reads private text again.",
+)
+@click.option(
+    "--steps", type=click.IntRange(1), default=200, show_default=True, help="Steps of each of them."
+)
+@shared
+def compare_command(
+    old: Path,
+    new: Path,
+    evidence: tuple[Path, Path] | None,
+    suspects: bool,
+    steps: int,
+    quiet: bool,
+    as_json: bool,
+) -> None:
+    """What came, went and moved between the checkpoints OLD and NEW, and which source is to blame."""
+    from mlmguard.workflows.compare import compare
+
+    with watched(quiet or as_json) as (progress, stop):
+        found = compare(old, new, evidence, suspects=suspects, steps=steps, progress=progress, stop=stop)
+    _show(found, as_json, lambda: console.explanation(f"From {old.name} to {new.name}", found.lines()))
 
 
 @cli.group("publish")
@@ -1023,7 +1121,9 @@ def ledger_command(runs: Path, quiet: bool, as_json: bool) -> None:
 
 
 @cli.command("schema")
-@click.argument("name", type=click.Choice(["evidence", "privacy", "manifest", "judgement", "policy"]))
+@click.argument(
+    "name", type=click.Choice(["evidence", "privacy", "manifest", "judgement", "policy", "review"])
+)
 def schema_command(name: str) -> None:
     """Print the JSON Schema of a file NAME that other programs read."""
     from mlmguard import policy, types
@@ -1033,6 +1133,7 @@ def schema_command(name: str) -> None:
         "privacy": types.PrivacyStatement,
         "manifest": types.Manifest,
         "judgement": types.Judgement,
+        "review": types.Review,
     }
     schema = policy.Policy.model_json_schema() if name == "policy" else artifacts.json_schema(nouns[name])
     click.echo(artifacts.to_json(schema), nl=False)

@@ -75,6 +75,7 @@ class ScanSettings:
     entities: tuple[str, ...] | None = None
     threshold: float = pii.THRESHOLD
     mode: str = "replace"
+    kept: tuple[tuple[str, str], ...] = ()  # (rule, fingerprint) of values that stay, see workflows.baseline
     near_threshold: float = dedup.THRESHOLD
     permutations: int = PERMUTATIONS
     keep: str = "first"
@@ -88,7 +89,15 @@ class ScanSettings:
         return readers.Settings(self.text_key, self.id_key, self.unit_key, self.mail_headers, self.max_chars)
 
     def examining(self, key: artifacts.Key) -> Examine:
-        return Examine(self.entities, self.threshold, self.language, self.mode, self.permutations, key)
+        return Examine(
+            self.entities,
+            self.threshold,
+            self.language,
+            self.mode,
+            self.permutations,
+            key,
+            frozenset(self.kept),
+        )
 
     def shown(self) -> dict[str, str]:
         """The settings that decide what comes out; how many workers did it is none of them."""

@@ -332,6 +332,21 @@ class Evidence:
     schema: str = "mlmguard/evidence/v1"
 
 
+@noun
+class Review:
+    """What a person found in a random sample of the cleaned corpus: numbers that only a labelled sample gives.
+
+    ``commitment`` is that of the scan's manifest: the review speaks of that corpus and of no other.
+    """
+
+    run_id: str
+    commitment: str
+    passages: int
+    measurements: tuple[Measurement, ...]
+    tool_version: str
+    schema: str = "mlmguard/review/v1"
+
+
 # --- the judgement ------------------------------------------------------------------------------------
 
 

@@ -68,6 +68,7 @@ class Examine:
     mode: str
     permutations: int
     key: Key = field(repr=False)
+    kept: frozenset[tuple[str, str]] = frozenset()  # (rule, fingerprint) of values that stay as they are
 
     def __call__(self, batch: Batch) -> bytes:
         records = [self._against(i) if batch.against else self._record(i) for i in batch.items]
@@ -88,11 +89,10 @@ class Examine:
         return examined.record() if isinstance(examined, Examined) else _record_of(examined, was_read=True)
 
     def _document(self, document: Document) -> Examined | Skipped:
-        find = pii.finder(self.entities, self.threshold, self.language).find
         name, _, row = document.id.partition("#")
         safe = safe_name(name, self.key) + (f"#{safe_name(row, self.key)}" if row else "")
         try:
-            clean = redact.redact_fully(document.text, find, self.mode, self.key.fingerprint)
+            clean = redact.redact_fully(document.text, self._find, self.mode, self.key.fingerprint)
             metadata = {column: self._cleaned(value) for column, value in document.metadata.items()}
         except Exception as error:  # a document that breaks a detector must not stop the rest, nor be quoted
             return Skipped(safe, f"a detector failed on it ({type(error).__name__})")
@@ -108,6 +108,15 @@ class Examine:
             metadata=metadata,
         )
 
+    def _find(self, text: str) -> list[Span]:
+        """What is personal in ``text``, but for the values that somebody answers for."""
+        found = pii.finder(self.entities, self.threshold, self.language).find(text)
+        if not self.kept:
+            return found
+        return [
+            s for s in found if (s.rule, self.key.fingerprint(s.rule, text[s.start : s.end])) not in self.kept
+        ]
+
     def _fingerprints(self, text: str, clean: redact.Clean) -> tuple[str, ...]:
         return tuple(self.key.fingerprint(p.rule, text[p.raw_start : p.raw_end]) for p in clean.placed)
 
@@ -119,10 +128,9 @@ class Examine:
             Span(int(of.starts[start]), int(of.ends[end - 1]), redact.REPEATED_PASSAGE, 1.0)
             for start, end in runs
         ]
-        find = pii.finder(self.entities, self.threshold, self.language).find
 
         def find_both(text: str) -> list[Span]:
-            return [*find(text), *cuts] if text == document.text else list(find(text))
+            return [*self._find(text), *cuts] if text == document.text else self._find(text)
 
         clean = redact.redact_fully(document.text, find_both, self.mode, self.key.fingerprint)
         return replace(document, clean=clean, fingerprints=self._fingerprints(document.text, clean))

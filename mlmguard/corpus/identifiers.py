@@ -17,7 +17,7 @@ _NUMBER = r"(?i:[ \t]*(?:numbers?|no\b\.?|num\b\.?|nr\b\.?|id|code|#))?"
 
 def luhn(value: str) -> bool:
     """The check digit of payment cards and of IMEIs."""
-    digits = [int(c) for c in value if c.isdigit()]
+    digits = [int(c) for c in value if c.isdecimal()]
     return sum(digits[-1::-2]) % 10 == -sum(sum(divmod(2 * d, 10)) for d in digits[-2::-2]) % 10
 
 

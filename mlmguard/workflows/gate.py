@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import Literal
 
-from mlmguard.artifacts import as_noun, read_json, source_date, write_text
+from mlmguard.artifacts import as_noun, read_json, read_noun, source_date, write_text
 from mlmguard.errors import InputError
 from mlmguard.policy import Policy, exit_code, judge, load
 from mlmguard.report import json
 from mlmguard.report.clearance import Case, case
 from mlmguard.report.formats import content
-from mlmguard.types import Evidence, Judgement
+from mlmguard.types import Evidence, Judgement, Review
 from mlmguard.workflows.waive import signed
 
 FailOn = Literal["fail", "warn"]
@@ -51,12 +51,35 @@ def gate(
     if require_signed:
         signed(rules)
     day = today or date.fromisoformat(source_date())
-    found = [(Path(path), read_evidence(Path(path))) for path in evidence_paths]
+    found = _with_reviews([Path(path) for path in evidence_paths])
     _refuse_other_corpora(found)
     judged = [judge_evidence(path, evidence, rules, fail_on, day) for path, evidence in found]
     write_cases([(one.path, one.case) for one in judged], out)
     codes = {exit_code(one.judgement, fail_on) for one in judged}
     return judged, next(code for code in _PRECEDENCE if code in codes)
+
+
+def _with_reviews(paths: Sequence[Path]) -> list[tuple[Path, Evidence]]:
+    """The evidence in each file; what ``sample-review`` wrote joins the evidence of the same corpus."""
+    reviews = [path for path in paths if _schema(path) == Review.schema]
+    found = [(path, read_evidence(path)) for path in paths if path not in reviews]
+    for path in reviews:
+        review = read_noun(path, Review)
+        for evidence_path, evidence in found:
+            if evidence.manifest is None or evidence.manifest.commitment != review.commitment:
+                raise InputError(f"{path} and {evidence_path}", "of different corpora", "of one scan")
+        found = [
+            (other, replace(evidence, measurements=(*evidence.measurements, *review.measurements)))
+            for other, evidence in found
+        ]
+    if not found:
+        raise InputError(str(paths[0]), "a review alone", "evidence beside it", "give reports/audit.json too")
+    return found
+
+
+def _schema(path: Path) -> object:
+    data = read_json(path)
+    return data.get("schema") if isinstance(data, dict) else None
 
 
 def _refuse_other_corpora(found: Sequence[tuple[Path, Evidence]]) -> None:
