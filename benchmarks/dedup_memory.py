@@ -2,8 +2,8 @@
 
     python benchmarks/dedup_memory.py [SMALL LARGE]
 
-Each size runs in a process of its own; the peak is the operating system's. Documents of 60 words are made when
-asked for, one in ten a near copy of the one before it, so that no text is counted.
+Each size runs in a process of its own; the peak is the operating system's. Documents of 60 words are made
+when asked for, one in ten a near copy of the one before it, so that no text is counted.
 """
 
 from __future__ import annotations

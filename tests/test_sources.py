@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import io
+import json
 import stat
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -64,3 +67,16 @@ def test_an_address_that_cannot_be_read_is_named_without_its_secrets(tmp_path: P
     with pytest.raises(InputError) as raised:
         texts(url, tmp_path / "runs")
     assert "secret" not in str(raised.value) and "kim" not in str(raised.value)
+
+
+@pytest.mark.slow
+def test_the_command_reads_standard_input(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "mlmguard", "scan", "-", "--workers", "1", "--json"],
+        input=b'{"text": "write to a.b@example.com"}\n{"text": "the second one"}\n{"text": "and a third"}\n',
+        cwd=tmp_path,
+        capture_output=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["documents_written"] == 3
+    assert b"<EMAIL_ADDRESS>" in b"".join(path.read_bytes() for path in tmp_path.glob("clean/*.jsonl"))
