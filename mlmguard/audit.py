@@ -8,35 +8,33 @@ is listed. The evidence holds no text: what a finding is worth is for a policy t
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
+import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from mlmguard import __version__
-from mlmguard.artifacts import (
-    RUNS,
-    weights_digest,
-    write_json,
-)
+from mlmguard.artifacts import RUNS, as_noun, read_json, weights_digest, write_json, write_text
 from mlmguard.audited import Foreign, Trained, copies_of, read_checkpoint, read_foreign, scan_run_of
+from mlmguard.bench import AuditSettings, Bench
 from mlmguard.corpus.originals import originals
 from mlmguard.errors import InputError
-from mlmguard.leakage import attacks, formats, metrics
-from mlmguard.leakage.attacks import CONTROL, CanaryScores, Passage, PValue, Result, Span
+from mlmguard.leakage import attacks, exposure, formats, metrics, vocabulary
 from mlmguard.leakage.extraction import Target
+from mlmguard.leakage.generation import PROMPT, Side, gibbs, regurgitated
 from mlmguard.leakage.membership import membership
-from mlmguard.leakage.signals import Ids, Scorer
-from mlmguard.training import models, tokenizer
-from mlmguard.training.evaluation import held_out, unigram_log_probabilities
-from mlmguard.training.loop import autocast, best_device
+from mlmguard.leakage.results import CONTROL, Exposed, PValue, Result, Span, measured
+from mlmguard.training.evaluation import held_out
+from mlmguard.training.loop import best_device
 from mlmguard.training.masking import Vocabulary
-from mlmguard.training.units import windows
 from mlmguard.types import (
     AttackRun,
     Curve,
@@ -48,18 +46,6 @@ from mlmguard.types import (
 )
 
 
-@dataclass(frozen=True)
-class AuditSettings:
-    """How much to spend. The defaults take about a minute for a small model on two cores."""
-
-    documents: int = 400  # of each side, for membership and n-grams
-    probed: int = 4000  # spans of each kind with one token hidden
-    spans: int = 60  # spans of each kind that the search tries to get back whole
-    searched: int = 40  # canaries of each side that the search tries to get back whole
-    restarts: int = 24
-    seed: int = 0
-
-
 def audit(
     ckpt: Path,
     reports: Path,
@@ -68,177 +54,146 @@ def audit(
     run: Path | None = None,
     corpus: Path | None = None,
     foreign: Foreign | None = None,
+    records: Path | None = None,
     runs: Path = RUNS,
     progress: Progress = silent,
 ) -> Evidence:
     """Attack the checkpoint in ``ckpt`` and write the evidence to ``reports/audit.json``.
 
     ``run`` names its run folder where it is not found beside; ``corpus`` where the raw corpus lies now;
-    ``foreign`` the data of a checkpoint that another tool trained, which then needs no run folder.
+    ``foreign`` the data of a checkpoint that another tool trained, which then needs no run folder;
+    ``records`` a file for the most exposed documents by id, for their owner's eyes. An interrupted audit
+    goes on with the attacks that were not finished.
     Raises :class:`InputError` for a checkpoint, run folder or corpus that does not fit.
     """
     settings = settings or AuditSettings()
+    began = time.monotonic()
     progress("reading", 0, 1)
     trained = read_foreign(ckpt, foreign) if foreign else read_checkpoint(ckpt, run, runs)
-    bench = _Bench(trained, settings)
-    model, measured = model_facts(bench, ckpt)
-    progress("reading", 1, 1)
-    results: list[Result] = []
-    steps: tuple[tuple[str, Callable[[], Result]], ...] = (
-        ("n-grams", bench.ngrams),
-        ("personal data", lambda: bench.personal_data(runs, corpus)),
-        ("rare words", bench.rare_words),
-        ("membership", bench.membership),
-        ("vocabulary", bench.vocabulary),
-        ("canaries", bench.canaries),
-    )
-    for name, attack in steps:
-        progress(name, 0, 1)
-        results.append(attack())
-        progress(name, 1, 1)
+    finished = _Finished(trained, ckpt, settings)
+    results: dict[str, Result] = {}
+    with Bench(trained, settings) as bench:
+        model, measured_model = model_facts(bench, ckpt)
+        progress("reading", 1, 1)
+        for name, attack in _Attacks(bench, runs, corpus).steps().items():
+            if settings.minutes is not None and time.monotonic() - began > 60 * settings.minutes:
+                break
+            progress(name, 0, 1)
+            results[name] = finished.result(name, attack)
+            progress(name, 1, 1)
+    brought = results.values()
     evidence = Evidence(
         run_id=trained.run_id,
         model=model,
         manifest=trained.manifest,
         statement=trained.statement,
         measurements=(
-            *measured,
-            *(m for r in results for m in r.measurements),
-            *corrected([t for r in results for t in r.tests]),
+            *measured_model,
+            *(m for r in brought for m in r.measurements),
+            *corrected([t for r in brought for t in r.tests]),
         ),
-        curves=tuple(_rounded(curve) for r in results for curve in r.curves),
-        attacks=_coverage(trained),
+        curves=tuple(_rounded(curve) for r in brought for curve in r.curves),
+        attacks=_coverage(trained, set(results)),
         notes=_notes(trained, settings),
         tool_version=__version__,
     )
+    if records is not None:
+        _write_records(records, [exposed for r in brought for exposed in r.exposed], trained)
     write_json(reports / "audit.json", evidence)
+    finished.clear()
     return evidence
 
 
-# --- the attacks' bench -------------------------------------------------------------------------------
+# --- the attacks --------------------------------------------------------------------------------------
 
 
-class _Bench:
-    """Model, reference and samples, set up once and handed to each attack."""
+class _Attacks:
+    """The attacks on one bench, by name, in the order they run."""
 
-    def __init__(self, trained: Trained, settings: AuditSettings) -> None:
-        self.trained = trained
-        self.settings = settings
-        words = trained.words
-        self.marks: tokenizer.SpecialTokens = tokenizer.special_tokens(words)
-        tokens = words.convert_ids_to_tokens(range(len(words)))
-        self.classes = formats.token_classes(tokens, set(words.all_special_ids))
-        self.alphabets = formats.alphabets(self.classes)
-        self.model = self._scorer(trained.model)
-        self.reference = self._scorer(trained.reference) if trained.reference is not None else None
-        rng = self.rng("sample")
-        # as many of each: a side with more documents would bring other cluster sizes into the tests
-        sides = (trained.members, trained.held_out)
-        count = min(settings.documents, *(len(rows) for rows in sides))
-        self.members, self.others = (self._passages(rows, count, rng) for rows in sides)
+    def __init__(self, bench: Bench, runs: Path, corpus: Path | None) -> None:
+        self.bench = bench
+        self.trained = bench.trained
+        self.settings = bench.settings
+        self.runs = runs
+        self.corpus = corpus
 
-    def rng(self, what: str) -> np.random.Generator:
-        """A generator for one attack: adding or leaving out another attack changes nothing here."""
-        return np.random.default_rng([self.settings.seed, *what.encode()])
-
-    def _scorer(self, model: Any) -> Scorer:
-        device = best_device()
-        model.to(device).eval()
-
-        def logits_at(input_ids: Any, attention: Any, where: Any) -> Any:
-            with autocast(device):
-                return models.masked_logits(model, input_ids, attention, where)
-
-        return Scorer(logits_at, self.trained.words.mask_token_id, self.marks.pad, device, self.alphabets)
-
-    def _passages(
-        self, rows: Sequence[Mapping[str, str]], count: int, rng: np.random.Generator
-    ) -> list[Passage]:
-        """The first window of ``count`` documents, drawn without replacement."""
-        picked = sorted(rng.permutation(len(rows))[:count])
-        encoded = tokenizer.encode(self.trained.words, (rows[k]["text"] for k in picked))
-        copies = copies_of(self.trained)
-        return [
-            Passage(rows[k]["id"], self._frame(ids), copies.get(rows[k]["id"], 1))
-            for k, ids in zip(picked, encoded)
-            if len(ids) >= 3
-        ]
-
-    def _frame(self, ids: Sequence[int]) -> Ids:
-        return windows(np.array(ids, dtype=np.int64), self.trained.window, self.marks.cls, self.marks.sep)[0]
-
-    def targets(self, spans: Sequence[tuple[str, int, int]]) -> list[Target | None]:
-        """Each span (text, start, end) in a window around it; None when it does not fit.
-
-        Only the neighbourhood of a span is tokenised.
-        """
-        if not spans:
-            return []
-        reach = 16 * self.trained.window  # characters: no ordinary token is longer
-        cut = []
-        for text, start, end in spans:
-            left = max(0, start - reach)
-            if left:
-                left += len(text[left:start]) - len(text[left:start].split(None, 1)[-1])  # not inside a word
-            cut.append((text[left : end + reach], start - left, end - left))
-        encoded = self.trained.words(
-            [text for text, _, _ in cut],
-            add_special_tokens=False,
-            return_offsets_mapping=True,
-            verbose=False,
-        )
-        return [
-            self._target(ids, offsets, start, end)
-            for ids, offsets, (_, start, end) in zip(encoded["input_ids"], encoded["offset_mapping"], cut)
-        ]
-
-    def _target(
-        self, tokens: Sequence[int], offsets: Sequence[tuple[int, int]], start: int, end: int
-    ) -> Target | None:
-        places = [k for k, (a, b) in enumerate(offsets) if a < end and b > start]
-        room = self.trained.window - 2
-        if not places or len(places) > room // 2:
-            return None
-        ids = np.array(tokens, dtype=np.int64)
-        left = max(0, min(places[0] - (room - len(places)) // 2, len(ids) - room))
-        framed = np.concatenate([[self.marks.cls], ids[left : left + room], [self.marks.sep]])
-        if any(self.classes[ids[place]] == formats.SPECIAL for place in places):
-            return None  # an unknown token cannot be told from another
-        # punctuation is format, which the attacker has: it would take "it ends in a dot" for a secret
-        secret = [place for place in places if self.classes[ids[place]] != formats.PUNCTUATION]
-        kinds = tuple(int(self.classes[ids[place]]) for place in secret)
-        return Target(framed, tuple(place - left + 1 for place in secret), kinds) if secret else None
+    def steps(self) -> Mapping[str, Callable[[], Result]]:
+        return {
+            "n-grams": self.ngrams,
+            "personal data": self.personal_data,
+            "rare words": self.rare_words,
+            "membership": self.membership,
+            "generation": self.generation,
+            "vocabulary": self.vocabulary,
+            "canaries": self.canaries,
+        }
 
     def ngrams(self) -> Result:
-        return attacks.ngrams(self.model, self.members, self.others, self.classes, self.rng("ngrams"))
+        bench = self.bench
+        return attacks.ngrams(
+            bench.model, bench.reference, bench.members, bench.others, bench.classes, bench.indices,
+            bench.rng("ngrams"),
+        )  # fmt: skip
 
     def membership(self) -> Result:
-        return membership(self.model, self.reference, self.members, self.others, self.rng("membership"))
+        bench = self.bench
+        return membership(
+            bench.model, bench.reference, bench.members, bench.others, bench.rng("membership"), bench.shadows
+        )
 
     def vocabulary(self) -> Result:
         """Does the tokenizer know words of the training rows that it should not?"""
         sides = (self.trained.members, self.trained.held_out)
         words = [Counter(word for row in rows for word in set(_WORD.findall(row["text"]))) for rows in sides]
-        return attacks.vocabulary(set(self.trained.words.get_vocab()), words[0], words[1])
+        return vocabulary.vocabulary(set(self.trained.words.get_vocab()), words[0], words[1])
 
-    def personal_data(self, runs: Path, corpus: Path | None) -> Result:
+    def generation(self) -> Result:
+        """Texts from masks alone, and from the beginnings of training and of held-out documents."""
+        bench, rng = self.bench, self.bench.rng("generation")
+        rows = (self.trained.members, self.trained.held_out)
+        count = min(MOST_SEARCHED, *map(len, rows))
+        trained, outside = (
+            self._side(name, [side[k] for k in sorted(rng.permutation(len(side))[:count])])
+            for name, side in zip(("train", CONTROL), rows)
+        )
+        begun = self.settings.samples // 4
+        beginnings = [
+            side.tokens[k][:PROMPT] for side in (trained, outside) for k in rng.permutation(count)[:begun]
+        ]
+        nothing = np.zeros(0, dtype=np.int64)
+        prompts = [*beginnings, *[nothing] * (self.settings.samples - len(beginnings))]
+        texts = gibbs(
+            bench.model,
+            prompts,
+            min(LONGEST_SAMPLE, self.trained.window - 2),
+            (bench.marks.cls, bench.marks.sep),
+            bench.classes != formats.SPECIAL,
+            int(rng.integers(2**31)),
+        )
+        return regurgitated(texts, [len(prompt) for prompt in prompts], trained, outside)
+
+    def _side(self, name: str, rows: Sequence[Mapping[str, str]]) -> Side:
+        tokens = list(self.bench.encoded(rows))
+        kinds = (CONTROL,) if name == CONTROL else ("kept", "redacted")
+        known = frozenset(
+            tuple(span.target.ids[span.target.positions[0] : span.target.positions[-1] + 1].tolist())
+            for span in self.personal_spans
+            if span.kind in kinds and len(span.target.positions) >= FEWEST_TOKENS_OF_A_VALUE
+        )
+        return Side(
+            name, self.bench.index(f"searched {name}", tokens), tokens, [row["id"] for row in rows], known
+        )
+
+    def personal_data(self) -> Result:
         if self.trained.manifest is None or self.trained.folder is None:
             return Result()
-        rng = self.rng("personal data")
-        scan_run = scan_run_of(self.trained, runs.parent.parent)
-        if scan_run is None:
-            raise InputError(
-                self.trained.manifest.run_id,
-                "its run folder is missing",
-                "the .mlmguard/runs/ID that `mlmguard scan` left",
-                "run the audit where the scan ran",
-            )
-        spans = self._personal_spans(scan_run, corpus, rng)
-        return self._attack_spans("pii", spans, ("kept", "redacted"), rng)
+        return self._attack_spans(
+            "pii", self.personal_spans, ("kept", "redacted"), self.bench.rng("personal data")
+        )
 
     def rare_words(self) -> Result:
         """What the scan missed is what was trained: the rarest word of a document, found by no detector."""
-        rng = self.rng("rare words")
+        rng = self.bench.rng("rare words")
         sides = (("train", self.trained.members), (CONTROL, self.trained.held_out))
         seen = Counter(word for _, rows in sides for row in rows for word in set(_WORD.findall(row["text"])))
         picked: list[tuple[str, str, str, int, int]] = []
@@ -249,7 +204,7 @@ class _Bench:
                 if rare:
                     match = rare[int(rng.integers(len(rare)))]
                     picked.append((kind, rows[k]["id"], text, match.start(), match.end()))
-        targets = self.targets([(text, start, end) for _, _, text, start, end in picked])
+        targets = self.bench.targets([(text, start, end) for _, _, text, start, end in picked])
         spans = [
             Span(identity, "word", target, kind)
             for (kind, identity, *_), target in zip(picked, targets)
@@ -271,14 +226,26 @@ class _Bench:
             for k in sorted(rng.permutation(len(documents))[: self.settings.spans]):
                 choices = by_document[documents[k]]
                 searched.append(choices[int(rng.integers(len(choices)))])
-        restarts = self.settings.restarts // 2
+        bench, restarts = self.bench, self.settings.restarts // 2
         return joined(
-            attacks.probe(self.model, attack, spans, rng),
-            attacks.extract(self.model, attack, searched, kinds, self.alphabets, rng, restarts),
+            attacks.probe(bench.model, attack, spans, rng),
+            attacks.extract(bench.model, attack, searched, kinds, bench.alphabets, rng, restarts),
         )
 
-    def _personal_spans(self, scan_run: Path, corpus: Path | None, rng: np.random.Generator) -> list[Span]:
+    @cached_property
+    def personal_spans(self) -> list[Span]:
         """Up to ``probed`` findings of each kind; values are read from the raw corpus."""
+        if self.trained.manifest is None or self.trained.folder is None:
+            return []
+        scan_run = scan_run_of(self.trained, self.runs.parent.parent)
+        if scan_run is None:
+            raise InputError(
+                self.trained.manifest.run_id,
+                "its run folder is missing",
+                "the .mlmguard/runs/ID that `mlmguard scan` left",
+                "run the audit where the scan ran",
+            )
+        rng = self.bench.rng("personal spans")
         sides = {row["id"]: ("train", row["text"]) for row in self.trained.members}
         sides |= {row["id"]: (CONTROL, row["text"]) for row in self.trained.held_out}
         by_kind: dict[str, list[Mapping[str, Any]]] = {}
@@ -294,7 +261,7 @@ class _Bench:
             for kind, group in sorted(by_kind.items())
             for k in sorted(rng.permutation(len(group))[: self.settings.probed])
         ]
-        raw = dict(originals(scan_run, {span["id"] for _, span in picked}, corpus)) if picked else {}
+        raw = dict(originals(scan_run, {span["id"] for _, span in picked}, self.corpus)) if picked else {}
         texts = []
         for _, span in picked:
             clean, start = sides[span["id"]][1], span["clean_start"]
@@ -302,43 +269,49 @@ class _Bench:
             texts.append((clean[:start] + value + clean[span["clean_end"] :], start, start + len(value)))
         return [
             Span(span["id"], span["rule"], target, kind)
-            for (kind, span), target in zip(picked, self.targets(texts))
+            for (kind, span), target in zip(picked, self.bench.targets(texts))
             if target is not None
         ]
 
     def canaries(self) -> Result:
-        secrets = self.trained.secrets
-        if not secrets or self.reference is None:
+        bench, secrets = self.bench, self.trained.secrets
+        if not secrets or bench.reference is None:
             return Result()
-        targets = self.targets([(s.text, s.start, s.end) for s in secrets])
-        twins = self.targets([(s.twin, s.start, s.end) for s in secrets])
+        targets = bench.targets([(s.text, s.start, s.end) for s in secrets])
+        twins = bench.targets([(s.twin, s.start, s.end) for s in secrets])
         usable = [k for k in range(len(secrets)) if targets[k] is not None and twins[k] is not None]
-        scores = attacks.score_canaries(
-            self.model, self.reference, [secrets[k] for k in usable],
-            [t for k in usable if (t := targets[k])], [t for k in usable if (t := twins[k])],
+        framed = [t for k in usable if (t := targets[k])]
+        scores = exposure.score_canaries(
+            bench.model, bench.reference, [secrets[k] for k in usable],
+            framed, [t for k in usable if (t := twins[k])],
         )  # fmt: skip
-        rng = self.rng("canaries")
-        parts = [
-            attacks.exposure(scores, rng),
-            self._extract(scores, [t for k in usable if (t := targets[k])], rng),
-        ]
+        rng = bench.rng("canaries")
+        parts = [exposure.exposure(scores, rng), exposure.recognised(scores), *self._extract(scores, framed)]
         if self.trained.planted_once:
             statement = self.trained.statement
             claim = statement.epsilon if statement else None
             delta = (statement.delta if statement else None) or 1e-5
-            parts.append(attacks.one_run_epsilon(scores, self.trained.guesses, delta, claim))
+            parts.append(exposure.one_run_epsilon(scores, self.trained.guesses, delta, claim))
+            parts.append(exposure.epsilon_heuristics(scores, delta, rng))
         return joined(*parts)
 
-    def _extract(self, scores: CanaryScores, targets: Sequence[Target], rng: np.random.Generator) -> Result:
-        count = self.settings.searched
-        planted = [t for t, coin in zip(targets, scores.planted) if coin][:count]
-        controls = [t for t, coin in zip(targets, scores.planted) if not coin][:count]
-        return attacks.extract_canaries(
-            self.model, planted, controls, self.alphabets, rng, self.settings.restarts
+    def _extract(self, scores: exposure.CanaryScores, targets: Sequence[Target]) -> tuple[Result, Result]:
+        count, bench = self.settings.searched, self.bench
+        planted, controls = (
+            [t for t, coin in zip(targets, scores.planted) if coin == side][:count] for side in (True, False)
+        )
+        return (
+            exposure.extract_canaries(
+                bench.model, planted, controls, bench.alphabets, bench.rng("search"), self.settings.restarts
+            ),
+            exposure.ranked(bench.model, planted, controls, bench.alphabets),
         )
 
 
 _WORD = re.compile(r"[^\W_]{5,}")  # long enough to be a name, a place or a number, not a particle
+MOST_SEARCHED = 10_000  # documents of each side that drawn texts are compared with
+LONGEST_SAMPLE = 32
+FEWEST_TOKENS_OF_A_VALUE = 3  # what is shorter turns up by chance
 
 
 def joined(*results: Result) -> Result:
@@ -347,23 +320,22 @@ def joined(*results: Result) -> Result:
         tuple(m for result in results for m in result.measurements),
         tuple(c for result in results for c in result.curves),
         tuple(t for result in results for t in result.tests),
+        tuple(e for result in results for e in result.exposed),
     )
 
 
-def model_facts(bench: _Bench, ckpt: Path) -> tuple[ModelFacts, tuple[Measurement, ...]]:
+def model_facts(bench: Bench, ckpt: Path) -> tuple[ModelFacts, tuple[Measurement, ...]]:
     """Is this a working model at all? Held-out masked loss beside the unigram baseline."""
     trained = bench.trained
     words, marks = trained.words, bench.marks
-    train_ids = [
-        np.array(ids, dtype=np.int64) for ids in tokenizer.encode(words, (r["text"] for r in trained.members))
-    ]
-    unigram = unigram_log_probabilities([ids for ids in train_ids if len(ids)], len(words))
     vocabulary = Vocabulary(len(words), words.mask_token_id, frozenset(words.all_special_ids))
     inner = [passage.ids[1:-1] for passage in bench.others]
     measurements: tuple[Measurement, ...] = ()
     beats = False
     if inner:
-        found = held_out(trained.model, inner, unigram, vocabulary, marks, trained.window, best_device())
+        found = held_out(
+            trained.model, inner, bench.unigram, vocabulary, marks, trained.window, best_device()
+        )
         rng = bench.rng("unigram")
         draws = rng.integers(0, len(inner), size=(2000, len(inner)))
         total = found.tokens[draws].sum(1)
@@ -376,7 +348,7 @@ def model_facts(bench: _Bench, ckpt: Path) -> tuple[ModelFacts, tuple[Measuremen
         margin = interval(found.unigram - found.loss)
         beats = margin.low > 0
         measurements = tuple(
-            attacks.measured("model", name, values, len(inner))
+            measured("model", name, values, len(inner))
             for name, values in (
                 ("heldout_loss", interval(found.loss)),
                 ("unigram_loss", interval(found.unigram)),
@@ -387,6 +359,48 @@ def model_facts(bench: _Bench, ckpt: Path) -> tuple[ModelFacts, tuple[Measuremen
     architecture = trained.model.config.model_type
     facts = ModelFacts(architecture, parameters, len(words), weights_digest(ckpt), trained.head_loaded, beats)
     return facts, measurements
+
+
+# --- going on after an interruption -------------------------------------------------------------------
+
+
+class _Finished:
+    """Results of finished attacks in the run folder, until the audit is whole.
+
+    Their name is a digest of the weights, the settings and this program: another audit finds nothing.
+    """
+
+    def __init__(self, trained: Trained, ckpt: Path, settings: AuditSettings) -> None:
+        told = [weights_digest(ckpt), asdict(replace(settings, minutes=None)), __version__]
+        name = hashlib.sha256(json.dumps(told).encode()).hexdigest()[:12]
+        self.folder = trained.folder / f"audit-{name}" if trained.folder is not None else None
+
+    def result(self, name: str, attack: Callable[[], Result]) -> Result:
+        """The result that lies there, or the one that ``attack`` brings now."""
+        if self.folder is None:
+            return attack()
+        path = self.folder / f"{name.replace(' ', '-')}.json"
+        if path.exists():
+            return _as_result(read_json(path))
+        result = attack()
+        self.folder.mkdir(mode=0o700, exist_ok=True)
+        write_json(path, asdict(result), mode=0o600)
+        return result
+
+    def clear(self) -> None:
+        if self.folder is not None and self.folder.exists():
+            for path in self.folder.iterdir():
+                path.unlink()
+            self.folder.rmdir()
+
+
+def _as_result(data: Mapping[str, Any]) -> Result:
+    return Result(
+        tuple(as_noun(m, Measurement, "a finished attack") for m in data["measurements"]),
+        tuple(as_noun(c, Curve, "a finished attack") for c in data["curves"]),
+        tuple(PValue(**test) for test in data["tests"]),
+        tuple(Exposed(**exposed) for exposed in data["exposed"]),
+    )
 
 
 # --- the evidence -------------------------------------------------------------------------------------
@@ -404,46 +418,71 @@ def corrected(tests: Sequence[PValue]) -> tuple[Measurement, ...]:
     )  # fmt: skip
 
 
-_NOT_RUN = {
-    "generation": "Gibbs sampling is not in this version",
-    "shadow models": "LiRA and RMIA need shadow checkpoints",
-    "neighbourhood": "not in this version",
-}
+def _write_records(path: Path, exposed: Sequence[Exposed], trained: Trained) -> None:
+    """One line for each thing found of a document, the gravest first; for the owner's eyes only."""
+    copies = copies_of(trained)
+    lines = [
+        json.dumps({**asdict(one), "copies": copies.get(one.document_id, 1)}, sort_keys=True)
+        for one in sorted(exposed, key=lambda one: (-one.score, one.document_id, one.attack, one.kind))
+    ]
+    write_text(path, "".join(line + "\n" for line in lines), mode=0o600)
 
 
-def _coverage(trained: Trained) -> tuple[AttackRun, ...]:
-    ran = {
-        "ngram": "masked probing of training n-grams against matched held-out ones",
-        "rare": "masked probing and coordinate search of rare words, chosen without any detector",
-        "membership": "loss, reference-calibrated, min-k and mask votes, with blind and reference baselines",
-        "vocabulary": "words of training rows only against words of held-out rows only, as whole entries",
-    }
-    if trained.reference is None:
-        ran["membership"] = "loss and min-k only: no --reference; with a blind baseline"
-    runs = [AttackRun(name, "run", detail) for name, detail in ran.items()]
-    if trained.manifest is not None:
-        detail = "masked probing of the scan's findings and coordinate search, kept and redacted"
-        runs.append(AttackRun("pii", "run", detail))
-    else:
-        runs.append(AttackRun("pii", "not run", "no scan of ours found what is personal in these texts"))
+def _coverage(trained: Trained, finished: set[str]) -> tuple[AttackRun, ...]:
+    """Each known attack, run or not, and why not."""
     none = "no canaries were planted"
-    found = "exposure and coordinate search against unplanted controls"
-    runs.append(
-        AttackRun("canary", "run", found) if trained.secrets else AttackRun("canary", "not run", none)
+    known: list[tuple[str, str, str, str]] = [  # attack, step, what was done, why not
+        ("ngram", "n-grams", "masked probing of training n-grams against matched held-out ones", ""),
+        (
+            "pii",
+            "personal data",
+            "masked probing of the scan's findings and coordinate search, kept and redacted",
+            "" if trained.manifest is not None else "no scan of ours found what is personal in these texts",
+        ),
+        ("rare", "rare words", "masked probing and search of rare words, chosen without any detector", ""),
+        ("membership", "membership", _memberships(trained), ""),
+        (
+            "shadow models",
+            "membership",
+            f"LiRA with {len(trained.shadows)} shadow models",
+            "" if len(trained.shadows) >= 2 else "LiRA needs two or more models that saw neither side",
+        ),
+        ("generation", "generation", "Gibbs sampling from masks and from beginnings of documents", ""),
+        ("vocabulary", "vocabulary", "rare words of training rows against those of held-out rows", ""),
+        (
+            "canary",
+            "canaries",
+            "exposure and coordinate search against unplanted controls",
+            "" if trained.secrets else none,
+        ),
+        (
+            "epsilon",
+            "canaries",
+            "one-run lower bound, guesses fixed before training",
+            ""
+            if trained.planted_once
+            else ("canaries are repeated: not one unit each" if trained.secrets else none),
+        ),
+    ]
+    return tuple(
+        AttackRun(attack, "run", done)
+        if not why and step in finished
+        else AttackRun(attack, "not run", why or "the time given was over")
+        for attack, step, done, why in known
     )
-    if trained.planted_once:
-        runs.append(AttackRun("epsilon", "run", "one-run lower bound, guesses fixed before training"))
-    else:
-        why = "canaries are repeated: not one unit each" if trained.secrets else none
-        runs.append(AttackRun("epsilon", "not run", why))
-    return (*runs, *(AttackRun(name, "not run", reason) for name, reason in _NOT_RUN.items()))
+
+
+def _memberships(trained: Trained) -> str:
+    if trained.reference is None:
+        return "loss, min-k and neighbours only: no --reference; with a blind baseline"
+    return "loss, min-k, neighbours, calibrated, mask votes and RMIA, with blind and reference baselines"
 
 
 def _notes(trained: Trained, settings: AuditSettings) -> tuple[str, ...]:
     notes = [
         "This report is computed from private text and is not covered by ε.",
         f"Seed {settings.seed}; at most {settings.documents} documents a side, "
-        f"{settings.restarts} restarts a search.",
+        f"{settings.restarts} restarts a search, {settings.samples} texts drawn.",
         "The attacker is given each secret's context and format (punctuation, and which positions hold "
         "digits), not its other tokens.",
         *trained.told,

@@ -31,6 +31,7 @@ class Foreign:
     members: Path
     non_members: Path
     reference: str | None = None  # a model that saw neither, by folder or name
+    shadows: tuple[str, ...] = ()  # more of them, trained as this one was on other documents
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,8 @@ class Trained:
     manifest: Manifest | None = None
     secrets: Sequence[canaries.Secret] = ()
     guesses: int = 0
+    draws: float | None = None  # how often training is expected to have drawn one unit
+    shadows: Sequence[Any] = ()
     told: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
@@ -120,7 +123,18 @@ def read_checkpoint(ckpt: Path, run: Path | None, runs: Path) -> Trained:
         manifest=corpus.manifest,
         secrets=secrets,
         guesses=int(known.get("guesses", 0)),
+        draws=_draws(known, corpus.train, secrets),
     )
+
+
+def _draws(known: Mapping[str, Any], rows: Rows, secrets: Sequence[canaries.Secret]) -> float | None:
+    """The expected number of steps that drew a given unit: a plan's rate, or epochs."""
+    if known.get("plan"):
+        return float(known["plan"]["sample_rate"] * known["plan"]["steps"])
+    if not known.get("recipe"):
+        return None
+    units = len({row["unit"] for row in rows}) + sum(len(canaries.units(secret)) for secret in secrets)
+    return float(known["recipe"]["steps"] * min(known["recipe"]["batch_units"], units) / units)
 
 
 WINDOW = 128  # tokens shown to a model whose training window is not known
@@ -156,6 +170,7 @@ def read_foreign(ckpt: Path, foreign: Foreign) -> Trained:
         members=sides[0],
         held_out=outside,
         reference=models.load(foreign.reference)[0] if foreign.reference else None,
+        shadows=[models.load(shadow)[0] for shadow in foreign.shadows],
         told=(
             "Not a run of mlmguard: members and non-members are as the user named them.",
             f"{both} non-members are members too and were removed.",

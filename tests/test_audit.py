@@ -1,20 +1,29 @@
 """The audit kept honest: it finds what is there, nothing where nothing is, and names what does not fit."""
 
+import json
 import shutil
 import stat
+import sys
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from mlmguard.artifacts import read_json
+from mlmguard.corpus.clean import read_clean
 from mlmguard.errors import InputError
-from mlmguard.leakage import attacks, canaries, formats, membership, metrics
-from mlmguard.leakage.attacks import CanaryScores
+from mlmguard.leakage import attacks, canaries, exposure, formats, membership, metrics, results, vocabulary
+from mlmguard.leakage.exposure import CanaryScores
+from mlmguard.leakage.signals import Answer
 from mlmguard.policy import load
 from mlmguard.train import TrainSettings
 from mlmguard.workflows.gate import judge_evidence
 from tests.workbench import QUICK, Bench, damaged, findings, numbers, overfitted
+
+
+import mlmguard.audit  # noqa: F401
+
+audit_verb = sys.modules["mlmguard.audit"]
 
 
 @pytest.fixture(scope="module")
@@ -134,14 +143,19 @@ def test_a_checkpoint_of_another_tool_is_audited_from_two_files(bench, plain):
     coverage = {a.attack: a for a in evidence.attacks}
     assert coverage["ngram"].status == "run"
     assert coverage["pii"].status == coverage["canary"].status == coverage["epsilon"].status == "not run"
-    assert {m.slice for m in evidence.measurements if m.metric == "auc"} == {"loss", "min-k"}
+    aucs = {m.slice for m in evidence.measurements if m.metric == "auc"}
+    assert aucs == {"loss", "min-k", "min-k++", "neighbours"}
+    assert coverage["shadow models"].status == "not run"
+    initial = str(bench.run_of(plain) / "initial")
     with_reference = audit(
         folder,
         bench.folder / "reports",
         QUICK,
-        foreign=Foreign(members, others, str(bench.run_of(plain) / "initial")),
+        foreign=Foreign(members, others, initial, (initial, initial)),
     )
-    assert "calibrated" in {m.slice for m in with_reference.measurements if m.metric == "auc"}
+    aucs = {m.slice for m in with_reference.measurements if m.metric == "auc"}
+    assert aucs == ATTACKS | {"lira"}
+    assert {a.attack: a.status for a in with_reference.attacks}["shadow models"] == "run"
 
 
 def test_members_that_are_all_non_members_too_are_refused(bench, plain):
@@ -150,6 +164,55 @@ def test_members_that_are_all_non_members_too_are_refused(bench, plain):
     folder, members, _ = as_another_tool_would_leave_it(bench, plain, "overlap")
     with pytest.raises(InputError, match="are members too"):
         audit(folder, bench.folder / "reports", QUICK, foreign=Foreign(members, members))
+
+
+# --- time and interruption ----------------------------------------------------------------------------
+
+
+def test_an_interrupted_audit_goes_on_and_ends_with_the_same_bytes(bench, plain, evidence, monkeypatch):
+    whole = (bench.folder / "reports" / "audit.json").read_bytes() if bench.audit(plain) else b""
+    ran = []
+    for name in ("membership", "regurgitated"):
+        attack = getattr(audit_verb, name)
+        monkeypatch.setattr(
+            audit_verb, name, lambda *a, name=name, attack=attack: ran.append(name) or attack(*a)
+        )
+    vocabulary_attack = audit_verb.vocabulary.vocabulary
+    monkeypatch.setattr(audit_verb.vocabulary, "vocabulary", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        bench.audit(plain)
+    assert ran == ["membership", "regurgitated"]
+    kept = next(path for path in bench.run_of(plain).glob("audit-*"))
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o700
+    monkeypatch.setattr(audit_verb.vocabulary, "vocabulary", vocabulary_attack)
+    bench.audit(plain)
+    assert ran == ["membership", "regurgitated"]  # not a second time
+    assert (bench.folder / "reports" / "audit.json").read_bytes() == whole
+    assert not list(bench.run_of(plain).glob("audit-*"))
+
+
+def stopped(*_):
+    raise KeyboardInterrupt
+
+
+def test_what_the_time_did_not_allow_is_listed_and_the_audit_is_no_pass(bench, plain):
+    evidence = bench.audit(plain, replace(QUICK, minutes=1e-9))
+    told = {a.attack: (a.status, a.detail) for a in evidence.attacks}
+    assert told["ngram"] == ("not run", "the time given was over")
+    judged = judge_evidence(bench.folder / "x", evidence, load("base"))
+    assert judged.judgement.status in ("inconclusive", "fail")
+
+
+def test_the_most_exposed_documents_are_listed_by_id_for_the_owner_only(bench, tmp_path):
+    copies = bench.train("repeated", TrainSettings(size="tiny", init="scratch", steps=600, canaries=0))
+    path = tmp_path / "records.jsonl"
+    audit_verb.audit(copies, bench.folder / "reports", QUICK, runs=bench.runs, records=path)
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    assert rows and stat.S_IMODE(path.stat().st_mode) == 0o600
+    known = {row["id"] for row in read_clean(bench.folder / "clean").train}
+    assert {row["document_id"] for row in rows} <= known
+    assert {"attack", "copies", "document_id", "kind", "score"} == set(rows[0])
+    assert [row["score"] for row in rows] == sorted((row["score"] for row in rows), reverse=True)
 
 
 # --- bad input ----------------------------------------------------------------------------------------
@@ -242,14 +305,14 @@ def test_one_run_bound_finds_a_model_that_gives_every_coin_away():
     rng = np.random.default_rng(0)
     coins = rng.integers(0, 2, 1000).astype(bool)
     scores = CanaryScores(coins, coins + rng.normal(0, 0.01, 1000), np.zeros(1000))
-    found = {m.metric: m for m in attacks.one_run_epsilon(scores, 500, 1e-5, 2.0).measurements}
+    found = {m.metric: m for m in exposure.one_run_epsilon(scores, 500, 1e-5, 2.0).measurements}
     assert found["one_run_lower_bound"].value == pytest.approx(found["one_run_lower_bound"].ceiling)
     assert found["one_run_lower_bound"].value > 2 and found["refutable"].value == 1
 
 
 def test_one_run_bound_says_when_it_could_never_refute_the_claim():
     scores = CanaryScores(np.ones(100, bool), np.zeros(100), np.zeros(100))
-    found = {m.metric: m for m in attacks.one_run_epsilon(scores, 50, 1e-5, 8.0).measurements}
+    found = {m.metric: m for m in exposure.one_run_epsilon(scores, 50, 1e-5, 8.0).measurements}
     assert found["refutable"].value == 0 and "12,977" in found["refutable"].note
 
 
@@ -260,7 +323,7 @@ def test_exposure_of_exchangeable_canaries_is_near_the_null_mean():
         scores = CanaryScores(
             rng.integers(0, 2, 200).astype(bool), rng.normal(size=200), rng.normal(size=200)
         )
-        found = attacks.exposure(scores, rng)
+        found = exposure.exposure(scores, rng)
         p_values.append(found.tests[0].p)
     assert found.measurements[0].value == pytest.approx(1.443, abs=0.5)
     assert np.mean(np.array(p_values) < 0.05) <= 0.05 + 3 * (0.05 * 0.95 / 200) ** 0.5
@@ -271,12 +334,12 @@ def test_a_blind_baseline_that_separates_the_sets_raises_the_banner():
     rng = np.random.default_rng(0)
 
     class Guess:
-        def answer(self, probes):
-            return [_answer(rng.normal(-3, 1, len(p.positions))) for p in probes]
+        def answer(self, probes, top=1, moments=False):
+            return [_answer(rng.normal(-3, 1, len(p.positions)), top) for p in probes]
 
     def passages(low, high):
         return [
-            attacks.Passage(str(k), np.concatenate([[0], rng.integers(low, high, 30), [1]]))
+            results.Passage(str(k), np.concatenate([[0], rng.integers(low, high, 30), [1]]))
             for k in range(150)
         ]
 
@@ -284,14 +347,19 @@ def test_a_blind_baseline_that_separates_the_sets_raises_the_banner():
     same = membership.membership(Guess(), Guess(), passages(10, 60), passages(10, 60), rng)
     assert {m.metric: m.value for m in shifted.measurements}["shift"] == 1 and shifted.tests == ()
     assert {m.metric: m.value for m in same.measurements}["shift"] == 0
-    assert {t.slice for t in same.tests} == {"loss", "calibrated", "min-k", "votes"}
+    assert {t.slice for t in same.tests} == ATTACKS
 
 
-def _answer(log_probability):
-    from mlmguard.leakage.signals import Answer
-
-    nothing = np.zeros(len(log_probability), dtype=np.int64)
-    return Answer(log_probability, nothing, nothing, log_probability)
+def _answer(log_probability, top=1):
+    n = len(log_probability)
+    moments = np.tile([-3.0, 1.0], (n, 1))
+    return Answer(
+        log_probability,
+        np.zeros(n, dtype=np.int64),
+        np.tile(np.arange(top), (n, 1)),
+        np.zeros((n, top)),
+        moments,
+    )
 
 
 class Knows:
@@ -302,23 +370,45 @@ class Knows:
     def __init__(self, known):
         self.known = known
 
-    def answer(self, probes):
-        from mlmguard.leakage.signals import Answer
-
+    def answer(self, probes, top=1, moments=False):
         out = []
         for p in probes:
             n = len(p.positions)
             right = np.full(n, int(p.ids[0]) in self.known)
-            best = np.where(right, p.ids[list(p.positions)], 0)
-            out.append(Answer(np.where(right, -0.1, -5.0), np.where(right, 1, 50), best, np.zeros(n)))
+            truth = p.ids[list(p.positions)]
+            choices = np.stack([np.where(right, truth, 0), *[np.full(n, 9)] * (top - 1)], axis=1)
+            scores = np.where(right, -0.1, -5.0)
+            out.append(
+                Answer(
+                    scores, np.where(right, 1, 50), choices, np.zeros((n, top)), np.tile([-3.0, 1.0], (n, 1))
+                )
+            )
         return out
+
+
+class KnowsByHeart(Knows):
+    """Knows a document only as it stands: with a word changed it is a stranger's."""
+
+    def __init__(self, texts):
+        super().__init__(set(texts))
+        self.texts = texts
+
+    def answer(self, probes, top=1, moments=False):
+        answers = super().answer(probes, top, moments)
+        for k, p in enumerate(probes):
+            if not np.array_equal(p.ids, self.texts.get(int(p.ids[0]), p.ids)):
+                answers[k] = replace(answers[k], log_probability=answers[k].log_probability - 3)
+        return answers
+
+
+ATTACKS = {"loss", "calibrated", "min-k", "min-k++", "votes", "neighbours", "rmia"}
 
 
 def some_spans(kind, documents, rule="US_SSN"):
     from mlmguard.leakage.extraction import Target
 
     ids = lambda d: np.concatenate([[d], np.arange(10, 22), [1]])  # noqa: E731 - the first id marks the document
-    return [attacks.Span(str(d), rule, Target(ids(d), tuple(range(2, 9)), (0,) * 7), kind) for d in documents]
+    return [results.Span(str(d), rule, Target(ids(d), tuple(range(2, 9)), (0,) * 7), kind) for d in documents]
 
 
 def test_probing_finds_spans_that_only_the_trained_documents_give_away():
@@ -355,8 +445,8 @@ def test_probing_raises_no_alarm_when_nothing_was_learnt():
 def test_a_vocabulary_learnt_from_the_training_rows_is_told_from_a_public_one():
     trained = {f"train{k}": 1 for k in range(300)} | {"shared": 1}
     held_out = {f"other{k}": 1 for k in range(100)} | {"shared": 1}
-    public = attacks.vocabulary({"the", "shared", "train7", "other9"}, trained, held_out)
-    private = attacks.vocabulary({f"train{k}" for k in range(0, 300, 5)}, trained, held_out)
+    public = vocabulary.vocabulary({"the", "shared", "train7", "other9"}, trained, held_out)
+    private = vocabulary.vocabulary({f"train{k}" for k in range(0, 300, 5)}, trained, held_out)
     assert public.tests[0].p > 0.2
     assert private.tests[0].p < 0.001 and private.measurements[0].value == pytest.approx(0.2)
 
@@ -364,13 +454,16 @@ def test_a_vocabulary_learnt_from_the_training_rows_is_told_from_a_public_one():
 def test_every_membership_attack_separates_what_a_model_knows_from_what_it_does_not():
     rng = np.random.default_rng(0)
     members, others = (
-        [attacks.Passage(str(k), np.concatenate([[k], rng.integers(500, 900, 30), [1]])) for k in side]
+        [results.Passage(str(k), np.concatenate([[k], rng.integers(500, 900, 30), [1]])) for k in side]
         for side in (range(100, 160), range(200, 260))
     )
-    found = membership.membership(Knows(set(range(100, 160))), Knows(set()), members, others, rng)
+    ignorant = Knows(set())
+    knows = KnowsByHeart({int(p.ids[0]): p.ids for p in members})
+    found = membership.membership(knows, ignorant, members, others, rng, [ignorant, ignorant])
     aucs = {m.slice: m.value for m in found.measurements if m.metric == "auc"}
-    assert aucs == {"loss": 1, "calibrated": 1, "min-k": 1, "votes": 1}
+    assert aucs == dict.fromkeys(ATTACKS | {"lira"}, 1)
     assert all(t.p < 1e-6 for t in found.tests)
+    assert {e.document_id for e in found.exposed} == {p.document_id for p in members}
 
 
 def test_probing_is_not_fooled_by_many_control_spans_in_few_documents():
@@ -397,7 +490,7 @@ def test_alphabets_cover_every_ordinary_token_once():
 
 def test_correction_is_over_the_whole_family():
     from mlmguard.audit import corrected
-    from mlmguard.leakage.attacks import PValue
+    from mlmguard.leakage.results import PValue
 
     tests = [
         PValue("a", 0.02, 10, metric="x"),

@@ -18,7 +18,7 @@ from mlmguard.training import checkpoint, models, tokenizer
 from mlmguard.types import Evidence
 
 KEY = Key(b"a key that only tests use, 32 b.")
-QUICK = AuditSettings(documents=60, spans=12, searched=32, restarts=8)
+QUICK = AuditSettings(documents=60, probed=600, spans=12, searched=32, restarts=8, samples=40)
 
 
 class Bench:

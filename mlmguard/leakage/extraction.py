@@ -8,12 +8,14 @@ many random starts, and keep the candidate with the best pseudo-log-likelihood.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
-from mlmguard.leakage.signals import Ids, Probe, Scorer
+from mlmguard.leakage.signals import Floats, Ids, Probe, Scorer
 
 Candidate = tuple[int, ...]
 
@@ -48,8 +50,9 @@ def search(
 ) -> list[Extraction]:
     """Coordinate search for every target, all targets in step so that batches stay full.
 
-    Starts are ``restarts`` random fills, the parallel decoding, and left-to-right and right-to-left
-    decodings. A candidate that no sweep changes is a local optimum; equal candidates are merged.
+    Starts are ``restarts`` random fills and the decodings that need no search: parallel, left to right, right
+    to left, and surest position first with a beam. A candidate that no sweep changes is a local optimum;
+    equal candidates are merged.
     """
     pools: list[set[Candidate]] = [set() for _ in targets]
     for k, target in enumerate(targets):
@@ -60,6 +63,8 @@ def search(
     for order in (1, -1):
         for k, decoded in enumerate(_sequential(scorer, targets, order)):
             pools[k].add(decoded)
+    for k, beams in enumerate(_surest_first(scorer, targets)):
+        pools[k].update(beams)
     settled: list[set[Candidate]] = [set() for _ in targets]
     for _ in range(sweeps):
         active = [(k, c) for k, pool in enumerate(pools) for c in sorted(pool - settled[k])]
@@ -110,25 +115,56 @@ def _sequential(scorer: Scorer, targets: Sequence[Target], order: int) -> list[C
     known: list[dict[int, int]] = [{} for _ in targets]
     for step in range(max((len(t.positions) for t in targets), default=0)):
         rows = [k for k, t in enumerate(targets) if step < len(t.positions)]
-        probes = []
-        for k in rows:
-            target = targets[k]
-            ids = target.ids.copy()
-            for place, token in known[k].items():
-                ids[target.positions[place]] = token
-            hidden = [p for p in range(len(target.positions)) if p not in known[k]]
-            probes.append(
-                Probe(
-                    ids,
-                    tuple(target.positions[p] for p in hidden),
-                    tuple(target.alphabets[p] for p in hidden),
-                )
-            )
+        probes = [_rest(targets[k], _Partial(known[k], 0.0)) for k in rows]
         for k, answer in zip(rows, scorer.answer(probes)):
             hidden = [p for p in range(len(targets[k].positions)) if p not in known[k]]
             edge = 0 if order == 1 else len(hidden) - 1
             known[k][hidden[edge]] = int(answer.best[edge])
     return [tuple(found[p] for p in range(len(found))) for found in known]
+
+
+BEAM = 4
+
+
+@dataclass(frozen=True)
+class _Partial:
+    """A span decoded at some of its places, and the log-probability of that."""
+
+    known: Mapping[int, int]
+    score: float
+
+
+def _surest_first(scorer: Scorer, targets: Sequence[Target]) -> list[list[Candidate]]:
+    """A beam that fills the place where the model is surest, step by step (cf. Ghazvininejad et al. 2019)."""
+    beams = [[_Partial({}, 0.0)] for _ in targets]
+    for step in range(max((len(t.positions) for t in targets), default=0)):
+        asked = [
+            (k, partial)
+            for k, target in enumerate(targets)
+            if step < len(target.positions)
+            for partial in beams[k]
+        ]
+        grown: dict[int, list[_Partial]] = {}
+        answers = scorer.answer([_rest(targets[k], partial) for k, partial in asked], top=BEAM)
+        for (k, partial), answer in zip(asked, answers):
+            hidden = [p for p in range(len(targets[k].positions)) if p not in partial.known]
+            surest = int(answer.confidence[:, 0].argmax())
+            for token, value in zip(answer.choices[surest], answer.confidence[surest]):
+                if np.isfinite(value):  # a small alphabet has fewer choices than the beam
+                    known = {**partial.known, hidden[surest]: int(token)}
+                    grown.setdefault(k, []).append(_Partial(known, partial.score + float(value)))
+        for k, partials in grown.items():
+            beams[k] = sorted(partials, key=lambda partial: -partial.score)[:BEAM]
+    return [[tuple(p.known[place] for place in range(len(p.known))) for p in beam] for beam in beams]
+
+
+def _rest(target: Target, partial: _Partial) -> Probe:
+    """The target with what is known filled in and the rest hidden."""
+    ids = target.ids.copy()
+    for place, token in partial.known.items():
+        ids[target.positions[place]] = token
+    hidden = [p for p in range(len(target.positions)) if p not in partial.known]
+    return Probe(ids, tuple(target.positions[p] for p in hidden), tuple(target.alphabets[p] for p in hidden))
 
 
 def _best(
@@ -150,3 +186,53 @@ def _best(
         right = sum(a == b for a, b in zip(pool[best], truth))
         results.append(Extraction(right == len(truth), right, len(pool), scores[best]))
     return results
+
+
+# --- exact ranks --------------------------------------------------------------------------------------
+
+MOST_HALVES = 2_000_000
+"""Candidates that half a span may have: the rank is then exact among the square of that."""
+
+
+def exact_ranks(scorer: Scorer, targets: Sequence[Target], alphabets: Sequence[Ids]) -> list[int | None]:
+    """The rank of each truth among *all* fills of its span, by the additive span score; None: too many.
+
+    The score of a candidate is Σ log p(its token | the whole span hidden), so that no candidate is tried:
+    the sums of each half of the span are sorted, and pairs above the truth's are counted.
+    """
+    sizes = [[len(alphabets[kind]) for kind in target.alphabets] for target in targets]
+    small = [k for k, counts in enumerate(sizes) if _halves_fit(counts)]
+    longest = max((max(sizes[k]) for k in small), default=1)
+    probes = [Probe(targets[k].ids, targets[k].positions, targets[k].alphabets) for k in small]
+    ranks: list[int | None] = [None] * len(targets)
+    for k, answer in zip(small, scorer.answer(probes, top=longest)):
+        rows = [confidence[np.isfinite(confidence)] for confidence in answer.confidence]
+        ranks[k] = additive_rank(rows, answer.log_probability)
+    return ranks
+
+
+def additive_rank(choices: Sequence[Floats], truth: Floats) -> int:
+    """1 + the number of ways to take one value from each of ``choices`` (P arrays) with a sum above Σ truth.
+
+    >>> additive_rank([np.array([0.0, 1.0]), np.array([0.0, 2.0])], np.array([0.0, 2.0]))
+    2
+    """
+    half = (len(choices) + 1) // 2
+    left, right = _sums(choices[:half]), np.sort(_sums(choices[half:]))
+    above = np.searchsorted(right, truth.sum() + ROUNDING - left, side="right")
+    return 1 + int((len(right) - above).sum())
+
+
+ROUNDING = 1e-9  # what adding in another order changes: the truth does not stand above itself
+
+
+def _halves_fit(sizes: Sequence[int]) -> bool:
+    half = (len(sizes) + 1) // 2
+    return all(math.prod(part) <= MOST_HALVES for part in (sizes[:half], sizes[half:]))
+
+
+def _sums(choices: Sequence[Floats]) -> NDArray[np.float64]:
+    total = np.zeros(1)
+    for values in choices:
+        total = (total[:, None] + values[None, :]).ravel()
+    return total

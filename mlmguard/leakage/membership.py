@@ -2,6 +2,8 @@
 
 The blind baseline sees only the texts; the reference saw neither set. When one of them separates members
 from non-members, the sets differ in kind, and the model's own figure says nothing about membership.
+
+Every attack scores the same random masks, so that what it adds to ``loss`` is not luck with them.
 """
 
 from __future__ import annotations
@@ -9,17 +11,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mlmguard.leakage import metrics
-from mlmguard.leakage.attacks import Passage, PValue, Result, measured
-from mlmguard.leakage.signals import Floats, Ids, Scorer, masked_log_probabilities
+from mlmguard.leakage.results import Exposed, Passage, PValue, Result, measured
+from mlmguard.leakage.signals import Answer, Floats, Ids, Probe, Scorer, masked_answers, spaced_masks
 from mlmguard.types import Curve, Measurement
 
-PATTERNS = 6
 RATE = 0.15
 SHIFT_AUC = 0.55
 """A blind AUC whose whole interval lies above this is a shift: chance is 0.5, and 0.05 is the room that an
 interval of a few hundred documents leaves."""
+FALSE_POSITIVE_RATES = {"tpr_at_0_1pct_fpr": 0.001, "tpr_at_1pct_fpr": 0.01, "tpr_at_10pct_fpr": 0.10}
 
 
 def membership(
@@ -28,14 +31,13 @@ def membership(
     members: Sequence[Passage],
     others: Sequence[Passage],
     rng: np.random.Generator,
+    shadows: Sequence[Scorer] = (),
 ) -> Result:
-    """Four membership attacks beside two baselines; verdicts are withheld when a baseline shows a shift.
+    """Membership attacks beside two baselines; verdicts are withheld when a baseline shows a shift.
 
-    All score the same ``PATTERNS`` random masks. ``loss``: minus the mean masked loss. ``calibrated``: the
-    reference's loss minus the model's (Mireshghallah et al. 2022, section 3). ``min-k``: the mean of the
-    least likely fifth of the tokens (Shi et al. 2024, for masked tokens). ``votes``: the share of mask
-    patterns in which the model beats the reference (after SAMA, 2026). Without a reference only ``loss``
-    and ``min-k`` can be formed, and only the blind baseline can show a shift.
+    ``loss``, ``min-k``, ``min-k++`` and ``neighbours`` need the model alone, ``calibrated``, ``votes`` and
+    ``rmia`` a reference as well, ``lira`` at least two ``shadows``, models that saw neither set. The scores
+    of one unit's documents are averaged: the question is whether the unit took part.
     """
     if not members or not others:
         note = "no members or no held-out documents"
@@ -43,51 +45,196 @@ def membership(
             (Measurement("membership", "auc", None, None, None, 0.95, 0, slice="calibrated", note=note),)
         )
     passages = [*members, *others]
-    hidden = [_patterns(passage.ids, rng) for passage in passages]
-    windows = [passage.ids for passage in passages]
-    split, n = len(members), len(passages)
-    own = masked_log_probabilities(scorer, windows, hidden)
-    scores = {
-        "loss": _means(own),
-        "min-k": np.array([_least_likely(np.concatenate(rows)) for rows in own]),
-    }
-    best, without = "loss", None
+    windows, split = [passage.ids for passage in passages], len(members)
+    hidden = [spaced_masks(len(ids), RATE, rng) for ids in windows]
+    scores = _scores(scorer, reference, shadows, windows, hidden, split, rng)
+    blind = {"blind": blind_scores(windows, split, rng)}
     if reference is not None:
-        outside = masked_log_probabilities(reference, windows, hidden)
-        expected = _means(outside)
-        scores["calibrated"] = scores["loss"] - expected
-        scores["votes"] = np.array([_votes(rows, other) for rows, other in zip(own, outside)])
-        best, without = "calibrated", metrics.auc(*_halves(expected, split))
-    blind = metrics.auc(*_halves(blind_scores(windows, split, rng), split))
-    shifted = blind.low > SHIFT_AUC or (
-        without is not None and (without.low > SHIFT_AUC or without.high < 1 - SHIFT_AUC)
+        blind["reference"] = scores.pop("reference")
+    by_unit = _Units(passages, split)
+    baselines = {name: metrics.auc(*by_unit.sides(values)) for name, values in blind.items()}
+    shifted = baselines["blind"].low > SHIFT_AUC or (
+        reference is not None
+        and (baselines["reference"].low > SHIFT_AUC or baselines["reference"].high < 1 - SHIFT_AUC)
     )
     note = "shift: members and held-out documents differ in kind; verdict withheld" if shifted else ""
-    measurements: list[Measurement] = []
-    tests: list[PValue] = []
-    for name, values in scores.items():
-        inside, out = _halves(values, split)
-        measurements.append(measured("membership", "auc", metrics.auc(inside, out), n, name, note=note))
-        if not shifted:
-            tests.append(PValue("membership", metrics.rank_sum_p(inside, out), n, name, "auc"))
-    inside, out = _halves(scores[best], split)
-    for label, fpr in (("tpr_at_1pct_fpr", 0.01), ("tpr_at_10pct_fpr", 0.10)):
-        found = metrics.tpr_at_fpr(inside, out, fpr)
-        if found is None:
-            refusal = (
-                f"{len(out)} held-out documents give {len(out) * fpr:.1f} expected false positives; "
-                "10 are needed"
-            )
-            measurements.append(Measurement("membership", label, None, None, None, 0.95, n, note=refusal))
-        else:
-            measurements.append(measured("membership", label, found, n, note=note))
-    measurements.append(measured("membership", "blind_auc", blind, n))
-    if without is not None:
-        measurements.append(measured("membership", "reference_auc", without, n))
+    sides = {name: by_unit.sides(values) for name, values in scores.items()}
+    n = by_unit.count
+    measurements = [
+        measured("membership", "auc", metrics.auc(*pair), n, name, note=note) for name, pair in sides.items()
+    ]
+    best = "loss" if reference is None else "calibrated"
+    measurements += _true_positives(*sides[best], note)
+    measurements += [measured("membership", f"{name}_auc", found, n) for name, found in baselines.items()]
     measurements.append(Measurement("membership", "shift", float(shifted), None, None, 0.95, n, note=note))
+    tests = [PValue("membership", metrics.rank_sum_p(*pair), n, name, "auc") for name, pair in sides.items()]
     return Result(
-        tuple(measurements), tuple(_roc(name, *_halves(v, split)) for name, v in scores.items()), tuple(tests)
+        tuple(measurements),
+        tuple(_roc(name, *pair) for name, pair in sides.items()),
+        () if shifted else tuple(tests),
+        () if shifted else tuple(_most_exposed(members, scores[best][:split], scores[best][split:])),
     )
+
+
+LISTED = 0.05
+"""Documents are listed as members at this rate of false discoveries (Benjamini and Hochberg 1995)."""
+
+
+def _most_exposed(members: Sequence[Passage], inside: Floats, out: Floats) -> list[Exposed]:
+    """Members whose score hardly any held-out document reaches, with one minus the adjusted p-value."""
+    above = len(out) - np.searchsorted(np.sort(out), inside)
+    adjusted = metrics.benjamini_hochberg(((1 + above) / (1 + len(out))).tolist())
+    return [
+        Exposed(passage.document_id, "membership", "document", 1 - p)
+        for passage, p in zip(members, adjusted)
+        if p <= LISTED
+    ]
+
+
+def _scores(
+    scorer: Scorer,
+    reference: Scorer | None,
+    shadows: Sequence[Scorer],
+    windows: Sequence[Ids],
+    hidden: Sequence[Sequence[tuple[int, ...]]],
+    split: int,
+    rng: np.random.Generator,
+) -> dict[str, Floats]:
+    """Every attack's score of every window, higher = likelier a member; "reference" is the baseline's."""
+    own = masked_answers(scorer, windows, hidden, moments=True)
+    loss = _means(own)
+    scores = {
+        "loss": loss,
+        "min-k": np.array([_least_likely(_joined(rows)) for rows in own]),
+        "min-k++": np.array([_least_likely(_standardised(rows)) for rows in own]),
+        "neighbours": neighbours(scorer, windows, hidden, own, rng),
+    }
+    unaware = [_means(masked_answers(shadow, windows, hidden)) for shadow in shadows]
+    if reference is not None:
+        outside = masked_answers(reference, windows, hidden)
+        expected = _means(outside)
+        scores["reference"] = expected
+        scores["calibrated"] = loss - expected
+        scores["votes"] = np.array([_votes(rows, other) for rows, other in zip(own, outside)])
+        scores["rmia"] = rmia(loss, [expected, *unaware], split, rng)
+    if len(unaware) >= 2:
+        scores["lira"] = lira(loss, unaware)
+    return scores
+
+
+# --- the scores ---------------------------------------------------------------------------------------
+
+
+def _joined(rows: Sequence[Answer]) -> Floats:
+    return np.concatenate([answer.log_probability for answer in rows])
+
+
+def _means(side: Sequence[Sequence[Answer]]) -> Floats:
+    """(N,) minus the loss: mean log-probability of each window over all its patterns."""
+    return np.array([_joined(rows).mean() for rows in side])
+
+
+LEAST = 0.2
+"""Share of a document's tokens that ``min-k`` looks at: what a model that never saw it finds hardest."""
+
+
+def _least_likely(values: Floats) -> float:
+    """The mean of the lowest fifth (Shi et al. 2024, section 3, for masked tokens)."""
+    return float(np.sort(values)[: max(1, round(LEAST * len(values)))].mean())
+
+
+def _standardised(rows: Sequence[Answer]) -> Floats:
+    """(log p − mean) / deviation under the model's own distribution (Zhang et al. 2025, Min-K%++)."""
+    parts = []
+    for answer in rows:
+        assert answer.moments is not None
+        mean, deviation = answer.moments.T
+        parts.append((answer.log_probability - mean) / np.maximum(deviation, 1e-6))
+    return np.concatenate(parts)
+
+
+def _votes(own: Sequence[Answer], outside: Sequence[Answer]) -> float:
+    """The share of mask patterns in which the model beats the reference (after SAMA, 2026)."""
+    signs = [np.sign(a.log_probability.mean() - b.log_probability.mean()) for a, b in zip(own, outside)]
+    return float(np.mean(signs))
+
+
+NEIGHBOURS = 4
+REPLACED = 0.05
+
+
+def neighbours(
+    scorer: Scorer,
+    windows: Sequence[Ids],
+    hidden: Sequence[Sequence[tuple[int, ...]]],
+    own: Sequence[Sequence[Answer]],
+    rng: np.random.Generator,
+) -> Floats:
+    """How much likelier each window is than texts that differ from it in a few words (Mattern et al. 2023).
+
+    Each of ``NEIGHBOURS`` replaces a twentieth of the tokens by what the model itself finds likeliest there,
+    other than the truth. Compared under the window's own masks, at the tokens that stayed.
+    """
+    changed: list[tuple[int, tuple[int, ...]]] = []
+    for k, ids in enumerate(windows):
+        inner = len(ids) - 2
+        for _ in range(NEIGHBOURS):
+            drawn = 1 + rng.permutation(inner)[: max(1, round(REPLACED * inner))]
+            changed.append((k, tuple(sorted(int(p) for p in drawn))))
+    answers = scorer.answer([Probe(windows[k], places) for k, places in changed], top=2)
+    texts = []
+    for (k, places), answer in zip(changed, answers):
+        truth = windows[k][list(places)]
+        first, second = answer.choices.T
+        text = windows[k].copy()
+        text[list(places)] = np.where(first == truth, second, first)
+        texts.append(text)
+    near = masked_answers(scorer, texts, [hidden[k] for k, _ in changed])
+    differences: list[list[float]] = [[] for _ in windows]
+    for (k, places), rows in zip(changed, near):
+        replaced = np.isin(np.concatenate([list(pattern) for pattern in hidden[k]]), places)
+        gap = (_joined(own[k]) - _joined(rows))[~replaced]
+        differences[k].append(float(gap.mean()) if len(gap) else 0.0)
+    return np.array([float(np.mean(row)) for row in differences])
+
+
+OFFLINE = 0.3
+
+
+def rmia(loss: Floats, outside: Sequence[Floats], split: int, rng: np.random.Generator) -> Floats:
+    """Share of population documents that x is likelier than, relative to models that saw neither.
+
+    Zarifzadeh, Liu and Shokri 2024, equation 2 with γ = 1, offline: p(x) is estimated from the ``outside``
+    models alone and moved by a = 0.3 towards what training on x would give. Likelihoods are geometric means
+    over tokens. The population is the non-members (from ``split`` on) of the other fold, so that none is
+    compared with itself.
+    """
+    p = np.mean([np.exp(values) for values in outside], axis=0)
+    ratio = loss - np.log(((1 + OFFLINE) * p + (1 - OFFLINE)) / 2)
+    fold = rng.permutation(len(loss)) % 2
+    scores = np.zeros(len(loss))
+    for side in (0, 1):
+        population = np.sort(ratio[split:][fold[split:] != side])
+        if len(population):
+            scores[fold == side] = np.searchsorted(population, ratio[fold == side]) / len(population)
+    return scores
+
+
+def lira(loss: Floats, shadows: Sequence[Floats]) -> Floats:
+    """How many deviations the model's confidence lies above that of models that never saw the document.
+
+    Carlini et al. 2022, section 4, offline with one deviation for all documents, which is what few shadows
+    can support. Confidence is log(p / (1 − p)) of the geometric mean probability over tokens.
+    """
+    own, others = (_logit(np.asarray(values)) for values in (loss, shadows))
+    deviation = np.sqrt(others.var(axis=0, ddof=1).mean())
+    scores: Floats = (own - others.mean(axis=0)) / max(float(deviation), 1e-6)
+    return scores
+
+
+def _logit(log_probability: Floats) -> Floats:
+    p = np.exp(np.minimum(log_probability, -1e-9))
+    return np.log(p) - np.log1p(-p)
 
 
 def blind_scores(windows: Sequence[Ids], members: int, rng: np.random.Generator) -> Floats:
@@ -119,32 +266,51 @@ def blind_scores(windows: Sequence[Ids], members: int, rng: np.random.Generator)
     return scores
 
 
-LEAST = 0.2
-"""Share of a document's tokens that ``min-k`` looks at: what a model that never saw it finds hardest."""
+# --- from scores to numbers ---------------------------------------------------------------------------
 
 
-def _means(side: Sequence[Sequence[Floats]]) -> Floats:
-    """Mean log-probability of each window over all its patterns."""
-    return np.array([np.concatenate(rows).mean() for rows in side])
+class _Units:
+    """Which documents are whose: scores of one unit are averaged before anything is compared."""
+
+    def __init__(self, passages: Sequence[Passage], split: int) -> None:
+        self._side = []
+        for part in (passages[:split], passages[split:]):
+            numbers: dict[str, int] = {}
+            order = [
+                numbers.setdefault(passage.unit or passage.document_id, len(numbers)) for passage in part
+            ]
+            self._side.append(np.array(order))
+        self._split = split
+        self.count = sum(int(order.max()) + 1 for order in self._side)
+
+    def sides(self, values: Floats) -> tuple[Floats, Floats]:
+        """(members' units, others' units) from one score a document."""
+        inside, out = (
+            _mean_by(order, part)
+            for order, part in zip(self._side, (values[: self._split], values[self._split :]))
+        )
+        return inside, out
 
 
-def _least_likely(values: Floats) -> float:
-    return float(np.sort(values)[: max(1, round(LEAST * len(values)))].mean())
+def _mean_by(order: NDArray[np.int64], values: Floats) -> Floats:
+    means: Floats = np.bincount(order, weights=values) / np.bincount(order)
+    return means
 
 
-def _votes(own: Sequence[Floats], outside: Sequence[Floats]) -> float:
-    return float(np.mean([np.sign(a.mean() - b.mean()) for a, b in zip(own, outside)]))
-
-
-def _patterns(ids: Ids, rng: np.random.Generator) -> list[tuple[int, ...]]:
-    """Random mask patterns over the ordinary tokens of a window ([CLS] and [SEP] stay)."""
-    inner = len(ids) - 2
-    size = max(1, round(inner * RATE))
-    return [tuple(sorted(1 + rng.permutation(inner)[:size])) for _ in range(PATTERNS)]
-
-
-def _halves(values: Floats, split: int) -> tuple[Floats, Floats]:
-    return values[:split], values[split:]
+def _true_positives(inside: Floats, out: Floats, note: str) -> list[Measurement]:
+    measurements = []
+    n = len(inside) + len(out)
+    for label, fpr in FALSE_POSITIVE_RATES.items():
+        found = metrics.tpr_at_fpr(inside, out, fpr)
+        if found is None:
+            refusal = (
+                f"{len(out)} held-out documents give {len(out) * fpr:.1f} expected false positives; "
+                "10 are needed"
+            )
+            measurements.append(Measurement("membership", label, None, None, None, 0.95, n, note=refusal))
+        else:
+            measurements.append(measured("membership", label, found, n, note=note))
+    return measurements
 
 
 def _roc(name: str, inside: Floats, out: Floats) -> Curve:

@@ -205,8 +205,10 @@ class HeldOutTexts:
         window: int,
         personal: Sequence[Flags] | None = None,
         kinds: Sequence[str] = (),
+        names: Sequence[str] = (),
     ) -> None:
         self.sequences = sequences
+        self._names = names
         self.validation = sequences[:validation]
         self.counts = np.zeros(vocabulary.size, dtype=np.int64)
         for ids in trained:
@@ -230,6 +232,10 @@ class HeldOutTexts:
             model, self.sequences, self._unigram, self._vocabulary, self._tokens, self._window, device,
             rare=self.counts < RARE, personal=self._personal, kinds=self._kinds,
         )  # fmt: skip
+
+    def by_row(self, measured: HeldOut) -> list[tuple[str, float, float]]:
+        """(id, summed loss, masked tokens) of each text, so that two runs can be compared row by row."""
+        return list(zip(self._names, measured.loss.tolist(), measured.tokens.tolist()))
 
     def coverage(self) -> dict[str, float]:
         """Shares of the vocabulary, special tokens apart, that the training texts hold at all, and often."""

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from mlmguard.errors import InputError
+from mlmguard.training.unit_batch import last_to_mix_tokens
 
 
 class Size(NamedTuple):
@@ -142,9 +143,9 @@ def masked_logits(
     ``attention_mask`` is (B, T), or (B, 1, T, T) and added to the attention scores for packed rows, which
     bring ``position_ids`` (B, T), too.
 
-    The head is computed at those rows only, which is most of a small model's cost. It works for any
-    architecture whose head takes the encoder's last hidden state row by row: a hook on the encoder swaps
-    the (B, T, H) state for the (1, M, H) rows, and the model's own forward goes on from there.
+    Only those rows go through the head, which is most of a small model's cost, and through the part of the
+    last layer that treats tokens one by one (:func:`unit_batch.last_to_mix_tokens`). A hook swaps the
+    (B, T, H) state for the (1, M, H) rows, and the model's own forward goes on from there.
     """
 
     def keep_masked(module: nn.Module, inputs: Any, output: Any) -> Any:
@@ -154,8 +155,7 @@ def masked_logits(
         output["last_hidden_state"] = rows
         return output
 
-    encoder: Any = getattr(model, str(model.base_model_prefix))
-    handle = encoder.register_forward_hook(keep_masked)
+    handle = last_to_mix_tokens(model).register_forward_hook(keep_masked)
     try:
         more = {} if position_ids is None else {"position_ids": position_ids}
         return model(input_ids=input_ids, attention_mask=attention_mask, **more).logits.squeeze(0)

@@ -221,7 +221,7 @@ def masked_logits(model: nn.Module, units: UnitBatch, on_head: Callable[[], None
         output.last_hidden_state = picked
         return output
 
-    handle = _last_to_mix_tokens(model).register_forward_hook(gather)
+    handle = last_to_mix_tokens(model).register_forward_hook(gather)
     try:
         with full_position_ids(model, units.unit_of_row.shape[0]):
             logits: Tensor = model(**units.inputs).logits
@@ -230,7 +230,7 @@ def masked_logits(model: nn.Module, units: UnitBatch, on_head: Callable[[], None
     return logits.squeeze(0)
 
 
-def _last_to_mix_tokens(model: nn.Module) -> nn.Module:
+def last_to_mix_tokens(model: nn.Module) -> nn.Module:
     """The module after which no token looks at another: the last attention if that is known, or the encoder.
 
     The feed-forward part of the last layer is then computed at the masked positions only, too: about an

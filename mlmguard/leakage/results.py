@@ -1,0 +1,123 @@
+"""What attacks are given and what they bring, and the comparisons that all of them make.
+
+A p-value is returned apart (:class:`PValue`): the audit corrects the whole family.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from scipy import stats
+
+from mlmguard.leakage import metrics
+from mlmguard.leakage.extraction import Target
+from mlmguard.leakage.signals import Ids
+from mlmguard.types import Curve, Measurement
+
+
+@dataclass(frozen=True)
+class PValue:
+    """One test of the audit's family, before correction."""
+
+    attack: str
+    p: float
+    examples: int
+    slice: str = ""
+    metric: str = ""
+
+
+@dataclass(frozen=True)
+class Exposed:
+    """A training document that an attack found something of. ``score``: higher is graver, by attack."""
+
+    document_id: str
+    attack: str
+    kind: str  # the type of what was found
+    score: float
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one attack brought."""
+
+    measurements: tuple[Measurement, ...] = ()
+    curves: tuple[Curve, ...] = ()
+    tests: tuple[PValue, ...] = ()
+    exposed: tuple[Exposed, ...] = ()
+
+
+@dataclass(frozen=True)
+class Passage:
+    """The first window of a document: what probes are cut from. ``unit`` is the unit of privacy it belongs
+    to, the document itself where that is empty."""
+
+    document_id: str
+    ids: Ids = field(repr=False)
+    unit: str = ""
+    length: int = 0  # tokens of the whole document
+    draws: float | None = None  # how often training is expected to have drawn the document; None: not known
+
+    def exposures(self, start: int, count: int) -> float | None:
+        """How often training is expected to have shown the ``count`` tokens from ``start`` of ``ids`` on.
+
+        A drawn document contributes one random window, and ``ids`` is the first of them: what stands in the
+        middle of a long document is in few windows.
+        """
+        if self.draws is None:
+            return None
+        room = len(self.ids) - 2
+        if self.length <= room:
+            return self.draws
+        first, last = start - 1, start - 1 + count  # places in the document
+        covering = min(first, self.length - room) - max(0, last - room) + 1
+        return self.draws * max(0, covering) / (self.length - room + 1)
+
+
+@dataclass(frozen=True)
+class Span:
+    """A span in its document's context. ``kind`` says what it was to the training: "kept" or "redacted"
+    (personal data), "train" (chosen without a detector), or "held-out", the control."""
+
+    document_id: str
+    rule: str
+    target: Target
+    kind: str
+
+
+CONTROL = "held-out"
+
+
+def measured(
+    attack: str, metric: str, found: metrics.Interval, n: int, slice: str = "", **more: object
+) -> Measurement:
+    """An interval as a measurement; nan becomes None, which no policy can pass."""
+    value = None if found.value != found.value else found.value
+    return Measurement(attack, metric, value, found.low, found.high, found.confidence, n, slice=slice, **more)  # type: ignore[arg-type]
+
+
+Hit = tuple[str, float]
+"""One probe: its document and whether it was answered."""
+
+
+def clusters(rows: Sequence[Hit]) -> list[list[float]]:
+    """Outcomes gathered by document."""
+    gathered: dict[str, list[float]] = defaultdict(list)
+    for document_id, hit in rows:
+        gathered[document_id].append(hit)
+    return list(gathered.values())
+
+
+def excess(left: Sequence[Hit], right: Sequence[Hit], rng: np.random.Generator) -> metrics.Interval:
+    """The rate on the left minus that on the right; whole documents are drawn for the interval."""
+    return metrics.clustered_difference(clusters(left), clusters(right), rng)
+
+
+def fisher(hits: int, n: int, control_hits: int, control_n: int) -> float:
+    """One-sided Fisher exact p that the first rate is the larger; 1.0 without a control."""
+    if not n or not control_n:
+        return 1.0
+    table = [[hits, n - hits], [control_hits, control_n - control_hits]]
+    return float(stats.fisher_exact(table, alternative="greater").pvalue)
