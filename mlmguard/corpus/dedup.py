@@ -4,8 +4,8 @@ Clusters are the connected components of *verified* pairs. A chain A~B~C is one 
 alone are too different; a pair that failed verification connects nothing. A cluster's root is its first
 document in corpus order.
 
-Texts are not kept. A document costs 16 bytes of digest and 8 of cluster while it is read, and 24 more while
-one band is sorted; its signature and its band keys lie on disk as fixed-width records.
+Texts are not kept. A document costs 17 bytes while it is read, 20 more for its cluster and 32 while one band
+is sorted; its signature and its band keys lie on disk as fixed-width records.
 """
 
 from __future__ import annotations
@@ -150,23 +150,26 @@ class Copies:
             for copy in members[1:].tolist():
                 self._join(clusters, int(members[0]), copy)
         # Of identical texts the first stands for all: a thousand copies cost no comparison.
-        compared = np.flatnonzero((first == np.arange(len(first))) & ~np.frombuffer(self._wordless, bool))
+        alone = first == np.arange(len(first))
+        compared = np.flatnonzero(alone & ~np.frombuffer(self._wordless, bool)).astype(np.uint32)
         for keys in self._keys:
-            self._join_band(keys, compared, clusters)
+            self._join_band(keys[compared], compared, clusters)
         return Found(clusters, np.array(self._pairs, np.int64).reshape(-1, 2), first)
 
     def _same_digest(self) -> Iterator[Array]:
         halves = np.frombuffer(self._digests, np.uint64).reshape(-1, 2)
-        order = np.lexsort((halves[:, 1], halves[:, 0]))
-        same = np.all(halves[order[1:]] == halves[order[:-1]], axis=1)
-        yield from _runs(order, same)
+        order = np.argsort(halves[:, 0], kind="stable")
+        for alike in _runs(order, halves[order, 0]):
+            rest = np.argsort(halves[alike, 1], kind="stable")  # whose second halves differ is no copy
+            yield from _runs(alike[rest], halves[alike[rest], 1])
 
     def _join_band(self, keys: Array, compared: Array, clusters: Clusters) -> None:
-        keys = keys[compared]
         order = np.argsort(keys, kind="stable")
-        same = keys[order[1:]] == keys[order[:-1]]
-        roots = clusters.roots()
-        runs = (run for run in _runs(compared[order], same) if (roots[run] != roots[run[0]]).any())
+        runs = (
+            run
+            for run in (compared[places].tolist() for places in _runs(order, keys[order]))
+            if any(clusters.root(document) != clusters.root(run[0]) for document in run)
+        )
         for some in _together(runs):
             self._shingles.prepare(d for members in some if len(members) <= _PREPARED for d in members)
             for members in some:
@@ -255,14 +258,14 @@ class _Shingles:
             self._size -= len(self._kept.pop(next(iter(self._kept))))
 
 
-def _together(runs: Iterable[Array]) -> Iterator[list[list[int]]]:
+def _together(runs: Iterable[list[int]]) -> Iterator[list[list[int]]]:
     """Lists of candidates, as many at a time as make preparing them worthwhile."""
     some: list[list[int]] = []
     documents = 0
     for run in runs:
         if len(run) <= _PREPARED:  # a longer one is as good as never all there: its sets are made when needed
             documents += len(run)
-        some.append(run.tolist())
+        some.append(run)
         if documents >= _PREPARED:
             yield some
             some, documents = [], 0
@@ -270,9 +273,11 @@ def _together(runs: Iterable[Array]) -> Iterator[list[list[int]]]:
         yield some
 
 
-def _runs(order: Array, same: Array) -> Iterator[Array]:
-    """The pieces of ``order`` in which each element has the key of its predecessor (``same[i]``)."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], same, [False]]).astype(np.int8)))
+def _runs(order: Array, keys: Array) -> Iterator[Array]:
+    """The pieces of ``order`` of two and more whose ``keys``, which are sorted, are the same."""
+    same = np.zeros(len(keys) + 1, bool)
+    np.equal(keys[1:], keys[:-1], out=same[1:-1])
+    edges = np.flatnonzero(same[1:] != same[:-1])
     for start, end in edges.reshape(-1, 2):
         yield order[start : end + 1]
 
@@ -325,13 +330,13 @@ class _Columns:
         self._file.write(np.ascontiguousarray(block, np.uint64).tobytes())
 
     def __iter__(self) -> Iterator[Array]:
-        """Each column whole, uint64[rows]."""
+        """Each column whole, uint64[rows], in one and the same array."""
         rest = (
             np.concatenate(self._waiting, axis=1) if self._waiting else np.zeros((self._count, 0), np.uint64)
         )
         whole = self._rows - rest.shape[1]
+        values = np.empty(self._rows, np.uint64)
         for column in range(self._count):
-            values = np.empty(self._rows, np.uint64)
             for start in range(0, whole, _BLOCK):
                 self._file.seek(8 * (start * self._count + column * _BLOCK))
                 values[start : start + _BLOCK] = np.frombuffer(self._file.read(8 * _BLOCK), np.uint64)
