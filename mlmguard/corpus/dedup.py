@@ -28,7 +28,8 @@ THRESHOLD = 0.8
 _BLOCK = 8192  # documents whose keys are turned round and written together: 64 KiB a band
 _TRIES = 16  # comparisons of one document in one band that may fail before the band is left
 _REMEMBERED = 1 << 20  # failed comparisons that are not made again in another band
-_KEPT_SHINGLES = 1 << 22  # 8 bytes each
+_KEPT_SHINGLES = 1 << 20  # 8 bytes each
+_ARRAY = 32  # what an array itself takes, in the same unit
 _PREPARED = 64  # documents whose shingles are made together
 _BATCH_CHARS = 200_000  # larger batches fall out of the processor's cache
 
@@ -253,9 +254,9 @@ class _Shingles:
 
     def _keep(self, document: int, found: Array) -> None:
         self._kept[document] = found
-        self._size += len(found)
+        self._size += len(found) + _ARRAY
         while self._size > _KEPT_SHINGLES and len(self._kept) > 1:
-            self._size -= len(self._kept.pop(next(iter(self._kept))))
+            self._size -= len(self._kept.pop(next(iter(self._kept)))) + _ARRAY
 
 
 def _together(runs: Iterable[list[int]]) -> Iterator[list[list[int]]]:
