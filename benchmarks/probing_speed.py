@@ -1,0 +1,132 @@
+"""How fast masked probes are answered, beside ``transformers``' fill-mask pipeline on the same windows.
+
+    python benchmarks/probing_speed.py [--vocab VOCAB.txt] [--probes 256] [--threads 2] [--clock wall]
+
+Two models with random weights: 2 x 128 with the vocabulary that mlmguard ships, and BERT-base (12 x 768)
+with a vocabulary of 30,522 if ``--vocab`` names one (a WordPiece vocabulary, one entry a line). Windows of
+128 tokens with one hidden. The pipeline is given the same texts, in batches of 32, and asked for one answer
+each. What it does beside the forward pass (tokenising, ranking) is part of its time, as of its users'.
+
+Bars (issue 4): >= 10 times the pipeline on 2 x 128, >= 1.5 times on base. Beside them the share of the
+machine's matrix product peak, measured on 2048 x 2048 fp32, that our probes reach.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import BertConfig, BertForMaskedLM, BertTokenizerFast, pipeline
+
+from mlmguard.leakage.signals import Probe, Scorer
+from mlmguard.training import models, tokenizer
+
+TOKENS = 128
+
+
+def main() -> None:
+    options = read_options()
+    torch.set_num_threads(options.threads)
+    clock = time.process_time if options.clock == "cpu" else time.perf_counter
+    peak = matmul_peak(clock)
+    print(f"{options.threads} threads, {options.clock} clock; matrix product peak {peak / 1e9:.0f} GFLOP/s")
+    print("| model | vocabulary | pipeline, probes/s | ours, probes/s | ratio | share of the peak |")
+    print("|---|---|---|---|---|---|")
+    shipped = tokenizer.load(None)
+    large = BertTokenizerFast(vocab_file=str(options.vocab)) if options.vocab else shipped
+    for name, layers, width, words, count in (
+        ("2 x 128", 2, 128, shipped, options.probes),
+        ("base", 12, 768, large, max(8, options.probes // 8)),
+    ):
+        model = model_of(layers, width, len(words))
+        windows = windows_of(words, count)
+        ours = fastest(lambda m=model, w=words, x=windows: answer(m, w, x), clock)
+        theirs = fastest(lambda m=model, w=words, x=windows: fill(m, w, x), clock)
+        share = count / ours * operations(layers, width, len(words)) / peak
+        print(
+            f"| {name} | {len(words):,} | {count / theirs:,.0f} | {count / ours:,.0f} | "
+            f"{theirs / ours:.1f} | {share:.0%} |",
+            flush=True,
+        )
+
+
+def model_of(layers: int, width: int, vocabulary: int) -> Any:
+    torch.manual_seed(0)
+    config = BertConfig(
+        vocab_size=vocabulary,
+        hidden_size=width,
+        num_hidden_layers=layers,
+        num_attention_heads=width // 64,
+        intermediate_size=4 * width,
+        max_position_embeddings=TOKENS,
+    )
+    return BertForMaskedLM(config).eval()
+
+
+def windows_of(words: Any, count: int) -> list[np.ndarray]:
+    """Windows that the pipeline's tokenising gives back as they are: whole words only."""
+    rng = np.random.default_rng(0)
+    whole = [k for entry, k in words.get_vocab().items() if entry.isalpha() and entry.isascii()]
+    whole = [k for k in whole if words.encode(words.decode([k]), add_special_tokens=False) == [k]]
+    frame = (words.cls_token_id, words.sep_token_id)
+    return [np.r_[frame[0], rng.choice(whole, TOKENS - 2), frame[1]] for _ in range(count)]
+
+
+def answer(model: Any, words: Any, windows: list[np.ndarray]) -> None:
+    scorer = Scorer(
+        lambda ids, attention, where: models.masked_logits(model, ids, attention, where),
+        words.mask_token_id,
+        words.pad_token_id,
+        torch.device("cpu"),
+    )
+    scorer.answer([Probe(ids, (TOKENS // 2,)) for ids in windows])
+
+
+def fill(model: Any, words: Any, windows: list[np.ndarray]) -> None:
+    texts = []
+    for ids in windows:
+        hidden = ids[1:-1].copy()
+        hidden[TOKENS // 2 - 1] = words.mask_token_id
+        texts.append(" ".join(words.convert_ids_to_tokens(hidden)))
+    found = pipeline("fill-mask", model=model, tokenizer=words, top_k=1, device="cpu")
+    for _ in found(iter(texts), batch_size=32):
+        pass
+
+
+def fastest(work: Callable[[], None], clock: Callable[[], float], repeats: int = 3) -> float:
+    seconds = []
+    for _ in range(repeats):
+        began = clock()
+        work()
+        seconds.append(clock() - began)
+    return min(seconds)
+
+
+def operations(layers: int, width: int, vocabulary: int) -> float:
+    """Floating-point operations of one probe of 128 tokens with one row through the head."""
+    layer = TOKENS * 2 * 12 * width**2 + 4 * TOKENS**2 * width
+    return layers * layer + 2 * width * (width + vocabulary)
+
+
+def matmul_peak(clock: Callable[[], float]) -> float:
+    a, b = torch.rand(2048, 2048), torch.rand(2048, 2048)
+    torch.mm(a, b)
+    return 2 * 2048**3 / fastest(lambda: torch.mm(a, b) and None, clock, 5)  # type: ignore[func-returns-value]
+
+
+def read_options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--vocab", type=Path)
+    parser.add_argument("--probes", type=int, default=512)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--clock", choices=("wall", "cpu"), default="wall")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
