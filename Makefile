@@ -33,7 +33,7 @@ samples: install
 	$(BIN)/python -m tests.evidence_fixture
 
 schemas: install
-	for name in evidence privacy manifest judgement policy; do $(BIN)/mlmguard schema $$name > docs/schemas/$$name.json; done
+	for name in evidence privacy manifest judgement policy review; do $(BIN)/mlmguard schema $$name > docs/schemas/$$name.json; done
 
 bench: install
 	for file in benchmarks/*.py; do $(BIN)/python $$file; done

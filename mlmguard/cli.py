@@ -276,6 +276,8 @@ def cli(context: click.Context) -> None:
     show_default=True,
     help="What happens to a finding.",
 )
+@click.option("--ner", type=FOLDER, help="A local model that finds names: spaCy folder or token classifier.")
+@click.option("--names-by-cue", is_flag=True, help="Look for names by the words before them; misses most.")
 @click.option(
     "--baseline", type=FILE, help="Known findings: end with 10 only when there is one that is not in it."
 )
@@ -289,6 +291,8 @@ def scan_command(
     clean: Path,
     reports: Path,
     threshold: float | None,
+    ner: Path | None,
+    names_by_cue: bool,
     baseline: Path | None,
     workers: int | None,
     quiet: bool,
@@ -300,11 +304,13 @@ def scan_command(
     CORPUS is a folder, a file, a pattern ("notes/**/*.txt"), "-" for standard input, or an address that
     fsspec knows ("s3://...").
     """
+    from mlmguard.corpus.pii import Names
     from mlmguard.corpus.sources import local
     from mlmguard.engine import default_workers
     from mlmguard.scan import ScanSettings, scan
     from mlmguard.workflows import baseline as known
 
+    settings["names"] = Names(str(ner) if ner else None, names_by_cue)
     if threshold is not None:
         settings["threshold"] = threshold
     key = artifacts.load_key()
@@ -587,6 +593,12 @@ def train_command(
 @click.option(
     "--records", type=FILE, help="Write the most exposed documents, by id, here: for their owner's eyes."
 )
+@click.option(
+    "--selftest",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Instead: audit N random models and N shuffled deals, where there is nothing to be found.",
+)
 @click.option("--members", type=PLACE, help="Texts it was trained on, for a checkpoint of another tool.")
 @click.option("--non-members", type=PLACE, help="Texts of the same kind that it was not trained on.")
 @click.option("--reference", help="A model that saw neither, by folder or name, to calibrate membership by.")
@@ -609,6 +621,7 @@ def audit_command(
     reference: str | None,
     shadows: tuple[str, ...],
     records: Path | None,
+    selftest: int | None,
     policy: str | None,
     fail_on: Any,
     out: tuple[str, ...],
@@ -628,21 +641,25 @@ def audit_command(
             "--members and --non-members go together, and --reference and --shadow go with them"
         )
 
-    from mlmguard.audit import AuditSettings, Foreign, audit
+    from mlmguard import audit as verb
     from mlmguard.report.clearance import case
     from mlmguard.workflows.gate import judge_evidence
 
+    spend = verb.AuditSettings(**settings)
+    where: dict[str, Any] = {
+        "run": run_folder,
+        "corpus": corpus,
+        "foreign": verb.Foreign(members, non_members, reference, shadows)
+        if members and non_members
+        else None,
+    }
     with interruptible(quiet or as_json) as progress:
-        evidence = audit(
-            ckpt,
-            reports,
-            AuditSettings(**settings),
-            run=run_folder,
-            corpus=corpus,
-            foreign=Foreign(members, non_members, reference, shadows) if members and non_members else None,
-            records=records,
-            progress=progress,
-        )
+        if selftest is not None:
+            tested = verb.selftest(ckpt, selftest, spend, **where, progress=progress)
+            rows = [(null, _alarms(tested.times, tested.rate(null))) for null in tested.alarms]
+            _show(tested, as_json, lambda: console.explanation("Self-test", rows))
+            return 0
+        evidence = verb.audit(ckpt, reports, spend, **where, records=records, progress=progress)
     shown = judge_evidence(reports / "audit.json", evidence, rules, fail_on).case if rules else case(evidence)
     for name, path in wanted:
         write(name, shown, path)
@@ -1038,12 +1055,16 @@ def waive_command(file: Path, rule: str, **given: Any) -> None:
 @click.option(
     "--canaries", type=click.IntRange(0), default=500, show_default=True, help="Canaries of the audit."
 )
+@click.option(
+    "--policy", metavar="NAME|FILE", default="base", show_default=True, help="Whose thresholds need how much."
+)
 @shared
-def plan_command(quiet: bool, as_json: bool, **numbers: Any) -> None:
-    """Noise, ε and what an audit of this size can and cannot refute, before any training."""
+def plan_command(quiet: bool, as_json: bool, policy: str, **numbers: Any) -> None:
+    """Noise, ε, and how much an audit needs and can refute, before any training."""
+    from mlmguard.policy import load
     from mlmguard.workflows.plan import plan
 
-    found = plan(**numbers)
+    found = plan(**numbers, policy=load(policy))
     rows = [
         ("noise", f"σ = {found.noise_multiplier:.3f}; {found.noise_per_unit:.2g} C in a step's mean"),
         (
@@ -1058,8 +1079,15 @@ def plan_command(quiet: bool, as_json: bool, **numbers: Any) -> None:
         ),
         ("audit ceiling", f"{found.canaries} canaries can show at most ε = {found.ceiling:.2f}"),
         ("to refute", _canaries(found.canaries_to_refute)),
+        *((size.rule, f"{size.examples:,} examples of {size.metric}, at least") for size in found.sizes),
     ]
     _show(found, as_json, lambda: console.explanation("Plan", rows))
+
+
+def _alarms(times: int, rate: Any) -> str:
+    """False alarms of null audits; one in twenty is what correction at .05 allows."""
+    found = round(rate.value * times)
+    return f"{found} of {times} audits with an alarm, [{rate.low:.0%}, {rate.high:.0%}]; 5 % is allowed"
 
 
 def _canaries(needed: int | None) -> str:

@@ -74,6 +74,7 @@ class ScanSettings:
     language: str = "en"
     entities: tuple[str, ...] | None = None
     threshold: float = pii.THRESHOLD
+    names: pii.Names = pii.NOBODY
     mode: str = "replace"
     kept: tuple[tuple[str, str], ...] = ()  # (rule, fingerprint) of values that stay, see workflows.baseline
     near_threshold: float = dedup.THRESHOLD
@@ -96,6 +97,7 @@ class ScanSettings:
             self.mode,
             self.permutations,
             key,
+            self.names,
             frozenset(self.kept),
         )
 
@@ -130,7 +132,7 @@ def scan(
     with _one_line_for_the_usual_failures():
         job = _Job.of(corpus, clean, reports, runs, key, settings, progress)
         forget_abandoned(job.run)
-        with Spool(job.run, _made_by()) as spool:
+        with Spool(job.run, _made_by(settings)) as spool:
             try:
                 _examine(job, spool)
             except InputError:
@@ -199,7 +201,9 @@ def _check(settings: ScanSettings) -> None:
         raise InputError(f"keep {settings.keep!r}", "not known", f"one of: {', '.join(KEEP)}")
     if not 16 <= settings.permutations <= 4096:
         raise InputError("permutations", str(settings.permutations), "16 to 4096")
-    pii.finder(settings.entities, settings.threshold, settings.language)  # refuses what it cannot look for
+    pii.finder(
+        settings.entities, settings.threshold, settings.language, settings.names
+    )  # refuses what it cannot look for
 
 
 def _check_places(corpus: Path, clean: Path) -> None:
@@ -249,9 +253,9 @@ def _one_line_for_the_usual_failures() -> Iterator[None]:
 # --- examining: find and clean, by many hands ---------------------------------------------------------
 
 
-def _made_by() -> str:
+def _made_by(settings: ScanSettings) -> str:
     """What must be the same for an interrupted scan to be gone on with, beside the run's name."""
-    return json.dumps([__version__, [asdict(detector) for detector in pii.coverage()]])
+    return json.dumps([__version__, [asdict(detector) for detector in pii.coverage(names=settings.names)]])
 
 
 def _examine(job: _Job, spool: Spool) -> None:
@@ -591,7 +595,7 @@ def _manifest(
             passages=sum(books.shared.values()),
             passages_cut=sum(map(len, books.cuts.values())),
         ),
-        coverage=pii.coverage(job.settings.entities),
+        coverage=pii.coverage(job.settings.entities, job.settings.names),
         commitment=commitment,
         key_id=job.key.id,
         settings=job.settings.shown(),

@@ -77,12 +77,16 @@ class Skipped:
 
 @noun
 class Detector:
-    """What looks for one entity type. ``status`` is "available" or "no detector"."""
+    """What looks for one entity type. ``status`` is "available", "not run" or "no detector".
+
+    ``recall`` is what was measured on labelled text, with its counts; "" if nothing was.
+    """
 
     entity: str
     name: str
     version: str
     status: str
+    recall: str = ""
 
 
 @noun
@@ -334,7 +338,7 @@ class Evidence:
 
 @noun
 class Review:
-    """What a person found in a random sample of the cleaned corpus: numbers that only a labelled sample gives.
+    """What a person found in a random sample of the cleaned corpus: only a labelled sample gives that.
 
     ``commitment`` is that of the scan's manifest: the review speaks of that corpus and of no other.
     """

@@ -68,6 +68,7 @@ class Examine:
     mode: str
     permutations: int
     key: Key = field(repr=False)
+    names: pii.Names = pii.NOBODY
     kept: frozenset[tuple[str, str]] = frozenset()  # (rule, fingerprint) of values that stay as they are
 
     def __call__(self, batch: Batch) -> bytes:
@@ -110,7 +111,7 @@ class Examine:
 
     def _find(self, text: str) -> list[Span]:
         """What is personal in ``text``, but for the values that somebody answers for."""
-        found = pii.finder(self.entities, self.threshold, self.language).find(text)
+        found = pii.finder(self.entities, self.threshold, self.language, self.names).find(text)
         if not self.kept:
             return found
         return [
@@ -186,7 +187,7 @@ def unpacked(packed: bytes, permutations: int) -> tuple[dedup.Sketches, passages
 @lru_cache(maxsize=4096)
 def _cleaned(value: str, how: Examine) -> str:
     """A value of another column after the detectors; columns repeat their values, so they are remembered."""
-    find = pii.finder(how.entities, how.threshold, how.language).find
+    find = pii.finder(how.entities, how.threshold, how.language, how.names).find
     return redact.redact_fully(value, find, how.mode, how.key.fingerprint).text
 
 

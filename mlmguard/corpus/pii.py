@@ -6,12 +6,13 @@ the recognisers it has for English and ours. Nothing here needs a model or the n
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import entry_points, version
 from typing import Any
 
 from mlmguard import plugins
-from mlmguard.corpus.recognizers import RULES, WITHOUT_DETECTOR, Rule
+from mlmguard.corpus.recognizers import MEASURED_RECALL, RULES, WITHOUT_DETECTOR, Rule
 from mlmguard.corpus.spans import Span, resolve
 from mlmguard.errors import InputError
 from mlmguard.types import Detector
@@ -28,37 +29,54 @@ def rules() -> list[Rule]:
     return [*RULES.values(), *outside]
 
 
-@lru_cache(maxsize=1)
-def _recognizers() -> list[Any]:
-    from mlmguard.corpus import presidio
+@dataclass(frozen=True)
+class Names:
+    """Who looks for names: the model in ``folder``, and the weak recogniser by cues. By default nobody."""
 
-    return presidio.recognizers(rules())
+    folder: str | None = None
+    cues: bool = False
+
+
+NOBODY = Names()
+
+
+@lru_cache(maxsize=4)
+def _recognizers(names: Names) -> list[Any]:
+    from mlmguard.corpus import presidio
+    from mlmguard.corpus.names import CUED_NAME, recognizer
+
+    found = presidio.recognizers([*rules(), CUED_NAME] if names.cues else rules())
+    return [*found, recognizer(names.folder)] if names.folder else found
 
 
 @lru_cache(maxsize=8)
-def _engine(entities: tuple[str, ...] | None) -> Any:
+def _engine(entities: tuple[str, ...] | None, names: Names) -> Any:
     """Those who look for at least one of ``entities``; None: everybody."""
     from mlmguard.corpus import presidio
 
-    wanted = set(entities or supported_entities())
-    return presidio.Engine(r for r in _recognizers() if wanted.intersection(r.supported_entities))
+    wanted = set(entities or supported_entities(names))
+    return presidio.Engine(r for r in _recognizers(names) if wanted.intersection(r.supported_entities))
 
 
 class Finder:
     """Finds personal spans; ``entities`` None means every type that has a detector."""
 
     def __init__(
-        self, entities: tuple[str, ...] | None = None, threshold: float = THRESHOLD, language: str = "en"
+        self,
+        entities: tuple[str, ...] | None = None,
+        threshold: float = THRESHOLD,
+        language: str = "en",
+        names: Names = NOBODY,
     ) -> None:
         if language != "en":
             raise InputError(f"language {language!r}", "no detectors for it", '"en"')
-        unknown = sorted(set(entities or ()) - set(supported_entities()))
+        unknown = sorted(set(entities or ()) - set(supported_entities(names)))
         if unknown:
             raise InputError(
-                f"entity {unknown[0]!r}", "no detector", f"one of: {', '.join(supported_entities())}"
+                f"entity {unknown[0]!r}", "no detector", f"one of: {', '.join(supported_entities(names))}"
             )
         self._entities = tuple(sorted(entities)) if entities else None
-        self._threshold = threshold
+        self._threshold, self._names = threshold, names
 
     def find(self, text: str) -> list[Span]:
         """Spans in order of place, none overlapping (see :func:`mlmguard.corpus.spans.resolve`)."""
@@ -66,43 +84,53 @@ class Finder:
 
     def find_all(self, text: str) -> list[Span]:
         """Everything at or over the threshold, overlaps and all: Presidio's own answer, in order of place."""
-        found: list[Span] = _engine(self._entities).analyze(text, self._threshold)
+        found: list[Span] = _engine(self._entities, self._names).analyze(text, self._threshold)
         return [span for span in found if self._entities is None or span.rule in self._entities]
 
 
 @lru_cache(maxsize=8)
 def finder(
-    entities: tuple[str, ...] | None = None, threshold: float = THRESHOLD, language: str = "en"
+    entities: tuple[str, ...] | None = None,
+    threshold: float = THRESHOLD,
+    language: str = "en",
+    names: Names = NOBODY,
 ) -> Finder:
     """One :class:`Finder` a process and setting."""
-    return Finder(entities, threshold, language)
+    return Finder(entities, threshold, language, names)
 
 
-def supported_entities() -> tuple[str, ...]:
+def supported_entities(names: Names = NOBODY) -> tuple[str, ...]:
     """Every entity type that something here can find."""
-    return tuple(sorted({entity for r in _recognizers() for entity in r.supported_entities}))
+    return tuple(sorted({entity for r in _recognizers(names) for entity in r.supported_entities}))
 
 
-def coverage(entities: tuple[str, ...] | None = None) -> tuple[Detector, ...]:
-    """What looks for each entity type of interest: "available", "not run" if left out, or "no detector"."""
+def coverage(entities: tuple[str, ...] | None = None, names: Names = NOBODY) -> tuple[Detector, ...]:
+    """What looks for each entity type of interest: "available", "not run" if left out, or "no detector".
+
+    The recall is that of ``benchmarks/pii_accuracy.py``; what a model finds is for its user to measure.
+    """
     stock, ours = version("presidio-analyzer"), {rule.name for rule in rules()}
     detectors: dict[str, list[str]] = {}
     versions: dict[str, set[str]] = {}
-    for recognizer in _recognizers():
-        own = recognizer.name in ours
+    for recognizer in _recognizers(names):
+        if recognizer.name in ours or recognizer.name == "NameByCue":
+            made_by = f"mlmguard rule {recognizer.version}"
+        elif recognizer.name.endswith(" model"):
+            made_by = f"files {recognizer.version}"
+        else:
+            made_by = f"presidio-analyzer {stock}"
         for entity in recognizer.get_supported_entities():
             detectors.setdefault(entity, []).append(recognizer.name)
-            versions.setdefault(entity, set()).add(
-                f"mlmguard rule {recognizer.version}" if own else f"presidio-analyzer {stock}"
-            )
+            versions.setdefault(entity, set()).add(made_by)
     known = [
         Detector(
             entity,
-            "+".join(sorted(names)),
+            "+".join(sorted(looking)),
             ", ".join(sorted(versions[entity])),
             "available" if entities is None or entity in entities else "not run",
+            MEASURED_RECALL.get(entity, ""),
         )
-        for entity, names in detectors.items()
+        for entity, looking in detectors.items()
     ]
     blind = [
         Detector(entity, "", "", "no detector") for entity in WITHOUT_DETECTOR if entity not in detectors

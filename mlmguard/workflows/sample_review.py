@@ -2,9 +2,9 @@
 
 Passages of ``clean/`` are drawn by a keyed order, so that nobody chooses them. They are shown blinded:
 without their document, and with every stand-in of the scan as the same bar. The person says which types are
-still in them; from that come the share of passages that hold something and the recall of each type, with exact
-bounds. 299 passages with nothing left in any show that at most 1 % hold something (each end of an interval
-holds with 95 % confidence).
+still in them; from that come the share of passages that hold something and the recall of each type, with
+exact bounds. 299 passages with nothing left in any show that at most 1 % hold something (each end of an
+interval holds with 95 % confidence).
 
 Answers are kept in the private run folder, by number and type only, so that a review can be stopped and
 go on.

@@ -1,0 +1,153 @@
+"""Names, places and organisations: by a local model that the user gives, or, weakly, by words around a name.
+
+A model is a folder: one that spaCy wrote, or a Hugging Face token classifier with safetensors. Nothing is
+downloaded and no code of the folder is run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from presidio_analyzer import EntityRecognizer, RecognizerResult
+
+from mlmguard.corpus.rule import Pattern, Rule
+from mlmguard.errors import InputError
+
+_TYPES = {
+    "PERSON": "PERSON", "PER": "PERSON", "LOCATION": "LOCATION", "LOC": "LOCATION", "GPE": "LOCATION",
+    "FAC": "LOCATION", "ORGANIZATION": "ORGANIZATION", "ORG": "ORGANIZATION", "NORP": "NRP", "NRP": "NRP",
+}  # fmt: skip
+"""Labels of the usual models -> our types; other labels are left alone."""
+_SPACY_SCORE = 0.85  # spaCy gives none; Presidio's own number
+_PIECE = 1000  # characters a pass: fewer tokens than the 512 that most models take
+
+_NAME = (
+    r"[A-Z][a-z'’-]+(?:[ ]+(?:[A-Z]\.|[A-Z][a-z'’-]+|de|van|von|der|la)){0,3}(?<![ ](?:de|der|la|van|von))"
+)
+_FIRST_NAMES = (  # the most frequent of the US census of 1990, and none that is a word of another kind
+    "James|John|Robert|Michael|William|David|Richard|Joseph|Thomas|Charles|Christopher|Daniel|Matthew|Anthony|"
+    "Donald|Steven|Paul|Andrew|Joshua|Kenneth|Kevin|Brian|George|Edward|Ronald|Timothy|Jason|Jeffrey|Ryan|"
+    "Mary|Patricia|Jennifer|Linda|Elizabeth|Barbara|Susan|Jessica|Sarah|Karen|Nancy|Lisa|Margaret|Betty|Sandra|"
+    "Ashley|Kimberly|Emily|Donna|Michelle|Carol|Amanda|Dorothy|Melissa|Deborah|Stephanie|Rebecca|Laura|Helen"
+)
+
+CUED_NAME = Rule(
+    entity="PERSON",
+    name="NameByCue",
+    patterns=(
+        Pattern("after a title", rf"\b(?:Mrs?|Ms|Miss|Mx|Dr|Prof|Nurse|Sir|Madam)\b\.?[ ]+\K{_NAME}", 0.6),
+        Pattern(
+            "after a greeting",
+            rf"\b(?:Dear|Hi|Hello)[ ]+\K(?!Sirs?\b|Madam\b|All\b|Team\b){_NAME}(?=[,:!\n])",
+            0.5,
+        ),
+        Pattern("after the word", rf"\b(?:[Nn]ame|[Pp]atient|[Ss]igned|[Bb]y):[ \t]+\K{_NAME}", 0.5),
+        Pattern("first name and surname", rf"\b(?:{_FIRST_NAMES})[ ]+(?:[A-Z]\.[ ]+)?[A-Z][a-z'’-]+\b", 0.5),
+    ),
+    finds=(
+        "Seen by Dr. «Quillfeather» today",
+        "Dear «Ann Lee»,\nthank you",
+        "Patient: «Omar van Dyke»",
+        "then «Mary Q. Poppins» flew",
+    ),
+    leaves=("Dear Sir, thank you", "the patient was well", "Mary had a lamb", "Dr. no"),
+)
+
+
+def recognizer(folder: str) -> EntityRecognizer:
+    """The model in ``folder`` as one of Presidio's recognisers; :class:`InputError` if it is none."""
+    path = Path(folder)
+    if (path / "meta.json").is_file() and (path / "config.cfg").is_file():
+        return _Model(path, *_spacy(path))
+    if (path / "config.json").is_file() and any(path.glob("*.safetensors")):
+        return _Model(path, *_transformers(path))
+    raise InputError(
+        folder, "no model", "a folder that spaCy or Hugging Face wrote, with safetensors", "check --ner"
+    )
+
+
+@lru_cache(maxsize=4)
+def digest(folder: str) -> str:
+    """What the model is, by its files: twelve hexadecimal digits."""
+    whole = hashlib.sha256()
+    for path in sorted(p for p in Path(folder).rglob("*") if p.is_file()):
+        whole.update(str(path.relative_to(folder)).encode())
+        whole.update(hashlib.sha256(path.read_bytes()).digest())
+    return whole.hexdigest()[:12]
+
+
+_Tagger = Callable[[str], Iterable[tuple[int, int, str, float]]]
+"""A piece of text -> (start, end, label, score)."""
+
+
+class _Model(EntityRecognizer):
+    """A model's labels as findings."""
+
+    def __init__(self, path: Path, kind: str, labels: Iterable[str], tag: _Tagger) -> None:
+        types = sorted({_TYPES[label] for label in map(_plain, labels) if label in _TYPES})
+        if not types:
+            raise InputError(str(path), "labels for no names", f"at least one of {', '.join(sorted(_TYPES))}")
+        self._tag = tag
+        super().__init__(supported_entities=types, name=f"{kind} model", version=digest(str(path)))
+
+    def load(self) -> None:
+        """Loaded already."""
+
+    def analyze(self, text: str, entities: list[str], nlp_artifacts: Any = None) -> list[Any]:
+        return [
+            RecognizerResult(_TYPES[_plain(label)], start + low, start + high, score)
+            for start, piece in _pieces(text)
+            for low, high, label, score in self._tag(piece)
+            if _plain(label) in _TYPES and high > low
+        ]
+
+
+def _plain(label: str) -> str:
+    return re.sub(r"^[BILUES]-", "", label).upper()
+
+
+def _pieces(text: str) -> Iterator[tuple[int, str]]:
+    """(start, text) of pieces of at most ``_PIECE`` characters, cut at white space where there is some."""
+    start = 0
+    while start < len(text):
+        end = min(len(text), start + _PIECE)
+        if end < len(text):
+            space = max(text.rfind(c, start + _PIECE // 2, end) for c in "\n ")
+            end = space + 1 if space > 0 else end
+        yield start, text[start:end]
+        start = end
+
+
+def _spacy(path: Path) -> tuple[str, list[str], _Tagger]:
+    try:
+        import spacy
+    except ImportError:
+        raise InputError(str(path), "spaCy is not installed", "it", "pip install spacy") from None
+    model = spacy.load(path)
+    pipes: list[Any] = [model.get_pipe(name) for name in ("ner", "entity_ruler") if name in model.pipe_names]
+    labels = [label for pipe in pipes for label in pipe.labels]
+
+    def tag(piece: str) -> Iterator[tuple[int, int, str, float]]:
+        return ((e.start_char, e.end_char, e.label_, _SPACY_SCORE) for e in model(piece).ents)
+
+    return "spaCy", labels, tag
+
+
+def _transformers(path: Path) -> tuple[str, list[str], _Tagger]:
+    from transformers import AutoModelForTokenClassification, AutoTokenizer, pipeline
+
+    model = AutoModelForTokenClassification.from_pretrained(path, local_files_only=True, use_safetensors=True)
+    tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=True)
+    run: Any = pipeline(
+        "token-classification", model=model, tokenizer=tokenizer, aggregation_strategy="simple"
+    )
+
+    def tag(piece: str) -> Iterator[tuple[int, int, str, float]]:
+        return ((e["start"], e["end"], e["entity_group"], round(float(e["score"]), 4)) for e in run(piece))
+
+    return "Hugging Face", list(model.config.label2id), tag
