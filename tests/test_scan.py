@@ -23,6 +23,7 @@ from mlmguard import artifacts
 from mlmguard import scan as scan_module
 from mlmguard.corpus import pii
 from mlmguard.corpus.originals import originals
+from mlmguard.corpus.recognizers import severity
 from mlmguard.corpus.spool import Spool
 from mlmguard.corpus.synthetic import write_corpus
 from mlmguard.engine import LocalEngine
@@ -136,6 +137,9 @@ def test_manifest_counts_add_up(notes: Place) -> None:
     report = artifacts.read_json(notes.reports / "scan.json")
     assert report["schema"] == "mlmguard/scan/v1" and report["skipped"] == {"unknown extension .xyz": 1}
     assert report["repeated"][0]["documents"] >= 5
+    weight = {"high": 3, "medium": 2, "low": 1}
+    risks = [weight[severity(row["rule"])] * row["documents"] for row in report["repeated"]]
+    assert risks == sorted(risks, reverse=True)
 
 
 def test_rows_spans_and_originals_fit_together(notes: Place) -> None:
@@ -677,6 +681,6 @@ def test_an_interrupt_keeps_what_was_done(place: Place, monkeypatch: pytest.Monk
 
     with pytest.raises(KeyboardInterrupt):
         scan(place.corpus, place.clean, place.reports, key=KEY, runs=place.runs, progress=stop)
-    with Spool(place.run, scan_module._made_by()) as spool:
+    with Spool(place.run, scan_module._made_by(ScanSettings())) as spool:
         assert spool.frames == 3
     assert place.scan().documents_written == 6 and not list(place.run.glob("*.part"))
