@@ -654,13 +654,19 @@ def _report(books: _Books, manifest: Manifest) -> dict[str, Any]:
         },
         "documents_affected": sum(findings > 0 for findings in books.findings),
         "skipped": dict(sorted(Counter(item.reason for item in books.skipped).items())),
-        "repeated": books.repeated.most(_REPEATED),
+        "repeated": sorted(books.repeated.most(_REPEATED), key=_risk),
         "passages": {"shared_with": dict(sorted(books.shared.items())), "against": books.against},
         "boilerplate": [
             {"fingerprint": row["fingerprint"], "documents": row["documents"]}
             for row in books.boilerplate.most(_REPEATED)
         ],
     }
+
+
+def _risk(row: Mapping[str, Any]) -> tuple[int, int, str, str]:
+    """The worst first: what one leaked value of the type does, times how often a model reads it."""
+    weight = {"high": 3, "medium": 2, "low": 1}[severity(row["rule"])]
+    return -weight * row["documents"], -row["findings"], row["rule"], row["fingerprint"]
 
 
 def _write_timings(job: _Job, books: _Books, examined: float, total: float) -> None:
