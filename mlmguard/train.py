@@ -120,6 +120,7 @@ class TrainSettings:
     evaluate_every: int = 0
     early_stop: int = 0
     quiet_metrics: bool = False
+    leave_out: str | None = None  # a source whose rows are not trained on
     canaries: int = 500
     canary_repetitions: int = 1  # above 1: a positive control, each copy a unit of its own; voids the ε bound
     engine: Engine = "one-pass"
@@ -157,7 +158,7 @@ def train(
     """
     _refuse_impossible(settings)
     checkpoint.refuse_foreign(ckpt)
-    corpus = read_clean(clean)
+    corpus = _without(read_clean(clean), settings.leave_out)
     unit = claim.unit_of_privacy(settings.unit, settings.unit_key, _scanned_by(corpus), settings.window)
     team = distributed.join()
     if team.first:
@@ -269,6 +270,26 @@ def train(
 
 
 # --- the corpus ---------------------------------------------------------------------------------------
+
+
+def source_of(row_id: str) -> str:
+    """The top-level folder or file that a row came from."""
+    return row_id.partition("/")[0].partition("#")[0]
+
+
+def _without(corpus: CleanCorpus, source: str | None) -> CleanCorpus:
+    """The corpus with no training row of ``source``; what is held out stays, so that runs can be compared."""
+    if source is None:
+        return corpus
+    kept = tuple(row for row in corpus.train if source_of(row["id"]) != source)
+    if not kept or len(kept) == len(corpus.train):
+        known = sorted({source_of(row["id"]) for row in corpus.train})
+        raise InputError(
+            f"--leave-out {source}",
+            "nothing is left to train on" if not kept else "no training row comes from it",
+            "one of several sources: " + ", ".join(known),
+        )
+    return replace(corpus, train=kept)
 
 
 _ROW_UNITS = (claim.DOCUMENT, claim.SEQUENCE)  # a row, or a part of one, whoever wrote it
@@ -839,6 +860,7 @@ def _apart(
         recipe.window,
         personal,
         [kind_of(token) for token in words.convert_ids_to_tokens(range(len(words)))],
+        [row["id"] for row, _, _ in rows],
     )
 
 
@@ -902,6 +924,7 @@ def _metrics(
     if not quiet:
         found["token_histogram"] = apart.histogram()
         found["samples"] = [asdict(one) for one in measured.samples] if measured else []
+        found["held_out"] = apart.by_row(measured) if measured else []
     return found
 
 
