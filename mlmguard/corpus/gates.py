@@ -92,7 +92,7 @@ def gate(expression: str, flags: int) -> Gate | None:
             continue
         before = lead if any(map(_is_solid, parts[:place])) else ANYTHING
         inner = Gate(_kept({(before, *s) for s in _heads(parts[place:], LENGTH)}), lead, reach)
-        if inner.skips() < 0.1 * best.skips() and best.skips() > 0.002:
+        if inner.skips() < 0.3 * best.skips() and best.skips() > 0.002:
             best = inner
     return best if best.skips() < 0.5 else None
 
