@@ -14,7 +14,7 @@ import re
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,7 @@ from mlmguard.leakage.extraction import Target
 from mlmguard.leakage.generation import PROMPT, Side, gibbs, regurgitated
 from mlmguard.leakage.membership import membership
 from mlmguard.leakage.results import CONTROL, Exposed, PValue, Result, Span, measured
+from mlmguard.training import models
 from mlmguard.training.evaluation import held_out
 from mlmguard.training.loop import best_device
 from mlmguard.training.masking import Vocabulary
@@ -102,6 +103,82 @@ def audit(
     write_json(reports / "audit.json", evidence)
     finished.clear()
     return evidence
+
+
+# --- does it find nothing where there is nothing? -----------------------------------------------------
+
+
+@dataclass(frozen=True)
+class SelfTest:
+    """Null audits of one checkpoint: how many, and the alarms of each that had one, by kind of null."""
+
+    times: int
+    alarms: Mapping[str, tuple[tuple[str, ...], ...]]
+
+    def rate(self, null: str) -> metrics.Interval:
+        """The share of null audits with an alarm."""
+        return metrics.rate(len(self.alarms[null]), self.times)
+
+
+RANDOM_WEIGHTS, SHUFFLED_LABELS = "random weights", "shuffled labels"
+
+
+def selftest(
+    ckpt: Path,
+    times: int,
+    settings: AuditSettings | None = None,
+    *,
+    run: Path | None = None,
+    corpus: Path | None = None,
+    foreign: Foreign | None = None,
+    runs: Path = RUNS,
+    progress: Progress = silent,
+) -> SelfTest:
+    """Audit ``times`` models with random weights, and as often the checkpoint with members and others, and
+    the canaries' coins, dealt anew. Nothing is there to be found: an alarm is a test below .05 after
+    correction, and one audit in twenty may have one.
+    """
+    settings = settings or AuditSettings()
+    trained = read_foreign(ckpt, foreign) if foreign else read_checkpoint(ckpt, run, runs)
+    nulls = {RANDOM_WEIGHTS: _random_weights, SHUFFLED_LABELS: _shuffled_labels}
+    alarms: dict[str, tuple[tuple[str, ...], ...]] = {}
+    for number, (name, null) in enumerate(nulls.items()):
+        found = []
+        for seed in range(times):
+            progress(name, seed, times)
+            rng = np.random.default_rng([settings.seed, number, seed])
+            with Bench(null(trained, rng), replace(settings, seed=settings.seed + 1 + seed)) as bench:
+                results = [attack() for attack in _Attacks(bench, runs, corpus).steps().values()]
+            tests = corrected([test for result in results for test in result.tests])
+            found.append(tuple(f"{m.attack}.{m.metric}" for m in tests if (m.value or 0.0) < FAMILY_LEVEL))
+        progress(name, times, times)
+        alarms[name] = tuple(hits for hits in found if hits)
+    return SelfTest(times, alarms)
+
+
+FAMILY_LEVEL = 0.05
+
+
+def _random_weights(trained: Trained, rng: np.random.Generator) -> Trained:
+    """The same architecture, never trained on anything."""
+    return replace(trained, model=models.untrained(trained.model, int(rng.integers(2**31))))
+
+
+def _shuffled_labels(trained: Trained, rng: np.random.Generator) -> Trained:
+    """The same model; who was trained on is drawn from a hat."""
+    rows = [*trained.members, *trained.held_out]
+    deal = rng.permutation(len(rows))
+    secrets = [
+        replace(secret, canary=replace(secret.canary, planted=bool(rng.integers(2))))
+        for secret in trained.secrets
+    ]
+    size = len(trained.members)
+    return replace(
+        trained,
+        members=[rows[k] for k in deal[:size]],
+        held_out=[rows[k] for k in deal[size:]],
+        secrets=secrets,
+    )
 
 
 # --- the attacks --------------------------------------------------------------------------------------
@@ -504,4 +581,4 @@ def _rounded(curve: Curve) -> Curve:
     return replace(curve, x=short(curve.x), y=short(curve.y), low=short(curve.low), high=short(curve.high))
 
 
-__all__ = ["AuditSettings", "Foreign", "audit", "corrected", "read_checkpoint"]
+__all__ = ["AuditSettings", "Foreign", "SelfTest", "audit", "corrected", "read_checkpoint", "selftest"]

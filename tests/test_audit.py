@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+import mlmguard.audit  # noqa: F401
 from mlmguard.artifacts import read_json
 from mlmguard.corpus.clean import read_clean
 from mlmguard.errors import InputError
@@ -19,9 +20,6 @@ from mlmguard.policy import load
 from mlmguard.train import TrainSettings
 from mlmguard.workflows.gate import judge_evidence
 from tests.workbench import QUICK, Bench, damaged, findings, numbers, overfitted
-
-
-import mlmguard.audit  # noqa: F401
 
 audit_verb = sys.modules["mlmguard.audit"]
 
@@ -164,6 +162,22 @@ def test_members_that_are_all_non_members_too_are_refused(bench, plain):
     folder, members, _ = as_another_tool_would_leave_it(bench, plain, "overlap")
     with pytest.raises(InputError, match="are members too"):
         audit(folder, bench.folder / "reports", QUICK, foreign=Foreign(members, members))
+
+
+# --- does it find nothing where there is nothing? -----------------------------------------------------
+
+
+@pytest.mark.slow
+def test_the_self_test_audits_nulls_and_a_leak_in_the_labels_would_be_an_alarm(bench, monkeypatch):
+    """A model that knows its secrets by heart, coins dealt anew: nothing. With the true ones: an alarm."""
+    ckpt = overfitted(bench)
+    tested = audit_verb.selftest(ckpt, 2, QUICK, runs=bench.runs)
+    assert tested.times == 2 and set(tested.alarms) == {"random weights", "shuffled labels"}
+    assert sum(map(len, tested.alarms.values())) <= 1
+    assert tested.rate("random weights").high < 1
+    monkeypatch.setattr(audit_verb, "_shuffled_labels", lambda trained, rng: trained)  # what if it did not?
+    leaky = audit_verb.selftest(ckpt, 1, QUICK, runs=bench.runs)
+    assert "canary.exposure_p" in leaky.alarms["shuffled labels"][0]
 
 
 # --- time and interruption ----------------------------------------------------------------------------

@@ -22,7 +22,6 @@ RATE = 0.15
 SHIFT_AUC = 0.55
 """A blind AUC whose whole interval lies above this is a shift: chance is 0.5, and 0.05 is the room that an
 interval of a few hundred documents leaves."""
-FALSE_POSITIVE_RATES = {"tpr_at_0_1pct_fpr": 0.001, "tpr_at_1pct_fpr": 0.01, "tpr_at_10pct_fpr": 0.10}
 
 
 def membership(
@@ -300,12 +299,12 @@ def _mean_by(order: NDArray[np.int64], values: Floats) -> Floats:
 def _true_positives(inside: Floats, out: Floats, note: str) -> list[Measurement]:
     measurements = []
     n = len(inside) + len(out)
-    for label, fpr in FALSE_POSITIVE_RATES.items():
+    for label, fpr in metrics.FALSE_POSITIVE_RATES.items():
         found = metrics.tpr_at_fpr(inside, out, fpr)
         if found is None:
             refusal = (
                 f"{len(out)} held-out documents give {len(out) * fpr:.1f} expected false positives; "
-                "10 are needed"
+                f"{metrics.EXPECTED_FALSE_POSITIVES} are needed"
             )
             measurements.append(Measurement("membership", label, None, None, None, 0.95, n, note=refusal))
         else:

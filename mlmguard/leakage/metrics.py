@@ -45,6 +45,17 @@ def clopper_pearson(hits: int, n: int, alpha: float = 0.05) -> tuple[float, floa
     return low, high
 
 
+def probes_for_zero(limit: float, alpha: float = 0.05) -> int:
+    """The fewest probes whose interval, with no hit, ends at ``limit`` or below.
+
+    >>> probes_for_zero(0.01, alpha=0.10), probes_for_zero(0.001, alpha=0.10)
+    (299, 2995)
+    """
+    if not 0 < limit < 1:
+        raise ValueError(f"limit {limit}")
+    return math.ceil(math.log(alpha / 2) / math.log1p(-limit))
+
+
 def rate(hits: int, n: int, alpha: float = 0.05) -> Interval:
     """``hits / n`` with its Clopper-Pearson interval; n = 0 gives [0, 1] around nan."""
     low, high = clopper_pearson(hits, n, alpha)
@@ -213,13 +224,18 @@ def roc(members: ArrayLike, others: ArrayLike) -> tuple[Array, Array]:
     return np.concatenate([[0.0], fpr]), np.concatenate([[0.0], tpr])
 
 
+FALSE_POSITIVE_RATES = {"tpr_at_0_1pct_fpr": 0.001, "tpr_at_1pct_fpr": 0.01, "tpr_at_10pct_fpr": 0.10}
+EXPECTED_FALSE_POSITIVES = 10
+"""Fewer than these at a rate, and the threshold itself would be noise."""
+
+
 def tpr_at_fpr(members: ArrayLike, others: ArrayLike, fpr: float, alpha: float = 0.05) -> Interval | None:
     """True-positive rate at a false-positive rate of at most ``fpr``, Clopper-Pearson over members.
 
     None below ten expected false positives: the threshold itself would be noise.
     """
     x, y = np.asarray(members, float), np.sort(np.asarray(others, float))
-    if len(y) * fpr < 10 or not len(x):
+    if len(y) * fpr < EXPECTED_FALSE_POSITIVES or not len(x):
         return None
     threshold = y[-(math.floor(len(y) * fpr) + 1)]  # strictly above it: at most fpr of the others
     return rate(int((x > threshold).sum()), len(x), alpha)

@@ -58,6 +58,15 @@ def fresh(size: str, tokenizer: Any, window: int, dropout: float, seed: int) -> 
         return BertForMaskedLM(config)
 
 
+def untrained(model: nn.Module, seed: int) -> Any:
+    """A model of the same configuration with weights drawn from ``seed``."""
+    from transformers import AutoModelForMaskedLM
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return AutoModelForMaskedLM.from_config(model.config)
+
+
 def load(path: str | Path) -> tuple[Any, bool]:
     """A masked language model from a folder or a hub name, and whether its head came with it.
 

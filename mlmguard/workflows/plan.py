@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from mlmguard import accounting
 from mlmguard.errors import InputError
 from mlmguard.leakage import metrics
+from mlmguard.leakage.metrics import EXPECTED_FALSE_POSITIVES, FALSE_POSITIVE_RATES
+from mlmguard.measures import DERIVED
+from mlmguard.policy import Policy
+from mlmguard.rules import Rule, Threshold
 from mlmguard.types import LedgerEntry
 
 
@@ -26,12 +31,28 @@ class Plan:
     canaries: int
     ceiling: float
     canaries_to_refute: int | None
+    sizes: tuple[Size, ...]
+
+
+@dataclass(frozen=True)
+class Size:
+    """How many examples a rule of the policy needs before its number can pass."""
+
+    rule: str
+    metric: str
+    examples: int
 
 
 def plan(
-    units: int, epsilon: float, steps: int, batch_units: int, delta: float | None, canaries: int
+    units: int,
+    epsilon: float,
+    steps: int,
+    batch_units: int,
+    delta: float | None,
+    canaries: int,
+    policy: Policy,
 ) -> Plan:
-    """Calibrate σ for ``units`` and say what an audit with ``canaries`` could refute."""
+    """Calibrate σ for ``units``; what an audit with ``canaries`` could refute, and what ``policy`` needs."""
     if units < 1:
         raise InputError("--public-size", str(units), "at least 1")
     delta = accounting.default_delta(units) if delta is None else delta
@@ -53,4 +74,29 @@ def plan(
         canaries=canaries,
         ceiling=metrics.one_run_ceiling(canaries, min(guesses, canaries), delta) if canaries else 0.0,
         canaries_to_refute=metrics.canaries_to_refute(epsilon, delta),
+        sizes=tuple(_sizes(policy)),
     )
+
+
+def _sizes(policy: Policy) -> Iterator[Size]:
+    """What each rule of the audit needs: its own minimum, and enough for an interval without hits to pass."""
+    for rule in policy.rules:
+        if rule.stage != "audit" or rule.metric in DERIVED:
+            continue
+        needed = rule.min_n or 0
+        limit = _upper_limit(rule)
+        if limit is not None:
+            needed = max(needed, metrics.probes_for_zero(limit))
+        for label, false_positives in FALSE_POSITIVE_RATES.items():
+            if rule.metric == f"membership.{label}":
+                needed = max(needed, round(EXPECTED_FALSE_POSITIVES / false_positives))
+        if needed:
+            yield Size(rule.id, rule.metric + (f" {rule.slice}" if rule.slice else ""), needed)
+
+
+def _upper_limit(rule: Rule) -> float | None:
+    """The rate that the upper end of an interval may not pass, where the rule asks that."""
+    threshold = Threshold.parse(rule.fail) if rule.fail else None
+    if threshold is None or threshold.sign != ">" or rule.bound not in (None, "upper_ci"):
+        return None
+    return threshold.limit if threshold.limit is not None and 0 < threshold.limit < 1 else None
