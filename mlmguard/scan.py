@@ -102,12 +102,19 @@ class ScanSettings:
         )
 
     def shown(self) -> dict[str, str]:
-        """The settings that decide what comes out; how many workers did it is none of them."""
+        """The settings that decide what comes out; how many workers did it is none of them.
+
+        A model that finds names is told by its digest, values that stay by their number and a digest of all:
+        where files lie, and which values a baseline knows, is nobody's business.
+        """
         values = {
             name: value
             for name, value in asdict(self).items()
-            if name not in ("workers", "max_skipped", "against")
+            if name not in ("workers", "max_skipped", "against", "names", "kept")
         }
+        values["names"] = {"model": pii.names_digest(self.names), "cues": self.names.cues}
+        kept = hashlib.sha256(json.dumps(sorted(self.kept)).encode()).hexdigest()[:12]
+        values["kept"] = f"{len(self.kept)} values, {kept}" if self.kept else "none"
         return {
             name: value if isinstance(value, str) else json.dumps(value, sort_keys=True)
             for name, value in values.items()

@@ -40,6 +40,13 @@ class Names:
 NOBODY = Names()
 
 
+def names_digest(names: Names) -> str | None:
+    """Which model looks for names, by its files; None without one."""
+    from mlmguard.corpus.names import digest
+
+    return digest(names.folder) if names.folder else None
+
+
 @lru_cache(maxsize=4)
 def _recognizers(names: Names) -> list[Any]:
     from mlmguard.corpus import presidio

@@ -96,7 +96,8 @@ def _sizes(policy: Policy) -> Iterator[Size]:
 
 def _upper_limit(rule: Rule) -> float | None:
     """The rate that the upper end of an interval may not pass, where the rule asks that."""
-    threshold = Threshold.parse(rule.fail) if rule.fail else None
+    text = rule.fail or rule.warn
+    threshold = Threshold.parse(text) if text else None
     if threshold is None or threshold.sign != ">" or rule.bound not in (None, "upper_ci"):
         return None
     return threshold.limit if threshold.limit is not None and 0 < threshold.limit < 1 else None
