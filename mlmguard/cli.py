@@ -278,6 +278,7 @@ def cli(context: click.Context) -> None:
 )
 @click.option("--ner", type=FOLDER, help="A local model that finds names: spaCy folder or token classifier.")
 @click.option("--names-by-cue", is_flag=True, help="Look for names by the words before them; misses most.")
+@click.option("--leave-out", type=FILE, help="A list that `forget-list` wrote: these documents stay out.")
 @click.option(
     "--baseline", type=FILE, help="Known findings: end with 10 only when there is one that is not in it."
 )
@@ -293,6 +294,7 @@ def scan_command(
     threshold: float | None,
     ner: Path | None,
     names_by_cue: bool,
+    leave_out: Path | None,
     baseline: Path | None,
     workers: int | None,
     quiet: bool,
@@ -309,6 +311,7 @@ def scan_command(
     from mlmguard.engine import default_workers
     from mlmguard.scan import ScanSettings, scan
     from mlmguard.workflows import baseline as known
+    from mlmguard.workflows import forget
 
     settings["names"] = Names(str(ner) if ner else None, names_by_cue)
     if threshold is not None:
@@ -318,6 +321,8 @@ def scan_command(
     accepted = known.read(baseline, key) if baseline else None
     if accepted:
         settings["kept"] = known.kept(accepted, today)
+    if leave_out:
+        settings["left_out"] = frozenset(one.id for one in forget.read(leave_out).documents)
     chosen = ScanSettings(workers=workers or default_workers(), **settings)
     with interruptible(quiet or as_json) as progress:
         place = local(corpus, key, sys.stdin.buffer)
@@ -349,6 +354,58 @@ def baseline_command(
     found = known.write(out, known.values(findings), artifacts.load_key(), reason, owner, expires, today)
     _show(found, as_json, lambda: console.tell(f"{len(found.entries)} values in {out}"))
     console.written([out], quiet)
+
+
+@cli.command("forget-list")
+@click.argument("records", type=FILE)
+@click.option("--out", type=FILE, default="forget.json", show_default=True, help="Added to if it is there.")
+@click.option("--owner", required=True, help="The role that decided it.")
+@click.option("--above", type=float, default=0.0, show_default=True, help="Least score of what is listed.")
+@shared
+def forget_list_command(
+    records: Path, out: Path, owner: str, above: float, quiet: bool, as_json: bool
+) -> None:
+    """List the documents in RECORDS, from `audit --records`, for `scan --leave-out`."""
+    from mlmguard.workflows.forget import forget_list
+
+    written = forget_list(records, out, owner, above)
+    _show(
+        written, as_json, lambda: console.tell(f"{written.documents} documents in {out}, {written.new} new")
+    )
+    console.written([out], quiet)
+
+
+@cli.command("subject")
+@click.option(
+    "--values",
+    "listed",
+    type=click.File("r", encoding="utf-8"),
+    help="Values, one a line; - is standard input.",
+)
+@click.option(
+    "--key", "person", metavar="KEY=VALUE", help="The person, by the key the corpus was scanned by."
+)
+@click.option("--clean", type=FOLDER, default="clean", show_default=True, help="The scanned corpus.")
+@click.option("--records", type=FILE, help="From `audit --records`: how exposed these documents are.")
+@shared
+def subject_command(
+    listed: Any, person: str | None, clean: Path, records: Path | None, quiet: bool, as_json: bool
+) -> None:
+    """What is held about one person: documents, checkpoints, exposure. No value is printed."""
+    from mlmguard.workflows.subject import subject, values_of
+
+    if listed is None and person is None:
+        raise click.UsageError("name the person: --values FILE, or --key KEY=VALUE")
+    values = values_of(listed) if listed is not None else []
+    found = subject(clean, artifacts.RUNS, artifacts.load_key(), values, person or "", records)
+    rows = [
+        (f"value {one.value}" if one.value else "by key", f"{one.document_id} ({one.split or 'not kept'}): "
+         f"{f'{one.found_as}, ' if one.found_as else ''}{one.status}")
+        for one in found.held
+    ]  # fmt: skip
+    rows += [("trained on", f"{one.run_id}: {one.claim}") for one in found.checkpoints]
+    rows += [("exposed", f"{row['document_id']}: {row['attack']}, {row['kind']}") for row in found.exposed]
+    _show(found, as_json, lambda: console.explanation("Held", rows or [("nothing", "no document holds it")]))
 
 
 @cli.command("sample-review")

@@ -19,7 +19,7 @@ import tempfile
 import time
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
@@ -56,8 +56,16 @@ from mlmguard.types import (
 _SHARD_ROWS = 10_000
 _BATCH_CHARS = 200_000
 _REPEATED = 100  # values listed in the report, the most frequent first
-_STATUSES = ("kept", "exact-duplicate", "near-duplicate", "dropped", "evaluation-copy", "passages-only")
-_KEPT, _EXACT, _NEAR, _DROPPED, _EVALUATION, _PASSAGES_ONLY = range(len(_STATUSES))
+_STATUSES = (
+    "kept",
+    "exact-duplicate",
+    "near-duplicate",
+    "dropped",
+    "evaluation-copy",
+    "passages-only",
+    "left-out",
+)
+_KEPT, _EXACT, _NEAR, _DROPPED, _EVALUATION, _PASSAGES_ONLY, _LEFT_OUT = range(len(_STATUSES))
 CUT = ("between-splits", "everywhere", "nowhere")
 KEEP = ("first", "longest", "fewest-findings", "all")  # "all": copies stay, in one split with their cluster
 
@@ -82,6 +90,7 @@ class ScanSettings:
     keep: str = "first"
     cut_passages: str = "between-splits"
     against: tuple[Path, ...] = ()
+    left_out: frozenset[str] = frozenset()  # ids of documents that somebody asked to leave out
     splits: Mapping[str, float] = field(default_factory=lambda: dict(split.FRACTIONS))
     max_skipped: float | None = None
     workers: int = 1
@@ -110,15 +119,23 @@ class ScanSettings:
         values = {
             name: value
             for name, value in asdict(self).items()
-            if name not in ("workers", "max_skipped", "against", "names", "kept")
+            if name not in ("workers", "max_skipped", "against", "names", "kept", "left_out")
         }
         values["names"] = {"model": pii.names_digest(self.names), "cues": self.names.cues}
-        kept = hashlib.sha256(json.dumps(sorted(self.kept)).encode()).hexdigest()[:12]
-        values["kept"] = f"{len(self.kept)} values, {kept}" if self.kept else "none"
+        values["kept"] = _told("values", self.kept)
+        values["left_out"] = _told("documents", self.left_out)
         return {
             name: value if isinstance(value, str) else json.dumps(value, sort_keys=True)
             for name, value in values.items()
         }
+
+
+def _told(what: str, some: Collection[object]) -> str:
+    """How many, and a digest of which."""
+    if not some:
+        return "none"
+    digest = hashlib.sha256(json.dumps(sorted(some, key=str)).encode()).hexdigest()[:12]
+    return f"{len(some)} {what}, {digest}"
 
 
 def scan(
@@ -309,6 +326,7 @@ class _Books:
     findings: array[int] = field(default_factory=lambda: array("I"))
     skipped: list[Skipped] = field(default_factory=list)
     skipped_after_reading: list[int] = field(default_factory=list)  # ordinals among the documents read
+    left_out: list[int] = field(default_factory=list)  # documents that somebody asked to leave out
     against: int = 0  # documents of evaluation sets: their numbers follow those of the corpus
     found: Counter[tuple[str, str]] = field(default_factory=Counter)  # (rule, source) -> findings
     affected: Counter[tuple[str, str]] = field(default_factory=Counter)  # (rule, source) -> documents
@@ -343,7 +361,10 @@ def _read(job: _Job, spool: Spool, values: Values, passages: Passages) -> _Books
                     books.against += 1
                     continue
                 if "skipped" not in record:
-                    _count(books, Examined.of_record(record), values)
+                    item = Examined.of_record(record)
+                    if item.id in settings.left_out:
+                        books.left_out.append(len(books))
+                    _count(books, item, values)
                     read += 1
                     continue
                 books.skipped.append(skipped_of(record))
@@ -387,13 +408,15 @@ def _divide(books: _Books, job: _Job) -> None:
     books.sizes = np.bincount(books.clusters, minlength=len(books))[books.clusters]
     books.status = _statuses(books, job.settings.keep)
     books.status[np.isin(books.clusters, clusters[len(books) :])] = _EVALUATION
+    # its copies go with it: one of them would come in for it
+    books.status[np.isin(books.clusters, books.clusters[books.left_out])] = _LEFT_OUT
     if job.settings.mode == "drop-document":
         books.status[(books.status == _KEPT) & (np.array(books.findings) > 0)] = _DROPPED
     kept = books.status == _KEPT
     if not kept.any():
         raise PartialRun(
             "no document is left to write: every one was dropped for what was found in it "
-            "or is a copy of an evaluation set."
+            "or is a copy of an evaluation set, or was asked to be left out."
         )
     books.sides = split.assign(np.array(books.orders), books.clusters, kept, job.settings.splits)
 
@@ -485,7 +508,8 @@ def _write(job: _Job, books: _Books, spool: Spool) -> Manifest:
                             cuts.write(_line({"id": item.id, **asdict(placed)}))
                             continue
                         redacted[placed.rule, item.source] += 1
-                        spans.write(_line({"id": item.id, **asdict(placed), "redacted": True}))
+                        span = {"id": item.id, **asdict(placed), "redacted": True, "fingerprint": mark}
+                        spans.write(_line(span))
                         findings.write(_line(asdict(_finding(item.id, placed, mark))))
                 job.progress("write", index + 1, len(books))
         outputs = {shard.path: artifacts.sha256_file(building / shard.path) for shard in shards.done}

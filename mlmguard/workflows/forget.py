@@ -1,0 +1,67 @@
+"""From what an audit found to what the next corpus leaves out.
+
+``audit --records`` names the documents that a checkpoint gives away. Whoever answers for the data decides; a
+forget-list says which documents go, why and on whose word, and ``scan --leave-out`` leaves them out.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from mlmguard.artifacts import as_noun, read_json, write_json
+from mlmguard.errors import InputError
+from mlmguard.types import noun
+
+
+@noun
+class Forgotten:
+    """One document that is left out, and why."""
+
+    id: str
+    reason: str
+    owner: str
+
+
+@noun
+class ForgetList:
+    """Documents the next scan leaves out."""
+
+    documents: tuple[Forgotten, ...]
+    schema: str = "mlmguard/forget/v1"
+
+
+@dataclass(frozen=True)
+class Written:
+    """How many documents a list holds now, and how many of them are new."""
+
+    documents: int
+    new: int
+
+
+def forget_list(records: Path, out: Path, owner: str, above: float) -> Written:
+    """Add the documents of ``records`` whose score is at least ``above`` to the list in ``out``.
+
+    Raises :class:`InputError` for a line that ``audit --records`` did not write, or another file in ``out``.
+    """
+    if not owner.strip():
+        raise InputError("--owner", "nobody", "the role that answers for it")
+    known = {one.id: one for one in read(out).documents} if out.exists() else {}
+    before = len(known)
+    for number, line in enumerate(records.read_text("utf-8").splitlines(), 1):
+        try:
+            row = json.loads(line)
+            identity, score = str(row["document_id"]), float(row["score"])
+            reason = f"{row['attack']}: {row['kind']}"
+        except (ValueError, KeyError, TypeError):
+            raise InputError(f"{records}: line {number}", "not a line of audit --records") from None
+        if score >= above:
+            known.setdefault(identity, Forgotten(identity, reason, owner.strip()))
+    write_json(out, ForgetList(tuple(known[identity] for identity in sorted(known))), mode=0o600)
+    return Written(len(known), len(known) - before)
+
+
+def read(path: Path) -> ForgetList:
+    """A list as :func:`forget_list` writes it."""
+    return as_noun(read_json(path), ForgetList, str(path))
