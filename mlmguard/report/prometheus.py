@@ -15,6 +15,7 @@ from mlmguard.types import Status
 _HELP = {
     "mlmguard_epsilon": "claimed epsilon; absent where none is claimed",
     "mlmguard_delta": "delta of the claim",
+    "mlmguard_policy_info": "the policy and its digest; always 1",
     "mlmguard_rules": "rules of the policy by status",
     "mlmguard_measurement": "a number of an attack",
     "mlmguard_measurement_low": "lower end of its interval",
@@ -43,13 +44,12 @@ def _gauges(case: Case) -> Iterator[tuple[str, Mapping[str, str], float]]:
         yield "mlmguard_epsilon", claim, float(statement.epsilon)
         yield "mlmguard_delta", claim, float(statement.delta)
     if case.judgement is not None:
+        judged = {**run, "policy": case.judgement.policy}
+        told = {"version": case.judgement.policy_version, "digest": case.judgement.policy_hash}
+        yield "mlmguard_policy_info", {**judged, **told}, 1.0
         counts = Counter(verdict.status for verdict in case.judgement.verdicts)
         for status in Status:
-            yield (
-                "mlmguard_rules",
-                {**run, "policy": case.judgement.policy, "status": status.value},
-                float(counts[status]),
-            )
+            yield "mlmguard_rules", {**judged, "status": status.value}, float(counts[status])
     for number in evidence.measurements:
         labels = {**run, "attack": number.attack, "metric": number.metric, "slice": number.slice}
         ends = (("", number.value), ("_low", number.low), ("_high", number.high))
