@@ -33,7 +33,7 @@ from mlmguard.leakage.generation import PROMPT, Side, gibbs, regurgitated
 from mlmguard.leakage.membership import membership
 from mlmguard.leakage.results import CONTROL, Exposed, PValue, Result, Span, measured
 from mlmguard.training import models
-from mlmguard.training.evaluation import held_out
+from mlmguard.training.evaluation import held_out, recorded_curves
 from mlmguard.training.loop import best_device
 from mlmguard.training.masking import Vocabulary
 from mlmguard.types import (
@@ -83,6 +83,7 @@ def audit(
             results[name] = finished.result(name, attack)
             progress(name, 1, 1)
     brought = results.values()
+    recorded = recorded_curves(trained.folder / "metrics.json") if trained.folder is not None else ()
     evidence = Evidence(
         run_id=trained.run_id,
         model=model,
@@ -93,7 +94,7 @@ def audit(
             *(m for r in brought for m in r.measurements),
             *corrected([t for r in brought for t in r.tests]),
         ),
-        curves=tuple(_rounded(curve) for r in brought for curve in r.curves),
+        curves=tuple(_rounded(curve) for curve in (*recorded, *(c for r in brought for c in r.curves))),
         attacks=_coverage(trained, set(results)),
         notes=_notes(trained, settings),
         tool_version=__version__,

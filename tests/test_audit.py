@@ -217,10 +217,12 @@ def test_what_the_time_did_not_allow_is_listed_and_the_audit_is_no_pass(bench, p
     assert judged.judgement.status in ("inconclusive", "fail")
 
 
+@pytest.mark.slow
 def test_the_most_exposed_documents_are_listed_by_id_for_the_owner_only(bench, tmp_path):
-    copies = bench.train("repeated", TrainSettings(size="tiny", init="scratch", steps=600, canaries=0))
+    copies = bench.train("repeated", TrainSettings(size="tiny", init="scratch", steps=2000, canaries=0))
     path = tmp_path / "records.jsonl"
-    audit_verb.audit(copies, bench.folder / "reports", QUICK, runs=bench.runs, records=path)
+    settings = replace(QUICK, documents=400, samples=400)
+    audit_verb.audit(copies, bench.folder / "reports", settings, runs=bench.runs, records=path)
     rows = [json.loads(line) for line in path.read_text().splitlines()]
     assert rows and stat.S_IMODE(path.stat().st_mode) == 0o600
     known = {row["id"] for row in read_clean(bench.folder / "clean").train}

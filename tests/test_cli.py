@@ -268,7 +268,7 @@ def test_readme_and_docs_name_only_commands_and_options_that_exist():
     names = set(cli.cli.commands)
     for page in [root / "README.md", *(root / "docs").rglob("*.md")]:
         text = page.read_text("utf-8")
-        for command, rest in re.findall(r"(?:^|`)\$? ?mlmguard ([a-z]+)([^`\n]*)", text, re.MULTILINE):
+        for command, rest in re.findall(r"(?:^|`)\$? ?mlmguard ([a-z][a-z-]*)([^`\n]*)", text, re.MULTILINE):
             assert command in names, f"{page.name}: mlmguard {command}"
             for option in re.findall(r"(?<!\S)--[a-z][a-z-]*", rest):
                 assert option in options, f"{page.name}: {option}"

@@ -15,7 +15,7 @@ import json
 import random
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from mlmguard.artifacts import replacing, write_text
@@ -557,10 +557,9 @@ def write_corpus(folder: Path, gold: Path | None = None, notes: int = 4000, seed
         spans.setdefault(item.document_id, []).append(item)
     lines: list[str] = []
 
-    def tell(document: Document, reader_id: str, shift: int = 0) -> None:
+    def tell(document: Document, reader_id: str) -> None:
         for item in spans.get(document.id, []):
-            place = Gold(reader_id, item.start + shift, item.end + shift, item.rule)
-            lines.append(json.dumps(asdict(place)) + "\n")
+            lines.append(json.dumps(asdict(replace(item, document_id=reader_id))) + "\n")
 
     others = min(32, notes // 4)
     rows, rest = documents[: notes - others], documents[notes - others :]
@@ -582,9 +581,8 @@ def write_corpus(folder: Path, gold: Path | None = None, notes: int = 4000, seed
             _write_gzip(folder / name, document.text)
             tell(document, name)
         elif suffix == ".eml":
-            body, shift = _as_mail(document)
-            write_text(folder / name, body)
-            tell(document, name, shift)
+            write_text(folder / name, _as_mail(document))
+            tell(document, name)
         elif suffix == ".html":
             write_text(folder / name, f"<!doctype html><title></title><p>{html.escape(document.text)}</p>\n")
             tell(document, name)
@@ -616,13 +614,13 @@ def _as_csv(documents: Iterable[Document]) -> str:
     return table.getvalue()
 
 
-def _as_mail(document: Document) -> tuple[str, int]:
-    """A mail, and where its body starts in the text that ``readers`` makes of it."""
+def _as_mail(document: Document) -> str:
+    """A mail with the document as its body, which is what ``readers`` makes of it by default."""
     headers = f"Subject: note\nFrom: {document.metadata['author']}@example.org\nTo: archive@example.org\n"
     technical = (
         "MIME-Version: 1.0\nContent-Type: text/plain; charset=utf-8\nContent-Transfer-Encoding: 8bit\n"
     )
-    return f"{headers}{technical}\n{document.text}", len(headers) + 1
+    return f"{headers}{technical}\n{document.text}"
 
 
 def _write_gzip(path: Path, text: str) -> None:

@@ -90,7 +90,7 @@ CLEARANCE: Mapping[type, Mapping[str, Callable[[str], str]]] = {
     Shard: {"path": name, "split": name},
     Skipped: {"source": name, "reason": prose},
     FindingCount: {"rule": name, "source": name},
-    Detector: {"entity": name, "name": name, "version": name, "status": name},
+    Detector: {"entity": name, "name": name, "version": name, "status": name, "recall": prose},
     PrivacyStatement: {
         "run_id": name,
         "unit": name,

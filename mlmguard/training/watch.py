@@ -21,7 +21,8 @@ from mlmguard.errors import MlmguardError
 _T = TypeVar("_T")
 
 RECENT = 9  # losses whose median is compared: one hard batch is no spike
-LEAP = 0.5, 0.25  # nats, and share of the lowest median, above which the loss has left
+LOST = 0.5  # share of what the loss had come down by: where half of it is lost, the loss has left
+LEAST = 0.5  # nats: with little learnt yet, noise alone is half of it
 EASED = 0.5  # of the learning rate after falling back
 
 
@@ -49,18 +50,25 @@ class LossWatch:
 
     def __init__(self, losses: Sequence[float | None] = ()) -> None:
         self._recent: list[float] = []
+        self._first = -math.inf
         self._lowest = math.inf
         for loss in losses:
             self.left(math.nan if loss is None else loss)
 
     def left(self, loss: float) -> bool:
-        """Is ``loss`` not finite, or the median of the last nine far above the lowest such median?"""
+        """Is ``loss`` not finite, or the median of the last nine half-way back to where it began?
+
+        A model that learns a small corpus by heart has losses that jump from batch to batch; one that has
+        diverged is back where it started, or worse.
+        """
         if not math.isfinite(loss):
             return True
         self._recent = [*self._recent[1 - RECENT :], loss]
         if len(self._recent) < RECENT:
             return False
         now = median(self._recent)
+        if self._lowest == math.inf:
+            self._first = now
         self._lowest = min(self._lowest, now)
         return now > self._limit
 
@@ -70,7 +78,7 @@ class LossWatch:
 
     @property
     def _limit(self) -> float:
-        return self._lowest + LEAP[0] + LEAP[1] * self._lowest
+        return self._lowest + max(LEAST, LOST * (self._first - self._lowest))
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,12 @@ ENTITIES: Mapping[str, tuple[str, str]] = {
     "DATE_TIME": ("a date or time", "dates of admission, discharge and death lead to a person"),
     "DEVICE_ID": ("the serial number of a device", "that of an implant names its patient"),
     "EMAIL_ADDRESS": ("an e-mail address", "it reaches one person and often holds the name"),
+    "HIGH_ENTROPY_ID": (
+        "a long run of random letters and digits",
+        "a token, a session or a record's key: whoever has it stands for somebody",
+    ),
+    "PASSPORT": ("the number of a passport", "it names its holder at every border"),
+    "URL_CREDENTIALS": ("an address with a password in it", "whoever reads it can log in"),
     "HEALTH_PLAN_NUMBER": ("the number of an insured person", "it leads to claims and diagnoses"),
     "IBAN_CODE": (
         "an international account number with a valid check",
