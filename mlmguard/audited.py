@@ -18,7 +18,7 @@ from mlmguard.corpus.clean import read_clean
 from mlmguard.corpus.readers import read
 from mlmguard.errors import InputError
 from mlmguard.leakage import canaries
-from mlmguard.training import models, tokenizer
+from mlmguard.training import claim, models, tokenizer
 from mlmguard.types import Document, Manifest, PrivacyStatement
 
 Rows = Sequence[Mapping[str, str]]
@@ -123,7 +123,8 @@ def read_checkpoint(ckpt: Path, run: Path | None, runs: Path) -> Trained:
         manifest=corpus.manifest,
         secrets=secrets,
         guesses=int(known.get("guesses", 0)),
-        draws=_draws(known, corpus.train, secrets),
+        # a piece of a document is drawn on its own there, and no passage is one piece
+        draws=None if statement.unit == claim.SEQUENCE else _draws(known, corpus.train, secrets),
     )
 
 

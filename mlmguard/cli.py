@@ -404,7 +404,7 @@ def subject_command(
         for one in found.held
     ]  # fmt: skip
     rows += [("trained on", f"{one.run_id}: {one.claim}") for one in found.checkpoints]
-    rows += [("exposed", f"{row['document_id']}: {row['attack']}, {row['kind']}") for row in found.exposed]
+    rows += [("exposed", f"{row.document_id}: {row.attack}, {row.kind}") for row in found.exposed]
     _show(found, as_json, lambda: console.explanation("Held", rows or [("nothing", "no document holds it")]))
 
 
@@ -690,6 +690,8 @@ def audit_command(
     from mlmguard.policy import load
     from mlmguard.report.formats import parse_out, write
 
+    if selftest is not None and (policy or out or records):
+        raise click.UsageError("--selftest brings no evidence: leave out --policy, --out and --records")
     rules = load(policy) if policy else None
     wanted = [parse_out(text) for text in out] or [("html", reports / "audit.html")]
 

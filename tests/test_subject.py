@@ -93,11 +93,11 @@ def test_a_person_is_found_by_the_key_of_the_scan(folder):
 def test_exposure_is_that_of_the_documents_found(folder, tmp_path):
     records = tmp_path / "records.jsonl"
     lines = [
-        {"document_id": name, "attack": "pii", "kind": "EMAIL_ADDRESS", "score": 1.0}
+        {"document_id": name, "attack": "pii", "kind": "EMAIL_ADDRESS", "score": 1.0, "copies": 1}
         for name in (ID("a-1"), ID("x-3"))
     ]
     records.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    assert [row["document_id"] for row in ask(folder, [EMAIL], records=records).exposed] == [ID("a-1")]
+    assert [row.document_id for row in ask(folder, [EMAIL], records=records).exposed] == [ID("a-1")]
     records.write_text("not json\n")
     with pytest.raises(InputError, match="line 1: not a line of audit --records"):
         ask(folder, [EMAIL], records=records)
@@ -120,7 +120,9 @@ def test_what_an_audit_lists_is_left_out_of_the_next_corpus(folder, tmp_path):
     rows = [(ID("a-1"), 1.0), (ID("b-1"), 0.99), (ID("c-1"), 0.2)]
     records.write_text(
         "".join(
-            json.dumps({"document_id": name, "attack": "membership", "kind": "document", "score": score})
+            json.dumps(
+                {"document_id": name, "attack": "membership", "kind": "document", "score": score, "copies": 1}
+            )
             + "\n"
             for name, score in rows
         )

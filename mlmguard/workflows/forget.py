@@ -7,6 +7,7 @@ forget-list says which documents go, why and on whose word, and ``scan --leave-o
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,17 +50,40 @@ def forget_list(records: Path, out: Path, owner: str, above: float) -> Written:
         raise InputError("--owner", "nobody", "the role that answers for it")
     known = {one.id: one for one in read(out).documents} if out.exists() else {}
     before = len(known)
-    for number, line in enumerate(records.read_text("utf-8").splitlines(), 1):
-        try:
-            row = json.loads(line)
-            identity, score = str(row["document_id"]), float(row["score"])
-            reason = f"{row['attack']}: {row['kind']}"
-        except (ValueError, KeyError, TypeError):
-            raise InputError(f"{records}: line {number}", "not a line of audit --records") from None
-        if score >= above:
-            known.setdefault(identity, Forgotten(identity, reason, owner.strip()))
+    for row in exposed(records):
+        if row.score >= above:
+            reason = f"{row.attack}: {row.kind}"
+            known.setdefault(row.document_id, Forgotten(row.document_id, reason, owner.strip()))
     write_json(out, ForgetList(tuple(known[identity] for identity in sorted(known))), mode=0o600)
     return Written(len(known), len(known) - before)
+
+
+@dataclass(frozen=True)
+class Exposed:
+    """One line of ``audit --records``."""
+
+    document_id: str
+    attack: str
+    kind: str
+    score: float
+    copies: int
+
+
+def exposed(records: Path) -> Iterator[Exposed]:
+    """What ``audit --records`` wrote; :class:`InputError` where the file or a line of it is another."""
+    try:
+        lines = records.read_text("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
+        raise InputError(str(records), "no such file", "what `mlmguard audit --records` wrote") from None
+    for number, line in enumerate(lines, 1):
+        try:
+            row = json.loads(line)
+            yield Exposed(
+                str(row["document_id"]), str(row["attack"]), str(row["kind"]), float(row["score"]),
+                int(row["copies"]),
+            )  # fmt: skip
+        except (ValueError, KeyError, TypeError):
+            raise InputError(f"{records}: line {number}", "not a line of audit --records") from None
 
 
 def read(path: Path) -> ForgetList:

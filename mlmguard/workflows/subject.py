@@ -15,6 +15,7 @@ from pathlib import Path
 from mlmguard.artifacts import Key, find_run_folder, read_json
 from mlmguard.corpus.clean import CleanCorpus, read_clean
 from mlmguard.errors import InputError
+from mlmguard.workflows.forget import Exposed, exposed
 
 SHORTEST = 4  # characters: anything shorter stands in every other document
 
@@ -47,7 +48,7 @@ class Answer:
     values: int
     held: tuple[Held, ...]
     checkpoints: tuple[Trained, ...]
-    exposed: tuple[Mapping[str, object], ...]  # lines of ``audit --records`` on these documents
+    exposed: tuple[Exposed, ...]  # what ``audit --records`` says of these documents
 
 
 def values_of(lines: Iterable[str]) -> list[str]:
@@ -97,7 +98,7 @@ def subject(
         len(values),
         tuple(sorted(set(held), key=lambda one: (one.value, one.document_id, one.found_as, one.status))),
         tuple(_checkpoints(runs, corpus.manifest.commitment)),
-        tuple(_exposed(records, documents)) if records else (),
+        tuple(one for one in exposed(records) if one.document_id in documents) if records else (),
     )
 
 
@@ -177,14 +178,3 @@ def _checkpoints(runs: Path, commitment: str) -> Iterator[Trained]:
             claim = f"ε = {plan['epsilon']:g}, unit {plan['unit']}" if plan else "not private"
             done = known.get("status") == "done"
             yield Trained(path.parent.name, claim, str(known.get("checkpoint", "")), done)
-
-
-def _exposed(records: Path, documents: set[str]) -> Iterator[Mapping[str, object]]:
-    for number, line in enumerate(records.read_text("utf-8").splitlines(), 1):
-        try:
-            row = json.loads(line)
-            named = row["document_id"] in documents
-        except (ValueError, KeyError, TypeError):
-            raise InputError(f"{records}: line {number}", "not a line of audit --records") from None
-        if named:
-            yield row
