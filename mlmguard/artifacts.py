@@ -85,6 +85,13 @@ def write_json(path: Path, value: object, mode: int = 0o644) -> None:
     write_text(path, to_json(value), mode)
 
 
+def lines_of(path: Path) -> list[str]:
+    """The lines of a JSON Lines file. Not ``splitlines``: it breaks at U+0085 and U+2028, which may stand in
+    a JSON string as they are."""
+    text = path.read_text("utf-8").removesuffix("\n")
+    return text.split("\n") if text else []
+
+
 def read_json(path: Path) -> Any:
     """Plain data of a JSON file; :class:`InputError` if it is missing, not UTF-8 or cut short."""
     try:

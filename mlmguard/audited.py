@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from mlmguard import accounting
-from mlmguard.artifacts import find_run_folder, read_json, read_noun, sha256_file
+from mlmguard.artifacts import find_run_folder, lines_of, read_json, read_noun, sha256_file
 from mlmguard.corpus.clean import read_clean
 from mlmguard.corpus.readers import read
 from mlmguard.errors import InputError
@@ -232,5 +232,5 @@ def copies_of(trained: Trained) -> Mapping[str, int]:
     path = scan_run / "documents.jsonl" if scan_run else None
     if path is None or not path.is_file():
         return {}
-    rows = (json.loads(line) for line in path.read_text("utf-8").splitlines())
+    rows = (json.loads(line) for line in lines_of(path))
     return {row["id"]: int(row["copies"]) for row in rows}

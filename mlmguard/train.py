@@ -26,6 +26,7 @@ from mlmguard.artifacts import (
     RUNS,
     as_noun,
     find_run_folder,
+    lines_of,
     read_json,
     read_noun,
     run_folder,
@@ -329,7 +330,7 @@ def _findings(corpus: CleanCorpus, clean: Path) -> dict[str, list[tuple[int, int
     if folder is None or not (folder / "spans.jsonl").is_file():
         return None
     found: dict[str, list[tuple[int, int]]] = {}
-    for line in (folder / "spans.jsonl").read_text("utf-8").splitlines():
+    for line in lines_of(folder / "spans.jsonl"):
         span = json.loads(line)
         found.setdefault(span["id"], []).append((span["clean_start"], span["clean_end"]))
     return found

@@ -22,6 +22,7 @@ import pytest
 from mlmguard import artifacts
 from mlmguard import scan as scan_module
 from mlmguard.corpus import pii
+from mlmguard.corpus.clean import read_clean
 from mlmguard.corpus.originals import originals
 from mlmguard.corpus.recognizers import severity
 from mlmguard.corpus.spool import Spool
@@ -205,6 +206,16 @@ def test_same_input_same_output_for_one_worker_or_two(notes: Place, tmp_path: Pa
     assert outputs(other) == outputs(notes)
     other.scan()
     assert outputs(other) == outputs(notes)
+
+
+def test_a_line_break_that_is_none_in_json_breaks_no_row(place: Place) -> None:
+    """U+2028 and U+0085 end a line for ``str.splitlines`` and stand in JSON strings as they are."""
+    text = "First half of a sentence\u2028second half of it\u0085and a third about the weather."
+    place.put("odd.txt", text)
+    for number in range(12):
+        place.put(f"{number}.txt", f"Ordinary note number {number} about boats.")
+    place.scan(splits={"train": 1.0, "validation": 0.0, "test": 0.0})
+    assert text in {row["text"] for row in read_clean(place.clean).train}
 
 
 def test_another_key_or_setting_is_another_run(place: Place) -> None:

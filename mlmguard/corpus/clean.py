@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from mlmguard.artifacts import find_run_folder, read_json, read_noun, sha256_file
+from mlmguard.artifacts import find_run_folder, lines_of, read_json, read_noun, sha256_file
 from mlmguard.errors import InputError
 from mlmguard.types import Manifest
 
@@ -52,7 +52,7 @@ def read_clean(clean: Path) -> CleanCorpus:
                 "the file its manifest names",
                 "run `mlmguard scan` again",
             )
-        for number, line in enumerate(path.read_text("utf-8").splitlines(), 1):
+        for number, line in enumerate(lines_of(path), 1):
             try:
                 row = json.loads(line)
                 rows[shard.split].append({"id": row["id"], "text": row["text"], "unit": row["unit"]})

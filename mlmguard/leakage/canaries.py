@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mlmguard.artifacts import write_text
+from mlmguard.artifacts import lines_of, write_text
 from mlmguard.errors import InputError
 from mlmguard.types import Canary
 
@@ -139,7 +139,7 @@ def save(secrets: Iterable[Secret], path: Path) -> None:
 def load(path: Path) -> list[Secret]:
     """Canaries as :func:`save` wrote them; :class:`InputError` when the file is damaged."""
     try:
-        rows = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+        rows = [json.loads(line) for line in lines_of(path)]
         return [
             Secret(
                 Canary(row["id"], row["unit"], row["repetitions"], row["planted"]),

@@ -18,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from mlmguard.artifacts import lines_of
 from mlmguard.errors import InputError
 from mlmguard.training.loop import autocast
 from mlmguard.training.masking import IGNORED
@@ -67,7 +68,7 @@ def read_labelled(path: Path, task: str) -> Labelled:
         raise InputError(str(path), "no such file", "a labelled file")
     key, many = ("text", "label") if task == "classification" else ("tokens", "labels")
     read: list[tuple[tuple[str, ...], tuple[str, ...]]] = []
-    for number, line in enumerate(path.read_text("utf-8").splitlines(), 1):
+    for number, line in enumerate(lines_of(path), 1):
         try:
             row = json.loads(line)
             said, labels = row[key], row[many]

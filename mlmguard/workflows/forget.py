@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from mlmguard.artifacts import as_noun, read_json, write_json
+from mlmguard.artifacts import as_noun, lines_of, read_json, write_json
 from mlmguard.errors import InputError
 from mlmguard.types import noun
 
@@ -72,7 +72,7 @@ class Exposed:
 def exposed(records: Path) -> Iterator[Exposed]:
     """What ``audit --records`` wrote; :class:`InputError` where the file or a line of it is another."""
     try:
-        lines = records.read_text("utf-8").splitlines()
+        lines = lines_of(records)
     except (OSError, UnicodeDecodeError):
         raise InputError(str(records), "no such file", "what `mlmguard audit --records` wrote") from None
     for number, line in enumerate(lines, 1):

@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mlmguard import __version__
-from mlmguard.artifacts import Key, find_run_folder, read_noun, write_json
+from mlmguard.artifacts import Key, find_run_folder, lines_of, read_noun, write_json
 from mlmguard.errors import InputError
 from mlmguard.leakage.metrics import clopper_pearson
 from mlmguard.types import Manifest, Measurement, Review
@@ -178,7 +178,7 @@ def parse(answer: str, types: Sequence[str]) -> dict[str, int]:
 def _answers(book: Path) -> dict[str, dict[str, int]]:
     if not book.is_file():
         return {}
-    rows = [json.loads(line) for line in book.read_text("utf-8").splitlines() if line.strip()]
+    rows = [json.loads(line) for line in lines_of(book) if line.strip()]
     return {row["passage"]: row["missed"] for row in rows}
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mlmguard.artifacts import Key, find_run_folder, read_json
+from mlmguard.artifacts import Key, find_run_folder, lines_of, read_json
 from mlmguard.corpus.clean import CleanCorpus, read_clean
 from mlmguard.errors import InputError
 from mlmguard.workflows.forget import Exposed, exposed
@@ -156,7 +156,7 @@ def _by_key(corpus: CleanCorpus, key: Key, person: str) -> Iterator[Held]:
 
 def _copies(scan_run: Path, held: Sequence[Held]) -> list[Held]:
     """Documents that the scan removed as copies of those: the corpus holds them, no training saw them."""
-    rows = [json.loads(line) for line in (scan_run / "documents.jsonl").read_text("utf-8").splitlines()]
+    rows = [json.loads(line) for line in lines_of(scan_run / "documents.jsonl")]
     cluster = {row["id"]: row["cluster"] for row in rows}
     removed: dict[str, list[str]] = {}
     for row in rows:
