@@ -88,6 +88,7 @@ def test_what_stands_on_both_sides_is_not_compared(tmp_path):
     trained, held_out = passages(texts[:60], "t"), passages(texts[60:], "h")
     numbers, _ = probed(tmp_path, knows, None, trained, held_out)
     assert numbers["top1_train", ""].value < 0.4  # two tokens of three are of that sentence
+    assert not [slice for _, slice in numbers if slice == "copies 10+"]  # in sixty documents, of either side
     assert numbers["top1_excess", ""].low <= 0
 
 
@@ -110,6 +111,21 @@ def test_memorised_documents_show_and_copies_and_exposures_are_told_apart(tmp_pa
     assert numbers["top1_excess", "seen < 1 time"].value == 0
     assert numbers["top1_excess", "seen > 10 times"].value == 1
     assert {c.series for c in found.curves} == {"train", CONTROL}
+
+
+def test_a_model_that_has_lost_what_its_reference_knew_has_a_counterfactual_below_zero(tmp_path):
+    """The reference completes every training n-gram, the model none, and nobody any of the others."""
+    rng = np.random.default_rng(0)
+    trained, held_out = passages(random_texts(rng, 60), "t"), passages(random_texts(rng, 60), "h")
+    known = {p.ids.tobytes() for p in trained}
+    reference = Scripted(lambda ids, q: ids.tobytes() in known)
+    # matched by what the reference finds likely, no pair is left; so let it find all alike
+    reference_alike = Scripted(lambda ids, q: True)
+    numbers, _ = probed(tmp_path / "a", Scripted(lambda ids, q: False), reference_alike, trained, held_out)
+    found = numbers["counterfactual_excess", ""]
+    assert found.low <= found.value == 0 <= found.high and "p = 1" in found.note
+    numbers, _ = probed(tmp_path / "b", Scripted(lambda ids, q: False), reference, trained, held_out)
+    assert numbers["top1_excess", ""].value is None or numbers["top1_excess", ""].value == 0
 
 
 @pytest.mark.statistical

@@ -80,8 +80,8 @@ def ngrams(
     of all held-out documents), matched by the class of the token that is hidden first (``classes`` (V,)), how
     likely the reference finds it, and how many of the tokens are digits. Documents were dealt to the sides at
     random, so under the null the two kinds are exchangeable. Hits are top-1; at most the excess is memorised.
-    The curve hides k of the tokens at once (k = 1 completion, k = n extraction). N-grams with more copies,
-    which no held-out one matches, are compared with the same controls.
+    The curve hides k of the tokens at once (k = 1 completion, k = n extraction). N-grams that several
+    training documents hold, and no held-out one, are compared with the same controls, matched likewise.
     """
     inside, outside = indices
     sides = [
@@ -124,11 +124,10 @@ def ngrams(
     ]
     if likely:
         measurements.append(_counterfactual(pair, hits, likely, rng))
-    repeated = [gram for gram in sides[0] if gram.copies > 1]
-    copied = [*zip(pair[0], hits[0]), *zip(repeated, _hits(scorer, repeated, 1))]
     for label, fewest, most in COPIES:
-        part = [hit for gram, hit in copied if fewest <= gram.copies <= most]
-        measurements += _slice(label, part, hits[1], rng)
+        held = [gram for gram in sides[0] if fewest <= gram.copies <= most and not gram.elsewhere]
+        alike = _matched(held, single[1], kind, rng)
+        measurements += _slice(label, _hits(scorer, alike[0], 1), _hits(scorer, alike[1], 1), rng)
     seen = [(gram.passage.exposures(gram.start, NGRAM), hit) for gram, hit in zip(pair[0], hits[0])]
     for label, least, below in EXPOSURES:
         part = [hit for times, hit in seen if times is not None and least <= times < below]
@@ -142,13 +141,13 @@ def ngrams(
 def _grams(
     passages: Sequence[Passage], own: NgramIndex, other: NgramIndex, rng: np.random.Generator, most: int
 ) -> list[_Gram]:
-    """Of each passage up to ``most`` n-grams that occur once, and as many that do not, drawn at random."""
+    """Of each passage up to ``most`` n-grams of one document, and as many of several on its side alone."""
     chosen: list[_Gram] = []
     for passage in passages:
         inner = passage.ids[1:-1]  # [CLS] and [SEP] are never hidden
         copies, elsewhere = own.counts(inner), other.counts(inner) > 0
-        once = (copies == 1) & ~elsewhere
-        for kind in (once, ~once):
+        # what stands on the other side, too, is language: no count of copies makes it memorised
+        for kind in ((copies == 1) & ~elsewhere, (copies > 1) & ~elsewhere):
             for start in map(int, rng.permutation(np.flatnonzero(kind))[:most]):
                 order = tuple(1 + start + int(place) for place in rng.permutation(NGRAM))
                 chosen.append(_Gram(passage, 1 + start, order, int(copies[start]), bool(elsewhere[start])))
@@ -208,14 +207,16 @@ def _counterfactual(
     A reference trained on other documents would have learnt as much of the language. McNemar's test counts
     the training n-grams, one a document, that only one of the two completes.
     """
+    # −1, 0 and 1 as 0, ½ and 1: intervals are of rates
     gains = [
-        [(document, hit - likely[id(gram)][1]) for gram, (document, hit) in zip(side, rows)]
+        [(document, (1 + hit - likely[id(gram)][1]) / 2) for gram, (document, hit) in zip(side, rows)]
         for side, rows in zip(pair, hits)
     ]
     one = [gains[0][k][1] for k in _one_a_gram(pair[0], rng)]
-    p = metrics.mcnemar(one.count(1.0), one.count(-1.0))
+    p = metrics.mcnemar(one.count(1.0), one.count(0.0))
     note = f"McNemar, training n-grams, model against reference: p = {p:.3g}"
-    found = excess(gains[0], gains[1], rng)
+    half = excess(gains[0], gains[1], rng)
+    found = metrics.Interval(2 * half.value, 2 * half.low, 2 * half.high, half.confidence)
     return measured("ngram", "counterfactual_excess", found, len(gains[0]), note=note)
 
 
