@@ -183,6 +183,6 @@ def test_the_three_commands_on_real_mail(tmp_path):
         done = command(tmp_path, *arguments)
         assert done.returncode == 0, done.stderr
     manifest = json.loads((tmp_path / "clean" / "manifest.json").read_text())
-    # 204 files are not UTF-8; 179 of them are mails that say how they are encoded, and are read so
+    # of the 204 files that are not UTF-8, mails that say how they are encoded are read so
     assert sum(s["reason"] == "not UTF-8" for s in manifest["skipped"]) == 25
     assert json.loads((tmp_path / "ckpt" / "privacy.json").read_text())["epsilon"] <= 8
