@@ -294,25 +294,27 @@ def collate(
     examples: Sequence[tuple[Ids, Ids]], pad_id: int, micro_tokens: int, device: torch.device
 ) -> list[Batch]:
     """Micro-batches of similar length; the attention mask keeps padding out of every other record."""
-    batches = []
-    for members in micro_batches([ids for ids, _ in examples], micro_tokens):
-        length = max(len(examples[k][0]) for k in members)
-        input_ids = torch.full((len(members), length), pad_id)
-        labels = torch.full((len(members), length), IGNORED)
-        attention = torch.zeros((len(members), length), dtype=torch.long)
-        for row, k in enumerate(members):
-            ids, targets = examples[k]
-            input_ids[row, : len(ids)] = torch.from_numpy(ids)
-            labels[row, : len(ids)] = torch.from_numpy(targets)
-            attention[row, : len(ids)] = 1
-        batches.append(
-            {
-                "input_ids": input_ids.to(device),
-                "attention_mask": attention.to(device),
-                "labels": labels.to(device),
-            }
-        )
-    return batches
+    return [
+        padded([examples[k] for k in members], pad_id, device)
+        for members in micro_batches([ids for ids, _ in examples], micro_tokens)
+    ]
+
+
+def padded(examples: Sequence[tuple[Ids, Ids]], pad_id: int, device: torch.device) -> Batch:
+    """Examples (ids, labels) as one batch, as wide as the longest."""
+    length = max(len(ids) for ids, _ in examples)
+    input_ids = torch.full((len(examples), length), pad_id)
+    labels = torch.full((len(examples), length), IGNORED)
+    attention = torch.zeros((len(examples), length), dtype=torch.long)
+    for row, (ids, targets) in enumerate(examples):
+        input_ids[row, : len(ids)] = torch.from_numpy(ids)
+        labels[row, : len(ids)] = torch.from_numpy(targets)
+        attention[row, : len(ids)] = 1
+    return {
+        "input_ids": input_ids.to(device),
+        "attention_mask": attention.to(device),
+        "labels": labels.to(device),
+    }
 
 
 # --- numerics -----------------------------------------------------------------------------------------

@@ -20,8 +20,8 @@ from torch import Tensor, nn
 
 from mlmguard.artifacts import lines_of
 from mlmguard.errors import InputError
-from mlmguard.training.loop import autocast
-from mlmguard.training.masking import IGNORED
+from mlmguard.training.loop import autocast, padded
+from mlmguard.training.masking import IGNORED, Ids
 from mlmguard.training.tokenizer import special_tokens
 from mlmguard.training.unit_batch import encoder_of
 from mlmguard.training.units import micro_batches
@@ -208,7 +208,7 @@ def _batches(
 ) -> list[tuple[list[int], dict[str, Tensor], Tensor]]:
     """Padded micro-batches of rows: their indices, model inputs, and labels at first pieces (or at [CLS])."""
     marks = special_tokens(words)
-    encoded: list[tuple[list[int], list[int]]] = []
+    encoded: list[tuple[Ids, Ids]] = []
     for row in members:
         ids, targets = [marks.cls], [IGNORED]
         said, labels = labelled.rows[row]
@@ -219,18 +219,12 @@ def _batches(
             targets += [*first, *[IGNORED] * (len(pieces) - 1)][: len(pieces)]
         if labelled.task == "classification":
             targets[0] = labels[0]
-        encoded.append(([*ids[: window - 1], marks.sep], [*targets[: window - 1], IGNORED]))
+        encoded.append(
+            (np.array([*ids[: window - 1], marks.sep]), np.array([*targets[: window - 1], IGNORED]))
+        )
     found = []
-    for group in micro_batches([np.array(ids) for ids, _ in encoded], 8192):
-        length = max(len(encoded[k][0]) for k in group)
-        input_ids = torch.full((len(group), length), marks.pad)
-        labels_at = torch.full((len(group), length), IGNORED)
-        attention = torch.zeros((len(group), length), dtype=torch.long)
-        for place, k in enumerate(group):
-            ids, targets = encoded[k]
-            input_ids[place, : len(ids)] = torch.tensor(ids)
-            labels_at[place, : len(ids)] = torch.tensor(targets)
-            attention[place, : len(ids)] = 1
-        batch = {"input_ids": input_ids.to(device), "attention_mask": attention.to(device)}
+    for group in micro_batches([ids for ids, _ in encoded], 8192):
+        batch = padded([encoded[k] for k in group], marks.pad, device)
+        labels_at = batch.pop("labels").cpu()
         found.append(([members[k] for k in group], batch, labels_at))
     return found
