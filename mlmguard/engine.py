@@ -30,7 +30,8 @@ class LocalEngine:
             yield from map(work, shards)
             return
         # spawn, not fork: a forked child inherits torch's and tokenizers' threads in a broken state
-        with ProcessPoolExecutor(self.workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+        context = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(self.workers, context, _share_cores, (self.workers,)) as pool:
             pending = []
             for shard in shards:
                 pending.append(pool.submit(work, shard))
@@ -38,6 +39,11 @@ class LocalEngine:
                     yield pending.pop(0).result()
             for future in pending:
                 yield future.result()
+
+
+def _share_cores(workers: int) -> None:
+    """Give each worker its share of the cores: torch in each would otherwise start a thread for every core."""
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, default_workers() // workers)))
 
 
 def default_workers() -> int:
