@@ -15,7 +15,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +28,12 @@ from mlmguard.bench import AuditSettings, Bench
 from mlmguard.corpus.originals import originals
 from mlmguard.errors import InputError
 from mlmguard.leakage import attacks, exposure, formats, metrics, vocabulary
+from mlmguard.leakage.canaries import Secret
 from mlmguard.leakage.extraction import Target
 from mlmguard.leakage.generation import PROMPT, Side, gibbs, regurgitated
-from mlmguard.leakage.membership import membership
+from mlmguard.leakage.membership import RATE, membership
 from mlmguard.leakage.results import CONTROL, Exposed, PValue, Result, Span, measured
+from mlmguard.leakage.signals import Floats, Probe
 from mlmguard.training import models
 from mlmguard.training.evaluation import held_out, recorded_curves
 from mlmguard.training.loop import best_device
@@ -79,8 +81,10 @@ def audit(
         for name, attack in _Attacks(bench, runs, corpus).steps().items():
             if settings.minutes is not None and time.monotonic() - began > 60 * settings.minutes:
                 break
+            if settings.queries is not None and sum(r.queries for r in results.values()) > settings.queries:
+                break
             progress(name, 0, 1)
-            results[name] = finished.result(name, attack)
+            results[name] = finished.result(name, partial(_counted, bench, attack))
             progress(name, 1, 1)
     brought = results.values()
     recorded = recorded_curves(trained.folder / "metrics.json") if trained.folder is not None else ()
@@ -95,7 +99,7 @@ def audit(
             *corrected([t for r in brought for t in r.tests]),
         ),
         curves=tuple(_rounded(curve) for curve in (*recorded, *(c for r in brought for c in r.curves))),
-        attacks=_coverage(trained, set(results)),
+        attacks=_coverage(trained, {name: result.queries for name, result in results.items()}),
         notes=_notes(trained, settings),
         tool_version=__version__,
     )
@@ -104,6 +108,12 @@ def audit(
     write_json(reports / "audit.json", evidence)
     finished.clear()
     return evidence
+
+
+def _counted(bench: Bench, attack: Callable[[], Result]) -> Result:
+    """What ``attack`` brings, with the windows it had the models score."""
+    before = bench.queries
+    return replace(attack(), queries=bench.queries - before)
 
 
 # --- does it find nothing where there is nothing? -----------------------------------------------------
@@ -196,6 +206,8 @@ class _Attacks:
         self.corpus = corpus
 
     def steps(self) -> Mapping[str, Callable[[], Result]]:
+        if self.trained.causal:
+            return {"membership": self.membership, "vocabulary": self.vocabulary}
         return {
             "n-grams": self.ngrams,
             "personal data": self.personal_data,
@@ -216,14 +228,16 @@ class _Attacks:
     def membership(self) -> Result:
         bench = self.bench
         return membership(
-            bench.model, bench.reference, bench.members, bench.others, bench.rng("membership"), bench.shadows
-        )
+            bench.model, bench.reference, bench.members, bench.others, bench.rng("membership"), bench.shadows,
+            ALL if self.trained.causal else RATE,
+        )  # fmt: skip
 
     def vocabulary(self) -> Result:
         """Does the tokenizer know words of the training rows that it should not?"""
         sides = (self.trained.members, self.trained.held_out)
         words = [Counter(word for row in rows for word in set(_WORD.findall(row["text"]))) for rows in sides]
-        return vocabulary.vocabulary(set(self.trained.words.get_vocab()), words[0], words[1])
+        known = vocabulary.vocabulary(set(self.trained.words.get_vocab()), words[0], words[1])
+        return joined(known, vocabulary.findings(self.personal_spans, ("kept", "redacted")))
 
     def generation(self) -> Result:
         """Texts from masks alone, and from the beginnings of training and of held-out documents."""
@@ -304,10 +318,10 @@ class _Attacks:
             for k in sorted(rng.permutation(len(documents))[: self.settings.spans]):
                 choices = by_document[documents[k]]
                 searched.append(choices[int(rng.integers(len(choices)))])
-        bench, restarts = self.bench, self.settings.restarts // 2
+        bench, restarts, early = self.bench, self.settings.restarts // 2, self.settings.stop_early
         return joined(
             attacks.probe(bench.model, attack, spans, rng),
-            attacks.extract(bench.model, attack, searched, kinds, bench.alphabets, rng, restarts),
+            attacks.extract(bench.model, attack, searched, kinds, bench.alphabets, rng, restarts, early),
         )
 
     @cached_property
@@ -352,9 +366,31 @@ class _Attacks:
         ]
 
     def canaries(self) -> Result:
-        bench, secrets = self.bench, self.trained.secrets
-        if not secrets or bench.reference is None:
+        """The canaries that are judged, and beside them those planted more often, by their copies."""
+        if not self.trained.secrets or self.bench.reference is None:
             return Result()
+        judged, *repeated = self.trained.tiers
+        scores, framed = self._scored(judged)
+        rng = self.bench.rng("canaries")
+        parts = [exposure.exposure(scores, rng), exposure.recognised(scores), *self._extract(scores, framed)]
+        if self.trained.planted_once:
+            statement = self.trained.statement
+            claim = statement.epsilon if statement else None
+            delta = (statement.delta if statement else None) or 1e-5
+            parts.append(exposure.one_run_epsilon(scores, self.trained.guesses, delta, claim))
+            parts.append(exposure.epsilon_heuristics(scores, delta, rng))
+        for tier in repeated:
+            scores, framed = self._scored(tier)
+            brought = joined(
+                exposure.exposure(scores, rng), exposure.recognised(scores), *self._extract(scores, framed)
+            )
+            parts.append(exposure.of_copies(brought, tier[0].canary.repetitions))
+        return joined(*parts)
+
+    def _scored(self, secrets: Sequence[Secret]) -> tuple[exposure.CanaryScores, list[Target]]:
+        """Scores of the canaries that fit a window, and where each stands."""
+        bench = self.bench
+        assert bench.reference is not None
         targets = bench.targets([(s.text, s.start, s.end) for s in secrets])
         twins = bench.targets([(s.twin, s.start, s.end) for s in secrets])
         usable = [k for k in range(len(secrets)) if targets[k] is not None and twins[k] is not None]
@@ -363,15 +399,7 @@ class _Attacks:
             bench.model, bench.reference, [secrets[k] for k in usable],
             framed, [t for k in usable if (t := twins[k])],
         )  # fmt: skip
-        rng = bench.rng("canaries")
-        parts = [exposure.exposure(scores, rng), exposure.recognised(scores), *self._extract(scores, framed)]
-        if self.trained.planted_once:
-            statement = self.trained.statement
-            claim = statement.epsilon if statement else None
-            delta = (statement.delta if statement else None) or 1e-5
-            parts.append(exposure.one_run_epsilon(scores, self.trained.guesses, delta, claim))
-            parts.append(exposure.epsilon_heuristics(scores, delta, rng))
-        return joined(*parts)
+        return scores, framed
 
     def _extract(self, scores: exposure.CanaryScores, targets: Sequence[Target]) -> tuple[Result, Result]:
         count, bench = self.settings.searched, self.bench
@@ -380,12 +408,19 @@ class _Attacks:
         )
         return (
             exposure.extract_canaries(
-                bench.model, planted, controls, bench.alphabets, bench.rng("search"), self.settings.restarts
+                bench.model,
+                planted,
+                controls,
+                bench.alphabets,
+                bench.rng("search"),
+                self.settings.restarts,
+                self.settings.stop_early,
             ),
             exposure.ranked(bench.model, planted, controls, bench.alphabets),
         )
 
 
+ALL = 1.0  # every position is asked for in one pass: nothing has to be hidden from a causal model
 _WORD = re.compile(r"[^\W_]{5,}")  # long enough to be a name, a place or a number, not a particle
 MOST_SEARCHED = 10_000  # documents of each side that drawn texts are compared with
 LONGEST_SAMPLE = 32
@@ -399,37 +434,34 @@ def joined(*results: Result) -> Result:
         tuple(c for result in results for c in result.curves),
         tuple(t for result in results for t in result.tests),
         tuple(e for result in results for e in result.exposed),
+        sum(result.queries for result in results),
     )
 
 
 def model_facts(bench: Bench, ckpt: Path) -> tuple[ModelFacts, tuple[Measurement, ...]]:
-    """Is this a working model at all? Held-out masked loss beside the unigram baseline."""
-    trained = bench.trained
-    words, marks = trained.words, bench.marks
-    vocabulary = Vocabulary(len(words), words.mask_token_id, frozenset(words.all_special_ids))
-    inner = [passage.ids[1:-1] for passage in bench.others]
+    """Is this a working model at all? Its loss on held-out documents beside the unigram baseline's."""
+    trained, documents = bench.trained, len(bench.others)
+    words = trained.words
     measurements: tuple[Measurement, ...] = ()
     beats = False
-    if inner:
-        found = held_out(
-            trained.model, inner, bench.unigram, vocabulary, marks, trained.window, best_device()
-        )
+    if documents:
+        loss, unigram, tokens = _held_out_losses(bench)
         rng = bench.rng("unigram")
-        draws = rng.integers(0, len(inner), size=(2000, len(inner)))
-        total = found.tokens[draws].sum(1)
+        draws = rng.integers(0, documents, size=(2000, documents))
+        total = tokens[draws].sum(1)
 
         def interval(values: np.ndarray) -> metrics.Interval:
             resampled = values[draws].sum(1) / total
             low, high = np.quantile(resampled, [0.025, 0.975])
-            return metrics.Interval(float(values.sum() / found.tokens.sum()), float(low), float(high), 0.95)
+            return metrics.Interval(float(values.sum() / tokens.sum()), float(low), float(high), 0.95)
 
-        margin = interval(found.unigram - found.loss)
+        margin = interval(unigram - loss)
         beats = margin.low > 0
         measurements = tuple(
-            measured("model", name, values, len(inner))
+            measured("model", name, values, documents)
             for name, values in (
-                ("heldout_loss", interval(found.loss)),
-                ("unigram_loss", interval(found.unigram)),
+                ("heldout_loss", interval(loss)),
+                ("unigram_loss", interval(unigram)),
                 ("unigram_margin", margin),
             )
         )
@@ -437,6 +469,26 @@ def model_facts(bench: Bench, ckpt: Path) -> tuple[ModelFacts, tuple[Measurement
     architecture = trained.model.config.model_type
     facts = ModelFacts(architecture, parameters, len(words), weights_digest(ckpt), trained.head_loaded, beats)
     return facts, measurements
+
+
+def _held_out_losses(bench: Bench) -> tuple[Floats, Floats, Floats]:
+    """Of each held-out passage, (N,): the model's summed loss, the unigram model's, and its tokens."""
+    trained, words = bench.trained, bench.trained.words
+    if trained.causal:
+        said = bench.model.answer(
+            [Probe(passage.ids, tuple(range(1, len(passage.ids) - 1))) for passage in bench.others]
+        )
+        return (
+            np.array([-answer.log_probability.sum() for answer in said]),
+            np.array([-bench.unigram[passage.ids[1:-1]].sum() for passage in bench.others]),
+            np.array([len(passage.ids) - 2.0 for passage in bench.others]),
+        )
+    vocabulary = Vocabulary(len(words), words.mask_token_id, frozenset(words.all_special_ids))
+    inner = [passage.ids[1:-1] for passage in bench.others]
+    found = held_out(
+        trained.model, inner, bench.unigram, vocabulary, bench.marks, trained.window, best_device()
+    )
+    return found.loss, found.unigram, found.tokens
 
 
 # --- going on after an interruption -------------------------------------------------------------------
@@ -449,7 +501,7 @@ class _Finished:
     """
 
     def __init__(self, trained: Trained, ckpt: Path, settings: AuditSettings) -> None:
-        told = [weights_digest(ckpt), asdict(replace(settings, minutes=None)), __version__]
+        told = [weights_digest(ckpt), asdict(replace(settings, minutes=None, queries=None)), __version__]
         name = hashlib.sha256(json.dumps(told).encode()).hexdigest()[:12]
         self.folder = trained.folder / f"audit-{name}" if trained.folder is not None else None
 
@@ -478,6 +530,7 @@ def _as_result(data: Mapping[str, Any]) -> Result:
         tuple(as_noun(c, Curve, "a finished attack") for c in data["curves"]),
         tuple(PValue(**test) for test in data["tests"]),
         tuple(Exposed(**exposed) for exposed in data["exposed"]),
+        data["queries"],
     )
 
 
@@ -506,18 +559,24 @@ def _write_records(path: Path, exposed: Sequence[Exposed], trained: Trained) -> 
     write_text(path, "".join(line + "\n" for line in lines), mode=0o600)
 
 
-def _coverage(trained: Trained, finished: set[str]) -> tuple[AttackRun, ...]:
-    """Each known attack, run or not, and why not."""
+def _coverage(trained: Trained, queries: Mapping[str, int]) -> tuple[AttackRun, ...]:
+    """Each known attack, run or not, and why not. ``queries``: the windows each finished step had scored."""
     none = "no canaries were planted"
+    unmasked = "this model predicts the next token: it fills no masks" if trained.causal else ""
     known: list[tuple[str, str, str, str]] = [  # attack, step, what was done, why not
-        ("ngram", "n-grams", "masked probing of training n-grams against matched held-out ones", ""),
+        ("ngram", "n-grams", "masked probing of training n-grams against matched held-out ones", unmasked),
         (
             "pii",
             "personal data",
             "masked probing of the scan's findings and coordinate search, kept and redacted",
-            "" if trained.manifest is not None else "no scan of ours found what is personal in these texts",
+            unmasked or ("" if trained.manifest else "no scan of ours found what is personal in these texts"),
         ),
-        ("rare", "rare words", "masked probing and search of rare words, chosen without any detector", ""),
+        (
+            "rare",
+            "rare words",
+            "masked probing and search of rare words, chosen without a detector",
+            unmasked,
+        ),
         ("membership", "membership", _memberships(trained), ""),
         (
             "shadow models",
@@ -525,8 +584,13 @@ def _coverage(trained: Trained, finished: set[str]) -> tuple[AttackRun, ...]:
             f"LiRA with {len(trained.shadows)} shadow models",
             "" if len(trained.shadows) >= 2 else "LiRA needs two or more models that saw neither side",
         ),
-        ("generation", "generation", "Gibbs sampling from masks and from beginnings of documents", ""),
-        ("vocabulary", "vocabulary", "rare words of training rows against those of held-out rows", ""),
+        ("generation", "generation", "Gibbs sampling from masks and from beginnings of documents", unmasked),
+        (
+            "vocabulary",
+            "vocabulary",
+            "rare words and personal values that are entries, against those of held-out rows",
+            "",
+        ),
         (
             "canary",
             "canaries",
@@ -543,9 +607,9 @@ def _coverage(trained: Trained, finished: set[str]) -> tuple[AttackRun, ...]:
         ),
     ]
     return tuple(
-        AttackRun(attack, "run", done)
-        if not why and step in finished
-        else AttackRun(attack, "not run", why or "the time given was over")
+        AttackRun(attack, "run", f"{done}; {queries[step]:,} windows scored")
+        if not why and step in queries
+        else AttackRun(attack, "not run", why or "the time or the queries given were spent")
         for attack, step, done, why in known
     )
 
@@ -564,12 +628,15 @@ def _notes(trained: Trained, settings: AuditSettings) -> tuple[str, ...]:
         "The attacker is given each secret's context and format (punctuation, and which positions hold "
         "digits), not its other tokens.",
         *trained.told,
+        *(["A causal model: its next-token scores stand in for pseudo-log-likelihoods."] * trained.causal),
     ]
     if trained.secrets:
-        planted = sum(s.canary.planted for s in trained.secrets)
-        notes.append(
-            f"{planted} of {len(trained.secrets)} canaries were planted, each by its own recorded coin."
-        )
+        for tier in trained.tiers:
+            planted, copies = sum(s.canary.planted for s in tier), tier[0].canary.repetitions
+            times = f"{copies} times" if copies > 1 else "once"
+            notes.append(
+                f"{planted} of {len(tier)} canaries were planted {times}, each by its own recorded coin."
+            )
     return tuple(notes)
 
 

@@ -52,6 +52,7 @@ class Trained:
     guesses: int = 0
     draws: float | None = None  # how often training is expected to have drawn one unit
     shadows: Sequence[Any] = ()
+    causal: bool = False  # predicts the next token and fills no masks
     told: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
@@ -62,9 +63,15 @@ class Trained:
         return self.statement.run_id if self.statement is not None else ""
 
     @property
+    def tiers(self) -> Sequence[Sequence[canaries.Secret]]:
+        """The canaries by their number of copies, the fewest first: those are the ones that are judged."""
+        copies = sorted({secret.canary.repetitions for secret in self.secrets})
+        return [[s for s in self.secrets if s.canary.repetitions == times] for times in copies]
+
+    @property
     def planted_once(self) -> bool:
         """The ε bound is a theorem about canaries that are one unit each; repeated ones are a control."""
-        return bool(self.secrets) and all(secret.canary.repetitions == 1 for secret in self.secrets)
+        return bool(self.secrets) and self.tiers[0][0].canary.repetitions == 1
 
 
 def read_checkpoint(ckpt: Path, run: Path | None, runs: Path) -> Trained:
@@ -162,7 +169,9 @@ def read_foreign(ckpt: Path, foreign: Foreign) -> Trained:
             f"{both} of {len(sides[1])} are members too",
             f"at least {FEWEST_DOCUMENTS} that are not",
         )
-    model, words, head_loaded = _load(ckpt)
+    causal = models.predicts_next(ckpt)
+    load = models.load_causal if causal else models.load
+    model, words, head_loaded = _load(ckpt, causal)
     return Trained(
         model=model,
         words=words,
@@ -170,8 +179,9 @@ def read_foreign(ckpt: Path, foreign: Foreign) -> Trained:
         window=min(WINDOW, models.window_of(model)),
         members=sides[0],
         held_out=outside,
-        reference=models.load(foreign.reference)[0] if foreign.reference else None,
-        shadows=[models.load(shadow)[0] for shadow in foreign.shadows],
+        reference=load(foreign.reference)[0] if foreign.reference else None,
+        shadows=[load(shadow)[0] for shadow in foreign.shadows],
+        causal=causal,
         told=(
             "Not a run of mlmguard: members and non-members are as the user named them.",
             f"{both} non-members are members too and were removed.",
@@ -192,10 +202,10 @@ def _refuse_incomplete(ckpt: Path) -> None:
         )
 
 
-def _load(ckpt: Path) -> tuple[Any, Any, bool]:
+def _load(ckpt: Path, causal: bool = False) -> tuple[Any, Any, bool]:
     """Model, tokenizer, and whether the head came with the weights."""
-    model, head_loaded = models.load(ckpt)
-    words = tokenizer.load(str(ckpt))
+    model, head_loaded = models.load_causal(ckpt) if causal else models.load(ckpt)
+    words = tokenizer.load(str(ckpt), masked=not causal)
     if len(words) > model.config.vocab_size:
         raise InputError(
             str(ckpt),

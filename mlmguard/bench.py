@@ -18,13 +18,14 @@ from mlmguard.leakage import formats, ngrams
 from mlmguard.leakage.attacks import NGRAM
 from mlmguard.leakage.extraction import Target
 from mlmguard.leakage.results import Passage
-from mlmguard.leakage.signals import Ids, Scorer
+from mlmguard.leakage.signals import Ids, NextTokenScorer, Scorer
 from mlmguard.training import models, tokenizer
 from mlmguard.training.evaluation import unigram_log_probabilities
 from mlmguard.training.loop import autocast, best_device
 from mlmguard.training.units import windows
 
 ENCODED_TOGETHER = 1000
+CAUSAL_TOKENS = 1024  # a pass: every position of a causal model brings logits over the whole vocabulary
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,10 @@ class AuditSettings:
     restarts: int = 24
     samples: int = 400  # texts drawn from the model
     minutes: float | None = None  # no attack is begun after that; what was not run is listed
+    queries: int | None = None  # windows shown to the models; no attack is begun after so many
+    stop_early: bool = (
+        False  # a search that a quarter of its spans settles ends there; see leakage.sequential
+    )
     seed: int = 0
 
 
@@ -48,7 +53,8 @@ class Bench:
         self.trained = trained
         self.settings = settings
         words = trained.words
-        self.marks: tokenizer.SpecialTokens = tokenizer.special_tokens(words)
+        marks = tokenizer.next_token_marks if trained.causal else tokenizer.special_tokens
+        self.marks: tokenizer.SpecialTokens = marks(words)
         tokens = words.convert_ids_to_tokens(range(len(words)))
         self.classes = formats.token_classes(tokens, set(words.all_special_ids))
         self.alphabets = formats.alphabets(self.classes)
@@ -89,6 +95,12 @@ class Bench:
     ) -> None:
         self._open.close()
 
+    @property
+    def queries(self) -> int:
+        """Windows that the models have been shown so far."""
+        scorers = [self.model, *self.shadows, *([self.reference] if self.reference else [])]
+        return sum(scorer.queries for scorer in scorers)
+
     def rng(self, what: str) -> np.random.Generator:
         """A generator for one attack: adding or leaving out another attack changes nothing here."""
         return np.random.default_rng([self.settings.seed, *what.encode()])
@@ -111,11 +123,14 @@ class Bench:
     def _scorer(self, model: Any) -> Scorer:
         device = best_device()
         model.to(device).eval()
+        said = models.next_token_logits if self.trained.causal else models.masked_logits
 
         def logits_at(input_ids: Any, attention: Any, where: Any) -> Any:
             with autocast(device):
-                return models.masked_logits(model, input_ids, attention, where)
+                return said(model, input_ids, attention, where)
 
+        if self.trained.causal:
+            return NextTokenScorer(logits_at, -1, self.marks.pad, device, self.alphabets, CAUSAL_TOKENS)
         return Scorer(logits_at, self.trained.words.mask_token_id, self.marks.pad, device, self.alphabets)
 
     def _passages(self, rows: Rows, count: int, rng: np.random.Generator) -> list[Passage]:

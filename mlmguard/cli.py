@@ -566,6 +566,14 @@ def sample_review_command(clean: Path, passages: int, out: Path, quiet: bool, as
     help="Copies of each planted secret: above 1 a positive control, without an ε bound.",
 )
 @click.option(
+    "--canary-tier",
+    "canary_tiers",
+    type=int,
+    multiple=True,
+    metavar="COPIES",
+    help="40 further secrets planted so many times, to see what repetition does; may be given again.",
+)
+@click.option(
     "--dp-engine",
     "engine",
     type=click.Choice(["one-pass", "opacus"]),
@@ -645,6 +653,17 @@ def train_command(
     "--minutes",
     type=click.FloatRange(0, min_open=True),
     help="Begin no attack after this many minutes; what was not run is listed.",
+)
+@click.option(
+    "--queries",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Begin no attack once the models were shown this many windows; what was not run is listed.",
+)
+@click.option(
+    "--stop-early",
+    is_flag=True,
+    help="End a search that a quarter of its spans settles; both looks share the level.",
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of samples and searches.")
 @click.option(

@@ -42,7 +42,7 @@ class LocalEngine:
 
 
 def _share_cores(workers: int) -> None:
-    """Give each worker its share of the cores: torch in each would otherwise start a thread for every core."""
+    """Give each worker its share of the cores: torch in each would start a thread for every core."""
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, default_workers() // workers)))
 
 

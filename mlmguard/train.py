@@ -124,6 +124,7 @@ class TrainSettings:
     leave_out: str | None = None  # a source whose rows are not trained on
     canaries: int = 500
     canary_repetitions: int = 1  # above 1: a positive control, each copy a unit of its own; voids the ε bound
+    canary_tiers: tuple[int, ...] = ()  # copies of each of further canaries, which no gate judges
     engine: Engine = "one-pass"
     seed: int = 0
 
@@ -403,7 +404,7 @@ def _plant(run: Run, settings: TrainSettings, planted: Path | None) -> list[cana
     if not path.exists():
         seed = [settings.seed, 7] if settings.dp_epsilon is None else secrets.randbits(128)
         rng = np.random.default_rng(seed)
-        drawn = canaries.draw(settings.canaries, rng, settings.canary_repetitions)
+        drawn = canaries.draw(settings.canaries, rng, settings.canary_repetitions, settings.canary_tiers)
         canaries.save(canaries.load(planted) if planted else drawn, path)
         # fixed here, before any score exists: a number of guesses chosen afterwards voids the bound
         run.update(guesses=max(2, settings.canaries // 2))
@@ -646,6 +647,13 @@ def _refuse_impossible(settings: TrainSettings) -> None:
         raise InputError("--canaries", str(settings.canaries), "0 or more")
     if settings.canary_repetitions < 1:
         raise InputError("--canary-repetitions", str(settings.canary_repetitions), "1 or more")
+    for tier in settings.canary_tiers:
+        if tier <= settings.canary_repetitions or settings.canaries == 0:
+            raise InputError(
+                "--canary-tier",
+                f"{tier} copies beside {settings.canaries} canaries of {settings.canary_repetitions}",
+                "more copies than the canaries that are judged have, and some of those",
+            )
 
 
 _PLAIN_ONLY = {

@@ -57,6 +57,34 @@ def test_a_model_overfitted_on_repeated_secrets_is_reported_as_extractable(bench
 
 
 @pytest.mark.slow
+def test_canaries_in_tiers_show_what_repetition_does_and_leave_the_bound_to_the_others(bench):
+    trained = bench.train(
+        "tiers",
+        TrainSettings(
+            size="tiny", init="scratch", canaries=64, canary_tiers=(8, 30), steps=700, learning_rate=2e-3
+        ),
+    )
+    evidence = bench.audit(trained)
+    found = numbers(evidence)
+    rates = [found["canary", "extraction_rate", label] for label in ("", "copies 8", "copies 30")]
+    assert rates == sorted(rates) and rates[0] <= 0.2 and rates[2] >= 0.8
+    assert found["canary", "extraction_rate_heldout", "copies 30"] == 0
+    examples = {(m.metric, m.slice): m.examples for m in evidence.measurements}
+    assert examples["one_run_lower_bound", ""] == 64  # the repeated ones are not one unit each
+    assert not [m for m in evidence.measurements if m.metric.endswith("_p") and m.slice.startswith("copies")]
+
+
+def test_a_tier_has_more_copies_than_the_canaries_that_are_judged(bench):
+    secrets = canaries.draw(10, np.random.default_rng(0), tiers=(4,))
+    copies = [s.canary.repetitions for s in secrets]
+    assert copies == [1] * 10 + [4] * canaries.TIER and len({s.text for s in secrets}) == len(secrets)
+    assert {len(canaries.units(s)) for s in secrets if s.canary.planted} == {1, 4}
+    for settings in (TrainSettings(canary_tiers=(1,)), TrainSettings(canaries=0, canary_tiers=(4,))):
+        with pytest.raises(InputError, match="--canary-tier"):
+            bench.train("refused", settings)
+
+
+@pytest.mark.slow
 def test_a_trained_model_that_never_saw_the_secrets_shows_nothing(bench):
     trained = bench.train("innocent", TrainSettings(size="tiny", init="scratch", steps=400, canaries=0))
     evidence = bench.audit(bench.never_saw_its_canaries(trained))
@@ -156,6 +184,74 @@ def test_a_checkpoint_of_another_tool_is_audited_from_two_files(bench, plain):
     assert {a.attack: a.status for a in with_reference.attacks}["shadow models"] == "run"
 
 
+def a_causal_model(bench, name, steps):
+    """A tiny GPT-2 that was trained on the members (or, without steps, on nothing), and its two files."""
+    import torch
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    from mlmguard.training import tokenizer
+
+    folder, members, others = as_another_tool_would_leave_it(bench, bench.folder / "plain", name)
+    words = tokenizer.load(None)
+    words.add_special_tokens({"bos_token": "[CLS]", "eos_token": "[SEP]"})
+    torch.manual_seed(0)
+    model = GPT2LMHeadModel(
+        GPT2Config(vocab_size=len(words), n_positions=128, n_embd=64, n_layer=2, n_head=2)
+    )
+    texts = [json.loads(line)["text"] for line in members.read_text().splitlines()]
+    batch = words(texts, padding=True, truncation=True, max_length=64, return_tensors="pt")
+    optimiser = torch.optim.AdamW(model.parameters(), 3e-3)
+    for _ in range(steps):
+        labels = batch["input_ids"].masked_fill(batch["attention_mask"] == 0, -100)
+        optimiser.zero_grad()
+        model(batch["input_ids"], attention_mask=batch["attention_mask"], labels=labels).loss.backward()
+        optimiser.step()
+    model.save_pretrained(folder)
+    words.save_pretrained(folder)
+    return folder, members, others
+
+
+def test_a_causal_checkpoint_is_audited_by_its_next_token_scores(bench, plain):
+    from mlmguard.audit import Foreign, audit
+
+    folder, members, others = a_causal_model(bench, "causal", 150)
+    random_weights, *_ = a_causal_model(bench, "causal-random", 0)
+    evidence = audit(folder, bench.folder / "reports", QUICK, foreign=Foreign(members, others))
+    found = {(m.metric, m.slice): m for m in evidence.measurements}
+    assert found["auc", "loss"].low > 0.6 and "membership.auc_p" in findings(evidence)
+    assert evidence.model.beats_unigram
+    status = {a.attack: a.status for a in evidence.attacks}
+    assert {name for name, told in status.items() if told == "run"} == {"membership", "vocabulary"}
+    against = Foreign(members, others, str(random_weights))
+    calibrated = audit(folder, bench.folder / "reports", QUICK, foreign=against)
+    assert {m.slice for m in calibrated.measurements if m.metric == "auc"} == ATTACKS
+    null = audit(random_weights, bench.folder / "reports", QUICK, foreign=Foreign(members, others))
+    assert findings(null) == [] and not null.model.beats_unigram
+    masked = Foreign(members, others, str(bench.run_of(plain) / "initial"))
+    with pytest.raises(InputError, match="causal language model"):
+        audit(folder, bench.folder / "reports", QUICK, foreign=masked)
+
+
+def test_next_token_scores_are_those_of_a_plain_loop(bench, plain):
+    import torch
+    from transformers import GPT2LMHeadModel
+
+    from mlmguard.audited import Foreign, read_foreign
+    from mlmguard.bench import Bench as AuditBench
+    from mlmguard.leakage.signals import Probe
+
+    folder, members, others = a_causal_model(bench, "causal-loop", 5)
+    model = GPT2LMHeadModel.from_pretrained(folder).eval()
+    with AuditBench(read_foreign(folder, Foreign(members, others)), QUICK) as tools:
+        passages = tools.members[:5]
+        said = tools.model.answer([Probe(p.ids, tuple(range(1, len(p.ids) - 1))) for p in passages])
+    for passage, answer in zip(passages, said):
+        with torch.no_grad():
+            scores = model(torch.from_numpy(passage.ids)[None]).logits[0].log_softmax(-1)
+        loop = [float(scores[k - 1, passage.ids[k]]) for k in range(1, len(passage.ids) - 1)]
+        assert answer.log_probability == pytest.approx(loop, abs=1e-4)
+
+
 def test_members_that_are_all_non_members_too_are_refused(bench, plain):
     from mlmguard.audit import Foreign, audit
 
@@ -212,9 +308,22 @@ def stopped(*_):
 def test_what_the_time_did_not_allow_is_listed_and_the_audit_is_no_pass(bench, plain):
     evidence = bench.audit(plain, replace(QUICK, minutes=1e-9))
     told = {a.attack: (a.status, a.detail) for a in evidence.attacks}
-    assert told["ngram"] == ("not run", "the time given was over")
+    assert told["ngram"] == ("not run", "the time or the queries given were spent")
     judged = judge_evidence(bench.folder / "x", evidence, load("base"))
     assert judged.judgement.status in ("inconclusive", "fail")
+
+
+def test_a_budget_of_queries_ends_an_audit_between_two_attacks(bench, plain, evidence):
+    spent = [
+        int(a.detail.split("; ")[-1].split()[0].replace(",", ""))
+        for a in evidence.attacks
+        if a.status == "run"
+    ]
+    assert len(spent) > 5 and spent[0] > 100
+    short = bench.audit(plain, replace(QUICK, queries=spent[0]))
+    status = {a.attack: a.status for a in short.attacks}
+    assert status["ngram"] == "run" and status["pii"] == "run"  # begun with exactly the budget spent
+    assert status["membership"] == "not run"
 
 
 @pytest.mark.slow
@@ -465,6 +574,33 @@ def test_a_vocabulary_learnt_from_the_training_rows_is_told_from_a_public_one():
     private = vocabulary.vocabulary({f"train{k}" for k in range(0, 300, 5)}, trained, held_out)
     assert public.tests[0].p > 0.2
     assert private.tests[0].p < 0.001 and private.measurements[0].value == pytest.approx(0.2)
+    entries = {f"##train{k}" for k in range(0, 300, 5)}  # part of a word in the vocabulary, whole in the text
+    assert vocabulary.vocabulary(entries, trained, held_out).tests[0].p < 0.001
+    learnt = {m.slice: m.value for m in private.measurements}[vocabulary.LEARNT]
+    assert learnt == pytest.approx(0.6)  # its sixty most frequent words, ties by the alphabet
+
+
+def test_personal_values_that_are_one_entry_of_the_vocabulary_are_told_from_common_names():
+    from mlmguard.leakage.extraction import Target
+
+    def span(kind, document, *tokens):
+        ids = np.array([2, *tokens, 3])
+        return results.Span(
+            str(document), "PERSON", Target(ids, tuple(range(1, len(tokens) + 1)), (0,) * len(tokens)), kind
+        )
+
+    in_parts = [span("held-out", k, 100 + k, 7) for k in range(60)]
+    common = [span(kind, k, 50) for k, kind in enumerate(("kept", "held-out"))]  # on both sides: says nothing
+    learnt = vocabulary.findings(
+        [*in_parts, *common, *(span("kept", k, 900 + k) for k in range(40))], ("kept",)
+    )
+    assert learnt.tests[0].p < 1e-6
+    assert {m.slice: (m.value, m.examples) for m in learnt.measurements} == {
+        "kept": (1, 40),
+        "held-out": (0, 60),
+    }
+    public = vocabulary.findings([*in_parts, *(span("kept", k, 900 + k, 8) for k in range(40))], ("kept",))
+    assert public.tests[0].p == 1
 
 
 def test_every_membership_attack_separates_what_a_model_knows_from_what_it_does_not():

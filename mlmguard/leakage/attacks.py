@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mlmguard.leakage import formats, metrics
+from mlmguard.leakage import formats, metrics, sequential
 from mlmguard.leakage.extraction import Target, search
 from mlmguard.leakage.ngrams import NgramIndex
 from mlmguard.leakage.results import (
@@ -305,43 +305,66 @@ def extract(
     alphabets: Sequence[Ids],
     rng: np.random.Generator,
     restarts: int = 12,
+    early: bool = False,
 ) -> Result:
     """The whole span hidden: extraction by search of every span given, held-out ones as control.
 
     The attacker knows the document around the span and the span's format (which positions are digits), not
     its tokens. A redacted value never reached the model through its own document; getting it back means
-    that redaction missed a copy. A kind without spans is reported as such.
+    that redaction missed a copy. A kind without spans is reported as such. ``early``: the search ends after a
+    quarter of the spans of each kind where that settles a test.
     """
-    found = search(scorer, [span.target for span in spans], alphabets, rng, restarts=restarts)
+    parts = sequential.looks(spans, lambda span: span.kind, early)
+    tried: list[tuple[Span, bool]] = []
+    for part in parts:
+        found = search(scorer, [span.target for span in part], alphabets, rng, restarts=restarts)
+        tried += [(span, extraction.recovered) for span, extraction in zip(part, found)]
+        result = _recovered(attack, tried, len(spans), kinds, rng, len(parts))
+        if sequential.settled(result.tests):
+            break
+    return result
+
+
+def _recovered(
+    attack: str,
+    tried: Sequence[tuple[Span, bool]],
+    planned: int,
+    kinds: Sequence[str],
+    rng: np.random.Generator,
+    looks: int,
+) -> Result:
+    """Rates, excesses and tests of the spans ``tried``, at one of so many ``looks``."""
+    alpha = 0.05 / looks
+    stopped = f"ended at the first look: {len(tried)} of {planned} spans" if len(tried) < planned else ""
     rows: dict[str, list[Hit]] = {kind: [] for kind in (*kinds, CONTROL)}
     by_rule: dict[str, list[bool]] = defaultdict(list)
     exposed: list[Exposed] = []
-    for span, extraction in zip(spans, found):
-        rows[span.kind].append((span.document_id, float(extraction.recovered)))
+    for span, recovered in tried:
+        rows[span.kind].append((span.document_id, float(recovered)))
         if span.kind != CONTROL:
-            by_rule[span.rule].append(extraction.recovered)
-            if extraction.recovered:
+            by_rule[span.rule].append(recovered)
+            if recovered:
                 exposed.append(Exposed(span.document_id, attack, span.rule, 1.0))
     measurements: list[Measurement] = []
     tests: list[PValue] = []
     control = rows[CONTROL]
     for kind, group in rows.items():
         hits = int(sum(hit for _, hit in group))
-        note = "" if group else "no such span in the corpus"
+        note = stopped if group else "no such span in the corpus"
         measurements.append(
-            measured(attack, "extraction_rate", _rate_by_cluster(group), len(group), kind, note=note)
+            measured(attack, "extraction_rate", _rate_by_cluster(group, alpha), len(group), kind, note=note)
         )
         if kind == CONTROL or not group:
             continue
         missed = int(sum(hit for _, hit in control))
         measurements.append(
-            measured(attack, "extraction_excess", excess(group, control, rng), len(group), kind)
+            measured(attack, "extraction_excess", excess(group, control, rng, alpha), len(group), kind)
         )
-        p = fisher(hits, len(group), missed, len(control))
+        p = sequential.over_looks(fisher(hits, len(group), missed, len(control)), looks)
         tests.append(PValue(attack, p, len(group), kind, "extraction"))
     for rule, outcomes in sorted(by_rule.items()):
         if len(by_rule) > 1:
-            interval = metrics.rate(sum(outcomes), len(outcomes))
+            interval = metrics.rate(sum(outcomes), len(outcomes), alpha)
             measurements.append(measured(attack, "extraction_rate", interval, len(outcomes), rule))
     return Result(tuple(measurements), (), tuple(tests), tuple(exposed))
 
@@ -366,15 +389,15 @@ def _alike(
     return chosen
 
 
-def _rate_by_cluster(rows: Sequence[Hit]) -> metrics.Interval:
+def _rate_by_cluster(rows: Sequence[Hit], alpha: float) -> metrics.Interval:
     """Rate over all probes; the interval counts documents, for probes of one document are not independent."""
     documents = clusters(rows)
     if not documents:
-        return metrics.rate(0, 0)
+        return metrics.rate(0, 0, alpha)
     hit = sum(max(document) > 0 for document in documents)
-    low, high = metrics.clopper_pearson(hit, len(documents))
+    low, high = metrics.clopper_pearson(hit, len(documents), alpha)
     value = float(np.mean([outcome for _, outcome in rows]))
-    return metrics.Interval(value, min(low, value), high, 0.95)
+    return metrics.Interval(value, min(low, value), high, 1 - alpha)
 
 
 def unknowns(

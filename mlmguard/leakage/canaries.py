@@ -8,7 +8,7 @@ is never planted. Texts and coins live in the run folder and nowhere else.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -89,19 +89,29 @@ class Secret:
     twin: str = field(repr=False)
 
 
-def draw(count: int, rng: np.random.Generator, repetitions: int = 1) -> list[Secret]:
-    """``count`` canaries with independent fair coins. All contexts and all secrets differ."""
+TIER = 40
+"""Canaries of each further number of copies: enough to see a rate move, too few to weigh in the training."""
+
+
+def draw(
+    count: int, rng: np.random.Generator, repetitions: int = 1, tiers: Sequence[int] = ()
+) -> list[Secret]:
+    """``count`` canaries with independent fair coins, ``TIER`` more for each number of copies in ``tiers``.
+
+    All contexts and all secrets differ.
+    """
     names: set[str] = set()
     numbers: set[str] = set()
     secrets = []
-    for index in range(count):
+    copies = [repetitions] * count + [tier for tier in tiers for _ in range(TIER)]
+    for index, times in enumerate(copies):
         name = _new(names, lambda: f"{_word(rng)} {_word(rng)}")
         secret = _new(numbers, lambda: _number(rng))
         twin = _new(numbers, lambda: _number(rng))
         frame = _FRAMES[int(rng.integers(len(_FRAMES)))]
         before = frame[: frame.index("{secret}")].format(name=name)
         after = frame[frame.index("{secret}") + len("{secret}") :].format(name=name)
-        canary = Canary(f"canary-{index:05d}", f"canary-{index:05d}", repetitions, bool(rng.integers(2)))
+        canary = Canary(f"canary-{index:05d}", f"canary-{index:05d}", times, bool(rng.integers(2)))
         secrets.append(
             Secret(canary, before + secret + after, len(before), len(before) + DIGITS, before + twin + after)
         )

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mlmguard.leakage import metrics
+from mlmguard.leakage import metrics, sequential
 from mlmguard.leakage.attacks import unknowns
 from mlmguard.leakage.canaries import Secret
 from mlmguard.leakage.extraction import Target, exact_ranks, search
@@ -147,22 +147,48 @@ def extract_canaries(
     alphabets: Sequence[Ids],
     rng: np.random.Generator,
     restarts: int = 24,
+    early: bool = False,
 ) -> Result:
-    """Whole-secret extraction by coordinate search, planted against controls, with the k-unknown curve."""
-    found = search(scorer, [*planted, *controls], alphabets, rng, restarts=restarts)
-    hits = [sum(e.recovered for e in found[: len(planted)]), sum(e.recovered for e in found[len(planted) :])]
-    sizes = [len(planted), len(controls)]
+    """Whole-secret extraction by coordinate search, planted against controls, with the k-unknown curve.
+
+    ``early``: the search ends after a quarter of each side where that settles the test.
+    """
+    both = [(True, target) for target in planted] + [(False, target) for target in controls]
+    parts = sequential.looks(both, lambda item: item[0], early)
+    hits, sizes = {True: 0, False: 0}, {True: 0, False: 0}
+    for part in parts:
+        found = search(scorer, [target for _, target in part], alphabets, rng, restarts=restarts)
+        for (side, _), extraction in zip(part, found):
+            hits[side] += extraction.recovered
+            sizes[side] += 1
+        p = sequential.over_looks(fisher(hits[True], sizes[True], hits[False], sizes[False]), len(parts))
+        test = PValue("canary", p, sizes[True], metric="extraction")
+        if sequential.settled([test]):
+            break
+    stopped = sum(sizes.values()) < len(both)
+    note = f"ended at the first look: {sum(sizes.values())} of {len(both)} canaries" if stopped else ""
     measurements = [
-        measured("canary", name, metrics.rate(h, n), n)
-        for name, h, n in zip(("extraction_rate", "extraction_rate_heldout"), hits, sizes)
+        measured(
+            "canary", name, metrics.rate(hits[side], sizes[side], 0.05 / len(parts)), sizes[side], note=note
+        )
+        for name, side in (("extraction_rate", True), ("extraction_rate_heldout", False))
     ]
     curves = [
         unknowns(scorer, "canary", group, min(len(t.positions) for t in group), series, rng)
         for series, group in (("planted", planted), ("controls", controls))
         if group
     ]
-    p = fisher(hits[0], sizes[0], hits[1], sizes[1])
-    return Result(tuple(measurements), tuple(curves), (PValue("canary", p, sizes[0], metric="extraction"),))
+    return Result(tuple(measurements), tuple(curves), (test,))
+
+
+def of_copies(found: Result, copies: int) -> Result:
+    """What canaries planted ``copies`` times brought, as slices: a control of the audit, no alarm of its own.
+
+    Repetition is what models memorise: these show that the attack finds what is there to be found, and from
+    how many copies on.
+    """
+    label = f"copies {copies}"
+    return Result(tuple(replace(m, slice=label) for m in found.measurements if m.slice in ("", "calibrated")))
 
 
 # --- ε ------------------------------------------------------------------------------------------------

@@ -31,12 +31,14 @@ def membership(
     others: Sequence[Passage],
     rng: np.random.Generator,
     shadows: Sequence[Scorer] = (),
+    rate: float = RATE,
 ) -> Result:
     """Membership attacks beside two baselines; verdicts are withheld when a baseline shows a shift.
 
     ``loss``, ``min-k``, ``min-k++`` and ``neighbours`` need the model alone, ``calibrated``, ``votes`` and
     ``rmia`` a reference as well, ``lira`` at least two ``shadows``, models that saw neither set. The scores
-    of one unit's documents are averaged: the question is whether the unit took part.
+    of one unit's documents are averaged: the question is whether the unit took part. ``rate`` of the tokens
+    are asked for in one pass: all of them where the model predicts the next one.
     """
     if not members or not others:
         note = "no members or no held-out documents"
@@ -45,7 +47,7 @@ def membership(
         )
     passages = [*members, *others]
     windows, split = [passage.ids for passage in passages], len(members)
-    hidden = [spaced_masks(len(ids), RATE, rng) for ids in windows]
+    hidden = [spaced_masks(len(ids), rate, rng) for ids in windows]
     scores = _scores(scorer, reference, shadows, windows, hidden, split, rng)
     blind = {"blind": blind_scores(windows, split, rng)}
     if reference is not None:

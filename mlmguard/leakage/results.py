@@ -47,6 +47,7 @@ class Result:
     curves: tuple[Curve, ...] = ()
     tests: tuple[PValue, ...] = ()
     exposed: tuple[Exposed, ...] = ()
+    queries: int = 0  # windows that models were shown for it
 
 
 @dataclass(frozen=True)
@@ -110,9 +111,11 @@ def clusters(rows: Sequence[Hit]) -> list[list[float]]:
     return list(gathered.values())
 
 
-def excess(left: Sequence[Hit], right: Sequence[Hit], rng: np.random.Generator) -> metrics.Interval:
+def excess(
+    left: Sequence[Hit], right: Sequence[Hit], rng: np.random.Generator, alpha: float = 0.05
+) -> metrics.Interval:
     """The rate on the left minus that on the right; whole documents are drawn for the interval."""
-    return metrics.clustered_difference(clusters(left), clusters(right), rng)
+    return metrics.clustered_difference(clusters(left), clusters(right), rng, alpha)
 
 
 def fisher(hits: int, n: int, control_hits: int, control_n: int) -> float:

@@ -172,6 +172,17 @@ class Scorer:
         return out
 
 
+class NextTokenScorer(Scorer):
+    """Answers probes with a causal model: each position given what stands before it, and nothing is hidden.
+
+    One pass answers for all positions of a window, and text after a position never counts.
+    """
+
+    def _logits(self, ids: Ids, attention: Ids, where: NDArray[np.bool_]) -> Tensor:
+        self.queries += len(ids)
+        return self._logits_at(*(torch.from_numpy(x).to(self._device) for x in (ids, attention, where)))
+
+
 def _in_order(probe: Probe) -> list[int]:
     """The probe's alphabets in window order, as the logits come; −1 where anything may stand."""
     kinds = probe.alphabets or (-1,) * len(probe.positions)

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from mlmguard.artifacts import read_json
 from mlmguard.errors import InputError
 from mlmguard.training.unit_batch import last_to_mix_tokens
 
@@ -60,11 +61,9 @@ def fresh(size: str, tokenizer: Any, window: int, dropout: float, seed: int) -> 
 
 def untrained(model: nn.Module, seed: int) -> Any:
     """A model of the same configuration with weights drawn from ``seed``."""
-    from transformers import AutoModelForMaskedLM
-
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return AutoModelForMaskedLM.from_config(model.config)
+        return type(model)(model.config)
 
 
 def load(path: str | Path) -> tuple[Any, bool]:
@@ -73,19 +72,37 @@ def load(path: str | Path) -> tuple[Any, bool]:
     Weights are read from safetensors only: a pickle from an untrusted checkpoint runs code.
     """
     from transformers import AutoModelForMaskedLM
+
+    return _load(path, AutoModelForMaskedLM, "masked language model")
+
+
+def load_causal(path: str | Path) -> tuple[Any, bool]:
+    """As :func:`load`, a model that predicts the next token: it can be audited, not trained."""
+    from transformers import AutoModelForCausalLM
+
+    return _load(path, AutoModelForCausalLM, "causal language model")
+
+
+def predicts_next(folder: Path) -> bool:
+    """Does the ``config.json`` in ``folder`` name a causal model?"""
+    named = read_json(folder / "config.json").get("architectures") or ()
+    return any(str(name).endswith(("ForCausalLM", "LMHeadModel")) for name in named)
+
+
+def _load(path: str | Path, auto: Any, what: str) -> tuple[Any, bool]:
     from transformers.utils import logging
 
     verbosity = logging.get_verbosity()
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     try:
-        model, info = AutoModelForMaskedLM.from_pretrained(
+        model, info = auto.from_pretrained(
             str(path), use_safetensors=True, output_loading_info=True, trust_remote_code=False
         )
     except (OSError, ValueError, KeyError) as error:
         raise InputError(
             str(path),
-            f"no masked language model loads from it ({type(error).__name__})",
+            f"no {what} loads from it ({type(error).__name__})",
             "a Hugging Face folder with config.json and model.safetensors",
         ) from None
     finally:
@@ -170,3 +187,12 @@ def masked_logits(
         return model(input_ids=input_ids, attention_mask=attention_mask, **more).logits.squeeze(0)
     finally:
         handle.remove()
+
+
+def next_token_logits(model: nn.Module, input_ids: Tensor, attention_mask: Tensor, where: Tensor) -> Tensor:
+    """Logits (M, V) of a causal model for the tokens at the M true positions of ``where``, row by row.
+
+    What stands at a position is said one position before it; the first position has none.
+    """
+    logits: Tensor = model(input_ids=input_ids, attention_mask=attention_mask).logits
+    return logits[:, :-1][where[:, 1:]]

@@ -34,10 +34,10 @@ _SPECIAL = {
 }
 
 
-def load(name: str | None) -> PreTrainedTokenizerFast:
+def load(name: str | None, *, masked: bool = True) -> PreTrainedTokenizerFast:
     """The tokenizer in a folder, by hub name, or (None) the public one of this package.
 
-    Raises :class:`InputError` when it is missing, damaged, or has no mask token.
+    Raises :class:`InputError` when it is missing, damaged, or (``masked``) has no mask token.
     """
     from transformers import AutoTokenizer
 
@@ -57,7 +57,7 @@ def load(name: str | None) -> PreTrainedTokenizerFast:
         raise InputError(
             f"tokenizer {name}", type(error).__name__, "a folder with tokenizer.json, or a hub name"
         ) from None
-    if tokenizer.mask_token_id is None:
+    if masked and tokenizer.mask_token_id is None:
         raise InputError(
             f"tokenizer {name}", "it has no mask token", "the tokenizer of a masked language model"
         )
@@ -92,6 +92,18 @@ def special_tokens(words: Any) -> SpecialTokens:
             "the tokenizer", "no [CLS], [SEP] or [PAD] token", "the tokenizer of a masked language model"
         )
     return SpecialTokens(*marks)
+
+
+def next_token_marks(words: Any) -> SpecialTokens:
+    """What frames and pads a window of a causal model: the tokens its texts begin and end with."""
+    first, last = words.bos_token_id, words.eos_token_id
+    known = [mark for mark in (first, last) if mark is not None]
+    if not known:
+        raise InputError(
+            "the tokenizer", "no token begins or ends a text", "the tokenizer of a causal language model"
+        )
+    pad = words.pad_token_id if words.pad_token_id is not None else known[-1]
+    return SpecialTokens(known[0], known[-1], pad)
 
 
 def digest(file: Path) -> str:
