@@ -1,4 +1,7 @@
-"""The page of an ablation: what each choice does, the frontier, every cell, and what having tried costs."""
+"""The page of an ablation: what each choice does, the frontier, every cell, and what having tried costs.
+
+Intervals stand on a line of their own below their number: a dozen columns fit a page that way.
+"""
 
 from __future__ import annotations
 
@@ -66,7 +69,7 @@ def markdown(shown: Shown) -> str:
     for table in (_effects(shown), _cells(shown)):
         head = "| " + " | ".join(table.columns) + " |"
         rule = "|" + "---|" * len(table.columns)
-        body = ["| " + " | ".join(row) + " |" for row in table.rows]
+        body = ["| " + " | ".join(cell.replace("\n", " ") for cell in row) + " |" for row in table.rows]
         parts.append("\n".join([f"## {table.caption}", "", head, rule, *body]))
     parts += [f"Refused: {', '.join(row.place)}: {prose(row.refused)}" for row in shown.rows if row.refused]
     return "\n\n".join([*parts, *NOTES]) + "\n"
@@ -88,7 +91,7 @@ def _effects(shown: Shown) -> Table:
         if change is None:
             return "–"
         mean, low, high, _ = change
-        ends = f" [{low:+.3f}, {high:+.3f}]" if low is not None and high is not None else ""
+        ends = f"\n[{low:+.3f}, {high:+.3f}]" if low is not None and high is not None else ""
         return f"{mean:+.3f}{ends}"
 
     rows = tuple(
@@ -107,7 +110,7 @@ def _cells(shown: Shown) -> Table:
     def told(number: Measurement | None) -> str:
         if number is None or number.value is None:
             return "–"
-        ends = f" ({tables.interval(number)})" if number.low is not None and number.high is not None else ""
+        ends = f"\n({tables.interval(number)})" if number.low is not None and number.high is not None else ""
         return f"{figure(number.value)}{ends}"
 
     rows = tuple(

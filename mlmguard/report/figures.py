@@ -311,8 +311,27 @@ def clusters(case: Case) -> str:
 
 
 def frontier(case: Case) -> str:
-    """Utility against ε, where runs at several ε were compared."""
-    return _series(case, "ablation", "frontier", (6.6, 3.4), markers=True)
+    """Utility against what an attack finds, a point with its interval for each run that no other beats."""
+    found = curves(case.evidence, "ablation", "frontier")
+    if not found:
+        return ""
+
+    def paint(axes: Axes) -> None:
+        for curve, (colour, dash, marker) in zip(found, _SERIES):
+            ends = [
+                [y - low for y, low in zip(curve.y, curve.low)],
+                [high - y for y, high in zip(curve.y, curve.high)],
+            ]
+            axes.errorbar(
+                curve.x, curve.y, yerr=ends if curve.low else None, label=curve.series, color=colour,
+                linestyle=dash, marker=marker, markersize=6, elinewidth=1.2, capsize=3, linewidth=1.4,
+            )  # fmt: skip
+        axes.set(xlabel=found[0].x_label, ylabel=found[0].y_label)
+        _grid(axes)
+        if len(found) > 1:
+            axes.legend(loc="best")
+
+    return _draw("ablation frontier", (6.6, 3.4), paint)
 
 
 def training(case: Case, name: str) -> str:
