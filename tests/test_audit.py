@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import mlmguard.audit  # noqa: F401
+from mlmguard import measures
 from mlmguard.artifacts import read_json
 from mlmguard.corpus.clean import read_clean
 from mlmguard.errors import InputError
@@ -112,6 +113,11 @@ def test_every_rate_has_an_interval_around_it(evidence):
         if m.value is not None and m.metric.endswith(("_rate", "_train", "_heldout", "_excess", "auc")):
             assert m.low is not None and m.high is not None, (m.attack, m.metric)
             assert m.low <= m.value <= m.high, (m.attack, m.metric, m.slice)
+
+
+def test_every_number_of_an_audit_can_be_named_in_a_policy(evidence):
+    known = set(measures.METRICS)
+    assert {f"{m.attack}.{m.metric}" for m in evidence.measurements} <= known
 
 
 def test_personal_spans_and_rare_words_are_probed_on_both_sides(evidence):
@@ -565,6 +571,41 @@ def test_probing_raises_no_alarm_when_nothing_was_learnt():
         spans = some_spans("redacted", range(100, 140)) + some_spans("held-out", range(200, 240))
         p_values.append(attacks.probe(Knows(lucky), "pii", spans, rng).tests[0].p)
     assert np.mean(np.array(p_values) < 0.05) <= 0.05 + 3 * (0.05 * 0.95 / 60) ** 0.5
+
+
+class Says:
+    """The same log-probability at every position of a window, from a table by the window's first token."""
+
+    queries = 0
+
+    def __init__(self, table):
+        self.table = table
+
+    def answer(self, probes, top=1, moments=False):
+        one = lambda p: np.full(len(p.positions), self.table[int(p.ids[0])])  # noqa: E731
+        return [Answer(one(p), np.ones(len(p.positions)), np.zeros((1, 1)), np.zeros((1, 1))) for p in probes]
+
+
+def test_a_reference_is_taken_off_by_as_much_as_it_explains():
+    """A reference that knows how hard each text is helps; one of random weights must not drown the signal."""
+    from mlmguard.leakage.extraction import Target
+
+    rng = np.random.default_rng(0)
+    m = 400
+    secrets = canaries.draw(m, rng)
+    planted = np.array([s.canary.planted for s in secrets])
+    hard = rng.normal(-5, 2, 2 * m)  # of the m secrets and their m twins
+    own = Says(hard + np.concatenate([1.0 * planted, np.zeros(m)]) + rng.normal(0, 0.3, 2 * m))
+    windows = [Target(np.array([k, 7, 7, 1]), (1, 2), (0, 0)) for k in range(2 * m)]
+
+    def area(reference):
+        scores = exposure.score_canaries(own, reference, secrets, windows[:m], windows[m:])
+        return metrics.auc(scores.scores[planted], scores.scores[~planted]).value
+
+    knowing, random_weights = Says(hard), Says(rng.normal(-7, 3, 2 * m))
+    alone = metrics.auc(own.table[:m][planted], own.table[:m][~planted]).value
+    assert alone < 0.75 and area(knowing) > 0.97
+    assert area(random_weights) == pytest.approx(alone, abs=0.02)
 
 
 def test_a_vocabulary_learnt_from_the_training_rows_is_told_from_a_public_one():

@@ -121,6 +121,23 @@ def test_tpr_never_allows_more_false_positives_than_asked():
 # --- nulls and coverage -------------------------------------------------------------------------------
 
 
+def test_extrapolated_exposure_is_the_tail_where_a_skew_normal_fits_and_refused_where_not():
+    rng = np.random.default_rng(0)
+    references = stats.skewnorm(3, loc=-2, scale=1.5).rvs(1000, random_state=rng)
+    null = stats.skewnorm(3, loc=-2, scale=1.5).rvs(4000, random_state=rng)
+    bits = metrics.extrapolated_exposure(null, references, rng)
+    assert bits is not None and np.mean(bits) == pytest.approx(1.443, abs=0.1)  # exponential, 1 / ln 2
+    # beside ranks where ranks can see, and beyond them where they cannot
+    tail = stats.skewnorm(3, loc=-2, scale=1.5).isf([2.0**-4, 2.0**-20])
+    near, far = metrics.extrapolated_exposure(tail, references, rng)
+    assert near == pytest.approx(metrics.exposure(tail[0], references), abs=0.6)
+    assert far == pytest.approx(20, rel=0.25) and metrics.exposure(tail[1], references) < 10
+    assert metrics.extrapolated_exposure([1e6], references, rng)[0] == 1000
+    two_humps = np.concatenate([rng.normal(-5, 0.3, 500), rng.normal(5, 0.3, 500)])
+    assert metrics.extrapolated_exposure([6.0], two_humps, rng) is None
+    assert metrics.extrapolated_exposure([6.0], references[:30], rng) is None
+
+
 def test_exposure_of_a_null_canary_averages_1_443_bits():
     rng = np.random.default_rng(0)
     bits = [metrics.exposure(rng.random(), rng.random(999)) for _ in range(4000)]

@@ -44,6 +44,10 @@ def score_canaries(
 
     Beside that score: ``loss`` (uncalibrated), ``word-l2r`` (each token given those before it in the secret
     and everything outside) and ``span`` (the whole secret hidden), both calibrated.
+
+    Calibrated is the model's score minus as much of the reference's as explains it on the twins: a reference
+    that knows nothing of such text, say random initial weights, would only add its noise. No twin was ever
+    planted, whatever the coins said, so this reads no coin and the bound on ε stays one.
     """
     windows, spans = _where(targets)
     one_word = [[0] * len(span) for span in spans]
@@ -51,12 +55,24 @@ def score_canaries(
     ordered = [pseudo_log_likelihood(s, windows, spans, one_word) for s in (scorer, reference)]
     hidden = [masked_span_score(s, windows, spans) for s in (scorer, reference)]
     beside = [pseudo_log_likelihood(s, *_where(twins)) for s in (scorer, reference)]
+    share = _explained(*beside)
     return CanaryScores(
         np.array([secret.canary.planted for secret in secrets], dtype=bool),
-        own - outside,
-        beside[0] - beside[1],
-        {"loss": own, "word-l2r": ordered[0] - ordered[1], "span": hidden[0] - hidden[1]},
+        own - share * outside,
+        beside[0] - share * beside[1],
+        {"loss": own, "word-l2r": ordered[0] - share * ordered[1], "span": hidden[0] - share * hidden[1]},
     )
+
+
+FEWEST_TO_FIT = 20
+
+
+def _explained(model: Floats, reference: Floats) -> float:
+    """The least-squares slope of the model's scores on the reference's, kept between 0 and 1; 1 for a few."""
+    spread = float(np.var(reference)) if len(reference) else 0.0
+    if len(reference) < FEWEST_TO_FIT or spread == 0.0:
+        return 1.0
+    return float(np.clip(np.cov(model, reference, bias=True)[0, 1] / spread, 0.0, 1.0))
 
 
 def _where(targets: Sequence[Target]) -> tuple[list[Ids], list[tuple[int, ...]]]:
@@ -96,11 +112,24 @@ def exposure(found: CanaryScores, rng: np.random.Generator) -> Result:
         _distribution("exposure", series, values, cap)
         for series, values in (("planted", bits), ("controls", np.array(null)))
     )
+    sampled = measured(
+        "canary", "exposure_mean", interval, len(bits), ceiling=cap, note="null mean 1.443 bits"
+    )
     return Result(
-        (measured("canary", "exposure_mean", interval, len(bits), ceiling=cap, note="null mean 1.443 bits"),),
+        (sampled, _extrapolated(planted, reference, rng)),
         curves,
         (PValue("canary", metrics.rank_sum_p(planted, controls), len(bits), metric="exposure"),),
     )
+
+
+def _extrapolated(planted: Floats, reference: Floats, rng: np.random.Generator) -> Measurement:
+    """The median exposure by the tail of a skew-normal fit: it sees beyond a rank among the references."""
+    bits = metrics.extrapolated_exposure(planted, reference, rng)
+    name, n = "extrapolated_exposure_median", len(planted)
+    if bits is None:
+        note = "not extrapolated: a skew-normal distribution does not fit the references, or they are too few"
+        return Measurement("canary", name, None, None, None, 0.95, n, note=note)
+    return measured("canary", name, metrics.median(bits), n, note="by a fitted tail; null median 1 bit")
 
 
 def _distribution(name: str, series: str, values: Floats, cap: float) -> Curve:

@@ -257,6 +257,32 @@ def exposure(canary_score: float, reference_scores: ArrayLike) -> float:
     return math.log2(len(scores) + 1) - math.log2(rank)
 
 
+def extrapolated_exposure(
+    scores: ArrayLike, reference_scores: ArrayLike, rng: np.random.Generator
+) -> Array | None:
+    """(m,) exposures in bits beyond what a rank among the references can show; None where the fit fails.
+
+    −log2 of the upper tail of a skew-normal distribution fitted to the references (Carlini et al. 2019,
+    section 4.3). It is fitted on half of them and tried on the other (Kolmogorov and Smirnov): a test on
+    what was fitted accepts too much. Below forty references, or rejected at .05, there is no extrapolation.
+    """
+    references = rng.permutation(np.asarray(reference_scores, float))
+    half = len(references) // 2
+    if half < FEWEST_TO_FIT:
+        return None
+    fitted = stats.skewnorm.fit(references[:half])
+    if stats.kstest(references[half:], stats.skewnorm(*fitted).cdf).pvalue < 0.05:
+        return None
+    tail = stats.skewnorm(*stats.skewnorm.fit(references)).logsf(np.asarray(scores, float))
+    bits: Array = np.minimum(-tail / math.log(2), MOST_BITS)
+    return bits
+
+
+FEWEST_TO_FIT = 20
+MOST_BITS = 1000.0
+"""Where the fitted tail underflows: far beyond any secret."""
+
+
 def rank_sum_p(planted: ArrayLike, controls: ArrayLike) -> float:
     """One-sided Mann-Whitney p: are planted canaries scored above controls? 1.0 when either is empty.
 
