@@ -3,8 +3,9 @@
     python benchmarks/audit_fixtures.py [--only secrets|epsilon] [--times 4]
 
 ``secrets``: a 2 x 128 model trained plainly, 15 % masks, on notes among which six-digit secrets stand 30, 4
-or 1 times, for 700 steps (20 epochs where they stand 30 times), and 4 times for 20 epochs; for every attack the area under its ROC, for the search the share of secrets got back whole, and
-of those that were never planted. ``epsilon``: runs at eps = 2 and 8 with 1,000 canaries, and a run that
+or 1 times, for 700 steps (20 epochs where they stand 30 times), and 4 times for 20 epochs. For every attack
+the area under its ROC, for the search the share of secrets got back whole, and of those that were never
+planted. ``epsilon``: runs at eps = 2 and 8 with 1,000 canaries, and a run that
 claims eps = 2 while its clipping and noise were switched off; the lower bound, its ceiling, and what the gate
 says.
 
