@@ -954,16 +954,29 @@ def check_command(files: tuple[Path, ...], least: str, quiet: bool) -> int:
 @cli.command("verify")
 @click.argument("ckpt", type=FOLDER)
 @click.option("--evidence", type=FILE, help="An audit that must be of these weights.")
+@click.option("--public-key", type=FILE, help="The key (PEM) that must have signed every file of the folder.")
 @click.option("--out", type=FILE, help="Write an in-toto statement of every file and check to this path.")
-def verify_command(ckpt: Path, evidence: Path | None, out: Path | None) -> int:
+def verify_command(ckpt: Path, evidence: Path | None, public_key: Path | None, out: Path | None) -> int:
     """Hold the checkpoint in CKPT against its statement: digests, ledger, ε computed anew, signature."""
     from mlmguard.workflows.verify import verify
 
-    checks, code = verify(ckpt, evidence, out)
+    checks, code = verify(ckpt, evidence, out, public_key)
     health = {"holds": "ok", "unknown": "warn", "contradicted": "missing"}
     console.checks([(one.what, one.found, health[one.outcome], one.do) for one in checks], "Verify")
     console.written([out] if out else [])
     return code
+
+
+@cli.command("sign")
+@click.argument("ckpt", type=FOLDER)
+@click.option("--private-key", type=FILE, required=True, help="An elliptic-curve key in a PEM file.")
+@click.option("--evidence", type=FILE, help="An audit that must be of these weights.")
+@click.option("-q", "--quiet", is_flag=True, help="No talk.")
+def sign_command(ckpt: Path, private_key: Path, evidence: Path | None, quiet: bool) -> None:
+    """Sign every file of the checkpoint in CKPT, after it was verified: OpenSSF model signing."""
+    from mlmguard.workflows.verify import sign
+
+    console.written([sign(ckpt, private_key, evidence)], quiet)
 
 
 @cli.command("index")

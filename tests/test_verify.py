@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import math
+import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +23,7 @@ from mlmguard import accounting, cli
 from mlmguard.artifacts import run_folder, sha256_file, weights_digest, write_json
 from mlmguard.errors import InputError
 from mlmguard.types import LedgerEntry, PrivacyStatement
-from mlmguard.workflows.verify import Check, verify
+from mlmguard.workflows.verify import Check, sign, verify
 
 LEDGER = (LedgerEntry("poisson-gaussian", 1.1, 0.05, 40, what="training"),)
 
@@ -54,6 +58,10 @@ def found(checks: tuple[Check, ...]) -> dict[str, str]:
     return {check.what: check.outcome for check in checks}
 
 
+def said_of(checks: tuple[Check, ...], what: str) -> str:
+    return next(check.found for check in checks if check.what == what)
+
+
 def test_a_true_checkpoint_holds_and_is_said_to_be_unsigned(ckpt: Path) -> None:
     checks, code = verify(ckpt)
     assert code == 0
@@ -67,8 +75,9 @@ def test_a_true_checkpoint_holds_and_is_said_to_be_unsigned(ckpt: Path) -> None:
         "run folder": "holds",
         "signature": "unknown",
     }
+    assert "none, digest only: catches accidents, not tampering" in said_of(checks, "signature")
     (ckpt / "model.sig").write_text("{}")
-    assert "was not verified here" in next(c.found for c in verify(ckpt)[0] if c.what == "signature")
+    assert "was not looked into; digest only" in said_of(verify(ckpt)[0], "signature")
 
 
 def _changed(**changes: object) -> Callable[[PrivacyStatement], PrivacyStatement]:
@@ -161,6 +170,135 @@ def test_the_in_toto_statement_is_about_every_file(ckpt: Path, tmp_path: Path) -
     assert digests == {path.name: sha256_file(path) for path in ckpt.iterdir()}
     predicate = json_format.ParseDict(json.loads(text)["predicate"], test_result_pb2.TestResult())
     assert (predicate.result, list(predicate.failed_tests)) == ("FAILED", ["ε, computed anew"])
+
+
+# --- signatures ---------------------------------------------------------------------------------------
+
+
+def keys(folder: Path, name: str, curve: str = "prime256v1") -> tuple[Path, Path]:
+    """A private and a public key, as openssl makes them for a house."""
+    if shutil.which("openssl") is None:
+        pytest.skip("no openssl to make keys with")
+    pytest.importorskip("model_signing", reason="model-signing, of the extra [signing], is not installed")
+    private, public = folder / f"{name}.pem", folder / f"{name}.pub"
+    for arguments in (
+        ["ecparam", "-name", curve, "-genkey", "-noout", "-out", str(private)],
+        ["ec", "-in", str(private), "-pubout", "-out", str(public)],
+    ):
+        subprocess.run(["openssl", *arguments], check=True, capture_output=True)
+    return private, public
+
+
+def reworded(path: Path, old: str, new: str) -> None:
+    path.write_text(path.read_text().replace(old, new))
+
+
+def by(ckpt: Path, public: Path) -> tuple[str, str, int]:
+    checks, code = verify(ckpt, public_key=public)
+    return found(checks)["signature"], said_of(checks, "signature"), code
+
+
+def test_a_signature_over_every_file(ckpt: Path, tmp_path: Path) -> None:
+    private, public = keys(tmp_path, "release")
+    assert by(ckpt, public) == ("contradicted", "none", 10)  # whoever strips a signature must not pass
+    assert sign(ckpt, private) == ckpt / "model.sig"
+    assert by(ckpt, public) == ("holds", "model.sig is by release.pub, over every file", 0)
+    sign(ckpt, private)  # again, over the old signature
+    assert by(ckpt, public)[2] == 0
+    _, stranger = keys(tmp_path, "stranger", "secp384r1")
+    outcome, told, code = by(ckpt, stranger)
+    assert (outcome, code) == ("contradicted", 10) and "Key mismatch" in told
+
+
+def test_what_a_digest_cannot_see_a_signature_shows(ckpt: Path, tmp_path: Path) -> None:
+    private, public = keys(tmp_path, "release")
+    sign(ckpt, private)
+    # a forger makes everything anew: a smaller noise, its ledger, its ε, its digest
+    forged = replace(LEDGER[0], noise_multiplier=4.0)
+    plan = replace(said().plan, noise_multiplier=4.0)  # type: ignore[type-var]
+    spent = accounting.compose((forged,), 1e-5)
+    write_json(ckpt / "privacy.json", _changed(ledger=(forged,), plan=plan, epsilon=spent)(said()))
+    assert verify(ckpt)[1] == 0
+    outcome, told, code = by(ckpt, public)
+    assert (outcome, code) == ("contradicted", 10)
+    assert "Hash mismatch for 'privacy.json'" in told
+
+
+@pytest.mark.parametrize(
+    ("damage", "told"),
+    [
+        (lambda c: (c / "model.safetensors").write_bytes(b"others"), "Hash mismatch for 'model.safetensors'"),
+        (lambda c: (c / "modeling.py").write_text("import os"), "Extra files found"),
+        (lambda c: (c / "training.json").unlink(), "Missing files"),
+        (lambda c: (c / "model.sig").write_text("{"), "model.sig: "),
+        (lambda c: (c / "model.sig").write_text("{}"), "model.sig: "),
+        (lambda c: reworded(c / "model.sig", '"sig":"', '"sig":"AAAA'), "not made by this key over these"),
+    ],
+)  # fmt: skip
+def test_a_signed_folder_that_was_changed(
+    ckpt: Path, tmp_path: Path, damage: Callable[[Path], object], told: str
+) -> None:
+    private, public = keys(tmp_path, "release")
+    sign(ckpt, private)
+    damage(ckpt)
+    outcome, said_so, _ = by(ckpt, public)
+    assert outcome == "contradicted" and told in said_so
+
+
+def test_a_signature_that_leaves_the_weights_out(ckpt: Path, tmp_path: Path) -> None:
+    private, public = keys(tmp_path, "release")
+    signing = importlib.import_module("model_signing.signing")
+    hashing = importlib.import_module("model_signing.hashing").Config()
+    hashing.set_ignored_paths(paths=["model.sig", "model.safetensors"])
+    signer = signing.Config().use_elliptic_key_signer(private_key=private).set_hashing_config(hashing)
+    signer.sign(ckpt, ckpt / "model.sig")
+    assert by(ckpt, public)[:2] == ("contradicted", "model.sig: leaves out model.safetensors")
+
+
+def test_what_contradicts_its_papers_is_not_signed(ckpt: Path, tmp_path: Path) -> None:
+    private, _ = keys(tmp_path, "release")
+    write_json(ckpt / "privacy.json", _changed(epsilon=0.9)(said()))
+    with pytest.raises(InputError, match="ε, computed anew"):
+        sign(ckpt, private)
+    assert not (ckpt / "model.sig").exists()
+
+
+def test_a_link_is_not_signed(ckpt: Path, tmp_path: Path) -> None:
+    private, _ = keys(tmp_path, "release")
+    (ckpt / "link").symlink_to(private)
+    with pytest.raises(InputError, match=r"symlink.*expected plain files"):
+        sign(ckpt, private)
+    assert not (ckpt / "model.sig").exists()
+
+
+def test_sign_and_verify_by_the_command_line(
+    ckpt: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    private, public = keys(tmp_path, "release")
+    assert cli.run(["sign", str(ckpt), "--private-key", str(private)]) == 0
+    assert cli.run(["verify", str(ckpt), "--public-key", str(public)]) == 0
+    assert "over every file" in capsys.readouterr().out
+    (tmp_path / "rsa.pem").write_text("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n")
+    for arguments in (
+        ["sign", str(ckpt), "--private-key", str(public)],
+        ["sign", str(ckpt), "--private-key", str(tmp_path / "rsa.pem")],
+        ["sign", str(ckpt), "--private-key", str(tmp_path / "none.pem")],
+        ["verify", str(ckpt), "--public-key", str(private)],
+    ):
+        assert cli.run(arguments) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert "key that can be used; expected an elliptic-curve key" in line
+    (ckpt / "model.safetensors").write_bytes(b"others")
+    assert cli.run(["verify", str(ckpt), "--public-key", str(public)]) == 10
+
+
+def test_without_the_library_it_is_named(
+    ckpt: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "model_signing", None)
+    assert cli.run(["sign", str(ckpt), "--private-key", "release.pem"]) == 2
+    assert "pip install 'mlmguard[signing]'" in capsys.readouterr().err
+    assert cli.run(["verify", str(ckpt)]) == 0
 
 
 def test_the_command(ckpt: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -28,7 +28,12 @@ PACKAGES = (
     "matplotlib",
 )
 #: Needed by an extra only.
-OPTIONAL = {"ray": "several machines", "mlflow": "experiment tracking", "tensorboard": "experiment tracking"}
+OPTIONAL = {
+    "ray": "several machines",
+    "mlflow": "experiment tracking",
+    "tensorboard": "experiment tracking",
+    "model-signing": "mlmguard sign",
+}
 
 Health = Literal["ok", "warn", "missing"]
 

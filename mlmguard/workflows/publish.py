@@ -15,7 +15,7 @@ from mlmguard.artifacts import read_noun, sha256_file, weights_digest
 from mlmguard.errors import InputError
 from mlmguard.types import PrivacyStatement
 from mlmguard.workflows.gate import gate
-from mlmguard.workflows.verify import verify
+from mlmguard.workflows.verify import refuse_contradicted, verify
 
 APPROVED = "privacy-approved"
 EXPERIMENT = "mlmguard"
@@ -57,11 +57,7 @@ def publish_mlflow(ckpt: Path, evidence: Path, policy: str, store: str, name: st
             "pip install 'mlmguard[tracking]'",
         ) from None
     checks, _ = verify(ckpt, evidence)
-    wrong = [check for check in checks if check.outcome == "contradicted"]
-    if wrong:
-        raise InputError(
-            f"{ckpt}: {wrong[0].what}", wrong[0].found, "a checkpoint that is what it says", wrong[0].do
-        )
+    refuse_contradicted(ckpt, checks)
     (judged,), code = gate([evidence], policy)
     statement = read_noun(ckpt / "privacy.json", PrivacyStatement)
     tags = _tags(ckpt, evidence, statement)

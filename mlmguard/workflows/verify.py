@@ -1,4 +1,7 @@
-"""Whether a checkpoint is what its papers say: digests, statement, ledger, ε computed anew, signature."""
+"""Whether a checkpoint is what its papers say: digests, statement, ledger, ε computed anew, signature.
+
+What was verified can be signed, so that the next reader need not take the papers' word for it.
+"""
 
 from __future__ import annotations
 
@@ -22,13 +25,12 @@ from mlmguard.errors import InputError
 from mlmguard.measures import tier
 from mlmguard.report import in_toto
 from mlmguard.types import LedgerEntry, PrivacyStatement
+from mlmguard.workflows import signature
 from mlmguard.workflows.gate import read_evidence
 
 Outcome = Literal["holds", "unknown", "contradicted"]
 #: Relative. Accountants round up to their grid; a claim this close to what is computed anew is the same.
 _ROUNDING = 1e-3
-#: Names under which OpenSSF model signing and sigstore leave a signature.
-SIGNATURES = ("model.sig", "model.sigstore", "model.sigstore.json", "signature.sig")
 _PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle")
 
 
@@ -43,11 +45,12 @@ class Check:
 
 
 def verify(
-    ckpt: Path, evidence: Path | None = None, out: Path | None = None
+    ckpt: Path, evidence: Path | None = None, out: Path | None = None, public_key: Path | None = None
 ) -> tuple[tuple[Check, ...], int]:
     """Every check and the exit code: 10 if the checkpoint contradicts its papers, 0 otherwise.
 
-    ``out`` takes an in-toto statement about each file of the folder with the outcome of these checks.
+    ``out`` takes an in-toto statement about each file of the folder with the outcome of these checks. With
+    ``public_key`` a missing signature is a contradiction: else who strips it passes.
     """
     if not (ckpt / "privacy.json").is_file():
         raise InputError(str(ckpt), "no privacy.json", "a checkpoint that mlmguard train wrote")
@@ -57,11 +60,25 @@ def verify(
         *_statement(ckpt, statement),
         *(_claim(statement) if statement.private else ()),
         *_journal(ckpt, statement),
-        _signature(ckpt),
+        _signature(ckpt, public_key),
     )
     if out is not None:
         write_text(out, _in_toto(ckpt, checks))
     return checks, 10 if any(check.outcome == "contradicted" for check in checks) else 0
+
+
+def sign(ckpt: Path, private_key: Path, evidence: Path | None = None) -> Path:
+    """Sign what holds; :class:`InputError` for a checkpoint that contradicts its papers."""
+    checks, _ = verify(ckpt, evidence)
+    refuse_contradicted(ckpt, checks)
+    return signature.write(ckpt, private_key)
+
+
+def refuse_contradicted(ckpt: Path, checks: tuple[Check, ...]) -> None:
+    """:class:`InputError` for the first check that contradicts."""
+    for one in checks:
+        if one.outcome == "contradicted":
+            raise InputError(f"{ckpt}: {one.what}", one.found, "a checkpoint that is what it says", one.do)
 
 
 def _weights(ckpt: Path, evidence: Path | None) -> Iterator[Check]:
@@ -163,18 +180,22 @@ def _journal(ckpt: Path, statement: PrivacyStatement) -> Iterator[Check]:
         yield Check("run folder", f"{charged:,} steps in its ledger", "holds")
 
 
-def _signature(ckpt: Path) -> Check:
-    found = [name for name in SIGNATURES if (ckpt / name).is_file()]
-    if not found:
-        return Check(
-            "signature", "none", "unknown", "sign the folder with OpenSSF model-signing before release"
-        )
-    do = "model_signing verify says whose it is; mlmguard does not hold keys"
-    return Check("signature", f"{', '.join(found)} is there and was not verified here", "unknown", do)
+def _signature(ckpt: Path, public_key: Path | None) -> Check:
+    found = signature.find(ckpt)
+    if public_key is None:
+        told = f"{found.name} was not looked into; digest only" if found else "none, digest only"
+        do = "name the key with --public-key" if found else "mlmguard sign before release"
+        return Check("signature", f"{told}: catches accidents, not tampering", "unknown", do)
+    if found is None:
+        return Check("signature", "none", "contradicted", "get the folder as it was signed")
+    fault = signature.fault(ckpt, found, public_key)
+    if fault:
+        return Check("signature", f"{found.name}: {fault}", "contradicted", "do not load this checkpoint")
+    return Check("signature", f"{found.name} is by {public_key.name}, over every file", "holds")
 
 
 def _in_toto(ckpt: Path, checks: tuple[Check, ...]) -> str:
-    files = sorted(path for path in ckpt.rglob("*") if path.is_file() and path.name not in SIGNATURES)
+    files = sorted(path for path in ckpt.rglob("*") if path.is_file() and path.name not in signature.NAMES)
     subjects = [
         {"name": path.relative_to(ckpt).as_posix(), "digest": {"sha256": sha256_file(path)}} for path in files
     ]
