@@ -2,6 +2,11 @@
 # version ranges in pyproject.toml leave it alone.
 FROM python:3.12-slim
 
+# Another index, of the house or of PyTorch's CPU wheels: without one pip takes the CUDA build, gigabytes larger.
+#   docker build --build-arg PIP_EXTRA_INDEX_URL=... -t mlmguard .
+ARG PIP_INDEX_URL
+ARG PIP_EXTRA_INDEX_URL
+
 # git reads the signatures of waivers (mlmguard gate --require-signed)
 RUN apt-get update \
  && apt-get install --yes --no-install-recommends git openssh-client \
@@ -11,7 +16,7 @@ WORKDIR /app
 COPY pyproject.toml constraints.txt README.md LICENSE ./
 COPY mlmguard mlmguard
 COPY policies policies
-RUN pip install --no-cache-dir -c constraints.txt .
+RUN pip install --no-cache-dir -c constraints.txt ".[signing]"
 
 # the corpus is mounted here; nobody needs to be root to read it
 RUN useradd --create-home --uid 1000 guard

@@ -31,6 +31,7 @@ install: .venv/installed
 
 samples: install
 	$(BIN)/python -m tests.evidence_fixture
+	$(BIN)/python -m tests.doc_pages
 
 schemas: install
 	for name in evidence privacy manifest judgement policy review; do $(BIN)/mlmguard schema $$name > docs/schemas/$$name.json; done

@@ -22,7 +22,7 @@ from typing import Any
 
 import click
 
-from mlmguard import __version__, artifacts, console
+from mlmguard import __version__, artifacts, console, logs
 from mlmguard.errors import InputError, MlmguardError
 
 FOLDER = click.Path(path_type=Path, file_okay=False)
@@ -40,6 +40,15 @@ def run(arguments: list[str]) -> int:
     # no command resolves a hub name unless the user gave one; telemetry and update checks never run
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    # transformers logs through a handler of its own, with whatever text it was given
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    logs.hear_libraries()
+    code = _run(arguments)
+    logs.end(code)
+    return code
+
+
+def _run(arguments: list[str]) -> int:
     try:
         result = cli.main(arguments, prog_name="mlmguard", standalone_mode=False)
         return result if isinstance(result, int) else 0
@@ -139,11 +148,11 @@ def watched(quiet: bool) -> Iterator[tuple[Any, Callable[[], bool]]]:
 
     The second one, and any in a stage without steps, interrupts at once.
     """
-    asked, stage = False, ""
+    asked, running = False, ""
 
     def ask(number: int, frame: FrameType | None) -> None:
         nonlocal asked
-        if asked or stage not in STEPPED:
+        if asked or running not in STEPPED:
             raise KeyboardInterrupt
         asked = True
         console.say("stopping after this step; again to stop at once", quiet)
@@ -152,12 +161,12 @@ def watched(quiet: bool) -> Iterator[tuple[Any, Callable[[], bool]]]:
     try:
         with console.progress_bar(quiet) as progress:
 
-            def noticed(name: str, done: int, total: int | None) -> None:
-                nonlocal stage
-                stage = name
-                progress(name, done, total)
+            def noticed(stage: str, done: int, total: int | None) -> None:
+                nonlocal running
+                running = stage
+                progress(stage, done, total)
 
-            yield noticed, lambda: asked
+            yield logs.followed(noticed), lambda: asked
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -173,7 +182,7 @@ def interruptible(quiet: bool) -> Iterator[Any]:
     before = signal.signal(signal.SIGTERM, interrupt)
     try:
         with console.progress_bar(quiet) as progress:
-            yield progress
+            yield logs.followed(progress)
     finally:
         signal.signal(signal.SIGTERM, before)
 
@@ -1256,6 +1265,31 @@ def schema_command(name: str) -> None:
     }
     schema = policy.Policy.model_json_schema() if name == "policy" else artifacts.json_schema(nouns[name])
     click.echo(artifacts.to_json(schema), nl=False)
+
+
+def _leaves(group: click.Group) -> Iterator[click.Command]:
+    for command in group.commands.values():
+        if isinstance(command, click.Group):
+            yield from _leaves(command)
+        else:
+            yield command
+
+
+def _log(context: click.Context, parameter: click.Parameter, asked: bool) -> None:
+    if asked:
+        logs.begin(context.command_path, __version__)
+
+
+for _command in _leaves(cli):
+    _command.params.append(
+        click.Option(
+            ["-v", "--verbose"],
+            is_flag=True,
+            expose_value=False,
+            callback=_log,
+            help="Log stages, times and what libraries warn of to stderr; no text of the corpus.",
+        )
+    )
 
 
 # --- showing ------------------------------------------------------------------------------------------

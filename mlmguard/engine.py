@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import os
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from typing import Protocol, TypeVar
@@ -31,7 +33,12 @@ class LocalEngine:
             return
         # spawn, not fork: a forked child inherits torch's and tokenizers' threads in a broken state
         context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(self.workers, context, _share_cores, (self.workers,)) as pool:
+        try:
+            hands = ProcessPoolExecutor(self.workers, context, _ready, (self.workers,))
+        except OSError:  # a container without a /dev/shm that may be written to has no locks to share
+            yield from map(work, shards)
+            return
+        with hands as pool:
             pending = []
             for shard in shards:
                 pending.append(pool.submit(work, shard))
@@ -41,9 +48,15 @@ class LocalEngine:
                 yield future.result()
 
 
-def _share_cores(workers: int) -> None:
-    """Give each worker its share of the cores: torch in each would start a thread for every core."""
+def _ready(workers: int) -> None:
+    """Make a worker ready: its share of the cores, and no voice.
+
+    torch would otherwise start a thread for every core; a library's warning may quote a record, and here it
+    would reach the terminal as it is.
+    """
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, default_workers() // workers)))
+    logging.getLogger().addHandler(logging.NullHandler())
+    warnings.simplefilter("ignore")
 
 
 def default_workers() -> int:

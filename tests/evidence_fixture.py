@@ -1,8 +1,8 @@
 """Evidence as an audit writes it, built from nouns: what the policy, report and console tests look at.
 
 The numbers are invented and hang together like those of a small private run at ε = 8 with 500 canaries.
-``python -m tests.evidence_fixture`` writes the samples under ``reports/`` from it, and ``docs/schemas/`` and
-``docs/rules.md`` from the nouns and the policies.
+``python -m tests.evidence_fixture`` writes the samples under ``reports/`` from it, and ``docs/schemas/`` from
+the nouns.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from datetime import date
 from pathlib import Path
 
 from mlmguard.artifacts import json_schema, to_json
-from mlmguard.policy import exit_code, judge, load, policy_schema, shipped
+from mlmguard.policy import exit_code, judge, load, policy_schema
 from mlmguard.report.clearance import case
 from mlmguard.report.formats import render
 from mlmguard.types import (
@@ -338,51 +338,8 @@ def schemas() -> dict[str, str]:
     return {**made, "policy.json": to_json(policy_schema())}
 
 
-def pages() -> dict[str, str]:
-    """The pages under docs/ that are made from what they speak of."""
-    return {"rules.md": _rules()}
-
-
-def _rules() -> str:
-    lines = [
-        "# Rules",
-        "",
-        "Made from `policies/` by `python -m tests.evidence_fixture`. `mlmguard explain RULE` says the same.",
-    ]
-    for name in sorted(shipped(), key=lambda one: (one != "base", one)):
-        policy = load(name)
-        inherited = {rule.id: rule for rule in load(policy.extends.policy).rules} if policy.extends else {}
-        lines += ["", f"## {policy.id} {policy.version}: {policy.title}", ""]
-        if policy.extends:
-            lines += [f"Everything of `{policy.extends.policy}`, and:", ""]
-        for rule in policy.rules:
-            if inherited.get(rule.id) == rule:
-                continue
-            number = f"`{rule.metric}`" + (f" of `{rule.slice}`" if rule.slice else "")
-            waived = "" if rule.waivable else ", cannot be waived"
-            lines += [
-                f"### {rule.id}",
-                "",
-                f"{rule.title}. {number}: {rule.required}; unknown is {rule.on_inconclusive}. "
-                f"{rule.severity.capitalize()}{waived}.{f' *{rule.control}*' if rule.control else ''}",
-                "",
-                f"{rule.why} → {rule.do}",
-                "",
-            ]
-        for asked in policy.attestations:
-            lines += [
-                f"### {asked.id}",
-                "",
-                f"Signed by the {asked.role}. *{asked.control}*",
-                "",
-                f"> {asked.statement}",
-                "",
-            ]
-    return "\n".join(lines).rstrip() + "\n"
-
-
 if __name__ == "__main__":
-    for folder, files in ((REPORTS, samples()), (SCHEMAS, schemas()), (SCHEMAS.parent, pages())):
+    for folder, files in ((REPORTS, samples()), (SCHEMAS, schemas())):
         for name, text in files.items():
             (folder / name).write_text(text, "utf-8")
             print(f"wrote {folder.name}/{name}")

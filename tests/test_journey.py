@@ -9,16 +9,35 @@ import os
 import subprocess
 import sys
 import urllib.parse
+from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
 
+from mlmguard.report.formats import FORMATS
 from tests.conftest import DATA
 
+ROOT = Path(__file__).resolve().parent.parent
 EMAIL = "zebulon.quaverly@thistlemoor.example.org"
 CARD = "4539 5787 6362 1486"
 NAME = "Quaverly-Thrumwick"
 PLANTED = (EMAIL, CARD, CARD.replace(" ", ""), NAME)
+#: Where text of the corpus, or what the user wrote, may stand.
+PRIVATE = ("corpus", "clean", "other", "asked", ".mlmguard", ".cut")
+HOUSE = """\
+id: house
+version: "1"
+title: House rules
+extends: {{ policy: base, version: "1.0" }}
+waivers:
+  - rule: detectors
+    reason: {reason}
+    owner: "{email}"
+    approver: privacy officer
+    ticket: "{card}"
+    created: {created}
+    expires: {expires}
+"""
 
 # Any look-up of a name, by whatever library, ends the process loudly.
 CUT = """
@@ -38,7 +57,7 @@ def command(folder: Path, *arguments: str, **environment: str) -> subprocess.Com
     done = subprocess.run(
         [sys.executable, "-m", "mlmguard", *arguments],
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(cut), **environment},
+        env={**os.environ, "PYTHONPATH": f"{cut}{os.pathsep}{ROOT}", **environment},
         capture_output=True,
         text=True,
         timeout=1200,
@@ -61,7 +80,11 @@ def forms(value: str) -> set[str]:
     for shift in range(3):
         encoded = base64.b64encode(b"x" * shift + value.encode()).decode()
         found.add(encoded[4:-4])  # the ends depend on the neighbours
-    found.add(value.encode().hex())
+        found.add(encoded[4:-4].translate(str.maketrans("+/", "-_")))
+    found |= {value.encode().hex(), value.encode().hex().upper()}
+    found.add("".join(f"%{byte:02X}" for byte in value.encode()))
+    found.add("".join(f"&#x{ord(c):x};" for c in value))
+    found.add("".join(f"\\u{ord(c):04x}" for c in value))
     return found
 
 
@@ -92,36 +115,43 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
     (corpus / "latin.txt").write_bytes(secret.encode() + b" caf\xe9")
     (corpus / "page.html").write_text(f"<html><title>{NAME}</title><p>{html.escape(secret)}</p></html>")
     (corpus / "table.csv").write_text(f'id,text\n{NAME},"{secret}"\n')
+    asked = folder / "asked"  # what a person typed, the values among it: read, and never repeated
+    asked.mkdir()
+    (asked / "values.txt").write_text(f"{EMAIL}\n{CARD}\n{NAME}\n")
+    today = date.today()
+    (asked / "house.yaml").write_text(
+        HOUSE.format(reason=secret, email=EMAIL, card=CARD, created=today, expires=today + timedelta(days=30))
+    )
+    formats = [part for name in FORMATS for part in ("--out", f"{name}=reports/gate.{name}")]
+    again = [part for name in FORMATS for part in ("--out", f"{name}=reports/again.{name}")]
     small = {"MLMGUARD_TRAIN_INIT": "scratch", "MLMGUARD_TRAIN_STEPS": "5", "MLMGUARD_TRAIN_CANARIES": "20"}
+    accepted = ["--reason", "known", "--owner", "data engineering", "--expires", str(today)]
     outputs = []
     for arguments in (
-        ["scan", "corpus/"],
-        ["train", "--dp-epsilon", "8"],
-        ["audit", "ckpt/", "--policy", "base"],
-        [
-            "gate",
-            "reports/audit.json",
-            "--out",
-            "markdown=reports/gate.md",
-            "--out",
-            "html=reports/gate.html",
-        ],
-        ["gate", "reports/audit.json", "--json"],
-        ["report", "reports/audit.json", "--out", "json=reports/again.json"],
-        ["scan", "corpus/", "--json"],
+        ["scan", "corpus/", "--verbose"],
+        ["baseline", *accepted, "--verbose"],
+        ["train", "--dp-epsilon", "8", "--verbose"],
+        ["audit", "ckpt/", "--policy", "base", "--records", "reports/records.jsonl", "--verbose"],
+        ["gate", "reports/audit.json", "--policy", "asked/house.yaml", "--verbose", *formats],
+        ["gate", "reports/audit.json", "--policy", "asked/house.yaml", "--json", "--verbose"],
+        ["report", "reports/audit.json", "--verbose", *again],
+        ["index", "reports/", "--verbose"],
+        ["verify", "ckpt/", "--verbose", "--out", "reports/statement.json"],
+        ["scan", "corpus/", "--json", "--baseline", "baseline.json", "--verbose"],
         ["scan", "corpus/", "--text-key", "body", "--clean", "other"],
-        [
-            "train",
-            "--dp-epsilon",
-            "8",
-            "--delta",
-            "0.5",
-        ],  # a name for the hub is the one exception to no network
-        ["doctor"],
+        ["subject", "--values", "asked/values.txt", "--verbose"],
+        ["check", f"corpus/{EMAIL}.txt", "corpus/notes.jsonl", "--verbose"],
+        # a name for the hub is the one exception to no network
+        ["train", "--dp-epsilon", "8", "--delta", "0.5", "--verbose"],
+        ["gate", f"{EMAIL}.json"],
+        ["explain", EMAIL],
+        ["doctor", "--verbose"],
     ):
         done = command(folder, *arguments, **small)
         assert "inside mlmguard" not in done.stderr, (arguments, done.stderr)
         outputs.append(done.stdout + done.stderr)
+        if "--verbose" in arguments:
+            assert "event=begin" in done.stderr and "event=end" in done.stderr, arguments
     return folder, outputs
 
 
@@ -136,12 +166,12 @@ def test_planted_values_are_in_no_file_but_clean_and_the_run_folder(planted):
     looked_at = 0
     for path in folder.rglob("*"):
         place = path.relative_to(folder)
-        if path.is_dir() or place.parts[0] in ("corpus", "clean", "other", ".mlmguard", ".cut"):
+        if path.is_dir() or place.parts[0] in PRIVATE:
             continue
         assert leaks(str(place)) == [], "a file name"
         assert leaks(path.read_bytes().decode("latin-1")) == [], place
         looked_at += 1
-    assert looked_at > 12
+    assert looked_at > 12 + 2 * len(FORMATS)
 
 
 def test_what_was_found_was_redacted_and_what_was_not_is_said(planted):

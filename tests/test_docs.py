@@ -1,0 +1,56 @@
+"""The pages under docs/: made ones say what the code says, and all of them build into one small site."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from doc_pages import DOCS, pages
+
+from mlmguard import cli
+
+SITE = yaml.safe_load((DOCS.parent / "mkdocs.yml").read_text("utf-8"))
+
+
+@pytest.mark.parametrize("which", list(pages()))
+def test_a_made_page_is_what_the_code_says(which: str) -> None:
+    assert (DOCS / which).read_text("utf-8") == pages()[which], "python -m tests.doc_pages"
+
+
+def test_every_command_is_on_the_page_of_commands() -> None:
+    text = pages()["commands.md"]
+    for name in cli.cli.commands:
+        assert re.search(rf"^## mlmguard {name}\b", text, re.MULTILINE), name
+
+
+def _listed(items: list[object]) -> list[str]:
+    found = []
+    for item in items:
+        value = next(iter(item.values())) if isinstance(item, dict) else item
+        found += _listed(value) if isinstance(value, list) else [str(value)]
+    return found
+
+
+def test_the_site_lists_every_page_once() -> None:
+    listed = _listed(SITE["nav"])
+    assert sorted(listed) == sorted(str(path.relative_to(DOCS)) for path in DOCS.rglob("*.md"))
+
+
+def test_the_site_builds_without_a_warning_and_asks_nothing_of_the_network(tmp_path: Path) -> None:
+    if importlib.util.find_spec("mkdocs") is None:
+        pytest.skip("mkdocs is not installed")
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path / "site")]
+    ran = subprocess.run(command, cwd=DOCS.parent, capture_output=True, text=True, timeout=120)
+    assert ran.returncode == 0, ran.stderr
+    made = sorted((tmp_path / "site").rglob("*.html"))
+    assert len(made) >= len(_listed(SITE["nav"]))
+    for page in made:
+        text = page.read_text("utf-8")
+        loaded = re.findall(r'<(?:script|img|iframe)[^>]*\bsrc="([^"]*)"|<link[^>]*\bhref="([^"]*)"', text)
+        for source, style in loaded:
+            assert not re.match(r"(https?:)?//", source or style), (page.name, source or style)
