@@ -12,6 +12,8 @@ import pytest
 import yaml
 from evidence_fixture import TODAY, changed, clean, extractable, manifest, not_private, number
 
+from mlmguard import cli
+from mlmguard.artifacts import write_json
 from mlmguard.errors import InputError
 from mlmguard.policy import Policy, exit_code, judge, load, parse, shipped
 from mlmguard.rules import Rule, looser
@@ -112,6 +114,23 @@ def test_what_must_fail_fails(name: str) -> None:
     judgement = judge(signed(name), make(), TODAY)
     assert exit_code(judgement) == 10
     assert rule in {v.rule for v in judgement.verdicts if v.status is Status.FAIL}
+
+
+@pytest.mark.parametrize(("which", "code"), [("passing", 0), ("failing", 10)])
+@pytest.mark.parametrize("name", list(shipped()))
+def test_the_command_says_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, which: str, code: int
+) -> None:
+    """A house that extends the shipped policy and signs what it asks for; a gate over a saved file."""
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1772445600")  # the day of the fixture
+    parent = load(name)
+    signatures = [signature.model_dump(mode="json") for signature in signed(name).signatures]
+    house = {"id": "house", "version": "1", "title": "House", "signatures": signatures}
+    house["extends"] = {"policy": name, "version": parent.version}
+    (tmp_path / "house.yaml").write_text(yaml.safe_dump(house), "utf-8")
+    make = PASSING[name] if which == "passing" else FAILING[name][0]
+    write_json(tmp_path / "e.json", make())
+    assert cli.run(["gate", str(tmp_path / "e.json"), "--policy", str(tmp_path / "house.yaml")]) == code
 
 
 @pytest.mark.parametrize("name", list(shipped()))
