@@ -598,13 +598,20 @@ def _learning_rate(settings: TrainSettings) -> float:
     """Narrow models take larger steps, a few trained parameters too; a good checkpoint takes small ones.
 
     Held-out loss of nano after 60 steps at ε = 8 on 1,700 notes, at the rate of ``full`` and at three times
-    it: LoRA 5.83, 5.64; BitFit 6.01, 5.76 (``full``: 5.00).
+    it: LoRA 5.83, 5.64; BitFit 6.01, 5.76 (``full``: 5.00). Under ε there is no time for small steps: of what
+    plain training gains, a 2 x 128 checkpoint kept 0.56 at 2e-3 and 0.71 at 4e-3 (benchmarks/README.md).
     """
-    if settings.init not in (None, "scratch"):
-        rate = 5e-4
+    if settings.init in (None, "scratch"):
+        rate = _RATES[settings.size]
+    elif settings.dp_epsilon is None:
+        rate = _CAREFUL
     else:
-        rate = {"nano": 1e-2, "tiny": 4e-3, "mini": 1e-3, "small": 5e-4, "base": 2e-4}[settings.size]
+        rate = max(_CAREFUL, _RATES[models.size_of(settings.init)])
     return rate if settings.adapt == "full" else 3 * rate
+
+
+_RATES = {"nano": 1e-2, "tiny": 4e-3, "mini": 1e-3, "small": 5e-4, "base": 2e-4}
+_CAREFUL = 5e-4
 
 
 def _refuse_impossible(settings: TrainSettings) -> None:

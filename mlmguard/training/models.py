@@ -117,6 +117,19 @@ def window_of(model: nn.Module) -> int:
     return int(getattr(config, "max_position_embeddings", 512)) - first_position(model)
 
 
+def size_of(path: str | Path) -> str:
+    """The name in :data:`SIZES` whose width is that of the checkpoint in ``path``, or the next above it."""
+    from transformers import AutoConfig
+
+    try:
+        width = int(AutoConfig.from_pretrained(str(path)).hidden_size)
+    except (OSError, ValueError, AttributeError, KeyError) as error:
+        raise InputError(
+            str(path), f"no model's config.json ({type(error).__name__})", "a Hugging Face folder or name"
+        ) from None
+    return next((name for name, size in SIZES.items() if size.hidden >= width), "base")
+
+
 def first_position(model: nn.Module) -> int:
     """The position id of a sequence's first token: RoBERTa and its kin count from padding_idx + 1."""
     config: Any = model.config
