@@ -103,3 +103,18 @@ def test_a_private_run_with_adapters_leaves_a_plain_checkpoint(tmp_path):
 def test_unknown_kinds_are_refused(model):
     with pytest.raises(InputError, match="--adapt"):
         adapt.adapt(model, "prefix", seed=0)
+
+
+def test_a_private_run_from_a_checkpoint_steps_by_its_width(tmp_path):
+    start = tmp_path / "start"
+    models.fresh("tiny", WORDS, 32, 0.0, 0).save_pretrained(start)
+    WORDS.save_pretrained(start)
+    assert models.size_of(start) == "tiny"
+    folder = scanned(tmp_path)
+    private = replace(QUICK, init=str(start), steps=1)
+    assert trained(folder, private).facts["learning_rate"] == 4e-3
+    assert trained(folder, replace(private, adapt="lora")).facts["learning_rate"] == pytest.approx(1.2e-2)
+    plain = replace(private, dp_epsilon=None, batch_units=None)
+    assert trained(folder, plain).facts["learning_rate"] == 5e-4
+    with pytest.raises(InputError, match="no model's config.json"):
+        models.size_of(tmp_path / "nothing")
