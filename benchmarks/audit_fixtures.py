@@ -105,7 +105,7 @@ def shown(m: Measurement) -> bool:
 
 def epsilon(bench: Bench) -> None:
     print("| run | claim | bound | ceiling | ε against claim | gate `base` |\n|---|---|---|---|---|---|")
-    private = {"size": "tiny", "canaries": 1000, "batch_units": 62, "steps": 2000, "learning_rate": 2e-3}
+    private = {"size": "tiny", "canaries": 1000, "batch_units": 80, "steps": 1600, "learning_rate": 2e-3}
     for name, claim, broken in (("honest", 2.0, False), ("honest", 8.0, False), ("switched off", 2.0, True)):
         with switched_off() if broken else unchanged():
             evidence = bench.audited(f"{name}-{claim}", TrainSettings(dp_epsilon=claim, **private))  # type: ignore[arg-type]
