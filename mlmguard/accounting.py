@@ -218,7 +218,7 @@ def default_delta(public_size: int) -> float:
     return float(f"1e-{math.ceil(math.log10(max(public_size, 1)) + 1)}")
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=16)  # some 10 MB each: what one search for σ comes back to, and no more
 def _compose_pld(ledger: tuple[LedgerEntry, ...], group: int = 1, grid: float = _INTERVAL) -> Any:
     total = None
     for entry in ledger:

@@ -97,7 +97,7 @@ def read_checkpoint(ckpt: Path, run: Path | None, runs: Path) -> Trained:
             "name it with --run",
         )
     known = read_json(folder / "run.json")
-    corpus = read_clean(Path(known["clean"]))
+    corpus = read_clean(Path(known["clean"]), [shard["shard"] for shard in known.get("left_out", ())])
     if corpus.manifest.commitment != known["commitment"]:
         raise InputError(
             known["clean"],

@@ -21,7 +21,7 @@ from mlmguard.leakage.results import Passage
 from mlmguard.leakage.signals import Ids, NextTokenScorer, Scorer
 from mlmguard.training import models, tokenizer
 from mlmguard.training.evaluation import unigram_log_probabilities
-from mlmguard.training.loop import autocast, best_device
+from mlmguard.training.numerics import autocast, best_device
 from mlmguard.training.units import windows
 
 ENCODED_TOGETHER = 1000

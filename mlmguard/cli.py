@@ -550,6 +550,14 @@ def sample_review_command(clean: Path, passages: int, out: Path, quiet: bool, as
     show_default=True,
     help="Padded tokens a pass; a larger batch is accumulated, and nothing but memory changes.",
 )
+@click.option(
+    "--precision",
+    type=click.Choice(["auto", "fp32", "bf16", "fp16"]),
+    default="auto",
+    show_default=True,
+    help="Of forward and backward passes; auto is fp32 on a CPU, bf16 on a GPU. fp16 is plain only.",
+)
+@click.option("--compile", is_flag=True, help="Plain: compile the layers into single kernels first.")
 @click.option("--packing", is_flag=True, help="Plain: several examples in a row, blind to each other.")
 @click.option("--gradient-checkpointing", is_flag=True, help="Less memory, more time, the same gradient.")
 @click.option("--evaluate-every", type=int, default=0, help="Plain: steps between validation losses.")
@@ -594,6 +602,13 @@ def sample_review_command(clean: Path, passages: int, out: Path, quiet: bool, as
     "--seed", type=int, default=0, show_default=True, help="Seed of a plain run; private draws never use it."
 )
 @click.option("--leave-out", metavar="SOURCE", help="A top-level folder or file that is not trained on.")
+@click.option(
+    "--max-lost",
+    type=click.FloatRange(0, 1),
+    default=0.1,
+    show_default=True,
+    help="Share of a split that may lie in damaged files of CLEAN; these are left out and named.",
+)
 @click.option(
     "--track",
     metavar="NAME",
@@ -1318,7 +1333,10 @@ def _train_tables(result: Any) -> None:
         "plan": f"{result.facts['steps']} steps of {result.facts['batch_units']} units, "
         f"window {result.facts['window']}, masks {result.facts['mask_rate']:.0%}, "
         f"rate {result.facts['learning_rate']:g}",
-        "took": f"{result.facts['seconds']:.0f} s on {result.facts['device']}",
+        "took": f"{result.facts['seconds']:.0f} s on {result.facts['device']}, {result.facts['precision']}, "
+        f"{result.facts['memory_gib']:.1f} GiB, {result.facts['saves']} saves",
+        "latency": f"{result.facts['latency_p50_ms']:.1f} ms a window, "
+        f"{result.facts['latency_p95_ms']:.1f} ms at the 95th percentile",
     }
     if "heldout_loss" in result.unprotected:
         numbers = result.unprotected
@@ -1326,11 +1344,27 @@ def _train_tables(result: Any) -> None:
             f"loss {numbers['heldout_loss']:.3f} against {numbers['unigram_loss']:.3f} of a unigram model, "
             f"accuracy {numbers['heldout_accuracy']:.1%} (not covered by ε)"
         )
+        parts = [
+            f"{name} {numbers[f'heldout_{key}_accuracy']:.1%}"
+            for key, name in (
+                ("top5", "among the first five"),
+                ("rare", "rare tokens"),
+                ("personal", "findings"),
+            )
+            if f"heldout_{key}_accuracy" in numbers
+        ]
+        facts["accuracy at"] = ", ".join(parts)
+        facts["vocabulary"] = (
+            f"{numbers['vocabulary_seen']:.0%} of its entries in the training text, "
+            f"{numbers['vocabulary_seen_often']:.0%} ten times and more"
+        )
     if result.statement.plan is not None:
         plan = result.statement.plan
         facts["noise"] = (
             f"σ = {plan.noise_multiplier:.3f}, C = {plan.max_grad_norm:g}, sample rate {plan.sample_rate:.3g}"
         )
+    if result.left_out:
+        facts["left out"] = ", ".join(f"{one.shard} ({one.reason})" for one in result.left_out)
     console.train_summary(result.statement, facts)
 
 

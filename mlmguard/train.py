@@ -11,9 +11,13 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
+import shutil
+import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from statistics import median
@@ -26,7 +30,6 @@ from mlmguard.artifacts import (
     RUNS,
     as_noun,
     find_run_folder,
-    lines_of,
     read_json,
     read_noun,
     run_folder,
@@ -34,7 +37,7 @@ from mlmguard.artifacts import (
     source_date,
     write_json,
 )
-from mlmguard.corpus.clean import CleanCorpus, read_clean
+from mlmguard.corpus.clean import CleanFolder, Damaged, Findings, findings_of, open_clean, refuse_damaged
 from mlmguard.corpus.synthetic import public_documents
 from mlmguard.errors import InputError
 from mlmguard.leakage import canaries
@@ -42,35 +45,38 @@ from mlmguard.training import (
     adapt,
     checkpoint,
     claim,
+    device,
     distributed,
     masking,
     models,
+    numerics,
     objectives,
     packing,
     releases,
     tokenizer,
+    tokens,
+    tracking,
 )
 from mlmguard.training.claim import UnitOfPrivacy
 from mlmguard.training.clipping import Engine, refuse_unclippable, self_check
-from mlmguard.training.evaluation import HeldOut, HeldOutTexts, device_load, kind_of, latency
+from mlmguard.training.evaluation import HeldOut, HeldOutTexts, kind_of, latency
 from mlmguard.training.journal import Journal
 from mlmguard.training.ledger import CorpusLedger, RunOnCorpus
 from mlmguard.training.loop import (
     SCHEDULES,
     Interrupted,
     Recipe,
-    autocast,
-    best_device,
     collate,
     example,
-    half_precision,
 )
 from mlmguard.training.loop import train as run_steps
 from mlmguard.training.masking import Masking, Vocabulary
 from mlmguard.training.mechanism import SamplerCheck, check_sampler
+from mlmguard.training.numerics import autocast, best_device
 from mlmguard.training.precision import precision_margin
+from mlmguard.training.tokens import Text, Tokens
 from mlmguard.training.tracking import Trackers
-from mlmguard.training.units import Row, Unit, cut, group
+from mlmguard.training.units import Row, cut, group
 from mlmguard.types import (
     CorpusRelease,
     DpPlan,
@@ -116,6 +122,8 @@ class TrainSettings:
     schedule: str = "linear"
     warmup_steps: int | None = None
     micro_tokens: int = 8192
+    precision: str = "auto"  # or "fp32", "bf16", "fp16": what the passes compute in
+    compile: bool = False  # plain: run layers as one kernel
     packing: bool = False
     gradient_checkpointing: bool = False
     evaluate_every: int = 0
@@ -127,6 +135,7 @@ class TrainSettings:
     canary_tiers: tuple[int, ...] = ()  # copies of each of further canaries, which no gate judges
     engine: Engine = "one-pass"
     seed: int = 0
+    max_lost: float = 0.1  # share of a split that may lie in damaged shards; more of it refuses the run
 
 
 @dataclass(frozen=True)
@@ -136,6 +145,7 @@ class TrainResult:
     statement: PrivacyStatement
     facts: Mapping[str, object]
     unprotected: Mapping[str, float]
+    left_out: tuple[Damaged, ...] = ()  # shards that were not what the scan wrote
 
 
 def train(
@@ -159,8 +169,21 @@ def train(
     ``stop()`` turns true.
     """
     _refuse_impossible(settings)
+    for name in track:
+        tracking.known(name)
     checkpoint.refuse_foreign(ckpt)
-    corpus = _without(read_clean(clean), settings.leave_out)
+    corpus = open_clean(clean)
+    _leave_out_damaged(corpus, settings, tell)
+    _refuse_foreign_source(corpus, settings.leave_out)
+    if (settings.evaluate_every or settings.early_stop) and not any(
+        shard.split == "validation" for shard in corpus.sound
+    ):
+        raise InputError(
+            str(clean),
+            "an empty validation split",
+            "documents to stop early or to draw a curve by",
+            "scan a larger corpus, or leave --early-stop and --evaluate-every out",
+        )
     unit = claim.unit_of_privacy(settings.unit, settings.unit_key, _scanned_by(corpus), settings.window)
     team = distributed.join()
     if team.first:
@@ -171,15 +194,7 @@ def train(
     ledger = CorpusLedger(runs)
 
     secrets_planted = _plant(run, settings, planted)
-    owner = "id" if unit.name in _ROW_UNITS else "unit"
-    rows = [(row[owner], row["text"]) for row in corpus.train]
-    rows += [planted for secret in secrets_planted for planted in canaries.units(secret)]
-    words = _choose_tokenizer(run, settings, unit, rows, ledger)
-    marks = tokenizer.special_tokens(words)
-    vocabulary = Vocabulary(len(words), words.mask_token_id, frozenset(words.all_special_ids))
-    masking.refuse_impossible(_masking(settings, 0.15), words)
-    objectives.refuse_impossible(settings.objective, settings.dp_epsilon is not None, marks)
-    found = _findings(corpus, clean)
+    found = findings_of(corpus)
     if settings.pii_targets and found is None:
         raise InputError(
             "--pii-targets",
@@ -187,7 +202,13 @@ def train(
             "the findings of the scan",
             "run it where `mlmguard scan` ran",
         )
-    units = _tokenise(words, rows, unit, settings, [(found or {}).get(row["id"], ()) for row in corpus.train])
+    texts = partial(_texts, corpus, settings, unit, secrets_planted, found)
+    words = _choose_tokenizer(run, settings, unit, texts, ledger)
+    marks = tokenizer.special_tokens(words)
+    vocabulary = Vocabulary(len(words), words.mask_token_id, frozenset(words.all_special_ids))
+    masking.refuse_wordless(_masking(settings, 0.15), words)
+    objectives.refuse_markless(settings.objective, marks)
+    units = _tokenise(run, words, texts, unit, settings, corpus)
     plan, recipe, spent = _plan(run, settings, units, unit)
     if not run.facts().get("entered"):  # before the first step; a resumed run is there already
         _enter(ledger, run, unit, plan.delta if plan else None, spent, plan)
@@ -204,6 +225,8 @@ def train(
         models.checkpoint_gradients(model)
     if plan is None:
         models.set_dropout(model, 0.1)
+        if settings.compile:
+            numerics.refuse_uncompilable(model.to(best_device()), best_device())
         if settings.packing:
             packing.refuse_unpackable(model.to(best_device()), len(words), recipe.window, marks.pad)
     else:
@@ -221,23 +244,17 @@ def train(
         plan = team.agree(plan)
     quiet = settings.quiet_metrics and plan is not None
     apart = _apart(words, corpus, found, units, vocabulary, marks, recipe)
-    if recipe.evaluate_every and not apart.validation:
-        raise InputError(
-            str(clean),
-            "an empty validation split",
-            "documents to stop early or to draw a curve by",
-            "scan a larger corpus, or leave --early-stop and --evaluate-every out",
-        )
     trackers = Trackers(
         track if team.first else (), run.folder / "tracking", run.id, asdict(settings), plan is not None
     )
     journal = Journal(run.folder, plan, writes=team.first, quiet=quiet, track=trackers.log)
     started = time.monotonic()
-    run_steps(
-        model, units, vocabulary, marks, recipe, journal, plan,
-        engine=settings.engine, team=team, progress=progress, stop=stop, tell=tell,
-        validate=lambda: apart.validation_loss(model, best_device()),
-    )  # fmt: skip
+    with numerics.compiled(model) if settings.compile else nullcontext():
+        run_steps(
+            model, units, vocabulary, marks, recipe, journal, plan,
+            engine=settings.engine, team=team, progress=progress, stop=stop, tell=tell,
+            validate=lambda: apart.validation_loss(model, best_device()),
+        )  # fmt: skip
     seconds = time.monotonic() - started
     trackers.close()
 
@@ -246,10 +263,12 @@ def train(
     adapt.merge(model)
     charged = [*spent, *journal.entries()]
     ledger.finish(run.id, charged)
-    statement = _statement(run, settings, unit, plan, charged, journal, len(units), ledger)
+    statement = _statement(
+        run, settings, unit, plan, charged, journal, len(units), ledger, corpus, recipe.precision
+    )
     measured = None if quiet else apart.measure(model, best_device())
     facts = _facts(settings, recipe, model, words, trained, seconds)
-    unprotected = {} if quiet else _unprotected(measured, apart, units, corpus, journal)
+    unprotected = {} if quiet else _unprotected(measured, apart, units, journal)
     facts |= _timings(model, words, recipe, journal)
     write_json(
         run.folder / "metrics.json", _metrics(unprotected, measured, apart, journal, quiet), mode=0o600
@@ -266,9 +285,11 @@ def train(
             "statement": asdict(statement),
             "facts": facts,
             "unprotected": unprotected,
+            "left_out": [asdict(shard) for shard in corpus.damaged],
         },
     )
-    return team.agree(TrainResult(statement, facts, unprotected))
+    shutil.rmtree(run.folder / "tokens")
+    return team.agree(TrainResult(statement, facts, unprotected, corpus.damaged))
 
 
 # --- the corpus ---------------------------------------------------------------------------------------
@@ -279,62 +300,90 @@ def source_of(row_id: str) -> str:
     return row_id.partition("/")[0].partition("#")[0]
 
 
-def _without(corpus: CleanCorpus, source: str | None) -> CleanCorpus:
-    """The corpus with no training row of ``source``; what is held out stays, so that runs can be compared."""
+def _leave_out_damaged(corpus: CleanFolder, settings: TrainSettings, tell: Callable[[str], None]) -> None:
+    """Say which shards are left out; :class:`InputError` where a split would lose more than it may."""
+    for split, held in corpus.manifest.splits.items():
+        lost = sum(shard.documents for shard in corpus.damaged if shard.split == split)
+        if lost > settings.max_lost * held:
+            share = (
+                f"; with it {lost / held:.0%} of the {split} documents are lost, {settings.max_lost:.0%} may"
+            )
+            refuse_damaged(corpus, [split], share)
+    for shard in corpus.damaged:
+        tell(
+            f"{shard.shard} is left out: {shard.reason}; it held {shard.documents:,} {shard.split} documents"
+        )
+
+
+def _refuse_foreign_source(corpus: CleanFolder, source: str | None) -> None:
+    """Held-out rows of a source that is left out stay, so that runs can be compared."""
     if source is None:
-        return corpus
-    kept = tuple(row for row in corpus.train if source_of(row["id"]) != source)
-    if not kept or len(kept) == len(corpus.train):
-        known = sorted({source_of(row["id"]) for row in corpus.train})
+        return
+    known = sorted({source_of(row["id"]) for row in corpus.rows("train")})
+    if source not in known or known == [source]:
         raise InputError(
             f"--leave-out {source}",
-            "nothing is left to train on" if not kept else "no training row comes from it",
+            "nothing is left to train on" if source in known else "no training row comes from it",
             "one of several sources: " + ", ".join(known),
         )
-    return replace(corpus, train=kept)
 
 
 _ROW_UNITS = (claim.DOCUMENT, claim.SEQUENCE)  # a row, or a part of one, whoever wrote it
 
 
-def _scanned_by(corpus: CleanCorpus) -> str | None:
+def _scanned_by(corpus: CleanFolder) -> str | None:
     """The key of ``mlmguard scan --unit-key``, None without one."""
     key = corpus.manifest.settings.get("unit_key", "null")
     return None if key == "null" else key
 
 
+def _texts(
+    corpus: CleanFolder,
+    settings: TrainSettings,
+    unit: UnitOfPrivacy,
+    planted: Sequence[canaries.Secret],
+    found: Findings | None,
+) -> Iterator[Text]:
+    """Every text that is trained on, read anew each time: the rows of clean/train, then what was planted."""
+    # windows of a stride are rows of an epoch, each on its own, whoever wrote them
+    owner = "id" if unit.name in _ROW_UNITS or settings.stride is not None else "unit"
+    for row in corpus.rows("train"):
+        if settings.leave_out is None or source_of(row["id"]) != settings.leave_out:
+            yield Text(row[owner], row["text"], found.of(row["id"]) if found else ())
+    for secret in planted:
+        for name, text in canaries.units(secret):
+            yield Text(name, text)
+
+
 def _tokenise(
+    run: Run,
     words: Any,
-    rows: list[tuple[str, str]],
+    texts: Callable[[], Iterable[Text]],
     unit: UnitOfPrivacy,
     settings: TrainSettings,
-    findings: list[Sequence[tuple[int, int]]],
-) -> list[Unit]:
-    """The units of all rows. ``findings`` are those of the first rows; planted ones have none."""
-    encoded = [np.array(ids, dtype=np.int64) for ids in tokenizer.encode(words, (text for _, text in rows))]
-    sequences = [Row(name, ids) for (name, _), ids in zip(rows, encoded)]
-    if _masking(settings, 0.15).needs_notes:
-        findings = [*findings, *([()] * (len(rows) - len(findings)))]
-        notes = masking.notes_of(words, [text for _, text in rows], findings)
-        sequences = [row._replace(notes=own) for row, own in zip(sequences, notes)]
-    if unit.name == claim.SEQUENCE or settings.stride is not None:
-        return group(cut(sequences, settings.window, settings.stride))
-    return group(sequences)
+    corpus: CleanFolder,
+) -> Tokens:
+    """The units of all texts, on disk in the run folder; a resumed run finds them there."""
+    noted = _masking(settings, 0.15).needs_notes
+    pieces = unit.name == claim.SEQUENCE or settings.stride is not None
 
+    def rows() -> Iterable[Row]:
+        whole = tokens.tokenised(words, texts(), noted)
+        return cut(whole, settings.window, settings.stride) if pieces else whole
 
-def _findings(corpus: CleanCorpus, clean: Path) -> dict[str, list[tuple[int, int]]] | None:
-    """Where the scan found something personal in each row of ``clean``, in characters of the clean text.
-
-    None where the scan's run folder is not at hand.
-    """
-    folder = find_run_folder(corpus.manifest.run_id, clean.resolve().parent)
-    if folder is None or not (folder / "spans.jsonl").is_file():
-        return None
-    found: dict[str, list[tuple[int, int]]] = {}
-    for line in lines_of(folder / "spans.jsonl"):
-        span = json.loads(line)
-        found.setdefault(span["id"], []).append((span["clean_start"], span["clean_end"]))
-    return found
+    of = [
+        corpus.digests,
+        tokenizer.fingerprint(words),
+        run.canaries_digest(),
+        noted,
+        asdict(settings),
+        unit.name,
+    ]
+    key = hashlib.sha256(json.dumps(of, sort_keys=True).encode()).hexdigest()
+    units = tokens.kept(run.folder / "tokens", key, rows, len(words))
+    if not len(units):
+        raise InputError(str(corpus.folder), "no token in any training document", "text to train on")
+    return units
 
 
 # --- the run ------------------------------------------------------------------------------------------
@@ -362,10 +411,17 @@ class Run:
         return sha256_file(path) if path.exists() else ""
 
 
-def _open_run(clean: Path, corpus: CleanCorpus, settings: TrainSettings, runs: Path) -> Run:
+def _open_run(clean: Path, corpus: CleanFolder, settings: TrainSettings, runs: Path) -> Run:
     """The interrupted run with these settings on this corpus, or a new one."""
     wanted = hashlib.sha256(
-        json.dumps([asdict(settings), corpus.manifest.commitment, str(clean.resolve())]).encode()
+        json.dumps(
+            [
+                asdict(settings),
+                corpus.manifest.commitment,
+                str(clean.resolve()),
+                [shard.shard for shard in corpus.damaged],
+            ]
+        ).encode()
     ).hexdigest()
     for path in sorted(runs.glob("train-*/run.json")):
         known = read_json(path)
@@ -385,12 +441,20 @@ def _open_run(clean: Path, corpus: CleanCorpus, settings: TrainSettings, runs: P
         scan_run=corpus.manifest.run_id,
         raw=_raw_corpus(clean, corpus),
         commitment=corpus.manifest.commitment,
+        left_out=[asdict(shard) for shard in corpus.damaged],
+        held_out_digest=_held_out_digest(corpus),
         tool_version=__version__,
     )
     return run
 
 
-def _raw_corpus(clean: Path, corpus: CleanCorpus) -> str:
+def _held_out_digest(corpus: CleanFolder) -> str:
+    """SHA-256 over validation and test files: runs with one digest were measured on the same texts."""
+    apart = sorted(corpus.digests[shard.path] for shard in corpus.sound if shard.split != "train")
+    return hashlib.sha256("".join(apart).encode()).hexdigest()
+
+
+def _raw_corpus(clean: Path, corpus: CleanFolder) -> str:
     """Where the scan says the raw corpus lay; "" when its run folder is gone."""
     folder = find_run_folder(corpus.manifest.run_id, clean.resolve().parent)
     return str(read_json(folder / "scan.json").get("corpus", "")) if folder else ""
@@ -415,7 +479,7 @@ def _plant(run: Run, settings: TrainSettings, planted: Path | None) -> list[cana
 
 
 def _plan(
-    run: Run, settings: TrainSettings, units: list[Unit], unit: UnitOfPrivacy
+    run: Run, settings: TrainSettings, units: Tokens, unit: UnitOfPrivacy
 ) -> tuple[DpPlan | None, Recipe, list[LedgerEntry]]:
     """Settings from a public size, noise from the target ε. On resume, exactly what was planned before."""
     known = run.facts()
@@ -514,6 +578,7 @@ def _plain_recipe(settings: TrainSettings, size: int) -> Recipe:
         schedule=settings.schedule,
         max_grad_norm=float(settings.max_grad_norm),
         micro_tokens=settings.micro_tokens,
+        precision=numerics.chosen(settings.precision, best_device(), False),
         packed=settings.packing,
         evaluate_every=settings.evaluate_every or (-(-steps // 10) if settings.early_stop else 0),
         patience=settings.early_stop,
@@ -569,6 +634,7 @@ def _private_plan(
         objective=settings.objective,
         schedule=settings.schedule,
         micro_tokens=settings.micro_tokens,
+        precision=numerics.chosen(settings.precision, best_device(), True),
         weight_decay=0.0,  # decay pulls on every weight where only some have signal
         seed=settings.seed,
     )
@@ -585,10 +651,11 @@ def _with_margin(
     settings: TrainSettings,
 ) -> DpPlan:
     """The plan with noise for what 16-bit passes round; measured once, the same again on resume."""
-    device = best_device()
-    if not half_precision(device) or "margin" in run.facts():
+    if recipe.precision == "fp32" or "margin" in run.facts():
         return plan
-    margin = precision_margin(model, vocabulary, marks, recipe, settings.engine, device, autocast(device))
+    here = best_device()
+    short = autocast(here, recipe.precision)
+    margin = precision_margin(model, vocabulary, marks, recipe, settings.engine, here, short)
     plan = replace(plan, precision_margin=margin)
     run.update(plan=asdict(plan), margin=margin)
     return plan
@@ -624,16 +691,23 @@ def _refuse_impossible(settings: TrainSettings) -> None:
     if settings.size not in SIZES:
         raise InputError("--size", repr(settings.size), "one of " + ", ".join(SIZES))
     _refuse_impossible_tokenizer(settings)
+    numerics.chosen(settings.precision, best_device(), settings.dp_epsilon is not None)
     if settings.adapt not in adapt.KINDS:
         raise InputError("--adapt", repr(settings.adapt), "one of " + ", ".join(adapt.KINDS))
     if settings.schedule not in SCHEDULES:
         raise InputError("--schedule", repr(settings.schedule), "one of " + ", ".join(SCHEDULES))
+    masking.refuse_impossible(_masking(settings, 0.15))
+    objectives.refuse_impossible(settings.objective, settings.dp_epsilon is not None)
     if settings.static_masks and settings.final_mask_rate is not None:
         raise InputError("--final-mask-rate", "beside --static-masks", "masks that are drawn anew")
     if settings.dp_epsilon is not None:
         for name, why in _PLAIN_ONLY.items():
             if getattr(settings, name):
                 raise InputError(f"--{name.replace('_', '-')}", "a private run", "a plain one", why)
+    for name in ("learning_rate", "max_grad_norm"):
+        value = getattr(settings, name)
+        if value is not None and not 0 < value < float("inf"):
+            raise InputError(f"--{name.replace('_', '-')}", f"{value:g}", "a number above 0")
     for name in ("evaluate_every", "early_stop", "warmup_steps"):
         value = getattr(settings, name)
         if value is not None and value < 0:
@@ -666,6 +740,7 @@ def _refuse_impossible(settings: TrainSettings) -> None:
 _PLAIN_ONLY = {
     "stride": "a drawn unit contributes one random window",
     "packing": "a private step clips by row",
+    "compile": "clipping watches every layer, and a compiled one shows it nothing",
     "evaluate_every": "held-out numbers are computed after the last step and steer nothing",
     "early_stop": "the number of steps is fixed in advance and charged",
 }
@@ -700,7 +775,11 @@ WARM_BATCH = 128
 
 
 def _choose_tokenizer(
-    run: Run, settings: TrainSettings, unit: UnitOfPrivacy, rows: list[tuple[str, str]], ledger: CorpusLedger
+    run: Run,
+    settings: TrainSettings,
+    unit: UnitOfPrivacy,
+    texts: Callable[[], Iterable[Text]],
+    ledger: CorpusLedger,
 ) -> Any:
     """Public by path or name, the shipped one, or learnt here from noised counts or, openly, the text."""
     name = settings.tokenizer
@@ -711,9 +790,9 @@ def _choose_tokenizer(
     kept = run.folder / "tokenizer"
     if not (kept / "tokenizer.json").exists():  # a resumed run has it, and has paid for it
         if name == "dp":
-            words = _learn_privately(run, settings, unit, rows, ledger)
+            words = _learn_privately(run, settings, unit, texts, ledger)
         else:
-            words = tokenizer.learn((text for _, text in rows), tokenizer.PUBLIC_VOCABULARY)
+            words = tokenizer.learn((one.text for one in texts()), tokenizer.PUBLIC_VOCABULARY)
         words.save_pretrained(kept)
     return tokenizer.load(str(kept))
 
@@ -722,26 +801,37 @@ _LEARNT = ("dp", "learn")
 
 
 def _learn_privately(
-    run: Run, settings: TrainSettings, unit: UnitOfPrivacy, rows: list[tuple[str, str]], ledger: CorpusLedger
+    run: Run,
+    settings: TrainSettings,
+    unit: UnitOfPrivacy,
+    texts: Callable[[], Iterable[Text]],
+    ledger: CorpusLedger,
 ) -> Any:
     """A vocabulary from word counts under noise, charged before anything of it reaches the disk."""
     assert settings.dp_epsilon is not None
-    said: dict[str, list[str]] = {}
-    for owner, text in rows:
-        said.setdefault(owner, []).append(text)
-    size, spent = _public_size(run, settings, len(said))
+    count = len({hash(one.unit) for one in texts()})
+    size, spent = _public_size(run, settings, count)
     delta = _delta(settings, size)
     share = settings.tokenizer_epsilon or settings.dp_epsilon / 10
     part = delta / 10  # of δ, for the noise and again for the threshold
     weights, entry = releases.noisy_words(
-        ((word for text in texts for word in tokenizer.words_of(text)) for texts in said.values()),
-        accounting.noise_multiplier(share, part, 1.0, 1),
-        part,
+        _words_by_unit(texts, unit), accounting.noise_multiplier(share, part, 1.0, 1), part
     )
     spent = [*spent, entry]
     run.update(spent=[asdict(entry) for entry in spent])
     _enter(ledger, run, unit, delta, spent)
     return tokenizer.learn_from_weights(weights, tokenizer.PUBLIC_VOCABULARY)
+
+
+def _words_by_unit(texts: Callable[[], Iterable[Text]], unit: UnitOfPrivacy) -> Iterator[Iterable[str]]:
+    """The words of each unit. Only where a unit has several texts must its distinct words be held."""
+    if unit.name in _ROW_UNITS:
+        yield from (tokenizer.words_of(one.text) for one in texts())
+        return
+    said: dict[str, set[str]] = {}
+    for one in texts():
+        said.setdefault(one.unit, set()).update(map(sys.intern, tokenizer.words_of(one.text)))
+    yield from said.values()
 
 
 def _initial_model(
@@ -815,6 +905,7 @@ def _warmed_up(
             _learning_rate(replace(settings, init=None, adapt="full")),
             steps // 10,
             recipe.window,
+            precision=numerics.chosen("auto", best_device(), False),
             seed=settings.seed,
         )
         vocabulary = Vocabulary(len(words), words.mask_token_id, frozenset(words.all_special_ids))
@@ -845,54 +936,59 @@ def _warmed_up(
 
 def _apart(
     words: Any,
-    corpus: CleanCorpus,
-    found: Mapping[str, Sequence[tuple[int, int]]] | None,
-    units: list[Unit],
+    corpus: CleanFolder,
+    found: Findings | None,
+    units: Tokens,
     vocabulary: Vocabulary,
     marks: tokenizer.SpecialTokens,
     recipe: Recipe,
 ) -> HeldOutTexts:
-    """Validation and test rows as tokens, with what the scan found in them where its folder is at hand."""
-    validation = corpus.manifest.splits.get("validation", 0)
-    rows = [
-        (row, ids, number < validation)
-        for number, (row, ids) in enumerate(
-            zip(corpus.held_out, tokenizer.encode(words, (row["text"] for row in corpus.held_out)))
+    """Validation and test rows as tokens, with what the scan found in them where its folder is at hand.
+
+    One window of each is measured on, and no more of it is kept.
+    """
+    rows: list[Row] = []
+    validation = 0
+    for split in ("validation", "test"):
+        texts = (
+            Text(row["id"], row["text"], found.of(row["id"]) if found else ()) for row in corpus.rows(split)
         )
-        if ids
-    ]
-    personal = None
-    if found is not None and words.is_fast:
-        notes = masking.notes_of(
-            words, [row["text"] for row, _, _ in rows], [found.get(row["id"], ()) for row, _, _ in rows]
-        )
-        personal = [own.personal for own in notes]
+        rows += [
+            Row(row.unit, row.ids[: recipe.window].copy(), row.notes and row.notes.part(slice(recipe.window)))
+            for row in tokens.tokenised(words, texts, found is not None and words.is_fast)
+            if len(row.ids)
+        ]
+        validation = validation or len(rows)
     return HeldOutTexts(
-        [np.array(ids, dtype=np.int64) for _, ids, _ in rows],
-        sum(steers for _, _, steers in rows),
-        [ids for unit in units for ids in unit.sequences],
+        [row.ids for row in rows],
+        validation,
+        units.counts(len(words)),
         vocabulary,
         marks,
         recipe.window,
-        personal,
+        [row.notes.personal for row in rows if row.notes] or None,
         [kind_of(token) for token in words.convert_ids_to_tokens(range(len(words)))],
-        [row["id"] for row, _, _ in rows],
+        [row.unit for row in rows],
     )
 
 
 def _unprotected(
-    measured: HeldOut | None, apart: HeldOutTexts, units: list[Unit], corpus: CleanCorpus, journal: Journal
+    measured: HeldOut | None, apart: HeldOutTexts, units: Tokens, journal: Journal
 ) -> dict[str, float]:
     """Numbers computed on private text: useful to the owner, not covered by any ε."""
     numbers: dict[str, float] = {
         "units": len(units),
-        "rows_of_the_largest_unit": max(len(unit.sequences) for unit in units),
-        "rows_of_a_unit_mean": sum(len(unit.sequences) for unit in units) / len(units),
-        "held_out_documents": len(corpus.held_out),
+        "rows_of_the_largest_unit": float(units.sequences.max()),
+        "rows_of_a_unit_mean": float(units.sequences.mean()),
+        "held_out_documents": len(apart.sequences),
         **apart.coverage(),
     }
     if measured is not None:
         numbers |= measured.numbers()
+    waits = zip(journal.curves.get("loading_seconds", ()), journal.curves.get("seconds", ()))
+    shares = [waited / s for waited, s in waits if waited is not None and s]
+    if shares:
+        numbers["loading_share"] = median(shares)
     speeds = [
         t / s for t, s in zip(journal.curves.get("tokens", ()), journal.curves.get("seconds", ())) if t and s
     ]
@@ -906,6 +1002,7 @@ _TIMINGS = (
     "latency_p95_ms",
     "saves",
     "seconds_a_save",
+    "memory_gib",
     "gpu_memory_gib",
     "gpu_utilisation",
 )
@@ -919,7 +1016,7 @@ def _timings(model: Any, words: Any, recipe: Recipe, journal: Journal) -> dict[s
         "latency_p95_ms": round(slow, 2),
         "saves": journal.saves,
         "seconds_a_save": round(journal.seconds_saving / max(1, journal.saves), 3),
-        **device_load(best_device()),
+        **device.summary(best_device(), journal.curves.get("gpu_utilisation", [])),
     }
 
 
@@ -965,6 +1062,7 @@ def _facts(
         "learning_rate": recipe.learning_rate,
         "schedule": f"{recipe.warmup_steps} steps of warm-up, then {recipe.schedule}",
         "canaries": settings.canaries,
+        "precision": recipe.precision,
         "device": best_device().type,
         "seconds": round(seconds, 1),
         "tool_version": __version__,
@@ -989,10 +1087,13 @@ def _statement(
     journal: Journal,
     units: int,
     corpus_ledger: CorpusLedger,
+    corpus: CleanFolder,
+    precision: str,
 ) -> PrivacyStatement:
     """The claim, computed from the ledger of what ran; without a plan, the honest opposite."""
     others = corpus_ledger.others(run.id)
     releases_too = tuple(_release(other) for other in others)
+    left_out = [shard.shard for shard in corpus.damaged]
     common: dict[str, Any] = {
         "run_id": run.id,
         "unit": unit.name,
@@ -1015,7 +1116,8 @@ def _statement(
     if plan is None:
         statement = PrivacyStatement(
             private=False, epsilon=None, delta=None, accountants=(), adjacency="", sampler="shuffled epochs",
-            plan=None, ledger=(), batch_sizes={}, covers="nothing: this run is not private", hazards=(),
+            plan=None, ledger=(), batch_sizes={}, covers="nothing: this run is not private",
+            hazards=(claim.damaged_input(left_out, corpus.sealed, named=True),) if left_out else (),
             data_accesses=("training", "held-out metrics", "audit"), **common,
         )  # fmt: skip
         return replace(statement, digest=accounting.statement_digest(statement))
@@ -1034,7 +1136,7 @@ def _statement(
         plan=plan,
         ledger=tuple(ledger),
         batch_sizes=_sizes(sampler),
-        covers=f"{covered}, for the rows of clean/train",
+        covers=f"{covered}, for the rows of clean/train" + (" that were read" if left_out else ""),
         data_accesses=(
             *(f"{entry.what} ({entry.mechanism}, in the ledger)" for entry in ledger),
             "self-check of the clipping on the first units (steers nothing)",
@@ -1051,7 +1153,9 @@ def _statement(
                 others=releases_too,
                 corpus_epsilon=together,
                 learning_rate_given=settings.learning_rate is not None,
-                precision_margin=plan.precision_margin if half_precision(best_device()) else None,
+                left_out=left_out,
+                sealed=corpus.sealed,
+                precision_margin=None if precision == "fp32" else plan.precision_margin,
             )
         ),
         contribution={"windows_a_draw": 1.0, "gradient_norm": plan.max_grad_norm},

@@ -5,7 +5,9 @@ import math
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
+from mlmguard.artifacts import read_json, write_json
 from mlmguard.training import loop, masking, models, packing, tokenizer, units, watch
 from mlmguard.training.journal import Journal
 from mlmguard.training.masking import Masking
@@ -132,6 +134,41 @@ def test_a_private_run_neither_falls_back_nor_keeps_good_states(tmp_path, monkey
     assert not list(tmp_path.glob("good*")) and not list(tmp_path.glob("best*"))
 
 
+# --- 16-bit floats ------------------------------------------------------------------------------------
+
+
+def test_a_step_whose_scaled_gradient_overflows_is_left_out_and_the_factor_halved(tmp_path):
+    """The real scaler, on this CPU, resumed with a factor that no 16-bit gradient can bear."""
+    how, count = recipe(precision="fp16", steps=50), iter(range(1000))
+    with pytest.raises(loop.Interrupted):
+        run(tmp_path, small_model(), how, stop=lambda: next(count) == 4)
+    state = read_json(tmp_path / "state.json")
+    before = load_file(tmp_path / "state-5.safetensors")
+    state["scaler"]["scale"] = 2.0**40
+    write_json(tmp_path / "state.json", state)
+    model, count = small_model(), iter(range(1000))
+    with pytest.raises(loop.Interrupted):
+        run(tmp_path, model, how, stop=lambda: next(count) == 4)
+    for name, parameter in model.named_parameters():
+        assert torch.equal(parameter, before[f"model.{name}"])
+    journal = run(tmp_path, model, how)
+    left_out = [norm is None for norm in journal.curves["gradient_norm"]]
+    assert left_out[5:10] == [True] * 5 and not any(left_out[:5] + left_out[-10:])
+    assert journal.scaler.get_scale() == 2.0 ** (40 - sum(left_out)) and journal.applied == 50
+
+
+def test_a_run_in_16_bits_that_is_resumed_scales_on_where_it_was(tmp_path):
+    how = recipe(precision="fp16")
+    whole, stopped, resumed = small_model(), small_model(), small_model(seed=9)
+    through = run(tmp_path / "a", whole, how)
+    count = iter(range(1000))
+    with pytest.raises(loop.Interrupted):
+        run(tmp_path / "b", stopped, how, stop=lambda: next(count) == 7)
+    again = run(tmp_path / "b", resumed, how)
+    assert torch.equal(weights(whole), weights(resumed))
+    assert through.scaler.state_dict() == again.scaler.state_dict()
+
+
 # --- memory -------------------------------------------------------------------------------------------
 
 
@@ -158,6 +195,18 @@ def test_out_of_memory_means_smaller_passes_of_the_same_batch(tmp_path):
     again = run(tmp_path / "b", pressed, how)
     assert max(device.passes) <= 70 < 4 * 22
     assert again.losses == pytest.approx(through.losses, rel=1e-5)
+
+
+def test_a_cpu_that_runs_out_of_memory_is_asked_for_less_too():
+    asked = []
+
+    def work(tokens):
+        asked.append(tokens)
+        return torch.empty(2**60 if tokens > 100 else 8).numel()  # the allocator's own refusal
+
+    assert watch.within_memory(work, 800, 16) == (8, 100) and asked == [800, 400, 200, 100]
+    with pytest.raises(RuntimeError, match="something else"):
+        watch.within_memory(lambda tokens: (_ for _ in ()).throw(RuntimeError("something else")), 800, 16)
 
 
 def test_a_private_batch_in_smaller_passes_is_charged_once(tmp_path):

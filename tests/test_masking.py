@@ -91,10 +91,10 @@ def test_word_boundaries_are_those_of_the_tokenizer():
 
 def test_words_need_a_fast_tokenizer_and_tokens_do_not():
     slow = SimpleNamespace(is_fast=False)
-    masking.refuse_impossible(Masking("token"), slow)
+    masking.refuse_wordless(Masking("token"), slow)
     for how in (Masking("word"), Masking("span"), Masking(pii="exclude")):
         with pytest.raises(InputError, match="fast tokenizer"):
-            masking.refuse_impossible(how, slow)
+            masking.refuse_wordless(how, slow)
 
 
 # --- spans --------------------------------------------------------------------------------------------
@@ -182,7 +182,7 @@ def test_a_scheduled_rate_goes_from_the_first_to_the_last_in_a_line():
 def test_rates_that_mask_nothing_or_everything_are_refused(rate):
     for how in (Masking(rate=rate), Masking(final_rate=rate)):
         with pytest.raises(InputError, match="mask-rate") as refused:
-            masking.refuse_impossible(how, WORDS)
+            masking.refuse_impossible(how)
         assert refused.value.exit_code == 2
 
 

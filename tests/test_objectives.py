@@ -75,11 +75,11 @@ def test_the_answer_is_a_label_at_the_first_position_and_no_token_shows_it():
 
 def test_pairs_of_two_units_are_refused_under_epsilon():
     with pytest.raises(InputError, match=r"mlm\+nsp.*mlm\+sop"):
-        objectives.refuse_impossible("mlm+nsp", True, MARKS)
-    objectives.refuse_impossible("mlm+nsp", False, MARKS)
-    objectives.refuse_impossible("mlm+sop", True, MARKS)
+        objectives.refuse_impossible("mlm+nsp", True)
+    objectives.refuse_impossible("mlm+nsp", False)
+    objectives.refuse_impossible("mlm+sop", True)
     with pytest.raises(InputError, match="--objective"):
-        objectives.refuse_impossible("clm", False, MARKS)
+        objectives.refuse_impossible("clm", False)
 
 
 def test_one_unit_moves_the_private_sum_by_at_most_c_with_the_question():

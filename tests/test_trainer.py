@@ -1,15 +1,20 @@
 """The training verb: what its options do to a whole run, what it measures, and what it refuses."""
 
 import json
+import os
+import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 
 from mlmguard.artifacts import Key, read_json
+from mlmguard.audited import read_checkpoint
 from mlmguard.errors import InputError
 from mlmguard.scan import ScanSettings, scan
 from mlmguard.train import TrainSettings, train
-from mlmguard.training import evaluation, masking, models, tokenizer
+from mlmguard.training import claim, evaluation, masking, models, tokenizer
 
 WORDS = tokenizer.load(None)
 PLAIN = TrainSettings(init="scratch", steps=12, batch_units=16, canaries=0, window=32)
@@ -123,6 +128,33 @@ def test_an_early_stop_is_said_and_recorded(place):
     )
 
 
+def test_16_bit_passes_train_as_32_bit_ones_do(place):
+    whole, short = (trained(place, with_(PLAIN, precision=precision)) for precision in ("fp32", "bf16"))
+    assert (whole.facts["precision"], short.facts["precision"]) == ("fp32", "bf16")
+    assert short.unprotected["heldout_loss"] == pytest.approx(whole.unprotected["heldout_loss"], abs=0.05)
+    assert short.unprotected["heldout_loss"] != whole.unprotected["heldout_loss"]
+
+
+@pytest.mark.slow
+def test_compiled_layers_compute_the_same_and_leave_a_plain_checkpoint(place):
+    whole, fused = (trained(place, with_(PLAIN, size="mini", compile=flag)) for flag in (False, True))
+    assert fused.unprotected["heldout_loss"] == pytest.approx(whole.unprotected["heldout_loss"], abs=0.05)
+    assert models.load(place / "ckpt")[1]
+
+
+@pytest.mark.slow
+def test_without_a_compiler_compile_is_refused_in_one_line(place, tmp_path):
+    """In a process of its own, because what was compiled once is kept."""
+    lacking = {**os.environ, "CXX": str(tmp_path / "none"), "TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "kept")}
+    command = ["-m", "mlmguard", "train", "--init", "scratch", "--steps", "2", "--compile", "--window", "32"]
+    ended = subprocess.run(
+        [sys.executable, *command], cwd=place, env=lacking, capture_output=True, text=True, check=False
+    )
+    assert (
+        ended.returncode == 2 and "--compile: nothing can be compiled here" in ended.stderr.splitlines()[-1]
+    )
+
+
 # --- what is measured ---------------------------------------------------------------------------------
 
 
@@ -140,7 +172,13 @@ def test_what_is_measured_lies_in_the_run_folder_and_holds_no_text(place):
     assert (folder / "metrics.json").stat().st_mode & 0o077 == 0
     assert sum(metrics["token_histogram"].values()) == len(WORDS)
     assert {len(curve) for curve in metrics["curves"].values()} == {12}
-    assert set(metrics["curves"]) == {"loss", "rate", "gradient_norm", "tokens", "seconds"}
+    assert set(metrics["curves"]) == {
+        "loss", "rate", "gradient_norm", "tokens", "seconds", "loading_seconds",
+    }  # fmt: skip
+    assert 0 < numbers["loading_share"] < 1
+    assert result.facts["memory_gib"] > 0.1
+    if result.facts["device"] == "cpu":
+        assert result.facts["gpu_utilisation"] == result.facts["gpu_memory_gib"] == "not available"
     assert 0 < len(metrics["samples"]) <= evaluation.SAMPLES
     for sample in metrics["samples"]:
         assert {sample["hidden"], sample["predicted"]} <= {"word", "piece", "number", "punctuation"}
@@ -148,16 +186,17 @@ def test_what_is_measured_lies_in_the_run_folder_and_holds_no_text(place):
     curves = evaluation.recorded_curves(folder / "metrics.json")
     assert [(c.name, c.series) for c in curves] == [
         ("training loss", "training"), ("learning rate", "training"), ("gradient norm", "training"),
-        ("training loss", "validation"),
+        ("training loss", "validation"), ("token frequency", "training text"),
     ]  # fmt: skip
     assert curves[3].x == (4.0, 8.0, 12.0)
+    assert curves[4].x[:3] == (0.0, 1.0, 2.0) and sum(curves[4].y) == len(WORDS)
 
 
 def test_the_histogram_counts_every_entry_once_by_powers_of_two():
     vocabulary = masking.Vocabulary(8, 4, frozenset({0}))
     marks = tokenizer.SpecialTokens(0, 0, 0)
-    trained_on = [np.array([1] * 9 + [2] * 3 + [3] * 1 + [4] * 2)]
-    apart = evaluation.HeldOutTexts([], 0, trained_on, vocabulary, marks, 16)
+    counts = np.array([0, 9, 3, 1, 2, 0, 0, 0])
+    apart = evaluation.HeldOutTexts([], 0, counts, vocabulary, marks, 16)
     assert apart.histogram() == {"0": 4, "1": 1, "2": 2, "4": 0, "8": 1}
     assert apart.coverage() == {"vocabulary_seen": 4 / 7, "vocabulary_seen_often": 0.0}
 
@@ -225,7 +264,12 @@ def test_a_quiet_private_run_computes_no_number_on_private_text(place):
     [
         (PLAIN, {"mask_rate": 0.0}, "--mask-rate: 0"),
         (PLAIN, {"mask_rate": 1.0}, "--mask-rate: 1"),
+        (PLAIN, {"mask_rate": float("nan")}, "--mask-rate: nan"),
         (PLAIN, {"final_mask_rate": 1.0}, "--final-mask-rate"),
+        (PLAIN, {"learning_rate": 0.0}, "--learning-rate: 0"),
+        (PLAIN, {"learning_rate": -1.0}, "--learning-rate: -1"),
+        (PLAIN, {"learning_rate": float("nan")}, "--learning-rate: nan"),
+        (PLAIN, {"max_grad_norm": 0.0}, "--max-grad-norm: 0"),
         (PLAIN, {"mask_mix": "80/20"}, "--mask-mix"),
         (PLAIN, {"masking": "syllable"}, "--masking"),
         (PLAIN, {"schedule": "stepwise"}, "--schedule"),
@@ -237,13 +281,16 @@ def test_a_quiet_private_run_computes_no_number_on_private_text(place):
         (PRIVATE, {"stride": 10}, "--stride"),
         (PRIVATE, {"early_stop": 2}, "--early-stop"),
         (PRIVATE, {"evaluate_every": 2}, "--evaluate-every"),
+        (PRIVATE, {"compile": True}, "--compile: a private run"),
+        (PRIVATE, {"precision": "fp16"}, "--precision fp16: a private run"),
+        (PLAIN, {"precision": "fp8"}, "--precision: 'fp8'"),
     ],
 )
 def test_what_cannot_be_is_refused_before_anything_is_written(place, base, change, said):
-    before = sorted(runs(place).glob("train-*/ledger.jsonl"))
+    before = sorted(runs(place).rglob("*"))
     with pytest.raises(InputError, match=said) as refused:
         trained(place, with_(base, **change))
-    assert refused.value.exit_code == 2 and sorted(runs(place).glob("train-*/ledger.jsonl")) == before
+    assert refused.value.exit_code == 2 and sorted(runs(place).rglob("*")) == before
 
 
 def test_an_empty_validation_split_cannot_stop_a_run(tmp_path):
@@ -270,6 +317,94 @@ def test_a_tokenizer_of_another_model_is_refused_even_with_as_many_entries(place
     (other / "tokenizer.json").write_text(json.dumps(config))
     with pytest.raises(InputError, match="the tokenizer: 2,048 entries that are not those of the model"):
         trained(place, with_(PLAIN, init=str(place / "ckpt"), tokenizer=str(other)))
+
+
+# --- shards that are not what the scan wrote ----------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def sharded(tmp_path_factory):
+    """Fifty-four training rows in seven files."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("mlmguard.scan._SHARD_ROWS", 8)
+        return scanned(tmp_path_factory.mktemp("sharded"))
+
+
+@pytest.fixture
+def shards(sharded, tmp_path):
+    """A copy of them that a test may damage."""
+    return shutil.copytree(sharded, tmp_path / "shards")
+
+
+def lines(path):
+    return path.read_text().splitlines(keepends=True)
+
+
+def test_a_damaged_shard_is_left_out_and_named_wherever_the_run_is_told_of(shards):
+    said = []
+    damaged = shards / "clean" / "train-00001.jsonl"
+    whole = damaged.read_text()
+    lost = {json.loads(line)["id"] for line in lines(damaged)}
+    damaged.write_text(whole.replace("write to", "wrote to", 1))
+    for settings in (with_(PLAIN, max_lost=0.2), with_(PRIVATE, max_lost=0.2)):
+        result = trained(shards, settings, tell=said.append)
+        assert [one.shard for one in result.left_out] == ["train-00001.jsonl"]
+        assert said.pop() == (
+            "train-00001.jsonl is left out: changed since it was written; it held 8 train documents"
+        )
+        assert read_json(shards / "reports" / "train.json")["left_out"][0]["documents"] == 8
+        assert result.unprotected["units"] == len(set(all_rows(shards)) - lost)
+        (hazard,) = [one for one in result.statement.hazards if one.id == "damaged-input"]
+        assert hazard.status == "present" and "train-00001.jsonl" in hazard.detail
+    assert result.statement.covers.endswith("for the rows of clean/train that were read")
+    damaged.write_text(whole)  # mended afterwards, it still was not trained on
+    found = read_checkpoint(shards / "ckpt", None, runs(shards))
+    assert {row["id"] for row in found.members} == set(all_rows(shards)) - lost
+
+
+def all_rows(folder):
+    return [json.loads(line)["id"] for path in (folder / "clean").glob("train-*") for line in lines(path)]
+
+
+def test_a_shards_number_is_not_told_where_it_would_tell_the_size():
+    hidden = claim.damaged_input(["train-00031.jsonl"], True, named=False)
+    assert hidden.status == "present" and "31" not in hidden.detail
+    assert claim.damaged_input([], False, named=True).status == "unknown"
+
+
+def test_more_than_the_stated_share_refuses_before_anything_is_written(shards):
+    (shards / "clean" / "train-00001.jsonl").unlink()
+    with pytest.raises(InputError, match=r"train-00001.jsonl: missing; with it 15% of the train documents"):
+        trained(shards, PLAIN)
+    assert not list(runs(shards).glob("train-*")) and not (shards / "ckpt").exists()
+
+
+@pytest.mark.parametrize(
+    "damage, said",
+    [
+        (lambda rows: rows[:-1], r"7 rows, 8 by the manifest"),
+        (lambda rows: [rows[0], '{"id": "n1"}\n', *rows[2:]], r"line 2: not a row of clean text"),
+        (lambda rows: [rows[0], rows[1][:20] + "\n", *rows[2:]], r"line 2: not a row of clean text"),
+        (lambda rows: [rows[0].replace("write", "wr\0te"), *rows[1:]], r"line 1: not a row of clean text"),
+    ],
+)
+def test_without_the_scans_digests_a_shard_is_read_and_counted(shards, damage, said):
+    shutil.rmtree(next(runs(shards).glob("scan-*")))
+    path = shards / "clean" / "train-00002.jsonl"
+    path.write_text("".join(damage(lines(path))))
+    with pytest.raises(InputError, match=f"train-00002.jsonl: {said}"):
+        trained(shards, PLAIN)
+    result = trained(shards, with_(PLAIN, max_lost=0.2))
+    assert [one.split for one in result.left_out] == ["train"]
+
+
+def test_a_manifest_that_names_other_files_is_refused(shards):
+    path = shards / "clean" / "manifest.json"
+    manifest = read_json(path)
+    manifest["outputs"] = manifest["outputs"][1:]
+    path.write_text(json.dumps(manifest))
+    with pytest.raises(InputError, match=r"manifest.json: it names other files than the scan wrote"):
+        trained(shards, with_(PLAIN, max_lost=1.0))
 
 
 # --- the commands -------------------------------------------------------------------------------------

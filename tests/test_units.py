@@ -204,10 +204,8 @@ def test_a_sampler_that_is_not_poisson_is_said_in_the_statement(by_author, monke
 
 
 def test_a_run_in_16_bits_says_by_how_much_its_noise_is_wider(by_author, monkeypatch):
-    monkeypatch.setattr(loop, "half_precision", lambda device: True)  # bf16 on this CPU, as on a GPU
-    monkeypatch.setattr("mlmguard.train.half_precision", lambda device: True)
     monkeypatch.setattr("mlmguard.train.precision_margin", lambda *args: 0.0625)
-    statement = trained(by_author, QUICK).statement
+    statement = trained(by_author, TrainSettings(**{**vars(QUICK), "precision": "bf16"})).statement
     assert statement.plan.precision_margin == 0.0625
     (hazard,) = [h for h in statement.hazards if h.id == "precision"]
     assert hazard.status == "present" and "6.25%" in hazard.detail

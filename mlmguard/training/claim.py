@@ -82,6 +82,8 @@ class Facts:
     others: Sequence[CorpusRelease]
     corpus_epsilon: float | None
     learning_rate_given: bool
+    left_out: Sequence[str]  # shards of clean/ that were not as the scan wrote them
+    sealed: bool  # the others were held against the scan's digests
     precision_margin: float | None  # by what share 16-bit passes widened the noise; None: all of it fp32
 
 
@@ -131,6 +133,7 @@ def hazards(facts: Facts) -> tuple[Hazard, ...]:
         _tuning(facts),
         _siblings(facts.others),
         _precision(facts.precision_margin),
+        damaged_input(facts.left_out, facts.sealed, named=facts.public_size),
         *ALWAYS,
     )
 
@@ -202,6 +205,23 @@ def _precision(margin: float | None) -> Hazard:
         f"{margin:.2%} for what rounding was measured to add: measured, not proved"
     )
     return Hazard("precision", "present", said)
+
+
+def damaged_input(left_out: Sequence[str], sealed: bool, named: bool) -> Hazard:
+    """Were all rows those that the scan wrote? Not ``named``: where a shard's number would tell the size."""
+    if not left_out and sealed:
+        return Hazard("damaged-input", "absent", "every file of clean/ has the digest that the scan gave it")
+    if not left_out:
+        said = (
+            "every row of clean/ could be read; the digests of the scan were not at hand to hold it against"
+        )
+        return Hazard("damaged-input", "unknown", said)
+    which = ", ".join(left_out) if named else "named in the run folder, for their numbers tell the size"
+    said = (
+        f"{len(left_out)} files of clean/ were not as the scan wrote them and were left out ({which}): "
+        "the claim is for the rows of the others, as they lie in them"
+    )
+    return Hazard("damaged-input", "present", said)
 
 
 def _siblings(others: Sequence[CorpusRelease]) -> Hazard:

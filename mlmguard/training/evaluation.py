@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,9 +13,10 @@ from numpy.typing import NDArray
 from torch import nn
 
 from mlmguard.artifacts import read_json
-from mlmguard.training.loop import autocast, collate
+from mlmguard.training.loop import collate
 from mlmguard.training.masking import IGNORED, Flags, Ids, Vocabulary
 from mlmguard.training.models import masked_logits
+from mlmguard.training.numerics import autocast
 from mlmguard.training.tokenizer import SpecialTokens
 from mlmguard.training.units import micro_batches, windows
 from mlmguard.types import Curve
@@ -88,6 +88,7 @@ class Sample:
 
 RARE = 10  # a token that training text holds less often than this is rare
 SAMPLES = 20
+BLOCK = 4096  # texts measured at a time, so that their number costs no memory
 
 
 def unigram_log_probabilities(counts: NDArray[np.int64]) -> Floats:
@@ -128,51 +129,52 @@ def held_out(
     of all tokens let some predictions be told by kind.
     """
     rng = np.random.default_rng(0)
-    examples, apart = [], []
-    for number, ids in enumerate(sequences):
-        framed = windows(ids, window, tokens.cls, tokens.sep)[0]
-        hidden, labels = framed.copy(), np.full_like(framed, IGNORED)
-        ordinary = np.arange(1, len(framed) - 1)
-        if len(ordinary):
-            chosen = rng.permutation(ordinary)[: max(1, round(rate * len(ordinary)))]
-            labels[chosen] = framed[chosen]
-            hidden[chosen] = vocabulary.mask_id
-        examples.append((hidden, labels))
-        inside = personal[number] if personal is not None else np.zeros(0, dtype=bool)
-        apart.append(np.pad(inside[: len(ordinary)], (1, len(framed)))[: len(framed)])
-    totals, shares = np.zeros((9, len(examples))), unigram
+    totals, shares = np.zeros((9, len(sequences))), unigram
     samples: list[Sample] = []
-    order = [k for group in micro_batches([ids for ids, _ in examples], micro_tokens) for k in group]
     was_training = model.training
     model.eval()
-    seen = 0
-    for batch in collate(examples, tokens.pad, micro_tokens, device):
-        where = batch["labels"] != IGNORED
-        truth = batch["labels"][where]
-        with autocast(device):
-            logits = masked_logits(model, batch["input_ids"], batch["attention_mask"], where).float()
-        nats = nn.functional.cross_entropy(logits, truth, reduction="none").double().cpu().numpy()
-        rows, columns = where.nonzero().T.cpu().numpy()
-        own = [order[seen + row] for row in rows]
-        truth_np = truth.cpu().numpy()
-        ranks = (logits > logits.gather(1, truth[:, None])).sum(1).cpu().numpy()  # 0: no token is above it
-        first = (logits.argmax(-1) == truth).cpu().numpy()
-        seldom = rare[truth_np] if rare is not None else np.zeros(len(truth_np), dtype=bool)
-        named = np.array([apart[k][column] for k, column in zip(own, columns)], dtype=bool)
-        for offset, values in enumerate(
-            (
-                nats, -shares[truth_np], first, np.ones(len(truth_np)), ranks < 5,
-                first & seldom, seldom, first & named, named,
-            )
-        ):  # fmt: skip
-            np.add.at(totals[offset], own, values)
-        if kinds:
-            guessed = logits[: SAMPLES - len(samples)].argmax(-1).cpu().numpy()
-            samples += [
-                Sample(kinds[truth_np[k]], kinds[guess], int(ranks[k]) + 1, float(np.exp(-nats[k])))
-                for k, guess in enumerate(guessed)
-            ]
-        seen += len(batch["input_ids"])
+    for start in range(0, len(sequences), BLOCK):
+        examples, apart = [], []
+        for number, ids in enumerate(sequences[start : start + BLOCK], start):
+            framed = windows(ids, window, tokens.cls, tokens.sep)[0]
+            hidden, labels = framed.copy(), np.full_like(framed, IGNORED)
+            ordinary = np.arange(1, len(framed) - 1)
+            if len(ordinary):
+                chosen = rng.permutation(ordinary)[: max(1, round(rate * len(ordinary)))]
+                labels[chosen] = framed[chosen]
+                hidden[chosen] = vocabulary.mask_id
+            examples.append((hidden, labels))
+            inside = personal[number] if personal is not None else np.zeros(0, dtype=bool)
+            apart.append(np.pad(inside[: len(ordinary)], (1, len(framed)))[: len(framed)])
+        order = [k for group in micro_batches([ids for ids, _ in examples], micro_tokens) for k in group]
+        seen = 0
+        for batch in collate(examples, tokens.pad, micro_tokens, device):
+            where = batch["labels"] != IGNORED
+            truth = batch["labels"][where]
+            with autocast(device):
+                logits = masked_logits(model, batch["input_ids"], batch["attention_mask"], where).float()
+            nats = nn.functional.cross_entropy(logits, truth, reduction="none").double().cpu().numpy()
+            rows, columns = where.nonzero().T.cpu().numpy()
+            own = [order[seen + row] for row in rows]
+            truth_np = truth.cpu().numpy()
+            ranks = (logits > logits.gather(1, truth[:, None])).sum(1).cpu().numpy()  # 0: none is above it
+            first = (logits.argmax(-1) == truth).cpu().numpy()
+            seldom = rare[truth_np] if rare is not None else np.zeros(len(truth_np), dtype=bool)
+            named = np.array([apart[k][column] for k, column in zip(own, columns)], dtype=bool)
+            for offset, values in enumerate(
+                (
+                    nats, -shares[truth_np], first, np.ones(len(truth_np)), ranks < 5,
+                    first & seldom, seldom, first & named, named,
+                )
+            ):  # fmt: skip
+                np.add.at(totals[offset, start:], own, values)
+            if kinds:
+                guessed = logits[: SAMPLES - len(samples)].argmax(-1).cpu().numpy()
+                samples += [
+                    Sample(kinds[truth_np[k]], kinds[guess], int(ranks[k]) + 1, float(np.exp(-nats[k])))
+                    for k, guess in enumerate(guessed)
+                ]
+            seen += len(batch["input_ids"])
     model.train(was_training)
     loss, unigram, hits, count, top_5, rare_hits, rare_tokens, personal_hits, personal_tokens = totals
     return HeldOut(
@@ -190,7 +192,7 @@ def held_out(
 
 
 class HeldOutTexts:
-    """Texts apart from training, and what is counted in the training texts to judge them by.
+    """Texts apart from training, and how often each token stands in the training texts (``counts``, (V,)).
 
     ``validation`` of the ``sequences`` come first and may steer a plain run; the rest only measure.
     """
@@ -199,7 +201,7 @@ class HeldOutTexts:
         self,
         sequences: Sequence[Ids],
         validation: int,
-        trained: Sequence[Ids],
+        counts: NDArray[np.int64],
         vocabulary: Vocabulary,
         tokens: SpecialTokens,
         window: int,
@@ -210,9 +212,7 @@ class HeldOutTexts:
         self.sequences = sequences
         self._names = names
         self.validation = sequences[:validation]
-        self.counts = np.zeros(vocabulary.size, dtype=np.int64)
-        for ids in trained:
-            self.counts += np.bincount(ids, minlength=vocabulary.size)
+        self.counts = counts
         self._unigram = unigram_log_probabilities(self.counts)
         self._vocabulary, self._tokens, self._window = vocabulary, tokens, window
         self._personal, self._kinds = personal, kinds
@@ -270,22 +270,13 @@ def latency(model: nn.Module, vocabulary: int, window: int, device: torch.device
     return float(np.percentile(taken, 50)), float(np.percentile(taken, 95))
 
 
-def device_load(device: torch.device) -> dict[str, object]:
-    """Peak memory and, where NVML can be asked, utilisation of a GPU; nothing for a CPU."""
-    if device.type != "cuda":
-        return {}
-    load: dict[str, object] = {"gpu_memory_gib": round(torch.cuda.max_memory_allocated(device) / 2**30, 2)}
-    with suppress(ModuleNotFoundError, RuntimeError):  # no NVML bindings, or no right to ask
-        load["gpu_utilisation"] = torch.cuda.utilization(device) / 100
-    return load
-
-
 # --- what is kept of a run ----------------------------------------------------------------------------
 
 CURVES = {
     "loss": ("training loss", "nats a masked token"),
     "rate": ("learning rate", "learning rate"),
     "gradient_norm": ("gradient norm", "norm before clipping"),
+    "gpu_utilisation": ("GPU utilisation", "share of the time"),
 }
 POINTS = 400  # of a curve: a page is read
 
@@ -304,9 +295,18 @@ def recorded_curves(metrics: Path) -> tuple[Curve, ...]:
     seen = [(one["step"], one["validation"]) for one in known["evaluations"]]
     if seen:
         found.append(_curve("training loss", CURVES["loss"][1], "validation", seen))
+    counted = {int(least): entries for least, entries in known.get("token_histogram", {}).items()}
+    if counted:
+        levels = [(least.bit_length(), entries) for least, entries in sorted(counted.items())]
+        found.append(_curve("token frequency", "vocabulary entries", "training text", levels, DOUBLINGS))
     return tuple(found)
 
 
-def _curve(name: str, label: str, series: str, points: Sequence[tuple[int, float]]) -> Curve:
+DOUBLINGS = "k: 2^(k−1) to 2^k − 1 times in the training text; 0: never"
+
+
+def _curve(
+    name: str, label: str, series: str, points: Sequence[tuple[int, float]], along: str = "step"
+) -> Curve:
     x, y = zip(*points)
-    return Curve("training", name, "step", label, series, tuple(map(float, x)), tuple(map(float, y)))
+    return Curve("training", name, along, label, series, tuple(map(float, x)), tuple(map(float, y)))

@@ -29,7 +29,7 @@ from mlmguard.types import DpPlan, LedgerEntry
 
 SAVE_EVERY_SECONDS = 60.0
 
-PRIVATE_NUMBERS = ("loss", "tokens", "seconds")
+PRIVATE_NUMBERS = ("loss", "tokens", "seconds", "loading_seconds", "gpu_memory_gib", "gpu_utilisation")
 """Curves of a private run that no ε covers. The gradient's norm is that of the noised mean, and covered."""
 
 
@@ -61,6 +61,7 @@ class Journal:
         self.evaluations: list[Evaluation] = []
         self.eased = 1.0  # factor on the learning rate since the run fell back
         self.applied = 0
+        self.scaler: torch.amp.GradScaler | None = None  # of a run in fp16; the loop sets it
         self.saves = 0
         self.seconds_saving = 0.0
         self._saved_at = time.monotonic()
@@ -132,6 +133,7 @@ class Journal:
                 "curves": self.curves,
                 "evaluations": [asdict(one) for one in self.evaluations],
                 "eased": self.eased,
+                "scaler": self.scaler.state_dict() if self.scaler else {},
                 "charged": self.charged,
                 "chain": self._ledger.chain,
             },
@@ -154,6 +156,8 @@ class Journal:
             state = read_json(marker)
             saved, self.applied, self.eased = state["step"], state["applied"], state["eased"]
             self.curves = state["curves"]
+            if self.scaler and state.get("scaler"):
+                self.scaler.load_state_dict(state["scaler"])
             self.evaluations = [Evaluation(**one) for one in state["evaluations"]]
             tensors = self._weights(model, name, saved)
             moments: dict[int, dict[str, Any]] = {}

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,10 +22,12 @@ from torch import Tensor, nn
 from mlmguard.errors import MlmguardError
 from mlmguard.training import mechanism, models, packing
 from mlmguard.training.clipping import Engine, clipped_gradient_sum
+from mlmguard.training.device import DeviceLoad
 from mlmguard.training.distributed import ALONE, Team
 from mlmguard.training.journal import Journal
 from mlmguard.training.masking import IGNORED, Ids, Masking, Vocabulary, mask, own_rng
 from mlmguard.training.models import masked_logits
+from mlmguard.training.numerics import autocast, best_device
 from mlmguard.training.objectives import OBJECTIVES
 from mlmguard.training.tokenizer import SpecialTokens
 from mlmguard.training.units import Unit, micro_batches, shuffled_draw
@@ -32,6 +35,7 @@ from mlmguard.training.watch import LossWatch, best, evaluation, overfits, withi
 from mlmguard.types import DpPlan, Progress, silent
 
 Batch = dict[str, Tensor]
+Examples = Sequence[tuple[Ids, Ids]]
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,7 @@ class Recipe:
         1.0  # of a plain step's gradient; a private one is clipped by unit, as its plan says
     )
     micro_tokens: int = 8192  # padded tokens a forward pass; memory, not mathematics
+    precision: str = "fp32"  # of the passes: "fp32", "bf16", or in a plain run "fp16"
     packed: bool = False  # several examples in one row, blind to each other; plain runs only
     evaluate_every: int = 0  # steps; 0: never
     patience: int = 0  # evaluations without a gain after which a plain run stops; 0: never
@@ -99,10 +104,14 @@ def train(
     optimizer = torch.optim.AdamW(
         decayed_groups(model, recipe.weight_decay), lr=recipe.learning_rate, betas=(0.9, 0.99)
     )
+    # a 16-bit float has few exponents: small gradients would be 0 but for the factor, enabled or 1
+    scaler = journal.scaler = torch.amp.GradScaler(device.type, enabled=recipe.precision == "fp16")
     step = journal.restore(model, optimizer)
     draw_rng = team.agree(mechanism.entropy_rng())  # one draw for all processes, and the same windows
     noise = mechanism.entropy_generator(device)
     watch, micro_tokens = LossWatch(journal.losses), recipe.micro_tokens
+    load = DeviceLoad(device)
+    shuffled = Ahead(lambda step: shuffled_examples(units, vocabulary, tokens, recipe, step))
     if plan is None and not (journal.folder / "good.json").exists():
         journal.save(model, optimizer, 0, "good")
     while step < recipe.steps:
@@ -111,20 +120,20 @@ def train(
         for group in optimizer.param_groups:
             group["lr"] = rate
         if plan is None:
-            rng = np.random.default_rng([recipe.seed, step, 1])
             torch.manual_seed(recipe.seed * 1_000_003 + step)  # dropout: a resumed run repeats it
-            drawn = shuffled_draw(len(units), recipe.batch_units, step, recipe.seed)
+            examples = shuffled(step)
         else:
-            rng = draw_rng
-            drawn = mechanism.draw(len(units), plan, step, journal, rng)
-        examples = [example(units[k], vocabulary, tokens, recipe, rng, step, units) for k in drawn]
+            drawn = mechanism.draw(len(units), plan, step, journal, draw_rng)
+            examples = [example(units[k], vocabulary, tokens, recipe, draw_rng, step) for k in drawn]
+        loading = time.monotonic() - began
 
-        def gradient(micro: int) -> float:
+        def gradient(micro: int, drawn: Examples = examples) -> float:
+            how = recipe.precision
             if plan is None:
                 optimizer.zero_grad(set_to_none=True)  # what a pass left that ran out of memory
                 packed = recipe.window if recipe.packed else 0
-                return plain_gradient(model, examples, tokens.pad, micro, device, team, packed)  # noqa: B023
-            return private_gradient(model, examples, tokens.pad, plan, noise, engine, micro, device, team)  # noqa: B023
+                return plain_gradient(model, drawn, tokens.pad, micro, device, team, packed, how, scaler)
+            return private_gradient(model, drawn, tokens.pad, plan, noise, engine, micro, device, team, how)
 
         loss, micro_tokens = within_memory(gradient, micro_tokens, recipe.window)
         if plan is None and watch.left(loss):
@@ -135,12 +144,15 @@ def train(
             watch = LossWatch(journal.losses)
             tell(f"step {left + 1}: {_left(loss)}; back to step {step} at half the learning rate")
             continue
+        scaler.unscale_(optimizer)
         norm = gradient_norm(model, recipe.max_grad_norm if plan is None else math.inf)
-        optimizer.step()
+        scaler.step(optimizer)  # not where a scaled gradient has overflowed: the factor is halved instead
+        scaler.update()
         optimizer.zero_grad(set_to_none=True)
         step += 1
         numbers = {"rate": rate, "gradient_norm": norm, "tokens": float(sum(len(ids) for ids, _ in examples))}
-        journal.completed(step - 1, loss, **numbers, seconds=time.monotonic() - began)
+        took = {"seconds": time.monotonic() - began, "loading_seconds": loading}
+        journal.completed(step - 1, loss, **numbers, **took, **load.sample())
         progress("train", step, recipe.steps)
         if plan is None and step % recipe.keep_every == 0 and watch.well(loss):
             journal.save(model, optimizer, step, "good")
@@ -169,7 +181,7 @@ def _left(loss: float) -> str:
 
 def private_gradient(
     model: nn.Module,
-    examples: Sequence[tuple[Ids, Ids]],
+    examples: Examples,
     pad_id: int,
     plan: DpPlan,
     noise: torch.Generator,
@@ -177,6 +189,7 @@ def private_gradient(
     micro_tokens: int,
     device: torch.device,
     team: Team = ALONE,
+    precision: str = "fp32",
 ) -> float:
     """Set every ``.grad`` to (Σ clipped + N(0, (σC)²)) / normaliser. An empty draw is noise only.
 
@@ -186,7 +199,7 @@ def private_gradient(
     Returns the draw's mean loss, nan for an empty one: private, for the run folder, steering nothing.
     """
     batches = collate(team.share(examples), pad_id, micro_tokens, device)
-    total, losses = clipped_total(model, batches, plan.max_grad_norm, engine, autocast(device))
+    total, losses = clipped_total(model, batches, plan.max_grad_norm, engine, autocast(device, precision))
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:
             continue
@@ -224,16 +237,19 @@ def clipped_total(
 
 def plain_gradient(
     model: nn.Module,
-    examples: Sequence[tuple[Ids, Ids]],
+    examples: Examples,
     pad_id: int,
     micro_tokens: int,
     device: torch.device,
     team: Team = ALONE,
     packed: int = 0,
+    precision: str = "fp32",
+    scaler: torch.amp.GradScaler | None = None,
 ) -> float:
     """Set every ``.grad`` to the gradient of the mean loss over all masked tokens; return that loss.
 
-    ``packed`` is the length of the rows that examples are packed into, 0 for one row each.
+    ``packed`` is the length of the rows that examples are packed into, 0 for one row each. With a ``scaler``
+    the gradient is multiplied by its factor.
     """
     masked = sum(int((labels != IGNORED).sum()) for _, labels in examples)
     total = torch.zeros(1, device=device)
@@ -242,7 +258,7 @@ def plain_gradient(
     if packed:
         batches = packing.collate(share, pad_id, micro_tokens, packed, models.first_position(model), device)
     for batch in batches:
-        with autocast(device):
+        with autocast(device, precision):
             where = batch["labels"] != IGNORED
             logits = masked_logits(
                 model, batch["input_ids"], batch["attention_mask"], where, batch.get("position_ids")
@@ -250,7 +266,7 @@ def plain_gradient(
         loss = nn.functional.cross_entropy(logits.float(), batch["labels"][where], reduction="sum") / max(
             masked, 1
         )
-        torch.autograd.backward(loss)
+        torch.autograd.backward(scaler.scale(loss) if scaler else loss)
         total += loss.detach()
     if team.size > 1:
         for parameter in model.parameters():
@@ -290,9 +306,31 @@ def example(
     return ids, labels
 
 
-def collate(
-    examples: Sequence[tuple[Ids, Ids]], pad_id: int, micro_tokens: int, device: torch.device
-) -> list[Batch]:
+def shuffled_examples(
+    units: Sequence[Unit], vocabulary: Vocabulary, tokens: SpecialTokens, recipe: Recipe, step: int
+) -> Examples:
+    """The examples of one plain step, a function of the step and the seed."""
+    rng = np.random.default_rng([recipe.seed, step, 1])
+    drawn = shuffled_draw(len(units), recipe.batch_units, step, recipe.seed)
+    return [example(units[k], vocabulary, tokens, recipe, rng, step, units) for k in drawn]
+
+
+class Ahead:
+    """Makes what the next step needs while this one is computed. Plain runs only: a private draw is charged
+    when it is made, and one that was made ahead would be lost with every stop."""
+
+    def __init__(self, make: Callable[[int], Examples]) -> None:
+        self._make = make
+        self._thread = ThreadPoolExecutor(1)
+        self._next: tuple[int, Future[Examples]] | None = None
+
+    def __call__(self, step: int) -> Examples:
+        made = self._next[1].result() if self._next and self._next[0] == step else self._make(step)
+        self._next = (step + 1, self._thread.submit(self._make, step + 1))
+        return made
+
+
+def collate(examples: Examples, pad_id: int, micro_tokens: int, device: torch.device) -> list[Batch]:
     """Micro-batches of similar length; the attention mask keeps padding out of every other record."""
     return [
         padded([examples[k] for k in members], pad_id, device)
@@ -300,7 +338,7 @@ def collate(
     ]
 
 
-def padded(examples: Sequence[tuple[Ids, Ids]], pad_id: int, device: torch.device) -> Batch:
+def padded(examples: Examples, pad_id: int, device: torch.device) -> Batch:
     """Examples (ids, labels) as one batch, as wide as the longest."""
     length = max(len(ids) for ids, _ in examples)
     input_ids = torch.full((len(examples), length), pad_id)
@@ -348,18 +386,3 @@ def decayed_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]
         {"params": [p for p in trained if p.ndim >= 2], "weight_decay": weight_decay},
         {"params": [p for p in trained if p.ndim < 2], "weight_decay": 0.0},
     ]
-
-
-def best_device() -> torch.device:
-    """The GPU when there is one."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
-def half_precision(device: torch.device) -> bool:
-    """Do forward and backward passes run in bf16 there?"""
-    return device.type == "cuda"
-
-
-def autocast(device: torch.device) -> torch.autocast:
-    """bf16 on a GPU, nothing on a CPU: parameters, norms, sums and noise stay fp32."""
-    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=half_precision(device))

@@ -244,8 +244,8 @@ def read_mix(text: str) -> Mix:
     return Mix(hidden, swapped, kept)
 
 
-def refuse_impossible(masking: Masking, words: Any) -> None:
-    """Raise :class:`InputError` for a rate, a strategy or a tokenizer that cannot be masked with."""
+def refuse_impossible(masking: Masking) -> None:
+    """Raise :class:`InputError` for a rate or a strategy that cannot be masked with."""
     for flag, rate in (("--mask-rate", masking.rate), ("--final-mask-rate", masking.final_rate)):
         if rate is not None and not 0 < rate < 1:
             raise InputError(flag, f"{rate:g}", "a share between 0 and 1, both left out", "10–50 % are usual")
@@ -253,6 +253,10 @@ def refuse_impossible(masking: Masking, words: Any) -> None:
         raise InputError("--masking", repr(masking.strategy), "one of " + ", ".join(STRATEGIES))
     if masking.pii and masking.pii not in PII_TARGETS:
         raise InputError("--pii-targets", repr(masking.pii), "one of " + ", ".join(PII_TARGETS))
+
+
+def refuse_wordless(masking: Masking, words: Any) -> None:
+    """Raise :class:`InputError` where ``words``, a tokenizer, cannot say what the strategy asks."""
     if masking.needs_notes and not getattr(words, "is_fast", False):
         raise InputError(
             f"--masking {masking.strategy}" if masking.strategy != "token" else "--pii-targets",

@@ -86,7 +86,7 @@ def next_sentence(
 OBJECTIVES: dict[str, Objective] = {"mlm": masked, "mlm+sop": sentence_order, "mlm+nsp": next_sentence}
 
 
-def refuse_impossible(objective: str, private: bool, marks: SpecialTokens) -> None:
+def refuse_impossible(objective: str, private: bool) -> None:
     """Raise :class:`InputError` for an objective that there is not, or not here."""
     if objective not in OBJECTIVES:
         raise InputError("--objective", repr(objective), "one of " + ", ".join(OBJECTIVES))
@@ -97,6 +97,10 @@ def refuse_impossible(objective: str, private: bool, marks: SpecialTokens) -> No
             "an objective within one unit",
             "--objective mlm+sop asks a like question",
         )
+
+
+def refuse_markless(objective: str, marks: SpecialTokens) -> None:
+    """Raise :class:`InputError` where the tokenizer has no two marks to answer with."""
     if objective != "mlm" and marks.cls == marks.sep:
         raise InputError(
             f"--objective {objective}",

@@ -20,8 +20,9 @@ from torch import Tensor, nn
 
 from mlmguard.artifacts import lines_of
 from mlmguard.errors import InputError
-from mlmguard.training.loop import autocast, padded
+from mlmguard.training.loop import padded
 from mlmguard.training.masking import IGNORED, Ids
+from mlmguard.training.numerics import autocast
 from mlmguard.training.tokenizer import special_tokens
 from mlmguard.training.unit_batch import encoder_of
 from mlmguard.training.units import micro_batches

@@ -111,6 +111,12 @@ def digest(file: Path) -> str:
     return hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else ""
 
 
+def fingerprint(words: Any) -> str:
+    """Hexadecimal SHA-256 of how ``words`` turns text into tokens."""
+    how = words.backend_tokenizer.to_str() if words.is_fast else repr(sorted(words.get_vocab().items()))
+    return hashlib.sha256(how.encode("utf-8", "surrogatepass")).hexdigest()
+
+
 def encode(tokenizer: PreTrainedTokenizerFast, texts: Iterable[str]) -> list[list[int]]:
     """Token ids of each text, without special tokens and without truncation."""
     listed = list(texts)

@@ -23,7 +23,7 @@ class Trackers:
         self._private = private
         self._trackers = []
         for name in names:
-            tracker = _known(name)
+            tracker = known(name)
             place = {"logging_dir": str(folder)} if tracker.requires_logging_directory else {}
             self._trackers.append(tracker(run_id, **place))
             self._trackers[-1].start()
@@ -46,7 +46,8 @@ class Trackers:
             tracker.finish()
 
 
-def _known(name: str) -> Any:
+def known(name: str) -> Any:
+    """The tracker's class in accelerate; :class:`InputError` for one that is not installed."""
     try:
         from accelerate.tracking import LOGGER_TYPE_TO_CLASS, get_available_trackers
     except ImportError:

@@ -74,7 +74,7 @@ def passage(unit: Unit, room: int, rng: np.random.Generator) -> tuple[Ids, Notes
     ids = unit.sequences[which]
     start = int(rng.integers(len(ids) - room + 1)) if len(ids) > room else 0
     part = slice(start, start + room)
-    return ids[part], unit.notes[which].part(part) if unit.notes else None
+    return ids[part].astype(np.int64), unit.notes[which].part(part) if unit.notes else None
 
 
 def window(unit: Unit, length: int, cls_id: int, sep_id: int, rng: np.random.Generator) -> Ids:

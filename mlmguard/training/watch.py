@@ -34,7 +34,9 @@ def within_memory(work: Callable[[int], _T], tokens: int, least: int) -> tuple[_
     while True:
         try:
             return work(tokens), tokens
-        except torch.cuda.OutOfMemoryError:
+        except RuntimeError as error:
+            if not _out_of_memory(error):
+                raise
             if tokens <= least:
                 raise MlmguardError(
                     f"out of memory with one window of {least} tokens a pass; "
@@ -43,6 +45,11 @@ def within_memory(work: Callable[[int], _T], tokens: int, least: int) -> tuple[_
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
         tokens = max(least, tokens // 2)
+
+
+def _out_of_memory(error: RuntimeError) -> bool:
+    """A GPU's allocator has an exception of its own; the CPU's says it in words."""
+    return isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error)
 
 
 class LossWatch:

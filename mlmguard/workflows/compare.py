@@ -135,7 +135,8 @@ class _Run:
         self.known: Mapping[str, Any] = read_json(folder / "run.json")
         self.metrics: Mapping[str, Any] = read_json(folder / "metrics.json")
         self.clean = Path(self.known["clean"])
-        self.corpus: CleanCorpus = read_clean(self.clean)
+        left_out = [shard["shard"] for shard in self.known.get("left_out", ())]
+        self.corpus: CleanCorpus = read_clean(self.clean, left_out)
 
 
 def _sources(old: CleanCorpus, new: CleanCorpus) -> tuple[Source, ...]:

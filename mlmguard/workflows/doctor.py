@@ -23,7 +23,6 @@ PACKAGES = (
     "opacus",
     "dp-accounting",
     "presidio-analyzer",
-    "datasets",
     "pydantic",
     "matplotlib",
 )

@@ -61,6 +61,10 @@ HAZARDS: Mapping[str, tuple[str, str]] = {
         "if a record can move the sum of gradients by more than C, the noise is too small for it",
         "nothing while the self-check at the start of the run holds; report it if it does not",
     ),
+    "damaged-input": (
+        "rows of a file that is not what the scan wrote would be rows that nobody scanned",
+        "files that differ are left out and the claim is for the others; scan again for all of them",
+    ),
     "floating-point": (
         "noise drawn in floating point is not exactly Gaussian, and its gaps can tell",
         "publish weights rounded, and not gradients; a discrete sampler is the cure",

@@ -48,7 +48,8 @@ def mask(
         "token, findings excluded": Masking("token", rate, mix=shares, pii="exclude"),
     }
     for way in ways.values():
-        masking.refuse_impossible(way, words)
+        masking.refuse_impossible(way)
+        masking.refuse_wordless(way, words)
     findings = [(span.start, span.end) for span in pii.finder().find(text)]
     (notes,) = masking.notes_of(words, [text], [findings])
     ids = np.array(tokenizer.encode(words, [text])[0], dtype=np.int64)

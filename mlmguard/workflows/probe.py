@@ -12,7 +12,7 @@ from mlmguard.artifacts import find_run_folder, read_json
 from mlmguard.errors import InputError
 from mlmguard.leakage import metrics
 from mlmguard.training import models, probing, tokenizer
-from mlmguard.training.loop import best_device
+from mlmguard.training.numerics import best_device
 from mlmguard.training.probing import Scores
 from mlmguard.types import Progress, silent
 
