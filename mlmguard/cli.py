@@ -142,6 +142,12 @@ model_size = click.option(
 """``--size``."""
 
 
+overwriting = click.option(
+    "--overwrite", is_flag=True, help="Replace what another scan has left in these folders."
+)
+"""``--overwrite``."""
+
+
 @contextmanager
 def watched(quiet: bool) -> Iterator[tuple[Any, Callable[[], bool]]]:
     """Progress, and a ``stop()`` that turns true at the first Ctrl-C or SIGTERM of a stepped stage.
@@ -295,6 +301,7 @@ def cli(context: click.Context) -> None:
     "--max-skipped", type=float, help="End with 1 when more records are left out (share below 1, else count)."
 )
 @click.option("--workers", type=click.IntRange(1), help="Processes.  [default: one a core]")
+@overwriting
 @shared
 def scan_command(
     corpus: str,
@@ -306,6 +313,7 @@ def scan_command(
     leave_out: Path | None,
     baseline: Path | None,
     workers: int | None,
+    overwrite: bool,
     quiet: bool,
     as_json: bool,
     **settings: Any,
@@ -335,7 +343,9 @@ def scan_command(
     chosen = ScanSettings(workers=workers or default_workers(), **settings)
     with interruptible(quiet or as_json) as progress:
         place = local(corpus, key, sys.stdin.buffer)
-        manifest = scan(place, clean, reports, key=key, settings=chosen, progress=progress)
+        manifest = scan(
+            place, clean, reports, key=key, settings=chosen, overwrite=overwrite, progress=progress
+        )
     _show(manifest, as_json, lambda: console.scan_summary(manifest))
     console.written([clean, reports / "scan.json", reports / "findings.jsonl"], quiet)
     if accepted is None:
@@ -1015,6 +1025,7 @@ def index_command(folder: Path, compare: tuple[str, str] | None, quiet: bool) ->
     show_default=True,
     help="Folder for clean/, ckpt/ and reports/.",
 )
+@overwriting
 @outputs
 @click.option("-q", "--quiet", is_flag=True, help="No progress and no talk.")
 def review_command(
@@ -1025,6 +1036,7 @@ def review_command(
     unit_key: str | None,
     size: str,
     folder: Path,
+    overwrite: bool,
     out: tuple[str, ...],
     quiet: bool,
 ) -> int:
@@ -1045,7 +1057,7 @@ def review_command(
             corpus, folder, policy,
             scanning=ScanSettings(unit_key=unit_key, workers=default_workers()),
             training=TrainSettings(dp_epsilon=dp_epsilon, size=size),
-            fail_on=fail_on, out=targets, tell=_tell, progress=progress, stop=stop,
+            overwrite=overwrite, fail_on=fail_on, out=targets, tell=_tell, progress=progress, stop=stop,
         )  # fmt: skip
     return _reviewed(done, quiet)
 

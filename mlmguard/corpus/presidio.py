@@ -20,7 +20,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
 import tldextract
 from phonenumbers import PhoneMetadata, PhoneNumberMatcher
@@ -45,6 +45,23 @@ _STOP_WORDS = frozenset(
         "she so that the their them they this to was we were will with you your",
     )
 )
+
+
+# --- what is remembered -------------------------------------------------------------------------------
+
+_ANSWERS = 1 << 12  # of one check: what turns up again does so soon
+_LONGEST = 256  # characters of a text whose answer is remembered, so that all of them have a bound in bytes
+_Answer = TypeVar("_Answer")
+
+
+def _remembered(check: Callable[..., _Answer]) -> Callable[..., _Answer]:
+    """``check``, whose first argument is a text, with its last answers remembered."""
+    remembering = lru_cache(maxsize=_ANSWERS)(check)
+
+    def answer(text: str, *more: Any) -> _Answer:
+        return remembering(text, *more) if len(text) <= _LONGEST else check(text, *more)
+
+    return answer
 
 
 # --- words of context ---------------------------------------------------------------------------------
@@ -114,7 +131,7 @@ class _Phones:
         self._regions = tuple(stock.supported_regions)
         self._leniency = int(stock.leniency or 0)
         self._needed = {region: self._digits_needed(region) for region in self._regions}
-        self._matches = lru_cache(maxsize=1 << 14)(self._matches_in)
+        self._matches = _remembered(self._matches_in)
 
     @staticmethod
     def _digits_needed(region: str) -> int:
@@ -161,7 +178,7 @@ class _Matcher(PhoneNumberMatcher):
         return super()._parse_and_verify(candidate, offset)
 
 
-@lru_cache(maxsize=1 << 16)
+@lru_cache(maxsize=4 * _ANSWERS)
 def _is_number(candidate: str, region: str, digits_needed: int, leniency: int) -> bool:
     digits = sum(c.isdigit() for c in candidate)
     if digits < (
@@ -337,7 +354,7 @@ def _check(recognizer: Any) -> Callable[[str, float], float] | None:
             raise DetectorTimeout  # and nothing is remembered
         return score
 
-    return lru_cache(maxsize=1 << 14)(check)
+    return _remembered(check)
 
 
 def _in_context(text: str, found: _Found, context: frozenset[str]) -> _Found:

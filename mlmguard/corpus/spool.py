@@ -110,10 +110,14 @@ class Spool:
             at += _FRAME.size + len(found[0]) + len(found[1])
             yield records, found[1]
 
-    def text(self, document: int) -> str:
-        """The raw text of a document by its number, once :meth:`__iter__` has passed it."""
+    def record(self, document: int) -> dict[str, Any]:
+        """The record of a document by its number, once :meth:`__iter__` has passed it."""
         self._file.seek(self._places[document])
-        return str(json.loads(self._file.readline())["text"])
+        return dict(json.loads(self._file.readline()))
+
+    def text(self, document: int) -> str:
+        """The raw text of a document, in the same way."""
+        return str(self.record(document)["text"])
 
 
 def _locked(file: IO[bytes]) -> bool:
