@@ -291,7 +291,10 @@ def cli(context: click.Context) -> None:
     show_default=True,
     help="What happens to a finding.",
 )
-@click.option("--ner", type=FOLDER, help="A local model that finds names: spaCy folder or token classifier.")
+@click.option("--country", "countries", help="Also look for the identifiers of these: codes, de,es,in …")
+@click.option(
+    "--ner", type=FOLDER, help="A folder with a model that finds names: spaCy, GLiNER or token classifier."
+)
 @click.option("--names-by-cue", is_flag=True, help="Look for names by the words before them; misses most.")
 @click.option("--leave-out", type=FILE, help="A list that `forget-list` wrote: these documents stay out.")
 @click.option(
@@ -308,6 +311,7 @@ def scan_command(
     clean: Path,
     reports: Path,
     threshold: float | None,
+    countries: str | None,
     ner: Path | None,
     names_by_cue: bool,
     leave_out: Path | None,
@@ -330,6 +334,7 @@ def scan_command(
     from mlmguard.workflows import baseline as known
     from mlmguard.workflows import forget
 
+    settings["countries"] = tuple(sorted({c.strip().lower() for c in (countries or "").split(",")} - {""}))
     settings["names"] = Names(str(ner) if ner else None, names_by_cue)
     if threshold is not None:
         settings["threshold"] = threshold

@@ -87,6 +87,7 @@ class ScanSettings:
     entities: tuple[str, ...] | None = None
     threshold: float = pii.THRESHOLD
     names: pii.Names = pii.NOBODY
+    countries: tuple[str, ...] = ()  # codes of those whose identifiers are looked for beside the usual ones
     mode: str = "replace"
     kept: tuple[tuple[str, str], ...] = ()  # (rule, fingerprint) of values that stay, see workflows.baseline
     near_threshold: float = dedup.THRESHOLD
@@ -111,6 +112,7 @@ class ScanSettings:
             self.permutations,
             key,
             self.names,
+            self.countries,
             frozenset(self.kept),
         )
 
@@ -165,18 +167,25 @@ def scan(
     with _one_line_for_the_usual_failures():
         job = _Job.of(corpus, clean, reports, runs, key, settings, progress, overwrite)
         forget_abandoned(job.run)
-        with Spool(job.run, _made_by(settings)) as spool:
+        with (
+            Spool(job.run, _made_by(settings)) as spool,
+            Values(job.run) as values,
+            Passages(job.run) as passages,
+            dedup.Copies(spool.text, settings.near_threshold, settings.permutations, job.run) as copies,
+        ):
+            books = _Books()
+            reading = _Reading(books, values, passages, copies, settings)
             try:
-                _examine(job, spool)
+                _examine(job, spool, reading)
             except InputError:
                 spool.remove()  # nothing to go on with
                 raise
             seconds_examining = time.perf_counter() - began
-            with Values(job.run) as values, Passages(job.run) as passages:
-                books = _read(job, spool, values, passages)
-                _refuse_too_many_skipped(books, settings)
-                _divide(books, job)
-                _compare_passages(books, job, spool, passages)
+            job.progress("look for copies", 0, None)
+            books.copies, books.repeated = copies.found(), values.repeated()
+            _refuse_too_many_skipped(books, settings)
+            _divide(books, job)
+            _compare_passages(books, job, spool, passages)
             manifest = _write(job, books, spool)
             spool.remove()
         _write_timings(job, books, seconds_examining, time.perf_counter() - began)
@@ -238,7 +247,7 @@ def _check(settings: ScanSettings) -> None:
     if not 16 <= settings.permutations <= 4096:
         raise InputError("permutations", str(settings.permutations), "16 to 4096")
     pii.finder(
-        settings.entities, settings.threshold, settings.language, settings.names
+        settings.entities, settings.threshold, settings.language, settings.names, settings.countries
     )  # refuses what it cannot look for
 
 
@@ -306,11 +315,15 @@ def _one_line_for_the_usual_failures() -> Iterator[None]:
 
 def _made_by(settings: ScanSettings) -> str:
     """What must be the same for an interrupted scan to be gone on with, beside the run's name."""
-    return json.dumps([__version__, [asdict(detector) for detector in pii.coverage(names=settings.names)]])
+    detectors = pii.coverage(names=settings.names, countries=settings.countries)
+    return json.dumps([__version__, [asdict(detector) for detector in detectors]])
 
 
-def _examine(job: _Job, spool: Spool) -> None:
-    """Every batch through the detectors and into the spool; what an interrupted run has done is kept."""
+def _examine(job: _Job, spool: Spool, reading: _Reading) -> None:
+    """Every batch through the detectors, into the spool and into the books; what an interrupted run has done
+    is kept. The books are kept here, while others examine, and not in a pass of their own."""
+    for records, packed in spool:
+        reading.add(records, packed)
     total = readers.size(job.corpus, job.ours)
     passed = 0
 
@@ -323,7 +336,7 @@ def _examine(job: _Job, spool: Spool) -> None:
     against = chain.from_iterable(readers.read(folder, nobodys) for folder in job.settings.against)
     left = islice(chain(batches, (Batch(b, against=True) for b in _batched(against))), spool.frames, None)
     for frame in LocalEngine(job.settings.workers).map(job.settings.examining(job.key), left):
-        spool.append(frame)
+        reading.add(*spool.append(frame))
         job.progress("scan (MB)", passed // 1_000_000, -(-total // 1_000_000))
 
 
@@ -341,7 +354,7 @@ def _batched(items: Iterable[Document | Skipped]) -> Iterator[list[Document | Sk
         yield batch
 
 
-# --- reading back: count, and look for copies ---------------------------------------------------------
+# --- the books: count, and look for copies ------------------------------------------------------------
 
 
 @dataclass
@@ -383,51 +396,54 @@ class _Books:
         return split.SPLITS[self.sides[index]] if self.status[index] == _KEPT else ""
 
 
-def _read(job: _Job, spool: Spool, values: Values, passages: Passages) -> _Books:
-    """Count what the spool holds, and find the copies in it."""
-    books, settings = _Books(), job.settings
-    read = 0
-    with dedup.Copies(spool.text, settings.near_threshold, settings.permutations, job.run) as copies:
-        for records, packed in spool:
-            sketches, anchors = unpacked(packed, settings.permutations)
-            copies.add(sketches)
-            passages.add(len(books) + books.against, anchors)
-            for record in records:
-                if "against" in record:
-                    books.against += 1
-                    continue
-                if "skipped" not in record:
-                    item = Examined.of_record(record)
-                    if item.id in settings.left_out:
-                        books.left_out.append(len(books))
-                    _count(books, item, values)
-                    read += 1
-                    continue
-                books.skipped.append(skipped_of(record))
-                if record["read"]:
-                    books.skipped_after_reading.append(read)
-                    read += 1
-            job.progress("look for copies", len(books), None)
-        books.copies = copies.found()
-    books.repeated = values.repeated()
-    return books
+@dataclass
+class _Reading:
+    """Takes what comes back from the examiners, in order: counts it, and notes what finding copies needs."""
 
+    books: _Books
+    values: Values
+    passages: Passages
+    copies: dedup.Copies
+    settings: ScanSettings
+    read: int = 0
 
-def _count(books: _Books, item: Examined, values: Values) -> None:
-    rules = Counter(placed.rule for placed in item.clean.placed)
-    for rule, found in rules.items():
-        books.found[rule, item.source] += found
-        books.affected[rule, item.source] += 1
-    values.add(len(books), ((p.rule, mark) for p, mark in zip(item.clean.placed, item.fingerprints)))
-    for rule, column in {(b.rule, b.column) for b in item.beside}:
-        books.rows[rule, column] += 1
-    books.columns.update((b.rule, b.column) for b in item.beside)
-    if item.id_was_taken:
-        before = books.repeated_ids.get(item.source, RepeatedIds(item.source, 0, item.id))
-        books.repeated_ids[item.source] = replace(before, documents=before.documents + 1)
-    books.orders.append(int(item.order, 16))
-    books.lengths.append(len(item.text))
-    books.findings.append(len(item.clean.placed))
+    def add(self, records: Iterable[dict[str, Any]], packed: bytes) -> None:
+        """The next batch."""
+        books = self.books
+        sketches, anchors = unpacked(packed, self.settings.permutations)
+        self.copies.add(sketches)
+        self.passages.add(len(books) + books.against, anchors)
+        for record in records:
+            if "against" in record:
+                books.against += 1
+                continue
+            if "skipped" not in record:
+                self._count(Examined.of_record(record))
+                self.read += 1
+                continue
+            books.skipped.append(skipped_of(record))
+            if record["read"]:
+                books.skipped_after_reading.append(self.read)
+                self.read += 1
+
+    def _count(self, item: Examined) -> None:
+        books = self.books
+        if item.id in self.settings.left_out:
+            books.left_out.append(len(books))
+        rules = Counter(placed.rule for placed in item.clean.placed)
+        for rule, found in rules.items():
+            books.found[rule, item.source] += found
+            books.affected[rule, item.source] += 1
+        self.values.add(len(books), ((p.rule, mark) for p, mark in zip(item.clean.placed, item.fingerprints)))
+        for rule, column in {(b.rule, b.column) for b in item.beside}:
+            books.rows[rule, column] += 1
+        books.columns.update((b.rule, b.column) for b in item.beside)
+        if item.id_was_taken:
+            before = books.repeated_ids.get(item.source, RepeatedIds(item.source, 0, item.id))
+            books.repeated_ids[item.source] = replace(before, documents=before.documents + 1)
+        books.orders.append(int(item.order, 16))
+        books.lengths.append(len(item.text))
+        books.findings.append(len(item.clean.placed))
 
 
 def _refuse_too_many_skipped(books: _Books, settings: ScanSettings) -> None:
@@ -536,6 +552,7 @@ def _write(job: _Job, books: _Books, spool: Spool) -> Manifest:
         with (
             artifacts.replacing(job.run / "spans.jsonl", mode=0o600) as spans,
             artifacts.replacing(job.run / "passages.jsonl", mode=0o600) as cuts,
+            artifacts.replacing(job.run / "documents.jsonl", mode=0o600) as documents,
             artifacts.replacing(reports / "findings.jsonl") as findings,
             _Shards(building) as shards,
         ):
@@ -553,21 +570,30 @@ def _write(job: _Job, books: _Books, spool: Spool) -> Manifest:
                     )
                     for placed, mark in zip(item.clean.placed, item.fingerprints):
                         if placed.rule == redact.REPEATED_PASSAGE:
-                            cuts.write(_line({"id": item.id, **asdict(placed)}))
+                            cuts.write(_line({"id": item.id, **vars(placed)}))
                             continue
                         redacted[placed.rule, item.source] += 1
-                        span = {"id": item.id, **asdict(placed), "redacted": True, "fingerprint": mark}
+                        span = {"id": item.id, **vars(placed), "redacted": True, "fingerprint": mark}
                         spans.write(_line(span))
                 for finding in _findings(item, books, index):
-                    findings.write(_line(asdict(finding)))
+                    findings.write(_line(vars(finding) | {"location": vars(finding.location)}))
                     if not finding.location.column:
                         books.copied[finding.rule] = max(books.copied[finding.rule], finding.document_copies)
+                first = int(books.clusters[index])
+                entry = {
+                    "id": item.id,
+                    "split": books.side(index),
+                    "status": _STATUSES[books.status[index]],
+                    "cluster": item.id if first == index else spool.record(first)["id"],
+                    "copies": int(books.sizes[index]),
+                }
+                documents.write(_line(entry))
                 job.progress("write", index + 1, len(books))
         outputs = {shard.path: artifacts.sha256_file(building / shard.path) for shard in shards.done}
         sealed = hashlib.sha256(f"{salt}\n{job.listing}\n{json.dumps(outputs, sort_keys=True)}".encode())
         manifest = _manifest(job, books, shards.done, redacted, sealed.hexdigest())
         artifacts.write_json(building / "manifest.json", manifest)
-        _write_run(job, books, spool, outputs, salt)
+        _write_run(job, books, outputs, salt)
         artifacts.write_json(reports / "scan.json", _report(books, manifest))
         building.chmod(0o700)  # cleaned is not anonymous: what no detector looks for is still in it
         _take_the_place_of(building, clean)
@@ -688,7 +714,7 @@ def _manifest(
             passages=sum(books.shared.values()),
             passages_cut=books.cuts.shape[1],
         ),
-        coverage=pii.coverage(job.settings.entities, job.settings.names),
+        coverage=pii.coverage(job.settings.entities, job.settings.names, job.settings.countries),
         commitment=commitment,
         key_id=job.key.id,
         settings=job.settings.shown(),
@@ -725,19 +751,8 @@ def _would_have_crossed(books: _Books, job: _Job) -> int:
     return int(np.count_nonzero(alone[earlier] != alone[later]))
 
 
-def _write_run(job: _Job, books: _Books, spool: Spool, outputs: Mapping[str, str], salt: str) -> None:
+def _write_run(job: _Job, books: _Books, outputs: Mapping[str, str], salt: str) -> None:
     """What the later verbs need and nobody outside should have."""
-    with artifacts.replacing(job.run / "documents.jsonl", mode=0o600) as stream:
-        for index, item in enumerate(_documents(spool)):
-            first = int(books.clusters[index])
-            row = {
-                "id": item.id,
-                "split": books.side(index),
-                "status": _STATUSES[books.status[index]],
-                "cluster": item.id if first == index else spool.record(first)["id"],
-                "copies": int(books.sizes[index]),
-            }
-            stream.write(_line(row))
     private = {
         "corpus": str(job.corpus.resolve()),
         "clean": str(job.clean.resolve()),

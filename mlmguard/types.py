@@ -84,7 +84,8 @@ class Skipped:
 class Detector:
     """What looks for one entity type. ``status`` is "available", "not run" or "no detector".
 
-    ``recall`` is what was measured on labelled text, with its counts; "" if nothing was.
+    ``recall`` is what was measured on labelled text, with its counts; "not measured" if nothing was, "" where
+    there is nothing to measure.
     """
 
     entity: str

@@ -87,6 +87,7 @@ class Examine:
     permutations: int
     key: Key = field(repr=False)
     names: pii.Names = pii.NOBODY
+    countries: tuple[str, ...] = ()
     kept: frozenset[tuple[str, str]] = frozenset()  # (rule, fingerprint) of values that stay as they are
 
     def __call__(self, batch: Batch) -> bytes:
@@ -144,7 +145,9 @@ class Examine:
 
     def _find(self, text: str) -> list[Span]:
         """What is personal in ``text``, but for the values that somebody answers for."""
-        found = pii.finder(self.entities, self.threshold, self.language, self.names).find(text)
+        found = pii.finder(self.entities, self.threshold, self.language, self.names, self.countries).find(
+            text
+        )
         if not self.kept:
             return found
         return [

@@ -26,7 +26,13 @@ import tldextract
 from phonenumbers import PhoneMetadata, PhoneNumberMatcher
 from phonenumbers.phonenumbermatcher import _LEAD_CLASS_CHARS
 from phonenumbers.phonenumberutil import _VALID_PUNCTUATION
-from presidio_analyzer import AnalyzerEngine, EntityRecognizer, PatternRecognizer, RecognizerRegistry
+from presidio_analyzer import (
+    AnalyzerEngine,
+    EntityRecognizer,
+    PatternRecognizer,
+    RecognizerRegistry,
+    predefined_recognizers,
+)
 from presidio_analyzer import Pattern as PresidioPattern
 from presidio_analyzer.context_aware_enhancers import LemmaContextAwareEnhancer
 from presidio_analyzer.nlp_engine import NlpEngine
@@ -216,10 +222,34 @@ def stock_recognizers() -> list[Any]:
     return [r for r in recognizers if r.name not in model_based]
 
 
-def recognizers(rules: Iterable[Rule]) -> list[Any]:
-    """All that look for something: Presidio's own, with the bundled suffix list, and ``rules``."""
-    stock = [_Email(name=r.name) if r.name == "EmailRecognizer" else r for r in stock_recognizers()]
-    return [*stock, *(_Ours(rule) for rule in rules)]
+@lru_cache(maxsize=1)
+def of_countries() -> dict[str, tuple[str, ...]]:
+    """Country code -> the names of Presidio's recognisers for it, whatever their language."""
+    found: dict[str, list[str]] = {}
+    for name in sorted(vars(predefined_recognizers)):
+        if country := getattr(getattr(predefined_recognizers, name), "COUNTRY_CODE", None):
+            found.setdefault(country, []).append(name)
+    return {country: tuple(found[country]) for country in sorted(found)}
+
+
+def recognizers(rules: Iterable[Rule], countries: Iterable[str] = ()) -> list[Any]:
+    """All that look for something: Presidio's own, with the bundled suffix list, what it has for
+    ``countries`` and leaves off by default, and ``rules``.
+
+    Patterns have no language, and words of context are their recogniser's own: so all of them look at every
+    text, as English ones do in stock's eyes.
+    """
+    stock: list[Any] = [
+        _Email(name=r.name) if r.name == "EmailRecognizer" else r for r in stock_recognizers()
+    ]
+    there = {r.name for r in stock}
+    more = [
+        getattr(predefined_recognizers, name)(supported_language="en")
+        for country in countries
+        for name in of_countries()[country]
+        if name not in there
+    ]
+    return [*stock, *more, *(_Ours(rule) for rule in rules)]
 
 
 # --- the engine ---------------------------------------------------------------------------------------
