@@ -82,7 +82,7 @@ class Marks:
         self._table[self._place(mark)] = mark
         self._count += 1
         if 4 * self._count > 3 * len(self._table):
-            before, self._table = self._table, array("Q", bytes(16 * len(self._table)))
+            before, self._table = self._table, array("Q", [0]) * (2 * len(self._table))
             for other in before:
                 if other:
                     self._table[self._place(other)] = other
