@@ -63,9 +63,8 @@ class Marks:
     """A set of 64-bit numbers: between 11 and 22 bytes each, where Python's own takes a hundred."""
 
     def __init__(self) -> None:
-        self._table = array(
-            "Q", bytes(8 * _SMALLEST)
-        )  # 0: free; each number at the first free place from its own
+        # 0: free; each number is at the first free place from its own
+        self._table = array("Q", [0]) * _SMALLEST
         self._count = 0
         self._zero = False
 
