@@ -142,6 +142,12 @@ model_size = click.option(
 """``--size``."""
 
 
+overwriting = click.option(
+    "--overwrite", is_flag=True, help="Replace what another scan has left in these folders."
+)
+"""``--overwrite``."""
+
+
 @contextmanager
 def watched(quiet: bool) -> Iterator[tuple[Any, Callable[[], bool]]]:
     """Progress, and a ``stop()`` that turns true at the first Ctrl-C or SIGTERM of a stepped stage.
@@ -285,7 +291,10 @@ def cli(context: click.Context) -> None:
     show_default=True,
     help="What happens to a finding.",
 )
-@click.option("--ner", type=FOLDER, help="A local model that finds names: spaCy folder or token classifier.")
+@click.option("--country", "countries", help="Also look for the identifiers of these: codes, de,es,in …")
+@click.option(
+    "--ner", type=FOLDER, help="A folder with a model that finds names: spaCy, GLiNER or token classifier."
+)
 @click.option("--names-by-cue", is_flag=True, help="Look for names by the words before them; misses most.")
 @click.option("--leave-out", type=FILE, help="A list that `forget-list` wrote: these documents stay out.")
 @click.option(
@@ -295,17 +304,20 @@ def cli(context: click.Context) -> None:
     "--max-skipped", type=float, help="End with 1 when more records are left out (share below 1, else count)."
 )
 @click.option("--workers", type=click.IntRange(1), help="Processes.  [default: one a core]")
+@overwriting
 @shared
 def scan_command(
     corpus: str,
     clean: Path,
     reports: Path,
     threshold: float | None,
+    countries: str | None,
     ner: Path | None,
     names_by_cue: bool,
     leave_out: Path | None,
     baseline: Path | None,
     workers: int | None,
+    overwrite: bool,
     quiet: bool,
     as_json: bool,
     **settings: Any,
@@ -322,6 +334,7 @@ def scan_command(
     from mlmguard.workflows import baseline as known
     from mlmguard.workflows import forget
 
+    settings["countries"] = tuple(sorted({c.strip().lower() for c in (countries or "").split(",")} - {""}))
     settings["names"] = Names(str(ner) if ner else None, names_by_cue)
     if threshold is not None:
         settings["threshold"] = threshold
@@ -335,7 +348,9 @@ def scan_command(
     chosen = ScanSettings(workers=workers or default_workers(), **settings)
     with interruptible(quiet or as_json) as progress:
         place = local(corpus, key, sys.stdin.buffer)
-        manifest = scan(place, clean, reports, key=key, settings=chosen, progress=progress)
+        manifest = scan(
+            place, clean, reports, key=key, settings=chosen, overwrite=overwrite, progress=progress
+        )
     _show(manifest, as_json, lambda: console.scan_summary(manifest))
     console.written([clean, reports / "scan.json", reports / "findings.jsonl"], quiet)
     if accepted is None:
@@ -1030,6 +1045,7 @@ def index_command(folder: Path, compare: tuple[str, str] | None, quiet: bool) ->
     show_default=True,
     help="Folder for clean/, ckpt/ and reports/.",
 )
+@overwriting
 @outputs
 @click.option("-q", "--quiet", is_flag=True, help="No progress and no talk.")
 def review_command(
@@ -1040,6 +1056,7 @@ def review_command(
     unit_key: str | None,
     size: str,
     folder: Path,
+    overwrite: bool,
     out: tuple[str, ...],
     quiet: bool,
 ) -> int:
@@ -1060,7 +1077,7 @@ def review_command(
             corpus, folder, policy,
             scanning=ScanSettings(unit_key=unit_key, workers=default_workers()),
             training=TrainSettings(dp_epsilon=dp_epsilon, size=size),
-            fail_on=fail_on, out=targets, tell=_tell, progress=progress, stop=stop,
+            overwrite=overwrite, fail_on=fail_on, out=targets, tell=_tell, progress=progress, stop=stop,
         )  # fmt: skip
     return _reviewed(done, quiet)
 

@@ -138,6 +138,10 @@ def scan_summary(manifest: Manifest, facts: Mapping[str, str] | None = None) -> 
         f"({', '.join(f'{split} {n:,}' for split, n in manifest.splits.items())})",
         "run": manifest.run_id,
     }
+    if manifest.columns:
+        rows["other columns"] = f"{sum(c.found for c in manifest.columns):,} values found and redacted"
+    if manifest.repeated_ids:
+        rows["ids used twice"] = f"{sum(r.documents for r in manifest.repeated_ids):,} rows go by their lines"
     _print(
         _heading("Scan"),
         _facts({**rows, **(facts or {})}),

@@ -35,12 +35,14 @@ from mlmguard.corpus.examine import Batch, Examine, Examined, skipped_of, unpack
 from mlmguard.corpus.minhash import PERMUTATIONS, Array
 from mlmguard.corpus.passages import Passages
 from mlmguard.corpus.recognizers import severity
+from mlmguard.corpus.records import Marks
 from mlmguard.corpus.spool import Spool, forget_abandoned
 from mlmguard.corpus.surrogate import Surrogates
 from mlmguard.corpus.values import Repeated, Values
 from mlmguard.engine import LocalEngine
 from mlmguard.errors import InputError, PartialRun
 from mlmguard.types import (
+    ColumnCount,
     Document,
     DuplicateCounts,
     Finding,
@@ -48,6 +50,8 @@ from mlmguard.types import (
     Location,
     Manifest,
     Progress,
+    RepeatedIds,
+    Repetition,
     Shard,
     Skipped,
     silent,
@@ -83,6 +87,7 @@ class ScanSettings:
     entities: tuple[str, ...] | None = None
     threshold: float = pii.THRESHOLD
     names: pii.Names = pii.NOBODY
+    countries: tuple[str, ...] = ()  # codes of those whose identifiers are looked for beside the usual ones
     mode: str = "replace"
     kept: tuple[tuple[str, str], ...] = ()  # (rule, fingerprint) of values that stay, see workflows.baseline
     near_threshold: float = dedup.THRESHOLD
@@ -107,6 +112,7 @@ class ScanSettings:
             self.permutations,
             key,
             self.names,
+            self.countries,
             frozenset(self.kept),
         )
 
@@ -146,28 +152,40 @@ def scan(
     key: artifacts.Key,
     settings: ScanSettings | None = None,
     runs: Path | None = None,
+    overwrite: bool = False,
     progress: Progress = silent,
 ) -> Manifest:
-    """Clean ``corpus`` into ``clean``, report to ``reports``, and keep what is private in the run folder."""
+    """Clean ``corpus`` into ``clean``, report to ``reports``, and keep what is private in the run folder.
+
+    What another run has left in ``clean`` and ``reports`` is replaced only with ``overwrite``; what the same
+    run has left, always.
+    """
     settings = settings or ScanSettings()
     began = time.perf_counter()
     _check_places(corpus, clean)
     _check(settings)
     with _one_line_for_the_usual_failures():
-        job = _Job.of(corpus, clean, reports, runs, key, settings, progress)
+        job = _Job.of(corpus, clean, reports, runs, key, settings, progress, overwrite)
         forget_abandoned(job.run)
-        with Spool(job.run, _made_by(settings)) as spool:
+        with (
+            Spool(job.run, _made_by(settings)) as spool,
+            Values(job.run) as values,
+            Passages(job.run) as passages,
+            dedup.Copies(spool.text, settings.near_threshold, settings.permutations, job.run) as copies,
+        ):
+            books = _Books()
+            reading = _Reading(books, values, passages, copies, settings)
             try:
-                _examine(job, spool)
+                _examine(job, spool, reading)
             except InputError:
                 spool.remove()  # nothing to go on with
                 raise
             seconds_examining = time.perf_counter() - began
-            with Values(job.run) as values, Passages(job.run) as passages:
-                books = _read(job, spool, values, passages)
-                _refuse_too_many_skipped(books, settings)
-                _divide(books, job)
-                _compare_passages(books, job, spool, passages)
+            job.progress("look for copies", 0, None)
+            books.copies, books.repeated = copies.found(), values.repeated()
+            _refuse_too_many_skipped(books, settings)
+            _divide(books, job)
+            _compare_passages(books, job, spool, passages)
             manifest = _write(job, books, spool)
             spool.remove()
         _write_timings(job, books, seconds_examining, time.perf_counter() - began)
@@ -199,12 +217,15 @@ class _Job:
         key: artifacts.Key,
         settings: ScanSettings,
         progress: Progress,
+        overwrite: bool,
     ) -> _Job:
         ours = (clean, reports, (runs or artifacts.RUNS).parent)
         inputs = readers.digests(corpus, ours)
         against = [readers.digests(folder) for folder in settings.against]
         listing = json.dumps([inputs, against, settings.shown()], sort_keys=True)
         run_id = f"scan-{key.fingerprint('scan run', listing)}"
+        if not overwrite:
+            _refuse_another_run(run_id, clean, reports)
         run = artifacts.run_folder(run_id, runs)
         return _Job(corpus, clean, reports, ours, run, run_id, inputs, listing, key, settings, progress)
 
@@ -226,7 +247,7 @@ def _check(settings: ScanSettings) -> None:
     if not 16 <= settings.permutations <= 4096:
         raise InputError("permutations", str(settings.permutations), "16 to 4096")
     pii.finder(
-        settings.entities, settings.threshold, settings.language, settings.names
+        settings.entities, settings.threshold, settings.language, settings.names, settings.countries
     )  # refuses what it cannot look for
 
 
@@ -244,6 +265,21 @@ def _check_places(corpus: Path, clean: Path) -> None:
         raise InputError(
             str(clean), "it holds files that mlmguard did not write", "a new folder", "name another"
         )
+
+
+def _refuse_another_run(run_id: str, clean: Path, reports: Path) -> None:
+    for place, record in ((clean, "manifest.json"), (reports, "scan.json")):
+        if not (place / record).exists():
+            continue
+        found = artifacts.read_json(place / record)
+        there = found.get("run_id") if isinstance(found, dict) else None
+        if there != run_id:
+            raise InputError(
+                str(place),
+                f"it holds {there or record}, another run: its corpus, settings or key differ",
+                f"{run_id}, or a new folder",
+                "name another with --clean and --reports, or say --overwrite",
+            )
 
 
 _OUR_FILE = re.compile(r"(?:train|validation|test)-\d{5}\.jsonl|manifest\.json")
@@ -279,11 +315,15 @@ def _one_line_for_the_usual_failures() -> Iterator[None]:
 
 def _made_by(settings: ScanSettings) -> str:
     """What must be the same for an interrupted scan to be gone on with, beside the run's name."""
-    return json.dumps([__version__, [asdict(detector) for detector in pii.coverage(names=settings.names)]])
+    detectors = pii.coverage(names=settings.names, countries=settings.countries)
+    return json.dumps([__version__, [asdict(detector) for detector in detectors]])
 
 
-def _examine(job: _Job, spool: Spool) -> None:
-    """Every batch through the detectors and into the spool; what an interrupted run has done is kept."""
+def _examine(job: _Job, spool: Spool, reading: _Reading) -> None:
+    """Every batch through the detectors, into the spool and into the books; what an interrupted run has done
+    is kept. The books are kept here, while others examine, and not in a pass of their own."""
+    for records, packed in spool:
+        reading.add(records, packed)
     total = readers.size(job.corpus, job.ours)
     passed = 0
 
@@ -296,7 +336,7 @@ def _examine(job: _Job, spool: Spool) -> None:
     against = chain.from_iterable(readers.read(folder, nobodys) for folder in job.settings.against)
     left = islice(chain(batches, (Batch(b, against=True) for b in _batched(against))), spool.frames, None)
     for frame in LocalEngine(job.settings.workers).map(job.settings.examining(job.key), left):
-        spool.append(frame)
+        reading.add(*spool.append(frame))
         job.progress("scan (MB)", passed // 1_000_000, -(-total // 1_000_000))
 
 
@@ -314,7 +354,7 @@ def _batched(items: Iterable[Document | Skipped]) -> Iterator[list[Document | Sk
         yield batch
 
 
-# --- reading back: count, and look for copies ---------------------------------------------------------
+# --- the books: count, and look for copies ------------------------------------------------------------
 
 
 @dataclass
@@ -324,6 +364,10 @@ class _Books:
     orders: array[int] = field(default_factory=lambda: array("Q"))  # whose it is, as a keyed number
     lengths: array[int] = field(default_factory=lambda: array("I"))  # characters
     findings: array[int] = field(default_factory=lambda: array("I"))
+    columns: Counter[tuple[str, str]] = field(default_factory=Counter)  # (rule, column) -> findings
+    rows: Counter[tuple[str, str]] = field(default_factory=Counter)  # (rule, column) -> documents
+    repeated_ids: dict[str, RepeatedIds] = field(default_factory=dict)  # by source
+    copied: Counter[str] = field(default_factory=Counter)  # rule -> most copies of a document that holds it
     skipped: list[Skipped] = field(default_factory=list)
     skipped_after_reading: list[int] = field(default_factory=list)  # ordinals among the documents read
     left_out: list[int] = field(default_factory=list)  # documents that somebody asked to leave out
@@ -332,60 +376,74 @@ class _Books:
     affected: Counter[tuple[str, str]] = field(default_factory=Counter)  # (rule, source) -> documents
     copies: dedup.Found = field(init=False)
     repeated: Repeated = field(init=False)
-    clusters: Array = field(init=False)  # int64[documents]: the first document of its cluster
-    sizes: Array = field(init=False)  # int64[documents]: how many copies the corpus held, itself included
+    clusters: Array = field(init=False)  # uint32[documents]: the first document of its cluster
+    sizes: Array = field(init=False)  # uint32[documents]: how many copies the corpus held, itself included
     status: Array = field(init=False)  # int8[documents]: a place in _STATUSES
     sides: Array = field(init=False)  # int8[documents]: a place in split.SPLITS
     shared: Counter[str] = field(default_factory=Counter)  # passages by where the other one stands
-    cuts: dict[int, list[tuple[int, int]]] = field(default_factory=dict)  # document -> runs of its words
+    cuts: Array = field(init=False)  # uint32[3, cuts]: document and first and last word, by document
     boilerplate: Repeated = field(init=False)
 
     def __len__(self) -> int:
         return len(self.orders)
 
+    def cuts_of(self, index: int) -> list[tuple[int, int]]:
+        """The runs of its words that are cut out of a document."""
+        first, last = np.searchsorted(self.cuts[0], (index, index + 1))
+        return [(int(start), int(end)) for _, start, end in self.cuts[:, first:last].T]
+
     def side(self, index: int) -> str:
         return split.SPLITS[self.sides[index]] if self.status[index] == _KEPT else ""
 
 
-def _read(job: _Job, spool: Spool, values: Values, passages: Passages) -> _Books:
-    """Count what the spool holds, and find the copies in it."""
-    books, settings = _Books(), job.settings
-    read = 0
-    with dedup.Copies(spool.text, settings.near_threshold, settings.permutations, job.run) as copies:
-        for records, packed in spool:
-            sketches, anchors = unpacked(packed, settings.permutations)
-            copies.add(sketches)
-            passages.add(len(books) + books.against, anchors)
-            for record in records:
-                if "against" in record:
-                    books.against += 1
-                    continue
-                if "skipped" not in record:
-                    item = Examined.of_record(record)
-                    if item.id in settings.left_out:
-                        books.left_out.append(len(books))
-                    _count(books, item, values)
-                    read += 1
-                    continue
-                books.skipped.append(skipped_of(record))
-                if record["read"]:
-                    books.skipped_after_reading.append(read)
-                    read += 1
-            job.progress("look for copies", len(books), None)
-        books.copies = copies.found()
-    books.repeated = values.repeated()
-    return books
+@dataclass
+class _Reading:
+    """Takes what comes back from the examiners, in order: counts it, and notes what finding copies needs."""
 
+    books: _Books
+    values: Values
+    passages: Passages
+    copies: dedup.Copies
+    settings: ScanSettings
+    read: int = 0
 
-def _count(books: _Books, item: Examined, values: Values) -> None:
-    rules = Counter(placed.rule for placed in item.clean.placed)
-    for rule, found in rules.items():
-        books.found[rule, item.source] += found
-        books.affected[rule, item.source] += 1
-    values.add(len(books), ((p.rule, mark) for p, mark in zip(item.clean.placed, item.fingerprints)))
-    books.orders.append(int(item.order, 16))
-    books.lengths.append(len(item.text))
-    books.findings.append(len(item.clean.placed))
+    def add(self, records: Iterable[dict[str, Any]], packed: bytes) -> None:
+        """The next batch."""
+        books = self.books
+        sketches, anchors = unpacked(packed, self.settings.permutations)
+        self.copies.add(sketches)
+        self.passages.add(len(books) + books.against, anchors)
+        for record in records:
+            if "against" in record:
+                books.against += 1
+                continue
+            if "skipped" not in record:
+                self._count(Examined.of_record(record))
+                self.read += 1
+                continue
+            books.skipped.append(skipped_of(record))
+            if record["read"]:
+                books.skipped_after_reading.append(self.read)
+                self.read += 1
+
+    def _count(self, item: Examined) -> None:
+        books = self.books
+        if item.id in self.settings.left_out:
+            books.left_out.append(len(books))
+        rules = Counter(placed.rule for placed in item.clean.placed)
+        for rule, found in rules.items():
+            books.found[rule, item.source] += found
+            books.affected[rule, item.source] += 1
+        self.values.add(len(books), ((p.rule, mark) for p, mark in zip(item.clean.placed, item.fingerprints)))
+        for rule, column in {(b.rule, b.column) for b in item.beside}:
+            books.rows[rule, column] += 1
+        books.columns.update((b.rule, b.column) for b in item.beside)
+        if item.id_was_taken:
+            before = books.repeated_ids.get(item.source, RepeatedIds(item.source, 0, item.id))
+            books.repeated_ids[item.source] = replace(before, documents=before.documents + 1)
+        books.orders.append(int(item.order, 16))
+        books.lengths.append(len(item.text))
+        books.findings.append(len(item.clean.placed))
 
 
 def _refuse_too_many_skipped(books: _Books, settings: ScanSettings) -> None:
@@ -405,7 +463,8 @@ def _divide(books: _Books, job: _Job) -> None:
     """Status and split of every document, now that all copies are known."""
     clusters = books.copies.clusters.roots()
     books.clusters = clusters[: len(books)]
-    books.sizes = np.bincount(books.clusters, minlength=len(books))[books.clusters]
+    sizes = np.bincount(books.clusters, minlength=len(books)).astype(np.uint32)
+    books.sizes = sizes[books.clusters]
     books.status = _statuses(books, job.settings.keep)
     books.status[np.isin(books.clusters, clusters[len(books) :])] = _EVALUATION
     # its copies go with it: one of them would come in for it
@@ -423,22 +482,24 @@ def _divide(books: _Books, job: _Job) -> None:
 
 def _statuses(books: _Books, keep: str) -> Array:
     """Which document of each cluster stays, by the rule ``keep``; of equals the first in corpus order."""
-    everyone = np.arange(len(books))
+    everyone = np.arange(len(books), dtype=np.uint32)
     if keep == "all":
         return np.full(len(books), _KEPT, np.int8)
-    worth: Mapping[str, Array] = {
-        "first": everyone,
-        "longest": -np.array(books.lengths, np.int64),
-        "fewest-findings": np.array(books.findings),
-    }
-    order = np.lexsort((everyone, worth[keep], books.clusters))
-    best = order[np.concatenate([[True], books.clusters[order[1:]] != books.clusters[order[:-1]]])]
+    best = everyone[books.clusters == everyone]
+    if keep != "first":
+        worth = -np.array(books.lengths, np.int64) if keep == "longest" else np.array(books.findings)
+        order = np.lexsort((worth, books.clusters)).astype(np.uint32)  # stable: of equals the first
+        of = books.clusters[order]
+        best = order[np.concatenate([[True], of[1:] != of[:-1]])]
     first = books.copies.first[: len(books)]
-    identical = np.bincount(first)[first]
-    status = np.where(identical > 1, _EXACT, _NEAR).astype(np.int8)
+    identical = np.bincount(first).astype(np.uint32)[first] > 1
+    status = np.full(len(books), _NEAR, np.int8)
+    status[identical] = _EXACT
     # Of identical texts none of which stays, one is a near copy of what does.
     stand_in = everyone[first == everyone]
-    status[stand_in[~np.isin(stand_in, first[best])]] = _NEAR
+    stayed = np.zeros(len(books), bool)
+    stayed[first[best]] = True
+    status[stand_in[~stayed[stand_in]]] = _NEAR
     status[best] = _KEPT
     return status
 
@@ -452,9 +513,10 @@ def _compare_passages(books: _Books, job: _Job, spool: Spool, passages: Passages
     first_outside, cut = len(books), job.settings.cut_passages
     order = np.lexsort((np.arange(len(books)), books.sides))
     order = order[books.status[order] == _KEPT]
-    rank = np.full(len(books) + books.against, -1)
+    rank = np.full(len(books) + books.against, -1, np.int64)
     rank[first_outside:] = np.arange(books.against)
     rank[order] = np.arange(len(order)) + books.against
+    cuts = array("I")
     with Values(job.run) as originals:
         for passage in passages.found(lambda document: minhash.words([spool.text(document)]), rank):
             if passage.document >= first_outside:
@@ -468,9 +530,11 @@ def _compare_passages(books: _Books, job: _Job, spool: Spool, passages: Passages
             mark = job.key.fingerprint("passage", f"{passage.other} {passage.other_start}")
             originals.add(passage.document, [("passage", mark)])
             if cut == "everywhere" or (cut == "between-splits" and where != "the same split"):
-                books.cuts.setdefault(passage.document, []).append((passage.start, passage.end))
+                cuts.extend((passage.document, passage.start, passage.end))
             job.progress("compare passages", sum(books.shared.values()), None)
         books.boilerplate = originals.repeated()
+    by_document = np.array(cuts, np.uint32).reshape(-1, 3)
+    books.cuts = by_document[np.argsort(by_document[:, 0], kind="stable")].T.copy()
 
 
 # --- writing ------------------------------------------------------------------------------------------
@@ -488,12 +552,13 @@ def _write(job: _Job, books: _Books, spool: Spool) -> Manifest:
         with (
             artifacts.replacing(job.run / "spans.jsonl", mode=0o600) as spans,
             artifacts.replacing(job.run / "passages.jsonl", mode=0o600) as cuts,
+            artifacts.replacing(job.run / "documents.jsonl", mode=0o600) as documents,
             artifacts.replacing(reports / "findings.jsonl") as findings,
             _Shards(building) as shards,
         ):
             for index, item in enumerate(_documents(spool)):
-                if index in books.cuts:
-                    item = job.settings.examining(job.key).without(item, books.cuts[index])
+                if cuts_of := books.cuts_of(index):
+                    item = job.settings.examining(job.key).without(item, cuts_of)
                     if not minhash.words([item.clean.text]).bounds[-1]:
                         books.status[index] = _PASSAGES_ONLY
                 if books.status[index] == _KEPT:
@@ -505,18 +570,30 @@ def _write(job: _Job, books: _Books, spool: Spool) -> Manifest:
                     )
                     for placed, mark in zip(item.clean.placed, item.fingerprints):
                         if placed.rule == redact.REPEATED_PASSAGE:
-                            cuts.write(_line({"id": item.id, **asdict(placed)}))
+                            cuts.write(_line({"id": item.id, **vars(placed)}))
                             continue
                         redacted[placed.rule, item.source] += 1
-                        span = {"id": item.id, **asdict(placed), "redacted": True, "fingerprint": mark}
+                        span = {"id": item.id, **vars(placed), "redacted": True, "fingerprint": mark}
                         spans.write(_line(span))
-                        findings.write(_line(asdict(_finding(item.id, placed, mark))))
+                for finding in _findings(item, books, index):
+                    findings.write(_line(vars(finding) | {"location": vars(finding.location)}))
+                    if not finding.location.column:
+                        books.copied[finding.rule] = max(books.copied[finding.rule], finding.document_copies)
+                first = int(books.clusters[index])
+                entry = {
+                    "id": item.id,
+                    "split": books.side(index),
+                    "status": _STATUSES[books.status[index]],
+                    "cluster": item.id if first == index else spool.record(first)["id"],
+                    "copies": int(books.sizes[index]),
+                }
+                documents.write(_line(entry))
                 job.progress("write", index + 1, len(books))
         outputs = {shard.path: artifacts.sha256_file(building / shard.path) for shard in shards.done}
         sealed = hashlib.sha256(f"{salt}\n{job.listing}\n{json.dumps(outputs, sort_keys=True)}".encode())
         manifest = _manifest(job, books, shards.done, redacted, sealed.hexdigest())
         artifacts.write_json(building / "manifest.json", manifest)
-        _write_run(job, books, spool, outputs, salt)
+        _write_run(job, books, outputs, salt)
         artifacts.write_json(reports / "scan.json", _report(books, manifest))
         building.chmod(0o700)  # cleaned is not anonymous: what no detector looks for is still in it
         _take_the_place_of(building, clean)
@@ -527,15 +604,14 @@ def _write(job: _Job, books: _Books, spool: Spool) -> Manifest:
 
 def _surrogates(job: _Job, spool: Spool) -> Surrogates:
     """Surrogates that are no value of this corpus, under no rule."""
-    found = {
-        (placed.rule, mark)
-        for item in _documents(spool)
-        for placed, mark in zip(item.clean.placed, item.fingerprints)
-    }
-    rules = sorted({rule for rule, _ in found})
+    found, rules = Marks(), set()
+    for item in _documents(spool):
+        for placed, mark in zip(item.clean.placed, item.fingerprints):
+            found.add(int(mark, 16))
+            rules.add(placed.rule)
     return Surrogates(
         job.key.fingerprint,
-        lambda value: any((rule, job.key.fingerprint(rule, value)) in found for rule in rules),
+        lambda value: any(int(job.key.fingerprint(rule, value), 16) in found for rule in rules),
     )
 
 
@@ -590,9 +666,21 @@ def _line(row: Mapping[str, Any]) -> bytes:
     return json.dumps(row, ensure_ascii=False).encode("utf-8") + b"\n"
 
 
-def _finding(id: str, placed: redact.Placed, fingerprint: str) -> Finding:
-    location = Location(id, placed.raw_start, placed.raw_end)
-    return Finding(placed.rule, severity(placed.rule), placed.score, location, fingerprint)
+def _findings(item: Examined, books: _Books, index: int) -> Iterator[Finding]:
+    """What was found in a document, whatever became of it, and in the other columns of its row."""
+    status, copies = _STATUSES[books.status[index]], int(books.sizes[index])
+
+    def finding(rule: str, score: float, location: Location, mark: str) -> Finding:
+        held = books.repeated.holders(mark)
+        return Finding(rule, severity(rule), score, location, mark, status, copies, held)
+
+    for placed, mark in zip(item.clean.placed, item.fingerprints):
+        if placed.rule != redact.REPEATED_PASSAGE:
+            place = Location(item.id, placed.raw_start, placed.raw_end)
+            yield finding(placed.rule, placed.score, place, mark)
+    for beside in item.beside:
+        place = Location(item.id, beside.start, beside.end, beside.column)
+        yield finding(beside.rule, beside.score, place, beside.fingerprint)
 
 
 def _manifest(
@@ -624,42 +712,47 @@ def _manifest(
             clusters=tuple(sorted(sizes[sizes > 1].tolist(), reverse=True)),
             evaluation=count[_EVALUATION],
             passages=sum(books.shared.values()),
-            passages_cut=sum(map(len, books.cuts.values())),
+            passages_cut=books.cuts.shape[1],
         ),
-        coverage=pii.coverage(job.settings.entities, job.settings.names),
+        coverage=pii.coverage(job.settings.entities, job.settings.names, job.settings.countries),
         commitment=commitment,
         key_id=job.key.id,
         settings=job.settings.shown(),
         tool_version=__version__,
+        columns=tuple(
+            ColumnCount(rule, column, found, books.rows[rule, column])
+            for (rule, column), found in sorted(books.columns.items())
+        ),
+        repetition=_repetition(books),
+        repeated_ids=tuple(books.repeated_ids.values()),
     )
+
+
+def _repetition(books: _Books) -> tuple[Repetition, ...]:
+    """By type, the worst first: what one leaked value does, times how often a model reads it."""
+    found = books.repeated
+    rows = []
+    for number, rule in enumerate(found.rules):
+        documents = found.documents[found.rule == number]
+        if len(documents) or books.copied[rule] > 1:
+            most = int(documents.max(initial=1))
+            rows.append(Repetition(rule, severity(rule), len(documents), most, books.copied[rule]))
+    return tuple(sorted(rows, key=lambda r: (-_WEIGHT[r.severity] * r.most, -r.values, r.rule)))
+
+
+_WEIGHT = {"high": 3, "medium": 2, "low": 1}
 
 
 def _would_have_crossed(books: _Books, job: _Job) -> int:
     """Pairs of copies that a split by unit alone would have put on two sides."""
-    everyone = np.arange(len(books))
-    alone = split.assign(np.array(books.orders), everyone, everyone >= 0, job.settings.splits)
+    everyone = np.arange(len(books), dtype=np.uint32)
+    alone = split.assign(np.array(books.orders), everyone, np.ones(len(books), bool), job.settings.splits)
     earlier, later = books.copies.pairs[books.copies.pairs[:, 1] < len(books)].T
     return int(np.count_nonzero(alone[earlier] != alone[later]))
 
 
-def _write_run(job: _Job, books: _Books, spool: Spool, outputs: Mapping[str, str], salt: str) -> None:
+def _write_run(job: _Job, books: _Books, outputs: Mapping[str, str], salt: str) -> None:
     """What the later verbs need and nobody outside should have."""
-    with artifacts.replacing(job.run / "documents.jsonl", mode=0o600) as stream:
-        last = np.empty(len(books), np.int64)
-        last[books.clusters] = np.arange(len(books))
-        names: dict[int, str] = {}  # of the first documents of clusters, until their last copy has been met
-        for index, item in enumerate(_documents(spool)):
-            cluster = int(books.clusters[index])
-            row = {
-                "id": item.id,
-                "split": books.side(index),
-                "status": _STATUSES[books.status[index]],
-                "cluster": names.setdefault(cluster, item.id),
-                "copies": int(books.sizes[index]),
-            }
-            if last[cluster] == index:
-                del names[cluster]
-            stream.write(_line(row))
     private = {
         "corpus": str(job.corpus.resolve()),
         "clean": str(job.clean.resolve()),
@@ -696,8 +789,12 @@ def _report(books: _Books, manifest: Manifest) -> dict[str, Any]:
 
 def _risk(row: Mapping[str, Any]) -> tuple[int, int, str, str]:
     """The worst first: what one leaked value of the type does, times how often a model reads it."""
-    weight = {"high": 3, "medium": 2, "low": 1}[severity(row["rule"])]
-    return -weight * row["documents"], -row["findings"], row["rule"], row["fingerprint"]
+    return (
+        -_WEIGHT[severity(row["rule"])] * row["documents"],
+        -row["findings"],
+        row["rule"],
+        row["fingerprint"],
+    )
 
 
 def _write_timings(job: _Job, books: _Books, examined: float, total: float) -> None:

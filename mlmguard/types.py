@@ -44,15 +44,17 @@ class Document:
     source: str  # safe to show: the top-level folder or file the document came from
     unit: str = field(default="", repr=False)  # "" = the document itself
     metadata: Mapping[str, str] = field(default_factory=dict, repr=False)
+    id_was_taken: bool = False  # by an earlier row of its file: it goes by its line
 
 
 @noun
 class Location:
-    """A span of a document, in characters of its decoded text, end exclusive."""
+    """A span of a document, in characters of its decoded text, or of another ``column``; end exclusive."""
 
     document_id: str
     start: int
     end: int
+    column: str = ""  # of its row; "" = the text
 
 
 @noun
@@ -64,6 +66,9 @@ class Finding:
     score: float
     location: Location
     fingerprint: str
+    status: str = "kept"  # what became of its document, as in documents.jsonl
+    document_copies: int = 1  # documents of the corpus that are copies of its document, itself included
+    value_documents: int = 1  # documents of the corpus whose texts hold the same value
 
 
 @noun
@@ -79,7 +84,8 @@ class Skipped:
 class Detector:
     """What looks for one entity type. ``status`` is "available", "not run" or "no detector".
 
-    ``recall`` is what was measured on labelled text, with its counts; "" if nothing was.
+    ``recall`` is what was measured on labelled text, with its counts; "not measured" if nothing was, "" where
+    there is nothing to measure.
     """
 
     entity: str
@@ -107,6 +113,36 @@ class FindingCount:
     found: int
     redacted: int
     documents: int
+
+
+@noun
+class ColumnCount:
+    """Findings of one entity type in one other column of the rows. They are cleaned, and never trained on."""
+
+    rule: str
+    column: str
+    found: int
+    documents: int
+
+
+@noun
+class Repetition:
+    """How often values of one entity type stand in the corpus: what is repeated is memorised."""
+
+    rule: str
+    severity: str
+    values: int  # that two documents and more hold
+    most: int  # documents that hold the most frequent one
+    most_copies: int  # of one document that holds a value of the type
+
+
+@noun
+class RepeatedIds:
+    """Rows of one source whose id an earlier row of their file has: they are kept, and go by their lines."""
+
+    source: str
+    documents: int
+    first: str  # the id that the first of them goes by
 
 
 @noun
@@ -140,6 +176,9 @@ class Manifest:
     key_id: str
     settings: Mapping[str, str]
     tool_version: str
+    columns: tuple[ColumnCount, ...] = ()
+    repetition: tuple[Repetition, ...] = ()  # the worst first: severity times documents
+    repeated_ids: tuple[RepeatedIds, ...] = ()
     schema: str = "mlmguard/manifest/v1"
 
 

@@ -94,6 +94,36 @@ def run(*arguments: str) -> int:
     return CliRunner().invoke(cli, list(arguments), standalone_mode=False).return_value
 
 
+@pytest.mark.parametrize(
+    ("added", "options"),
+    [
+        ({"01.txt": "Call 212-555-0147 about the red boat."}, ["--mode", "drop-document"]),
+        ({"rows.jsonl": '{"text": "A red boat came in.", "by": "ann.doe@clinic.org"}\n'}, []),
+        ({"eval/a.txt": "Write to joe.poe@clinic.org about the red boat."}, ["--against", "corpus/eval"]),
+    ],
+    ids=["in a dropped document", "in another column", "in a copy of an evaluation set"],
+)
+def test_a_new_value_counts_wherever_it_stands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, added: dict[str, str], options: list[str]
+) -> None:
+    """What is not written to clean/ was in the corpus all the same; once accepted it is known."""
+    monkeypatch.chdir(tmp_path)
+    corpus = tmp_path / "corpus"
+    (corpus / "eval").mkdir(parents=True)
+    (corpus / "eval" / "b.txt").write_text("A blue boat left the harbour yesterday.", "utf-8")
+    (corpus / "00.txt").write_text("Nothing personal in this one.", "utf-8")
+    scan = ["scan", "corpus", "--workers", "1", "-q", "--overwrite", *options]
+    accept = ["baseline", "--reason", "seen", "--owner", "ann", "--expires", "2026-12-31", "-q"]
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1767225600")  # 1 January 2026
+    assert run(*scan) == 0 and run(*accept) in (0, None)
+    assert run(*scan, "--baseline", "baseline.json") == 0
+    for name, text in added.items():
+        (corpus / name).write_text(text, "utf-8")
+    assert run(*scan, "--baseline", "baseline.json") == 10
+    assert run(*accept) in (0, None)
+    assert run(*scan, "--baseline", "baseline.json") == 0
+
+
 def test_the_scan_fails_on_what_is_new_and_keeps_what_is_nobodys(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -103,7 +133,7 @@ def test_the_scan_fails_on_what_is_new_and_keeps_what_is_nobodys(
     corpus.mkdir()
     for i in range(20):
         (corpus / f"{i:02}.txt").write_text(f"Case {i} came from desk@clinic.org on a quiet day.", "utf-8")
-    scan = ["scan", "corpus", "--workers", "1", "-q"]
+    scan = ["scan", "corpus", "--workers", "1", "-q", "--overwrite"]
     assert run(*scan) == 0
     assert run("baseline", "--reason", "our own desk", "--owner", "ann", "--expires", "2026-03-01", "-q") in (
         0,

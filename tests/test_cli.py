@@ -82,6 +82,15 @@ def test_help_and_gate_import_neither_torch_nor_presidio(tmp_path):
         assert done.returncode == 0, done.stderr
 
 
+def test_a_scan_does_not_replace_another_run_and_knows_its_countries(tmp_path):
+    write_notes(tmp_path / "corpus")
+    assert mlmguard("scan", "corpus", cwd=tmp_path).returncode == 0
+    for said, told in ((["--mode", "mask"], "--overwrite"), (["--country", "de,xx"], "au, ca, de, es")):
+        done = mlmguard("scan", "corpus", *said, cwd=tmp_path)
+        assert done.returncode == 2 and told in done.stderr and len(done.stderr.splitlines()) == 1
+    assert mlmguard("scan", "corpus", "--mode", "mask", "--overwrite", cwd=tmp_path).returncode == 0
+
+
 # --- 1 ------------------------------------------------------------------------------------------------
 
 

@@ -157,7 +157,15 @@ def shared_corpus(tmp_path_factory):
 
     def scanned(name, **settings):
         settings = ScanSettings(workers=1, **settings)
-        scan(folder / "corpus", folder / name, folder / "reports", key=KEY, settings=settings, runs=runs)
+        scan(
+            folder / "corpus",
+            folder / name,
+            folder / "reports",
+            key=KEY,
+            settings=settings,
+            runs=runs,
+            overwrite=True,
+        )
 
     def trained(clean, stop=bool, **changes):
         settings = TrainSettings(**{**vars(QUICK), **changes})

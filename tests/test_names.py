@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 
 import pytest
 
 from mlmguard.corpus import pii
-from mlmguard.corpus.names import CUED_NAME, _pieces
+from mlmguard.corpus.names import CUED_NAME, _pieces, recognizer
 from mlmguard.errors import InputError
 
 BY_CUE = pii.Names(cues=True)
@@ -71,6 +73,62 @@ def test_a_token_classifier_is_read(tmp_path: Path) -> None:
     tokenizer.save_pretrained(tmp_path)
     text = "Quillfeather went home"
     assert (0, len("Quillfeather")) in persons(text, pii.Names(str(tmp_path)))
+
+
+@pytest.fixture
+def gliner_folder(tmp_path: Path) -> Path:
+    """A GLiNER model of one layer that knows nothing, saved as its package saves one."""
+    gliner = pytest.importorskip("gliner")
+    from transformers import BertConfig, BertModel, BertTokenizerFast
+
+    encoder, folder = tmp_path / "encoder", tmp_path / "model"
+    encoder.mkdir()
+    words = [
+        "[PAD]",
+        "[UNK]",
+        "[CLS]",
+        "[SEP]",
+        "[MASK]",
+        "person",
+        "location",
+        "quillfeather",
+        "went",
+        "home",
+    ]
+    (encoder / "vocab.txt").write_text("\n".join(words), "utf-8")
+    BertTokenizerFast(str(encoder / "vocab.txt")).save_pretrained(encoder)
+    sizes = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1, "intermediate_size": 8}
+    BertModel(BertConfig(vocab_size=len(words), **sizes)).save_pretrained(encoder)
+    settings = json.loads((encoder / "config.json").read_text("utf-8"))
+    config = gliner.GLiNERConfig(
+        model_name=str(encoder), hidden_size=8, max_width=2, dropout=0.0, encoder_config=settings
+    )
+    gliner.GLiNER.from_config(config).save_pretrained(str(folder), safe_serialization=True)
+    shutil.rmtree(encoder)
+    return folder
+
+
+def test_a_gliner_folder_is_read(gliner_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from mlmguard.corpus import names
+
+    monkeypatch.setattr(names, "_GLINER_SCORE", 0.0)  # random weights: every place has some score
+    model = recognizer(str(gliner_folder))
+    assert model.name == "GLiNER model" and model.supported_entities == ["LOCATION", "ORGANIZATION", "PERSON"]
+    text = "Quillfeather went home"
+    found = model.analyze(text, [])
+    assert found and {text[f.start : f.end].split()[0] for f in found} <= set(text.split())
+    coverage = {d.entity: d for d in pii.coverage(names=pii.Names(str(gliner_folder)))}
+    assert coverage["PERSON"].name == "GLiNER model" and coverage["PERSON"].recall == "not measured"
+
+
+def test_gliner_weights_are_no_pickles_and_bring_no_code(tmp_path: Path) -> None:
+    (tmp_path / "gliner_config.json").write_text('{"model_name": "x"}', "utf-8")
+    (tmp_path / "pytorch_model.bin").write_bytes(b"\x80")
+    with pytest.raises(InputError, match=r"no model\.safetensors"):
+        recognizer(str(tmp_path))
+    (tmp_path / "gliner_config.json").write_text('{"encoder_config": {"auto_map": {}}}', "utf-8")
+    with pytest.raises(InputError, match="code of its own"):
+        recognizer(str(tmp_path))
 
 
 def test_pieces_are_the_text() -> None:

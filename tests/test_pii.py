@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from mlmguard.corpus import pii
 from mlmguard.corpus.spans import Span, resolve
 from mlmguard.corpus.synthetic import private_documents
 from mlmguard.errors import InputError
+from mlmguard.policy import load
 
 
 def found(text: str, rule: str = "") -> list[str]:
@@ -84,10 +86,48 @@ def test_what_was_not_asked_for_is_not_covered() -> None:
     assert [s.rule for s in pii.Finder(("US_SSN",)).find(text)] == ["US_SSN"]
 
 
-@pytest.mark.parametrize("wrong", [{"entities": ("PERSON",)}, {"language": "xx"}])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"entities": ("PERSON",)},
+        {"language": "xx"},
+        {"countries": ("de", "xx")},
+        {"entities": ("DE_TAX_ID",)},
+    ],
+)
 def test_asking_for_what_does_not_exist_is_an_error(wrong: dict[str, Any]) -> None:
     with pytest.raises(InputError):
         pii.Finder(**wrong)
+
+
+def test_a_country_brings_all_its_recognisers_and_the_coverage_says_so() -> None:
+    countries = ("de", "in", "uk")
+    more = set(pii.supported_entities(countries=countries)) - set(pii.supported_entities())
+    assert {"DE_TAX_ID", "DE_ID_CARD", "IN_AADHAAR", "UK_NINO", "UK_POSTCODE"} <= more
+    assert {entity[:2] for entity in more} == {"DE", "IN", "UK"}
+    coverage = {d.entity: d for d in pii.coverage(countries=countries)}
+    assert all(
+        coverage[e].status == "available"
+        and coverage[e].version.startswith("presidio-analyzer")
+        and coverage[e].recall == "not measured"
+        for e in more
+    )
+    text = "Steuer-ID 86095742719, national insurance AB123456C"
+    found = {(s.rule, text[s.start : s.end]) for s in pii.finder(countries=countries).find(text)}
+    assert {("DE_TAX_ID", "86095742719"), ("UK_NINO", "AB123456C")} <= found
+    assert not more & {s.rule for s in pii.finder().find(text)}
+    with pytest.raises(InputError, match="country 'xx': no recogniser for it; expected one of: au, ca, de"):
+        pii.check_countries(("xx",))
+
+
+def test_every_type_a_policy_names_is_in_the_coverage() -> None:
+    named = {
+        rule.slice
+        for path in sorted((Path(__file__).parent.parent / "policies").glob("*.yaml"))
+        for rule in load(path).rules
+        if re.fullmatch("[A-Z_]{3,}", rule.slice or "")
+    }
+    assert len(named) > 10 and named <= {d.entity for d in pii.coverage()}
 
 
 def test_mail_addresses_need_no_network_and_a_real_suffix() -> None:
@@ -235,6 +275,29 @@ def test_findings_on_notes_are_stock_presidios(stock_engine: Any) -> None:
     documents, _ = private_documents(120)
     for document in documents:
         assert pii.finder().find_all(document.text) == stock(stock_engine, document.text)
+
+
+def test_findings_of_all_countries_are_stock_presidios() -> None:
+    """Every recogniser that Presidio has for a country, on the identifiers of its own examples."""
+    from mlmguard.corpus import presidio
+
+    countries = tuple(presidio.of_countries())
+    engine = presidio.reference(presidio.recognizers(pii.rules(), countries))
+    texts = [
+        "Steuer-ID 86095742719, Reisepass C01X00T47, Kennzeichen M-AB 1234, PLZ 80331 München",
+        "NIF 55555555K y NIE Z8078221M; codice fiscale AAAAAA00B11C333Q, partita IVA 01333550323",
+        "PAN ABCDE1234F, Aadhaar 312345678909, voter id KSD1287349, vehicle MH12DE1433",
+        "NINO AB123456C, passport AB1234567, postcode SW1A 1AA, plate AB51 ABC, NHS 401-023-2137",
+        "PESEL 44051401359, henkilötunnus 131052-308T, personnummer 19121212-1212",
+        "주민등록번호 960121-1234567, ZA id 8001015009087, mobile 082 123 4567, TCKN 10000000146",
+        "ABN 51 824 753 556, TFN 876 543 210, SIN 130 692 544, FIN G1122144L, TIN 123-456-789",
+    ]
+    ours = pii.finder(countries=countries)
+    found = set()
+    for text in texts:
+        assert ours.find_all(text) == stock(engine, text)
+        found |= {span.rule[:2] for span in ours.find_all(text)}
+    assert {"DE", "ES", "IT", "IN", "UK", "PL", "FI", "KR", "ZA", "AU", "CA", "SG", "SE"} <= found
 
 
 def test_findings_on_mail_are_stock_presidios(stock_engine: Any, shared_data: Path) -> None:

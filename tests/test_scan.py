@@ -30,7 +30,7 @@ from mlmguard.corpus.synthetic import write_corpus
 from mlmguard.engine import LocalEngine
 from mlmguard.errors import InputError, PartialRun
 from mlmguard.scan import ScanSettings, scan
-from mlmguard.types import Manifest
+from mlmguard.types import ColumnCount, Manifest, RepeatedIds
 
 KEY = artifacts.Key(b"k" * 32)
 
@@ -49,7 +49,9 @@ class Place:
 
     def scan(self, key: artifacts.Key = KEY, **settings: Any) -> Manifest:
         chosen = ScanSettings(**settings)
-        return scan(self.corpus, self.clean, self.reports, key=key, settings=chosen, runs=self.runs)
+        return scan(
+            self.corpus, self.clean, self.reports, key=key, settings=chosen, runs=self.runs, overwrite=True
+        )
 
     @property
     def run(self) -> Path:
@@ -129,10 +131,24 @@ def test_manifest_counts_add_up(notes: Place) -> None:
         f"{split}-00000.jsonl": len(notes.rows(split)) for split in ("train", "validation", "test")
     }
     findings = jsonl(notes.reports / "findings.jsonl")
-    assert (
-        sum(c.redacted for c in manifest.findings) == len(findings) == len(jsonl(notes.run / "spans.jsonl"))
-    )
-    assert sum(c.found for c in manifest.findings) >= len(findings)
+    in_text = [f for f in findings if not f["location"]["column"]]
+    assert sum(c.found for c in manifest.findings) == len(in_text)
+    kept = [f for f in in_text if f["status"] == "kept"]
+    assert sum(c.redacted for c in manifest.findings) == len(kept) == len(jsonl(notes.run / "spans.jsonl"))
+    copies = {d["id"]: (d["status"], d["copies"]) for d in documents}
+    holders: dict[str, set[str]] = defaultdict(set)
+    for finding in in_text:
+        holders[finding["fingerprint"]].add(finding["location"]["document_id"])
+    for finding in findings:
+        found_in = finding["location"]["document_id"]
+        assert (finding["status"], finding["document_copies"]) == copies[found_in]
+        assert finding["value_documents"] == max(1, len(holders[finding["fingerprint"]]))
+    for row in manifest.repetition:
+        of_rule = [f for f in in_text if f["rule"] == row.rule]
+        repeated = {f["fingerprint"] for f in of_rule if f["value_documents"] > 1}
+        assert (row.values, row.most) == (len(repeated), max(f["value_documents"] for f in of_rule))
+        assert row.most_copies == max(f["document_copies"] for f in of_rule)
+
     assert {c.source for c in manifest.findings} == {"letters", "notes", "tables"}
     assert {d.status for d in manifest.coverage} == {"available", "no detector"}
     report = artifacts.read_json(notes.reports / "scan.json")
@@ -141,6 +157,8 @@ def test_manifest_counts_add_up(notes: Place) -> None:
     weight = {"high": 3, "medium": 2, "low": 1}
     risks = [weight[severity(row["rule"])] * row["documents"] for row in report["repeated"]]
     assert risks == sorted(risks, reverse=True)
+    risks = [weight[row.severity] * row.most for row in manifest.repetition]
+    assert risks == sorted(risks, reverse=True) and len(risks) > 3
 
 
 def test_rows_spans_and_originals_fit_together(notes: Place) -> None:
@@ -363,12 +381,60 @@ def test_other_columns_survive_and_are_cleaned(place: Place) -> None:
         {"id": "n-3", "text": "and a third"},
     ]
     place.put("r.jsonl", "\n".join(json.dumps(row) for row in rows))
-    place.scan(unit_key=None)
+    manifest = place.scan(unit_key=None)
+    assert manifest.findings == () and manifest.columns == (ColumnCount("EMAIL_ADDRESS", "by", 1, 1),)
+    (finding,) = jsonl(place.reports / "findings.jsonl")
+    assert finding["location"] == {"document_id": "r.jsonl#n-1", "start": 0, "end": 15, "column": "by"}
+    assert finding["fingerprint"] == KEY.fingerprint("EMAIL_ADDRESS", "a.b@example.com")
     assert {row["id"]: row.get("metadata") for row in place.rows()} == {
         "r.jsonl#n-1": {"topic": "cats", "year": "2001", "by": "<EMAIL_ADDRESS>"},
         "r.jsonl#n-2": {"tags": '["x", "y"]'},
         "r.jsonl#n-3": None,
     }
+
+
+def test_a_value_that_stays_stays_in_every_column(place: Place) -> None:
+    place.put("r.jsonl", '{"text": "from a.b@example.com", "by": "a.b@example.com"}')
+    mark = KEY.fingerprint("EMAIL_ADDRESS", "a.b@example.com")
+    manifest = place.scan(kept=(("EMAIL_ADDRESS", mark),))
+    (row,) = place.rows()
+    assert "a.b@example.com" in row["text"] and row["metadata"] == {"by": "a.b@example.com"}
+    assert manifest.findings == () and manifest.columns == ()
+
+
+def test_rows_with_one_id_are_kept_and_told(place: Place) -> None:
+    rows = [
+        {"id": "n-1", "text": "the first note"},
+        {"id": "n-1", "text": "another note with its id"},
+        {"id": 7, "text": "a number is no name, but an id"},
+        {"id": 7, "text": "and stands there twice"},
+        {"id": "", "text": "nothing"},
+        {"id": "", "text": "and nothing again"},
+    ]
+    place.put("r.jsonl", "\n".join(json.dumps(row) for row in rows))
+    place.put("s.jsonl", '{"id": "n-1", "text": "in another file it is another one"}')
+    manifest = place.scan()
+    assert manifest.repeated_ids == (RepeatedIds("r.jsonl", 2, "r.jsonl#L2"),)
+    assert manifest.documents_written == 7 and manifest.skipped == ()
+    assert artifacts.read_json(place.reports / "scan.json")["repeated_ids"][0]["documents"] == 2
+
+
+def test_another_run_is_not_replaced_unasked(place: Place) -> None:
+    def scan_again(clean: Path = place.clean, reports: Path = place.reports, **said: Any) -> Manifest:
+        return scan(place.corpus, clean, reports, key=KEY, runs=place.runs, **said)
+
+    place.put("1.txt", "one text")
+    first = scan_again()
+    assert scan_again() == first  # the same command, again
+    place.put("2.txt", "two texts")
+    before = files(place.root)
+    with pytest.raises(InputError, match=f"{first.run_id}, another run.*--overwrite"):
+        scan_again()
+    with pytest.raises(InputError, match="reports: it holds"):
+        scan_again(place.root / "other")
+    assert files(place.root) == before
+    assert scan_again(place.root / "other", place.root / "others").documents_read == 2
+    assert scan_again(overwrite=True).documents_read == 2
 
 
 def passage(name: str, count: int = 60) -> str:

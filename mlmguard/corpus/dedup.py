@@ -4,8 +4,8 @@ Clusters are the connected components of *verified* pairs. A chain A~B~C is one 
 alone are too different; a pair that failed verification connects nothing. A cluster's root is its first
 document in corpus order.
 
-Texts are not kept. A document costs 17 bytes while it is read, 20 more for its cluster and 32 while one band
-is sorted; its signature and its band keys lie on disk as fixed-width records.
+Texts are not kept. A document costs a byte while it is read, eight more for its cluster and about twenty
+while one band is sorted; its digest, signature and band keys lie on disk as fixed-width records.
 """
 
 from __future__ import annotations
@@ -23,8 +23,14 @@ import numpy as np
 
 from mlmguard.corpus import minhash
 from mlmguard.corpus.minhash import PERMUTATIONS, Array
+from mlmguard.corpus.records import Parts
 
 THRESHOLD = 0.8
+_DIGEST = np.dtype([("low", "<u8"), ("high", "<u8"), ("document", "<u4")])
+_PARTS = 16  # of the digests
+_QUARTERS = [
+    (np.uint64(q << 62), np.uint64((q + 1 << 62) - 1)) for q in range(4)
+]  # of a band: one is sorted at a time
 _BLOCK = 8192  # documents whose keys are turned round and written together: 64 KiB a band
 _TRIES = 16  # comparisons of one document in one band that may fail before the band is left
 _REMEMBERED = 1 << 20  # failed comparisons that are not made again in another band
@@ -70,7 +76,7 @@ class Clusters:
     """Which documents belong together; the smallest index is a cluster's root."""
 
     def __init__(self, size: int = 0) -> None:
-        self._parent = array("q", range(size))
+        self._parent = array("I", range(size))
 
     def __len__(self) -> int:
         return len(self._parent)
@@ -84,8 +90,8 @@ class Clusters:
         return index
 
     def roots(self) -> Array:
-        """:meth:`root` of every document, int64."""
-        roots = np.array(self._parent, np.int64)
+        """:meth:`root` of every document, uint32."""
+        roots = np.array(self._parent, np.uint32)
         while not np.array_equal(roots, above := roots[roots]):
             roots = above
         return roots
@@ -101,8 +107,8 @@ class Found:
     """All copies of a corpus."""
 
     clusters: Clusters
-    pairs: Array  # int64[pairs, 2]: (earlier, later), one for every join: verified copies of one another
-    first: Array  # int64[documents]: the first with the same digest: itself, if it is no exact copy
+    pairs: Array  # uint32[pairs, 2]: (earlier, later), one for every join: verified copies of one another
+    first: Array  # uint32[documents]: the first with the same digest: itself, if it is no exact copy
 
 
 class Copies:
@@ -120,11 +126,11 @@ class Copies:
     ) -> None:
         self._threshold = threshold
         self._hopeless = permutations * (threshold - 4 * (threshold * (1 - threshold) / permutations) ** 0.5)
-        self._digests = bytearray()
+        self._digests = Parts(_DIGEST, _PARTS, folder)
         self._wordless = bytearray()
         self._signatures = _Rows(permutations, folder)
         self._keys = _Columns(minhash.bands(threshold, permutations)[0], folder)
-        self._pairs = array("q")
+        self._pairs = array("I")
         self._failed: set[int] = set()
         self._shingles = _Shingles(text_of)
 
@@ -132,12 +138,16 @@ class Copies:
         return self
 
     def __exit__(self, *exception: object) -> None:
+        self._digests.__exit__(*exception)
         self._signatures.close()
         self._keys.close()
 
     def add(self, sketches: Sketches) -> None:
         """The next texts of the corpus."""
-        self._digests += sketches.digests
+        digests = np.empty(len(sketches), _DIGEST)
+        digests["low"], digests["high"] = np.frombuffer(sketches.digests, np.uint64).reshape(-1, 2).T
+        digests["document"] = np.arange(len(self._wordless), len(self._wordless) + len(sketches))
+        self._digests.append(digests, digests["low"])
         self._wordless += sketches.wordless.tobytes()
         self._signatures.append(sketches.signatures)
         self._keys.append(minhash.band_keys(sketches.signatures, self._threshold))
@@ -145,30 +155,36 @@ class Copies:
     def found(self) -> Found:
         """The copies among all texts added."""
         clusters = Clusters(len(self._wordless))
-        first = np.arange(len(clusters))
+        first = np.arange(len(clusters), dtype=np.uint32)
+        # Of identical texts the first stands for all: a thousand copies cost no comparison.
+        compared = ~np.frombuffer(self._wordless, bool)
         for members in self._same_digest():
             first[members] = members[0]
+            compared[members[1:]] = False
             for copy in members[1:].tolist():
                 self._join(clusters, int(members[0]), copy)
-        # Of identical texts the first stands for all: a thousand copies cost no comparison.
-        alone = first == np.arange(len(first))
-        compared = np.flatnonzero(alone & ~np.frombuffer(self._wordless, bool)).astype(np.uint32)
         for keys in self._keys:
-            self._join_band(keys[compared], compared, clusters)
-        return Found(clusters, np.array(self._pairs, np.int64).reshape(-1, 2), first)
+            self._join_band(keys, compared, clusters)
+        return Found(clusters, np.array(self._pairs, np.uint32).reshape(-1, 2), first)
 
     def _same_digest(self) -> Iterator[Array]:
-        halves = np.frombuffer(self._digests, np.uint64).reshape(-1, 2)
-        order = np.argsort(halves[:, 0], kind="stable")
-        for alike in _runs(order, halves[order, 0]):
-            rest = np.argsort(halves[alike, 1], kind="stable")  # whose second halves differ is no copy
-            yield from _runs(alike[rest], halves[alike[rest], 1])
+        for digests in self._digests.pieces("low"):
+            digests = digests[
+                np.lexsort((digests["high"], digests["low"]))
+            ]  # of equals the first comes first
+            yield from _runs(digests["document"], digests["low"], digests["high"])
 
     def _join_band(self, keys: Array, compared: Array, clusters: Clusters) -> None:
-        order = np.argsort(keys, kind="stable")
+        for least, most in _QUARTERS:
+            documents = np.flatnonzero(compared & (keys >= least) & (keys <= most))
+            order = np.argsort(keys[documents], kind="stable")
+            documents = documents[order]
+            self._join_runs(_runs(documents, keys[documents]), clusters)
+
+    def _join_runs(self, found: Iterable[Array], clusters: Clusters) -> None:
         runs = (
             run
-            for run in (compared[places].tolist() for places in _runs(order, keys[order]))
+            for run in (documents.tolist() for documents in found)
             if any(clusters.root(document) != clusters.root(run[0]) for document in run)
         )
         for some in _together(runs):
@@ -274,13 +290,14 @@ def _together(runs: Iterable[list[int]]) -> Iterator[list[list[int]]]:
         yield some
 
 
-def _runs(order: Array, keys: Array) -> Iterator[Array]:
-    """The pieces of ``order`` of two and more whose ``keys``, which are sorted, are the same."""
-    same = np.zeros(len(keys) + 1, bool)
-    np.equal(keys[1:], keys[:-1], out=same[1:-1])
+def _runs(of: Array, *keys: Array) -> Iterator[Array]:
+    """The pieces of ``of`` of two and more whose ``keys``, in order, are the same."""
+    same = np.zeros(len(of) + 1, bool)
+    if len(of):
+        same[1:-1] = np.logical_and.reduce([key[1:] == key[:-1] for key in keys])
     edges = np.flatnonzero(same[1:] != same[:-1])
     for start, end in edges.reshape(-1, 2):
-        yield order[start : end + 1]
+        yield of[start : end + 1]
 
 
 class _Rows:

@@ -20,7 +20,20 @@ from mlmguard.corpus import dedup, minhash, passages, pii, redact, spool
 from mlmguard.corpus.spans import Span, resolve
 from mlmguard.types import Document, Skipped
 
+_SHORT = 256  # characters of a column's value or of a name that is remembered
 _HARMLESS_IN_A_NAME = frozenset({"DATE_TIME", "URL", "UUID"})  # "notes.md" looks like a Moldovan host
+
+
+@dataclass(frozen=True)
+class Beside:
+    """A finding in another column of a row, by its place in the raw value."""
+
+    column: str
+    rule: str
+    score: float
+    start: int
+    end: int
+    fingerprint: str
 
 
 @dataclass(frozen=True)
@@ -34,20 +47,25 @@ class Examined:
     text: str = field(repr=False)
     clean: redact.Clean
     fingerprints: tuple[str, ...]
-    metadata: Mapping[str, str] = field(repr=False)
+    metadata: Mapping[str, str] = field(repr=False)  # cleaned
+    beside: tuple[Beside, ...]  # what was found in it
+    id_was_taken: bool
 
     def record(self) -> dict[str, Any]:
         """As plain data, for the spool."""
         placed = [
             (p.rule, p.score, p.raw_start, p.raw_end, p.clean_start, p.clean_end) for p in self.clean.placed
         ]
-        return {**self.__dict__, "clean": self.clean.text, "placed": placed}
+        beside = [(b.column, b.rule, b.score, b.start, b.end, b.fingerprint) for b in self.beside]
+        return {**self.__dict__, "clean": self.clean.text, "placed": placed, "beside": beside}
 
     @classmethod
     def of_record(cls, record: dict[str, Any]) -> Self:
         placed = tuple(redact.Placed(*values) for values in record.pop("placed"))
         clean = redact.Clean(record.pop("clean"), placed)
-        return cls(**{**record, "clean": clean, "fingerprints": tuple(record["fingerprints"])})
+        beside = tuple(Beside(*values) for values in record.pop("beside"))
+        marks = tuple(record["fingerprints"])
+        return cls(**{**record, "clean": clean, "beside": beside, "fingerprints": marks})
 
 
 @dataclass(frozen=True)
@@ -69,6 +87,7 @@ class Examine:
     permutations: int
     key: Key = field(repr=False)
     names: pii.Names = pii.NOBODY
+    countries: tuple[str, ...] = ()
     kept: frozenset[tuple[str, str]] = frozenset()  # (rule, fingerprint) of values that stay as they are
 
     def __call__(self, batch: Batch) -> bytes:
@@ -94,7 +113,7 @@ class Examine:
         safe = safe_name(name, self.key) + (f"#{safe_name(row, self.key)}" if row else "")
         try:
             clean = redact.redact_fully(document.text, self._find, self.mode, self.key.fingerprint)
-            metadata = {column: self._cleaned(value) for column, value in document.metadata.items()}
+            metadata, beside = self._columns(document.metadata)
         except Exception as error:  # a document that breaks a detector must not stop the rest, nor be quoted
             return Skipped(safe, f"a detector failed on it ({type(error).__name__})")
         unit = self.key.fingerprint("unit", document.unit) if document.unit else safe
@@ -107,11 +126,28 @@ class Examine:
             clean=clean,
             fingerprints=self._fingerprints(document.text, clean),
             metadata=metadata,
+            beside=beside,
+            id_was_taken=document.id_was_taken,
         )
+
+    def _columns(self, metadata: Mapping[str, str]) -> tuple[dict[str, str], tuple[Beside, ...]]:
+        """The other columns, cleaned, and what was found in them."""
+        cleaned: dict[str, str] = {}
+        found: list[Beside] = []
+        for column, value in metadata.items():
+            clean = (_cleaned if len(value) <= _SHORT else _cleaned.__wrapped__)(value, self)
+            cleaned[column] = clean.text
+            found += [
+                Beside(safe_name(column, self.key), p.rule, p.score, p.raw_start, p.raw_end, mark)
+                for p, mark in zip(clean.placed, self._fingerprints(value, clean))
+            ]
+        return cleaned, tuple(found)
 
     def _find(self, text: str) -> list[Span]:
         """What is personal in ``text``, but for the values that somebody answers for."""
-        found = pii.finder(self.entities, self.threshold, self.language, self.names).find(text)
+        found = pii.finder(self.entities, self.threshold, self.language, self.names, self.countries).find(
+            text
+        )
         if not self.kept:
             return found
         return [
@@ -135,9 +171,6 @@ class Examine:
 
         clean = redact.redact_fully(document.text, find_both, self.mode, self.key.fingerprint)
         return replace(document, clean=clean, fingerprints=self._fingerprints(document.text, clean))
-
-    def _cleaned(self, value: str) -> str:
-        return _cleaned(value, self)
 
     def _skipped(self, item: Skipped) -> Skipped:
         return Skipped(safe_name(item.source, self.key), item.reason, item.line)
@@ -185,18 +218,22 @@ def unpacked(packed: bytes, permutations: int) -> tuple[dedup.Sketches, passages
 
 
 @lru_cache(maxsize=4096)
-def _cleaned(value: str, how: Examine) -> str:
+def _cleaned(value: str, how: Examine) -> redact.Clean:
     """A value of another column after the detectors; columns repeat their values, so they are remembered."""
-    find = pii.finder(how.entities, how.threshold, how.language, how.names).find
-    return redact.redact_fully(value, find, how.mode, how.key.fingerprint).text
+    return redact.redact_fully(value, how._find, how.mode, how.key.fingerprint)
 
 
 def safe_name(name: str, key: Key) -> str:
     """A path or id with what is personal in it replaced by type and fingerprint. Safe to show."""
-    for span in reversed(_personal_in(name)):
+    if _LINE.fullmatch(name):  # the name we give to most rows
+        return name
+    for span in reversed(_personal_in(name) if len(name) <= _SHORT else _personal_in.__wrapped__(name)):
         stand_in = f"<{span.rule}:{key.fingerprint(span.rule, name[span.start : span.end])}>"
         name = name[: span.start] + stand_in + name[span.end :]
     return name
+
+
+_LINE = re.compile(r"L\d{1,12}")
 
 
 @lru_cache(maxsize=4096)

@@ -1,7 +1,7 @@
 """Names, places and organisations: by a local model that the user gives, or, weakly, by words around a name.
 
-A model is a folder: one that spaCy wrote, or a Hugging Face token classifier with safetensors. Nothing is
-downloaded and no code of the folder is run.
+A model is a folder: one that spaCy wrote, a Hugging Face token classifier or a GLiNER model, these two with
+safetensors. Nothing is downloaded and no code of the folder is run.
 """
 
 from __future__ import annotations
@@ -24,6 +24,9 @@ _TYPES = {
 }  # fmt: skip
 """Labels of the usual models -> our types; other labels are left alone."""
 _SPACY_SCORE = 0.85  # spaCy gives none; Presidio's own number
+_ASKED = {"person": "PERSON", "location": "LOCATION", "organization": "ORGANIZATION"}
+"""What a GLiNER model, which knows no labels of its own, is asked for -> our types."""
+_GLINER_SCORE = 0.3  # the least one it reports; Presidio's own number
 _PIECE = 1000  # characters a pass: fewer tokens than the 512 that most models take
 
 _NAME = (
@@ -64,10 +67,15 @@ def recognizer(folder: str) -> EntityRecognizer:
     path = Path(folder)
     if (path / "meta.json").is_file() and (path / "config.cfg").is_file():
         return _Model(path, *_spacy(path))
+    if (path / "gliner_config.json").is_file():
+        return _Model(path, *_gliner(path))
     if (path / "config.json").is_file() and any(path.glob("*.safetensors")):
         return _Model(path, *_transformers(path))
     raise InputError(
-        folder, "no model", "a folder that spaCy or Hugging Face wrote, with safetensors", "check --ner"
+        folder,
+        "no model",
+        "a folder that spaCy, Hugging Face or GLiNER wrote, with safetensors",
+        "check --ner",
     )
 
 
@@ -151,3 +159,36 @@ def _transformers(path: Path) -> tuple[str, list[str], _Tagger]:
         return ((e["start"], e["end"], e["entity_group"], round(float(e["score"]), 4)) for e in run(piece))
 
     return "Hugging Face", list(model.config.label2id), tag
+
+
+def _gliner(path: Path) -> tuple[str, list[str], _Tagger]:
+    if '"auto_map"' in (path / "gliner_config.json").read_text("utf-8"):
+        raise InputError(str(path), "a model with code of its own", "one of weights and settings only")
+    if not (path / "model.safetensors").is_file():
+        raise InputError(
+            str(path),
+            "no model.safetensors",
+            "it",
+            "save it again with save_pretrained(safe_serialization=True)",
+        )
+    try:
+        from gliner import GLiNER
+    except ImportError:
+        raise InputError(
+            str(path), "GLiNER is not installed", "it", "pip install 'mlmguard[gliner]'"
+        ) from None
+    try:
+        model: Any = GLiNER.from_pretrained(str(path), local_files_only=True, load_tokenizer=True)
+    except (OSError, ValueError, KeyError, RuntimeError):
+        raise InputError(
+            str(path),
+            "a GLiNER model that cannot be loaded from its folder alone",
+            "its weights, its tokenizer and the settings of its encoder",
+            "save it again with save_pretrained(safe_serialization=True)",
+        ) from None
+
+    def tag(piece: str) -> Iterator[tuple[int, int, str, float]]:
+        found = model.predict_entities(piece, list(_ASKED), threshold=_GLINER_SCORE)
+        return ((e["start"], e["end"], _ASKED[e["label"]], round(float(e["score"]), 4)) for e in found)
+
+    return "GLiNER", list(_ASKED.values()), tag

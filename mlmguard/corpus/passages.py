@@ -8,7 +8,6 @@ what shares an anchor is compared word by word and grown to the longest run that
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -17,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from mlmguard.corpus.minhash import Array, Words, rolling
+from mlmguard.corpus.records import Parts
 
 LEAST = 50  # words of a passage: as in Lee et al. 2022, "Deduplicating training data", there in tokens
 _RUN = 25  # words under one fingerprint
@@ -24,7 +24,7 @@ _WINDOW = LEAST - _RUN + 1  # of these runs lie in the shortest passage
 _REFERENCES = 4  # earlier places of an anchor that are tried before it is left
 _ANCHOR = np.dtype([("run", "<u8"), ("document", "<u4"), ("place", "<u4")])
 _LINK = np.dtype([(name, "<u4") for name in ("document", "place", "attempt", "other", "other_place")])
-_PARTS = 64  # of the anchors by fingerprint, of the links by document: one at a time is in memory
+_PARTS = 64  # of the anchors by fingerprint, of the links by document
 
 
 @dataclass(frozen=True)
@@ -80,20 +80,20 @@ class Passages:
 
     def __init__(self, folder: Path | None = None) -> None:
         self._folder = folder
-        self._anchors = _Parts(_ANCHOR, folder)
+        self._anchors = Parts(_ANCHOR, _PARTS, folder)
 
     def __enter__(self) -> Passages:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self._anchors.close()
+        self._anchors.__exit__(*exception)
 
     def add(self, first: int, found: Anchors) -> None:
         """The anchors of a batch whose first text is document ``first``."""
         records = np.empty(len(found.runs), _ANCHOR)
         records["run"], records["place"] = found.runs, found.places
         records["document"] = found.texts + np.uint32(first)
-        self._anchors.append(records, found.runs % np.uint64(_PARTS))
+        self._anchors.append(records, records["run"])
 
     def found(self, words_of: Callable[[int], Words], rank: Array) -> Iterator[Passage]:
         """Every passage of a document that another of lower ``rank`` holds too, one document after the other.
@@ -121,16 +121,13 @@ class Passages:
 
     def _links(self, rank: Array) -> Iterator[list[int]]:
         """Places that share an anchor with one of lower rank, as in ``_LINK``, by document and place."""
-        links = _Parts(_LINK, self._folder)
-        try:
-            for anchors_of_part in self._anchors:
-                for some in _linked(anchors_of_part, rank):
-                    links.append(some, some["document"] % np.uint32(_PARTS))
-            for part in links:
-                for link in part[np.lexsort((part["attempt"], part["place"], part["document"]))]:
+        with Parts(_LINK, _PARTS, self._folder) as links:
+            for found in self._anchors.pieces("run"):
+                for some in _linked(found, rank):
+                    links.append(some, some["document"])
+            for piece in links.pieces("document"):
+                for link in piece[np.lexsort((piece["attempt"], piece["place"], piece["document"]))]:
                     yield list(link.tolist())
-        finally:
-            links.close()
 
 
 def _linked(found: Array, rank: Array) -> Iterator[Array]:
@@ -152,29 +149,6 @@ def _linked(found: Array, rank: Array) -> Iterator[Array]:
         links["other"] = found["document"][reference[later]]
         links["other_place"] = found["place"][reference[later]]
         yield links
-
-
-class _Parts:
-    """Fixed-width records on disk, in parts."""
-
-    def __init__(self, record: np.dtype, folder: Path | None) -> None:
-        self._record = record
-        self._files = [tempfile.TemporaryFile(dir=folder) for _ in range(_PARTS)]  # noqa: SIM115
-
-    def close(self) -> None:
-        for file in self._files:
-            file.close()
-
-    def append(self, records: Array, part: Array) -> None:
-        order = np.argsort(part, kind="stable")
-        edges = np.searchsorted(part[order], np.arange(_PARTS + 1))
-        for file, start, end in zip(self._files, edges, edges[1:]):
-            file.write(records[order[start:end]].tobytes())
-
-    def __iter__(self) -> Iterator[Array]:
-        for file in self._files:
-            file.seek(0)
-            yield np.frombuffer(file.read(), self._record)
 
 
 def _shared(a: Array, b: Array) -> int:

@@ -47,26 +47,39 @@ def names_digest(names: Names) -> str | None:
     return digest(names.folder) if names.folder else None
 
 
+def check_countries(countries: tuple[str, ...]) -> None:
+    """:class:`InputError` if Presidio has no recogniser for one of these country codes."""
+    from mlmguard.corpus import presidio
+
+    known = presidio.of_countries()
+    for country in countries:
+        if country not in known:
+            raise InputError(f"country {country!r}", "no recogniser for it", f"one of: {', '.join(known)}")
+
+
 @lru_cache(maxsize=4)
-def _recognizers(names: Names) -> list[Any]:
+def _recognizers(names: Names, countries: tuple[str, ...]) -> list[Any]:
     from mlmguard.corpus import presidio
     from mlmguard.corpus.names import CUED_NAME, recognizer
 
-    found = presidio.recognizers([*rules(), CUED_NAME] if names.cues else rules())
+    found = presidio.recognizers([*rules(), CUED_NAME] if names.cues else rules(), countries)
     return [*found, recognizer(names.folder)] if names.folder else found
 
 
 @lru_cache(maxsize=8)
-def _engine(entities: tuple[str, ...] | None, names: Names) -> Any:
+def _engine(entities: tuple[str, ...] | None, names: Names, countries: tuple[str, ...]) -> Any:
     """Those who look for at least one of ``entities``; None: everybody."""
     from mlmguard.corpus import presidio
 
-    wanted = set(entities or supported_entities(names))
-    return presidio.Engine(r for r in _recognizers(names) if wanted.intersection(r.supported_entities))
+    wanted = set(entities or supported_entities(names, countries))
+    return presidio.Engine(
+        r for r in _recognizers(names, countries) if wanted.intersection(r.supported_entities)
+    )
 
 
 class Finder:
-    """Finds personal spans; ``entities`` None means every type that has a detector."""
+    """Finds personal spans; ``entities`` None means every type that has a detector, ``countries`` are codes
+    of those whose identifiers are looked for beside the usual ones."""
 
     def __init__(
         self,
@@ -74,16 +87,17 @@ class Finder:
         threshold: float = THRESHOLD,
         language: str = "en",
         names: Names = NOBODY,
+        countries: tuple[str, ...] = (),
     ) -> None:
+        check_countries(countries)
         if language != "en":
             raise InputError(f"language {language!r}", "no detectors for it", '"en"')
-        unknown = sorted(set(entities or ()) - set(supported_entities(names)))
+        known = supported_entities(names, countries)
+        unknown = sorted(set(entities or ()) - set(known))
         if unknown:
-            raise InputError(
-                f"entity {unknown[0]!r}", "no detector", f"one of: {', '.join(supported_entities(names))}"
-            )
+            raise InputError(f"entity {unknown[0]!r}", "no detector", f"one of: {', '.join(known)}")
         self._entities = tuple(sorted(entities)) if entities else None
-        self._threshold, self._names = threshold, names
+        self._threshold, self._names, self._countries = threshold, names, countries
 
     def find(self, text: str) -> list[Span]:
         """Spans in order of place, none overlapping (see :func:`mlmguard.corpus.spans.resolve`)."""
@@ -91,7 +105,9 @@ class Finder:
 
     def find_all(self, text: str) -> list[Span]:
         """Everything at or over the threshold, overlaps and all: Presidio's own answer, in order of place."""
-        found: list[Span] = _engine(self._entities, self._names).analyze(text, self._threshold)
+        found: list[Span] = _engine(self._entities, self._names, self._countries).analyze(
+            text, self._threshold
+        )
         return [span for span in found if self._entities is None or span.rule in self._entities]
 
 
@@ -101,17 +117,20 @@ def finder(
     threshold: float = THRESHOLD,
     language: str = "en",
     names: Names = NOBODY,
+    countries: tuple[str, ...] = (),
 ) -> Finder:
     """One :class:`Finder` a process and setting."""
-    return Finder(entities, threshold, language, names)
+    return Finder(entities, threshold, language, names, countries)
 
 
-def supported_entities(names: Names = NOBODY) -> tuple[str, ...]:
+def supported_entities(names: Names = NOBODY, countries: tuple[str, ...] = ()) -> tuple[str, ...]:
     """Every entity type that something here can find."""
-    return tuple(sorted({entity for r in _recognizers(names) for entity in r.supported_entities}))
+    return tuple(sorted({entity for r in _recognizers(names, countries) for entity in r.supported_entities}))
 
 
-def coverage(entities: tuple[str, ...] | None = None, names: Names = NOBODY) -> tuple[Detector, ...]:
+def coverage(
+    entities: tuple[str, ...] | None = None, names: Names = NOBODY, countries: tuple[str, ...] = ()
+) -> tuple[Detector, ...]:
     """What looks for each entity type of interest: "available", "not run" if left out, or "no detector".
 
     The recall is that of ``benchmarks/pii_accuracy.py``; what a model finds is for its user to measure.
@@ -119,7 +138,7 @@ def coverage(entities: tuple[str, ...] | None = None, names: Names = NOBODY) -> 
     stock, ours = version("presidio-analyzer"), {rule.name for rule in rules()}
     detectors: dict[str, list[str]] = {}
     versions: dict[str, set[str]] = {}
-    for recognizer in _recognizers(names):
+    for recognizer in _recognizers(names, countries):
         if recognizer.name in ours or recognizer.name == "NameByCue":
             made_by = f"mlmguard rule {recognizer.version}"
         elif recognizer.name.endswith(" model"):
@@ -135,7 +154,7 @@ def coverage(entities: tuple[str, ...] | None = None, names: Names = NOBODY) -> 
             "+".join(sorted(looking)),
             ", ".join(sorted(versions[entity])),
             "available" if entities is None or entity in entities else "not run",
-            MEASURED_RECALL.get(entity, ""),
+            MEASURED_RECALL.get(entity, "not measured"),
         )
         for entity, looking in detectors.items()
     ]

@@ -20,13 +20,19 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
 import tldextract
 from phonenumbers import PhoneMetadata, PhoneNumberMatcher
 from phonenumbers.phonenumbermatcher import _LEAD_CLASS_CHARS
 from phonenumbers.phonenumberutil import _VALID_PUNCTUATION
-from presidio_analyzer import AnalyzerEngine, EntityRecognizer, PatternRecognizer, RecognizerRegistry
+from presidio_analyzer import (
+    AnalyzerEngine,
+    EntityRecognizer,
+    PatternRecognizer,
+    RecognizerRegistry,
+    predefined_recognizers,
+)
 from presidio_analyzer import Pattern as PresidioPattern
 from presidio_analyzer.context_aware_enhancers import LemmaContextAwareEnhancer
 from presidio_analyzer.nlp_engine import NlpEngine
@@ -45,6 +51,23 @@ _STOP_WORDS = frozenset(
         "she so that the their them they this to was we were will with you your",
     )
 )
+
+
+# --- what is remembered -------------------------------------------------------------------------------
+
+_ANSWERS = 1 << 12  # of one check: what turns up again does so soon
+_LONGEST = 256  # characters of a text whose answer is remembered, so that all of them have a bound in bytes
+_Answer = TypeVar("_Answer")
+
+
+def _remembered(check: Callable[..., _Answer]) -> Callable[..., _Answer]:
+    """``check``, whose first argument is a text, with its last answers remembered."""
+    remembering = lru_cache(maxsize=_ANSWERS)(check)
+
+    def answer(text: str, *more: Any) -> _Answer:
+        return remembering(text, *more) if len(text) <= _LONGEST else check(text, *more)
+
+    return answer
 
 
 # --- words of context ---------------------------------------------------------------------------------
@@ -114,7 +137,7 @@ class _Phones:
         self._regions = tuple(stock.supported_regions)
         self._leniency = int(stock.leniency or 0)
         self._needed = {region: self._digits_needed(region) for region in self._regions}
-        self._matches = lru_cache(maxsize=1 << 14)(self._matches_in)
+        self._matches = _remembered(self._matches_in)
 
     @staticmethod
     def _digits_needed(region: str) -> int:
@@ -161,7 +184,7 @@ class _Matcher(PhoneNumberMatcher):
         return super()._parse_and_verify(candidate, offset)
 
 
-@lru_cache(maxsize=1 << 16)
+@lru_cache(maxsize=4 * _ANSWERS)
 def _is_number(candidate: str, region: str, digits_needed: int, leniency: int) -> bool:
     digits = sum(c.isdigit() for c in candidate)
     if digits < (
@@ -199,10 +222,34 @@ def stock_recognizers() -> list[Any]:
     return [r for r in recognizers if r.name not in model_based]
 
 
-def recognizers(rules: Iterable[Rule]) -> list[Any]:
-    """All that look for something: Presidio's own, with the bundled suffix list, and ``rules``."""
-    stock = [_Email(name=r.name) if r.name == "EmailRecognizer" else r for r in stock_recognizers()]
-    return [*stock, *(_Ours(rule) for rule in rules)]
+@lru_cache(maxsize=1)
+def of_countries() -> dict[str, tuple[str, ...]]:
+    """Country code -> the names of Presidio's recognisers for it, whatever their language."""
+    found: dict[str, list[str]] = {}
+    for name in sorted(vars(predefined_recognizers)):
+        if country := getattr(getattr(predefined_recognizers, name), "COUNTRY_CODE", None):
+            found.setdefault(country, []).append(name)
+    return {country: tuple(found[country]) for country in sorted(found)}
+
+
+def recognizers(rules: Iterable[Rule], countries: Iterable[str] = ()) -> list[Any]:
+    """All that look for something: Presidio's own, with the bundled suffix list, what it has for
+    ``countries`` and leaves off by default, and ``rules``.
+
+    Patterns have no language, and words of context are their recogniser's own: so all of them look at every
+    text, as English ones do in stock's eyes.
+    """
+    stock: list[Any] = [
+        _Email(name=r.name) if r.name == "EmailRecognizer" else r for r in stock_recognizers()
+    ]
+    there = {r.name for r in stock}
+    more = [
+        getattr(predefined_recognizers, name)(supported_language="en")
+        for country in countries
+        for name in of_countries()[country]
+        if name not in there
+    ]
+    return [*stock, *more, *(_Ours(rule) for rule in rules)]
 
 
 # --- the engine ---------------------------------------------------------------------------------------
@@ -337,7 +384,7 @@ def _check(recognizer: Any) -> Callable[[str, float], float] | None:
             raise DetectorTimeout  # and nothing is remembered
         return score
 
-    return lru_cache(maxsize=1 << 14)(check)
+    return _remembered(check)
 
 
 def _in_context(text: str, found: _Found, context: frozenset[str]) -> _Found:

@@ -23,13 +23,14 @@ import shutil
 import tempfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from email.message import EmailMessage
 from functools import partial
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import IO, Any
 
+from mlmguard.corpus.records import Marks
 from mlmguard.errors import InputError
 from mlmguard.types import Document, Skipped
 
@@ -607,7 +608,7 @@ class _Rows:
 
     def __init__(self, name: str, settings: Settings) -> None:
         self._name, self._settings = name, settings
-        self._used: set[bytes] = set()
+        self._used = Marks()
 
     def document(self, row: Any, number: int) -> Document:
         if not isinstance(row, Mapping):
@@ -625,8 +626,13 @@ class _Rows:
             unit = str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
             if not unit:
                 raise _Refused(f'no "{self._settings.unit_key}"')
-        id = f"{self._name}#{self._row_id(row, number)}"
-        return _document(id, self._name, text, unit, self._settings, self._metadata(row))
+        own = row.get(self._settings.id_key)
+        taken = own is not None and own != "" and not self._used.add(_mark(own))
+        name = own if isinstance(own, str) and _OWN_ID.fullmatch(own) and not taken else f"L{number}"
+        document = _document(
+            f"{self._name}#{name}", self._name, text, unit, self._settings, self._metadata(row)
+        )
+        return replace(document, id_was_taken=True) if taken else document
 
     def _metadata(self, row: Mapping[str, Any]) -> dict[str, str]:
         """The other columns, as text."""
@@ -639,14 +645,11 @@ class _Rows:
             if column not in own and value is not None and value != ""
         }
 
-    def _row_id(self, row: Mapping[str, Any], number: int) -> str:
-        own = row.get(self._settings.id_key)
-        if isinstance(own, str) and _OWN_ID.fullmatch(own):
-            mark = hashlib.blake2b(own.encode(), digest_size=8).digest()
-            if mark not in self._used:
-                self._used.add(mark)
-                return own
-        return f"L{number}"  # two rows with one id: the second goes by its line, nothing is lost
+
+def _mark(own_id: Any) -> int:
+    return int.from_bytes(
+        hashlib.blake2b(str(own_id).encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    )
 
 
 # --- one document -------------------------------------------------------------------------------------

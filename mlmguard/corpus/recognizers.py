@@ -417,12 +417,22 @@ _HIGH = (
     "MEDICAL_RECORD_NUMBER", "PRIVATE_KEY", "UK_NHS", "US_BANK_NUMBER", "US_DRIVER_LICENSE", "US_ITIN",
     "US_PASSPORT", "US_SSN",
 )  # fmt: skip
+# What a person has one of for life or for years, among the identifiers of countries.
+_HIGH_BY_COUNTRY = (
+    "AU_MEDICARE", "AU_TFN", "CA_SIN", "DE_FUEHRERSCHEIN", "DE_HEALTH_INSURANCE", "DE_ID_CARD", "DE_PASSPORT",
+    "DE_SOCIAL_SECURITY", "DE_TAX_ID", "ES_NIE", "ES_NIF", "ES_PASSPORT", "FI_PERSONAL_IDENTITY_CODE",
+    "IN_AADHAAR", "IN_PAN", "IN_PASSPORT", "IN_VOTER", "IT_DRIVER_LICENSE", "IT_FISCAL_CODE",
+    "IT_IDENTITY_CARD", "IT_PASSPORT", "KR_DRIVER_LICENSE", "KR_FRN", "KR_PASSPORT", "KR_RRN", "NG_NIN",
+    "PH_PASSPORT", "PH_TIN", "PH_UMID", "PL_PESEL", "SE_PERSONNUMMER", "SG_NRIC_FIN", "TH_TNIN",
+    "TR_NATIONAL_ID", "UK_DRIVING_LICENCE", "UK_NINO", "UK_PASSPORT", "US_HEALTH_INSURANCE_MEMBER_ID",
+    "US_MBI", "ZA_DRIVER_LICENSE", "ZA_ID_NUMBER", "ZA_INCOME_TAX_NUMBER", "ZA_PASSPORT",
+)  # fmt: skip
 _LOW = ("DATE_TIME", "URL", "UUID")
 
 
 def severity(rule: str) -> str:
     """How bad one leaked value of this type is by itself: "high", "medium" or "low"."""
-    return "high" if rule in _HIGH else "low" if rule in _LOW else "medium"
+    return "high" if rule in (*_HIGH, *_HIGH_BY_COUNTRY) else "low" if rule in _LOW else "medium"
 
 
 MEASURED_RECALL: dict[str, str] = {

@@ -36,7 +36,7 @@ def assign(orders: Array, clusters: Array, kept: Array, fractions: Mapping[str, 
     """
     check_fractions(fractions)
     component = _components(orders, clusters)
-    weight = np.bincount(component, kept, len(orders)).astype(np.int64)
+    weight = np.bincount(component[kept], minlength=len(orders)).astype(np.uint32)
     name = np.full(len(orders), np.iinfo(np.uint64).max)
     np.minimum.at(name, component, orders)
 
@@ -54,11 +54,14 @@ def assign(orders: Array, clusters: Array, kept: Array, fractions: Mapping[str, 
 
 
 def _components(orders: Array, clusters: Array) -> Array:
+    """Of each document the first that it cannot be separated from, uint32."""
     together = Clusters(len(orders))
-    _, first, unit = np.unique(orders, return_index=True, return_inverse=True)
-    for belongs in (first[unit], clusters):
-        for index in np.flatnonzero(belongs != np.arange(len(orders))).tolist():
-            together.join(index, int(belongs[index]))
+    by_unit = np.argsort(orders, kind="stable").astype(np.uint32)
+    of_unit = orders[by_unit]
+    for place in np.flatnonzero(of_unit[1:] == of_unit[:-1]).tolist():
+        together.join(int(by_unit[place]), int(by_unit[place + 1]))
+    for index in np.flatnonzero(clusters != np.arange(len(orders), dtype=np.uint32)).tolist():
+        together.join(index, int(clusters[index]))
     return together.roots()
 
 

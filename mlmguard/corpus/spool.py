@@ -44,6 +44,7 @@ class Spool:
         self._path = run / _NAME
         self._mark = hashlib.sha256(made_by.encode()).hexdigest().encode() + b"\n"
         self._places = array("Q")  # where the record of each document begins
+        self._noted = 0  # frames whose documents are in it
 
     def __enter__(self) -> Spool:
         self._file: IO[bytes] = os.fdopen(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600), "r+b")
@@ -75,12 +76,27 @@ class Spool:
         """The scan is done, or will never be."""
         self._path.unlink(missing_ok=True)
 
-    def append(self, framed: bytes) -> None:
-        """The next batch, handed to the operating system: it outlives this process."""
-        self._file.seek(0, os.SEEK_END)
+    def append(self, framed: bytes) -> tuple[list[dict[str, Any]], bytes]:
+        """The next batch, handed to the operating system: it outlives this process. Gives its content."""
+        at = self._file.seek(0, os.SEEK_END)
         self._file.write(framed)
         self._file.flush()
         self.frames += 1
+        signatures = _FRAME.size + _FRAME.unpack_from(framed)[0]
+        return self._records(framed[_FRAME.size : signatures], self.frames - 1, at), framed[signatures:]
+
+    def _records(self, lines: bytes, number: int, at: int) -> list[dict[str, Any]]:
+        """The records of frame ``number``, which begins at ``at``; the first time, places are noted."""
+        new = number == self._noted
+        self._noted += new
+        place, records = at + _FRAME.size, []
+        for line in lines.split(b"\n")[:-1]:
+            record = json.loads(line)
+            if new and "text" in record:
+                self._places.append(place)
+            place += len(line) + 1
+            records.append(record)
+        return records
 
     def _whole_frame(self) -> tuple[bytes, bytes] | None:
         head = self._file.read(_FRAME.size)
@@ -93,27 +109,24 @@ class Spool:
         return parts if _digest(*parts) == digest else None
 
     def __iter__(self) -> Iterator[tuple[list[dict[str, Any]], bytes]]:
-        """(records, signatures) of every batch. The first time round, documents' places are noted."""
-        noted, at = len(self._places) > 0, _MARK + 1
-        for _ in range(self.frames):
+        """(records, signatures) of every batch that is there when it begins."""
+        at = _MARK + 1
+        for number in range(self.frames):
             self._file.seek(at)
             found = self._whole_frame()
             if found is None:
                 raise OSError(5, "damaged while it was used", str(self._path))
-            place, records = at + _FRAME.size, []
-            for line in found[0].split(b"\n")[:-1]:
-                record = json.loads(line)
-                if not noted and "text" in record:
-                    self._places.append(place)
-                place += len(line) + 1
-                records.append(record)
+            yield self._records(found[0], number, at), found[1]
             at += _FRAME.size + len(found[0]) + len(found[1])
-            yield records, found[1]
+
+    def record(self, document: int) -> dict[str, Any]:
+        """The record of a document by its number, once its frame was appended or passed."""
+        self._file.seek(self._places[document])
+        return dict(json.loads(self._file.readline()))
 
     def text(self, document: int) -> str:
-        """The raw text of a document by its number, once :meth:`__iter__` has passed it."""
-        self._file.seek(self._places[document])
-        return str(json.loads(self._file.readline())["text"])
+        """The raw text of a document, in the same way."""
+        return str(self.record(document)["text"])
 
 
 def _locked(file: IO[bytes]) -> bool:

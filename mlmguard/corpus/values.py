@@ -5,15 +5,17 @@ Repetition is what models memorise. The values themselves are never here.
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from mlmguard.corpus.records import Parts
+
 _RECORD = np.dtype([("mark", "<u8"), ("document", "<u4"), ("rule", "<u2")])
-_PARTS = 16  # by the first hexadecimal digit: one sixteenth at a time is in memory
+_PARTS = 16  # by fingerprint
+_TOGETHER = 4096  # findings that are written together
 
 
 @dataclass(frozen=True)
@@ -51,38 +53,48 @@ class Values:
     """Every finding's fingerprint, as it comes."""
 
     def __init__(self, folder: Path) -> None:
-        self._parts = [tempfile.TemporaryFile(dir=folder) for _ in range(_PARTS)]  # noqa: SIM115
+        self._parts = Parts(_RECORD, _PARTS, folder)
+        self._waiting: list[tuple[int, int, int]] = []
         self._rules: dict[str, int] = {}
 
     def __enter__(self) -> Values:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        for part in self._parts:
-            part.close()
+        self._parts.__exit__(*exception)
 
     def add(self, document: int, found: Iterable[tuple[str, str]]) -> None:
         """(rule, fingerprint) of the findings of one document."""
         for rule, fingerprint in found:
             number = self._rules.setdefault(rule, len(self._rules))
-            record = np.array([(int(fingerprint, 16), document, number)], _RECORD)
-            self._parts[int(fingerprint[0], 16)].write(record.tobytes())
+            self._waiting.append((int(fingerprint, 16), document, number))
+        if len(self._waiting) >= _TOGETHER:
+            self._flush()
+
+    def _flush(self) -> None:
+        records = np.array(self._waiting, _RECORD)
+        self._parts.append(records, records["mark"])
+        self._waiting.clear()
 
     def repeated(self) -> Repeated:
         """What more than one document holds."""
-        kept = []
-        for part in self._parts:
-            part.seek(0)
-            records = np.frombuffer(part.read(), _RECORD)
-            order = np.lexsort((records["document"], records["mark"]))
-            mark, document = records["mark"][order], records["document"][order]
-            first = np.flatnonzero(np.concatenate([[True], mark[1:] != mark[:-1]])) if len(mark) else order
-            new = np.concatenate([[True], (mark[1:] != mark[:-1]) | (document[1:] != document[:-1])])
-            documents = np.add.reduceat(new[: len(mark)].astype(np.uint32), first) if len(mark) else first
-            findings = np.diff(np.append(first, len(mark)))
-            often = documents > 1
-            kept.append(
-                (mark[first][often], records["rule"][order][first][often], findings[often], documents[often])
-            )
+        self._flush()
+        kept = [_often(piece) for piece in self._parts.pieces("mark")]
         mark, rule, findings, documents = (np.concatenate(column) for column in zip(*kept))
-        return Repeated(tuple(self._rules), mark, rule, findings, documents)
+        order = np.argsort(mark)
+        return Repeated(tuple(self._rules), mark[order], rule[order], findings[order], documents[order])
+
+
+def _often(records: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Mark, rule, findings and documents of what at least two documents hold."""
+    records = records[np.lexsort((records["document"], records["mark"]))]
+    mark, document = records["mark"], records["document"]
+    if not len(mark):
+        return mark, records["rule"], np.zeros(0, np.uint32), np.zeros(0, np.uint32)
+    new_mark = np.concatenate([[True], mark[1:] != mark[:-1]])
+    new = new_mark | np.concatenate([[True], document[1:] != document[:-1]])
+    first = np.flatnonzero(new_mark)
+    documents = np.add.reduceat(new.astype(np.uint32), first)
+    findings = np.diff(np.append(first, len(mark))).astype(np.uint32)
+    often = documents > 1
+    return mark[first][often], records["rule"][first][often], findings[often], documents[often]

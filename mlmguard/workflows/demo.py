@@ -36,6 +36,7 @@ def demo(
         corpus,
         folder,
         scanning=ScanSettings(unit_key=None),
+        overwrite=True,  # the folder is the demo's own
         training=TrainSettings(dp_epsilon=EPSILON),
         tell=tell,
         progress=progress,

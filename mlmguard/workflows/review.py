@@ -37,6 +37,7 @@ def review(
     auditing: AuditSettings | None = None,
     fail_on: FailOn = "fail",
     out: Sequence[tuple[str, Path]] = (),
+    overwrite: bool = False,
     tell: Callable[[str, object], None] = lambda stage, result: None,
     progress: Progress = silent,
     stop: Callable[[], bool] = bool,
@@ -47,7 +48,16 @@ def review(
     """
     rules: Policy = load(policy)
     clean, ckpt, reports, runs = folder / "clean", folder / "ckpt", folder / "reports", folder / RUNS
-    manifest = scan(corpus, clean, reports, key=load_key(), settings=scanning, runs=runs, progress=progress)
+    manifest = scan(
+        corpus,
+        clean,
+        reports,
+        key=load_key(),
+        settings=scanning,
+        runs=runs,
+        overwrite=overwrite,
+        progress=progress,
+    )
     tell("scan", manifest)
     trained = train(
         clean, ckpt, reports, training or TrainSettings(), runs=runs, progress=progress, stop=stop
