@@ -116,5 +116,5 @@ def test_a_private_run_from_a_checkpoint_steps_by_its_width(tmp_path):
     assert trained(folder, replace(private, adapt="lora")).facts["learning_rate"] == pytest.approx(1.2e-2)
     plain = replace(private, dp_epsilon=None, batch_units=None)
     assert trained(folder, plain).facts["learning_rate"] == 5e-4
-    with pytest.raises(InputError, match="no model's config.json"):
+    with pytest.raises(InputError, match=r"no model's config\.json"):
         models.size_of(tmp_path / "nothing")
