@@ -27,7 +27,7 @@ def best_device() -> torch.device:
 
 
 def chosen(asked: str, device: torch.device, private: bool) -> str:
-    """ "fp32", "bf16" or "fp16" for ``asked``, which may be "auto".
+    """The precision ``asked`` for; "auto" becomes "fp32", "bf16" or "fp16".
 
     By itself: bf16 on a GPU that has it, and on an older one fp16 with its gradient scaled, which a private
     run cannot have; fp32 on a CPU. Raises :class:`InputError` for what is not known or not possible here.
