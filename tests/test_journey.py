@@ -31,7 +31,7 @@ title: House rules
 extends: {{ policy: base, version: "1.0" }}
 waivers:
   - rule: detectors
-    reason: {reason}
+    reason: asked for by {email}, paid with {card}
     owner: "{email}"
     approver: privacy officer
     ticket: "{card}"
@@ -120,7 +120,7 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
     (asked / "values.txt").write_text(f"{EMAIL}\n{CARD}\n{NAME}\n")
     today = date.today()
     (asked / "house.yaml").write_text(
-        HOUSE.format(reason=secret, email=EMAIL, card=CARD, created=today, expires=today + timedelta(days=30))
+        HOUSE.format(email=EMAIL, card=CARD, created=today, expires=today + timedelta(days=30))
     )
     formats = [part for name in FORMATS for part in ("--out", f"{name}=reports/gate.{name}")]
     again = [part for name in FORMATS for part in ("--out", f"{name}=reports/again.{name}")]

@@ -71,11 +71,10 @@ def explain(name: str, policy: str | Policy | None = None) -> Explanation:
                 ]
                 return Explanation(name, asked.title, tuple(lines))
     near = difflib.get_close_matches(name, known, 1, cutoff=0.5)
-    hint = (
-        f"did you mean {near[0]!r}?"
-        if near
-        else f"one of: {', '.join(r.id for p in policies for r in p.rules)}"
-    )
+    rules = dict.fromkeys(
+        rule.id for policy in policies for rule in policy.rules
+    )  # children inherit: once each
+    hint = f"did you mean {near[0]!r}?" if near else f"one of: {', '.join(rules)}"
     raise InputError(f"explain {name[:60]!r}", "no rule, metric, entity type or hazard of that name", do=hint)
 
 
