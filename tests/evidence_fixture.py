@@ -32,6 +32,7 @@ from mlmguard.types import (
     Measurement,
     ModelFacts,
     PrivacyStatement,
+    Repetition,
     Shard,
     Skipped,
 )
@@ -111,6 +112,10 @@ def manifest() -> Manifest:
         ),
         coverage=tuple(
             Detector(entity, name, "2.2.366" if name else "", status) for entity, name, status in detectors
+        ),
+        repetition=(
+            Repetition("US_SSN", "critical", 14, 9, 38),
+            Repetition("EMAIL_ADDRESS", "medium", 212, 187, 24),
         ),
         commitment="c0b8e64d1f7a2395" * 4,
         key_id="9f31c07be2aa",

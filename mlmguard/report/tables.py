@@ -255,6 +255,24 @@ def duplicates(manifest: Manifest | None) -> Table | None:
     return _table("Duplicates", ("what", "count"), rows, (1,))
 
 
+def repeated(manifest: Manifest | None) -> Table | None:
+    """Types whose values stand in several documents, the worst first: severity times documents."""
+    if manifest is None or not manifest.repetition:
+        return None
+    rows = [
+        (one.rule, one.severity, count(one.values), count(one.most), count(one.most_copies))
+        for one in manifest.repetition[:_TYPES]
+    ]
+    columns = (
+        "type",
+        "severity",
+        "values in several documents",
+        "documents with one value",
+        "copies of one document",
+    )
+    return _table("Personal values that are repeated, the gravest type first", columns, rows, range(2, 5))
+
+
 def by_copies(case: Case) -> list[Measurement]:
     """The n-gram excess by how often a phrase was copied, few copies first."""
     return [
