@@ -31,7 +31,8 @@ class Bench:
         self.folder = folder
 
     def scan(self, corpus: Path, name: str) -> None:
-        scan(corpus, self.folder / name, self.folder / "reports", key=load_key(), runs=self.folder / RUNS)
+        place = self.folder
+        scan(corpus, place / name, place / "scans" / name, key=load_key(), runs=place / RUNS)
 
     def train(self, clean: str, ckpt: str, settings: TrainSettings) -> TrainResult:
         place = self.folder

@@ -326,7 +326,7 @@ def _scan_once(corpus: Path, into: Path, dedup: bool, workers: int, progress: Pr
         scan(
             corpus,
             clean,
-            into / "scan",
+            into / "scan" / clean.name,
             key=load_key(),
             settings=settings,
             runs=into / RUNS,
