@@ -170,23 +170,33 @@ def read_foreign(ckpt: Path, foreign: Foreign) -> Trained:
             f"at least {FEWEST_DOCUMENTS} that are not",
         )
     causal = models.predicts_next(ckpt)
-    load = models.load_causal if causal else models.load
     model, words, head_loaded = _load(ckpt, causal)
+    reference = _alike(foreign.reference, causal) if foreign.reference else None
+    shadows = [_alike(shadow, causal) for shadow in foreign.shadows]
+    beside = [*([reference] if reference is not None else []), *shadows]
     return Trained(
         model=model,
         words=words,
         head_loaded=head_loaded,
-        window=min(WINDOW, models.window_of(model)),
+        window=min(WINDOW, *(models.window_of(one) for one in (model, *beside))),
         members=sides[0],
         held_out=outside,
-        reference=load(foreign.reference)[0] if foreign.reference else None,
-        shadows=[load(shadow)[0] for shadow in foreign.shadows],
+        reference=reference,
+        shadows=shadows,
         causal=causal,
         told=(
             "Not a run of mlmguard: members and non-members are as the user named them.",
             f"{both} non-members are members too and were removed.",
         ),
     )
+
+
+def _alike(path: str, causal: bool) -> Any:
+    """A model to compare with, by folder or name: it must answer the same question as the audited one."""
+    if (Path(path) / "config.json").is_file() and models.predicts_next(Path(path)) != causal:
+        found, wanted = ("masked", "causal") if causal else ("causal", "masked")
+        raise InputError(path, f"a {found} language model", f"a {wanted} one, as the checkpoint is")
+    return (models.load_causal if causal else models.load)(path)[0]
 
 
 FEWEST_DOCUMENTS = 10

@@ -234,7 +234,7 @@ def test_a_causal_checkpoint_is_audited_by_its_next_token_scores(bench, plain):
     null = audit(random_weights, bench.folder / "reports", QUICK, foreign=Foreign(members, others))
     assert findings(null) == [] and not null.model.beats_unigram
     masked = Foreign(members, others, str(bench.run_of(plain) / "initial"))
-    with pytest.raises(InputError, match="causal language model"):
+    with pytest.raises(InputError, match="a masked language model"):
         audit(folder, bench.folder / "reports", QUICK, foreign=masked)
 
 
