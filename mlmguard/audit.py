@@ -372,7 +372,7 @@ class _Attacks:
         judged, *repeated = self.trained.tiers
         scores, framed = self._scored(judged)
         rng = self.bench.rng("canaries")
-        parts = [exposure.exposure(scores, rng), exposure.recognised(scores), *self._extract(scores, framed)]
+        parts = [self._known(scores, framed, rng)]
         if self.trained.planted_once:
             statement = self.trained.statement
             claim = statement.epsilon if statement else None
@@ -381,11 +381,17 @@ class _Attacks:
             parts.append(exposure.epsilon_heuristics(scores, delta, rng))
         for tier in repeated:
             scores, framed = self._scored(tier)
-            brought = joined(
-                exposure.exposure(scores, rng), exposure.recognised(scores), *self._extract(scores, framed)
-            )
+            brought = self._known(scores, framed, rng)
             parts.append(exposure.of_copies(brought, tier[0].canary.repetitions))
         return joined(*parts)
+
+    def _known(
+        self, scores: exposure.CanaryScores, framed: Sequence[Target], rng: np.random.Generator
+    ) -> Result:
+        """How well canaries are known: exposure, recognition, and whole secrets got back."""
+        return joined(
+            exposure.exposure(scores, rng), exposure.recognised(scores), *self._extract(scores, framed)
+        )
 
     def _scored(self, secrets: Sequence[Secret]) -> tuple[exposure.CanaryScores, list[Target]]:
         """Scores of the canaries that fit a window, and where each stands."""

@@ -196,7 +196,7 @@ def _alike(path: str, causal: bool) -> Any:
     if (Path(path) / "config.json").is_file() and models.predicts_next(Path(path)) != causal:
         found, wanted = ("masked", "causal") if causal else ("causal", "masked")
         raise InputError(path, f"a {found} language model", f"a {wanted} one, as the checkpoint is")
-    return (models.load_causal if causal else models.load)(path)[0]
+    return models.load(path, causal=causal)[0]
 
 
 FEWEST_DOCUMENTS = 10
@@ -214,7 +214,7 @@ def _refuse_incomplete(ckpt: Path) -> None:
 
 def _load(ckpt: Path, causal: bool = False) -> tuple[Any, Any, bool]:
     """Model, tokenizer, and whether the head came with the weights."""
-    model, head_loaded = models.load_causal(ckpt) if causal else models.load(ckpt)
+    model, head_loaded = models.load(ckpt, causal=causal)
     words = tokenizer.load(str(ckpt), masked=not causal)
     if len(words) > model.config.vocab_size:
         raise InputError(

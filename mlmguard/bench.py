@@ -22,9 +22,9 @@ from mlmguard.leakage.signals import Ids, NextTokenScorer, Scorer
 from mlmguard.training import models, tokenizer
 from mlmguard.training.evaluation import unigram_log_probabilities
 from mlmguard.training.numerics import autocast, best_device
+from mlmguard.training.tokens import Text, tokenised
 from mlmguard.training.units import windows
 
-ENCODED_TOGETHER = 1000
 CAUSAL_TOKENS = 1024  # a pass: every position of a causal model brings logits over the whole vocabulary
 
 
@@ -40,9 +40,7 @@ class AuditSettings:
     samples: int = 400  # texts drawn from the model
     minutes: float | None = None  # no attack is begun after that; what was not run is listed
     queries: int | None = None  # windows shown to the models; no attack is begun after so many
-    stop_early: bool = (
-        False  # a search that a quarter of its spans settles ends there; see leakage.sequential
-    )
+    stop_early: bool = False  # end a search that a quarter of its spans settles (leakage.sequential)
     seed: int = 0
 
 
@@ -111,10 +109,8 @@ class Bench:
 
     def encoded(self, rows: Rows) -> Iterator[Ids]:
         """Token ids of each row, in order, without special tokens."""
-        for start in range(0, len(rows), ENCODED_TOGETHER):
-            texts = (row["text"] for row in rows[start : start + ENCODED_TOGETHER])
-            for ids in tokenizer.encode(self.trained.words, texts):
-                yield np.array(ids, dtype=np.int64)
+        texts = (Text(row["id"], row["text"]) for row in rows)
+        return (row.ids for row in tokenised(self.trained.words, texts, noted=False))
 
     def frame(self, ids: Ids) -> Ids:
         """The first window of a document."""

@@ -114,7 +114,7 @@ def manifest() -> Manifest:
             Detector(entity, name, "2.2.366" if name else "", status) for entity, name, status in detectors
         ),
         repetition=(
-            Repetition("US_SSN", "critical", 14, 9, 38),
+            Repetition("US_SSN", "high", 14, 9, 38),
             Repetition("EMAIL_ADDRESS", "medium", 212, 187, 24),
         ),
         commitment="c0b8e64d1f7a2395" * 4,

@@ -64,13 +64,10 @@ def score_canaries(
     )
 
 
-FEWEST_TO_FIT = 20
-
-
 def _explained(model: Floats, reference: Floats) -> float:
     """The least-squares slope of the model's scores on the reference's, kept between 0 and 1; 1 for a few."""
     spread = float(np.var(reference)) if len(reference) else 0.0
-    if len(reference) < FEWEST_TO_FIT or spread == 0.0:
+    if len(reference) < metrics.FEWEST_TO_FIT or spread == 0.0:
         return 1.0
     return float(np.clip(np.cov(model, reference, bias=True)[0, 1] / spread, 0.0, 1.0))
 

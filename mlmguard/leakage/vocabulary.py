@@ -48,15 +48,12 @@ def findings(spans: Sequence[Span], kinds: Sequence[str]) -> Result:
     A name that many people bear may be one by chance: values in held-out rows, and in those alone, say how
     often. Values that stand on both sides are left out.
     """
-    values = {
-        kind: {span.target.ids[list(span.target.positions)].tobytes() for span in spans if span.kind == kind}
-        for kind in (*kinds, CONTROL)
-    }
-    one_entry = {
-        span.target.ids[list(span.target.positions)].tobytes()
-        for span in spans
-        if len(span.target.positions) == 1
-    }
+
+    def value(span: Span) -> bytes:
+        return span.target.ids[list(span.target.positions)].tobytes()
+
+    values = {kind: {value(span) for span in spans if span.kind == kind} for kind in (*kinds, CONTROL)}
+    one_entry = {value(span) for span in spans if len(span.target.positions) == 1}
     inside = set[bytes]().union(*(values[kind] for kind in kinds))
     controls = values[CONTROL] - inside
     hits, n = len(controls & one_entry), len(controls)

@@ -326,17 +326,22 @@ def frontier(case: Case) -> str:
                 curve.x, curve.y, yerr=ends if curve.low else None, label=curve.series, color=colour,
                 linestyle=dash, marker=marker, markersize=6, elinewidth=1.2, capsize=3, linewidth=1.4,
             )  # fmt: skip
-        axes.set(xlabel=found[0].x_label, ylabel=found[0].y_label)
-        _grid(axes)
-        if len(found) > 1:
-            axes.legend(loc="best")
+        _labelled(axes, found)
 
     return _draw("ablation frontier", (6.6, 3.4), paint)
 
 
 def training(case: Case, name: str) -> str:
     """One thing that the training wrote down, step by step."""
-    return _series(case, "training", name, (5.2, 3.2), markers=False)
+    found = curves(case.evidence, "training", name)
+    if not found:
+        return ""
+
+    def paint(axes: Axes) -> None:
+        _lines(axes, found, markers=False)
+        _labelled(axes, found)
+
+    return _draw(f"training {name}", (5.2, 3.2), paint)
 
 
 def training_names(case: Case) -> list[str]:
@@ -344,19 +349,12 @@ def training_names(case: Case) -> list[str]:
     return list(dict.fromkeys(c.name for c in case.evidence.curves if c.attack == "training" and c.x and c.y))
 
 
-def _series(case: Case, attack: str, name: str, size: tuple[float, float], *, markers: bool) -> str:
-    found = curves(case.evidence, attack, name)
-    if not found:
-        return ""
-
-    def paint(axes: Axes) -> None:
-        _lines(axes, found, markers=markers)
-        axes.set(xlabel=found[0].x_label, ylabel=found[0].y_label)
-        _grid(axes)
-        if len(found) > 1:
-            axes.legend(loc="best")
-
-    return _draw(f"{attack} {name}", size, paint)
+def _labelled(axes: Axes, found: Sequence[Curve]) -> None:
+    """The names of the axes, a grid, and a legend where there are several curves."""
+    axes.set(xlabel=found[0].x_label, ylabel=found[0].y_label)
+    _grid(axes)
+    if len(found) > 1:
+        axes.legend(loc="best")
 
 
 CLUSTER_BINS = (

@@ -66,31 +66,17 @@ def untrained(model: nn.Module, seed: int) -> Any:
         return type(model)(model.config)
 
 
-def load(path: str | Path) -> tuple[Any, bool]:
+def load(path: str | Path, *, causal: bool = False) -> tuple[Any, bool]:
     """A masked language model from a folder or a hub name, and whether its head came with it.
 
+    ``causal``: a model that predicts the next token instead, which can be audited and not trained.
     Weights are read from safetensors only: a pickle from an untrusted checkpoint runs code.
     """
-    from transformers import AutoModelForMaskedLM
-
-    return _load(path, AutoModelForMaskedLM, "masked language model")
-
-
-def load_causal(path: str | Path) -> tuple[Any, bool]:
-    """As :func:`load`, a model that predicts the next token: it can be audited, not trained."""
-    from transformers import AutoModelForCausalLM
-
-    return _load(path, AutoModelForCausalLM, "causal language model")
-
-
-def predicts_next(folder: Path) -> bool:
-    """Does the ``config.json`` in ``folder`` name a causal model?"""
-    named = read_json(folder / "config.json").get("architectures") or ()
-    return any(str(name).endswith(("ForCausalLM", "LMHeadModel")) for name in named)
-
-
-def _load(path: str | Path, auto: Any, what: str) -> tuple[Any, bool]:
+    from transformers import AutoModelForCausalLM, AutoModelForMaskedLM
     from transformers.utils import logging
+
+    auto: Any = AutoModelForCausalLM if causal else AutoModelForMaskedLM
+    what = "causal language model" if causal else "masked language model"
 
     verbosity = logging.get_verbosity()
     logging.set_verbosity_error()
@@ -109,6 +95,12 @@ def _load(path: str | Path, auto: Any, what: str) -> tuple[Any, bool]:
         logging.set_verbosity(verbosity)
     missing = [key for key in info["missing_keys"] if not key.endswith("position_ids")]
     return model, not missing and not info.get("mismatched_keys")
+
+
+def predicts_next(folder: Path) -> bool:
+    """Does the ``config.json`` in ``folder`` name a causal model?"""
+    named = read_json(folder / "config.json").get("architectures") or ()
+    return any(str(name).endswith(("ForCausalLM", "LMHeadModel")) for name in named)
 
 
 def window_of(model: nn.Module) -> int:
