@@ -163,6 +163,7 @@ def scan(
     settings = settings or ScanSettings()
     began = time.perf_counter()
     _check_places(corpus, clean)
+    workers = LocalEngine(settings.workers, preload=["mlmguard.corpus.presidio"])
     _check(settings)
     with _one_line_for_the_usual_failures():
         job = _Job.of(corpus, clean, reports, runs, key, settings, progress, overwrite)
@@ -176,7 +177,7 @@ def scan(
             books = _Books()
             reading = _Reading(books, values, passages, copies, settings)
             try:
-                _examine(job, spool, reading)
+                _examine(job, spool, reading, workers)
             except InputError:
                 spool.remove()  # nothing to go on with
                 raise
@@ -319,7 +320,7 @@ def _made_by(settings: ScanSettings) -> str:
     return json.dumps([__version__, [asdict(detector) for detector in detectors]])
 
 
-def _examine(job: _Job, spool: Spool, reading: _Reading) -> None:
+def _examine(job: _Job, spool: Spool, reading: _Reading, workers: LocalEngine) -> None:
     """Every batch through the detectors, into the spool and into the books; what an interrupted run has done
     is kept. The books are kept here, while others examine, and not in a pass of their own."""
     for records, packed in spool:
@@ -335,7 +336,7 @@ def _examine(job: _Job, spool: Spool, reading: _Reading) -> None:
     nobodys = replace(job.settings.reading(), unit_key=None)
     against = chain.from_iterable(readers.read(folder, nobodys) for folder in job.settings.against)
     left = islice(chain(batches, (Batch(b, against=True) for b in _batched(against))), spool.frames, None)
-    for frame in LocalEngine(job.settings.workers).map(job.settings.examining(job.key), left):
+    for frame in workers.map(job.settings.examining(job.key), left):
         reading.add(*spool.append(frame))
         job.progress("scan (MB)", passed // 1_000_000, -(-total // 1_000_000))
 

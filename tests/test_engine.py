@@ -1,0 +1,89 @@
+"""Workers: their order, what they share, and that none outlives the process that called for it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from multiprocessing import forkserver
+from pathlib import Path
+
+import pytest
+
+from mlmguard.engine import LocalEngine
+
+CHILD = """
+import os, sys, time
+from mlmguard.engine import LocalEngine
+
+def work(number):
+    open(f"{sys.argv[1]}/{os.getpid()}", "w").close()
+    time.sleep(600)
+
+if __name__ == "__main__":
+    try:
+        list(LocalEngine(2, preload=sys.argv[2:]).map(work, range(4)))
+    except KeyboardInterrupt:
+        sys.exit(130)
+"""
+
+
+@dataclass
+class Busy:
+    """A process whose two workers are at work."""
+
+    process: subprocess.Popen[str]
+    workers: list[int]
+
+
+@pytest.fixture(params=[(), ("colorsys",)], ids=["spawned", "forked from a server"])
+def busy(request: pytest.FixtureRequest, tmp_path: Path) -> Busy:
+    script, here = tmp_path / "child.py", tmp_path / "workers"
+    script.write_text(CHILD)
+    here.mkdir()
+    command = [sys.executable, str(script), str(here), *request.param]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    while len(list(here.iterdir())) < 2:
+        assert process.poll() is None
+        time.sleep(0.05)
+    return Busy(process, [int(worker.name) for worker in here.iterdir()])
+
+
+def over(process: int, seconds: float = 20.0) -> bool:
+    """If that process ends in time."""
+    for _ in range(int(seconds / 0.05)):
+        try:
+            os.kill(process, 0)
+            if Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
+                return True  # nobody is left to ask how it ended
+        except OSError:
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def test_workers_do_not_outlive_a_killed_parent(busy: Busy) -> None:
+    assert not any(over(worker, 0.1) for worker in busy.workers)
+    busy.process.kill()
+    busy.process.communicate()
+    assert all(over(worker) for worker in busy.workers)
+
+
+def test_ctrl_c_is_heard_once(busy: Busy) -> None:
+    os.killpg(busy.process.pid, signal.SIGINT)
+    said = busy.process.communicate(timeout=30)[1]
+    assert busy.process.returncode == 130 and said == ""
+    assert all(over(worker) for worker in busy.workers)
+
+
+def is_loaded(module: str) -> bool:
+    return module in sys.modules
+
+
+def test_what_is_preloaded_is_there() -> None:
+    forkserver._forkserver._stop()  # that of another test, with other modules
+    assert list(LocalEngine(2, preload=["colorsys"]).map(is_loaded, ["colorsys", "wave"])) == [True, False]
+    assert list(LocalEngine(2).map(is_loaded, ["colorsys"])) == [False]
