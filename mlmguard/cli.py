@@ -24,6 +24,7 @@ import click
 
 from mlmguard import __version__, artifacts, console, logs
 from mlmguard.errors import InputError, MlmguardError
+from mlmguard.measures import show_epsilon
 
 FOLDER = click.Path(path_type=Path, file_okay=False)
 FILE = click.Path(path_type=Path, dir_okay=False)
@@ -1201,10 +1202,13 @@ def plan_command(quiet: bool, as_json: bool, policy: str, **numbers: Any) -> Non
         ("noise", f"σ = {found.noise_multiplier:.3f}; {found.noise_per_unit:.2g} C in a step's mean"),
         (
             "claim",
-            f"ε = {found.epsilon:g} at δ = {found.delta:g}, "
+            f"ε = {show_epsilon(found.epsilon)} at δ = {found.delta:g}, "
             f"sample rate {found.sample_rate:.3g}, {found.steps} steps",
         ),
-        ("no amplification", f"ε = {found.epsilon_without_amplification:.1f} if the draws were known"),
+        (
+            "no amplification",
+            f"ε = {show_epsilon(found.epsilon_without_amplification)} if the draws were known",
+        ),
         (
             "membership",
             f"at most {found.true_positives_at_1_percent:.1%} true positives at 1 % false positives",

@@ -26,6 +26,7 @@ from rich.progress import Progress as Bars
 from rich.table import Table
 from rich.text import Text
 
+from mlmguard.measures import show_epsilon
 from mlmguard.report import tables, words
 from mlmguard.report.clearance import Case, case, cleared, line, prose
 from mlmguard.types import Detector, Evidence, Manifest, PrivacyStatement, Progress, Status, silent
@@ -156,9 +157,9 @@ def train_summary(statement: PrivacyStatement, facts: Mapping[str, str] | None =
     if statement.private and statement.epsilon is not None:
         delta = f", δ = {statement.delta:g}" if statement.delta is not None else ""
         claim = {
-            "privacy": f"ε = {statement.epsilon:.4g}{delta}",
+            "privacy": f"ε = {show_epsilon(statement.epsilon)}{delta}",
             "unit": f"{statement.unit}: {statement.unit_definition}",
-            "accountants": ", ".join(f"{a.name} {a.epsilon:.4g}" for a in statement.accountants),
+            "accountants": ", ".join(f"{a.name} {show_epsilon(a.epsilon)}" for a in statement.accountants),
             "steps": f"{statement.steps_applied:,}",
             "covers": statement.covers,
         }

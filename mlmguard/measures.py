@@ -276,6 +276,18 @@ def show_number(metric: str, value: float) -> str:
     return f"{int(value):,}" if math.isfinite(value) and value == int(value) else f"{value:.3g}"
 
 
+def show_epsilon(value: float) -> str:
+    """An ε that is claimed or was accounted for, in four digits: rounded up, since less would not hold.
+
+    >>> show_epsilon(7.9951), show_epsilon(8.0)
+    ('7.996', '8')
+    """
+    if not math.isfinite(value) or value <= 0:
+        return f"{value:g}"
+    scale = 10.0 ** (3 - math.floor(math.log10(value)))
+    return f"{math.ceil(round(value * scale, 6)) / scale:,.6g}"
+
+
 def show_measurement(number: Measurement) -> str:
     """A number with its interval, its examples and its ceiling."""
     if number.value is None:

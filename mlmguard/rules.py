@@ -19,7 +19,7 @@ from typing import Annotated, Literal
 import rfc8785
 from pydantic import AfterValidator, Field, PrivateAttr, model_validator
 
-from mlmguard.measures import DERIVED, METRICS, NOT_LEAKAGE, YES_NO, show_number
+from mlmguard.measures import DERIVED, METRICS, NOT_LEAKAGE, YES_NO, show_epsilon, show_number
 from mlmguard.waivers import Line, Slug, Strict, Waiver, same_person
 
 _COMPARE: Mapping[str, Callable[[float, float], bool]] = {
@@ -280,7 +280,7 @@ def _once(what: str, names: Iterable[str]) -> None:
 
 def limit_of(metric: str, threshold: Threshold, claimed: float | None = None) -> str:
     if threshold.limit is None:
-        return "the claim" if claimed is None else f"the claimed {claimed:.3g}"
+        return "the claim" if claimed is None else f"the claimed {show_epsilon(claimed)}"
     return show_number(metric, threshold.limit)
 
 

@@ -41,6 +41,7 @@ from mlmguard.corpus.clean import CleanFolder, Damaged, Findings, findings_of, o
 from mlmguard.corpus.synthetic import public_documents
 from mlmguard.errors import InputError
 from mlmguard.leakage import canaries
+from mlmguard.measures import show_epsilon
 from mlmguard.training import (
     adapt,
     checkpoint,
@@ -1217,11 +1218,11 @@ def _tokenizer_kind(settings: TrainSettings) -> str:
 
 def _card(statement: PrivacyStatement, facts: Mapping[str, object]) -> str:
     """The model card: Hugging Face front matter and what may be said."""
-    if statement.private:
+    if statement.private and statement.epsilon is not None:
         said = (
-            f"Trained with differential privacy: **ε = {statement.epsilon:.2f} at δ = {statement.delta:g}**, "
-            f"unit: {statement.unit} ({statement.unit_definition}), adjacency: {statement.adjacency}. "
-            f"Covers {statement.covers}."
+            f"Trained with differential privacy: **ε = {show_epsilon(statement.epsilon)} at "
+            f"δ = {statement.delta:g}**, unit: {statement.unit} ({statement.unit_definition}), "
+            f"adjacency: {statement.adjacency}. Covers {statement.covers}."
         )
     else:
         said = "**Not private**: trained without differential privacy. Treat the weights like the corpus."

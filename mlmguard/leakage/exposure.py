@@ -15,6 +15,7 @@ from mlmguard.leakage.canaries import Secret
 from mlmguard.leakage.extraction import Target, exact_ranks, search
 from mlmguard.leakage.results import CONTROL, PValue, Result, fisher, measured
 from mlmguard.leakage.signals import Floats, Ids, Scorer, masked_span_score, pseudo_log_likelihood
+from mlmguard.measures import show_epsilon
 from mlmguard.types import Curve, Measurement
 
 
@@ -292,4 +293,4 @@ def _need(claimed: float | None, delta: float) -> str:
     needed = metrics.canaries_to_refute(claimed, delta)
     if needed is None:
         return "no canary audit of practical size can refute this ε"
-    return f"refuting ε = {claimed:.2f} takes {needed:,} canaries, every guess right"
+    return f"refuting ε = {show_epsilon(claimed)} takes {needed:,} canaries, every guess right"

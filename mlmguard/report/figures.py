@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
+from mlmguard.measures import show_epsilon
 from mlmguard.report.clearance import Case
 from mlmguard.report.tables import by_copies, curves, figure, of, thinned
 from mlmguard.report.words import dp_ceiling
@@ -142,7 +143,7 @@ def epsilon_axis(case: Case) -> str:
         if claim is not None:
             axes.plot([claim], [0], color=_SECOND, marker="D", markersize=9, markeredgecolor=_PAPER)
             far = spent is None or abs(claim - spent) > 0.45 * reach
-            _label(axes, claim, reach, 0.5 if far else 0.85, f"claimed {figure(claim)}")
+            _label(axes, claim, reach, 0.5 if far else 0.85, f"claimed {show_epsilon(claim)}")
 
     return _draw("epsilon", (6.6, 1.5), paint)
 

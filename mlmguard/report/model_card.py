@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from mlmguard.errors import InputError
-from mlmguard.measures import tier
-from mlmguard.report import tables, words
+from mlmguard.measures import show_epsilon, tier
+from mlmguard.report import words
 from mlmguard.report.clearance import Case
 from mlmguard.report.markdown import escaped
 
@@ -23,7 +23,7 @@ def render(case: Case) -> str:
         delta = f"{statement.delta:g}" if statement.delta is not None else "not given"
         reached, missing = tier(statement)
         rows += [
-            ("Differential privacy", f"ε = {tables.figure(statement.epsilon)}, δ = {delta}"),
+            ("Differential privacy", f"ε = {show_epsilon(statement.epsilon)}, δ = {delta}"),
             ("Unit of privacy", f"{statement.unit}: {statement.unit_definition}"),
             ("Neighbours", statement.adjacency),
             ("Covers", statement.covers),

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from mlmguard.measures import tier
+from mlmguard.measures import show_epsilon, tier
 from mlmguard.report.clearance import Case
 from mlmguard.types import Curve, Evidence, FindingCount, Judgement, Manifest, Measurement, Status, Verdict
 
@@ -296,7 +296,7 @@ def ledger(case: Case) -> Table | None:
         if entry.steps:
             terms = f"noise {noise} × clip, rate {rate}, {count(entry.steps)} steps"
         elif entry.epsilon:
-            terms = f"ε = {figure(entry.epsilon)}"
+            terms = f"ε = {show_epsilon(entry.epsilon)}"
         else:
             terms = f"noise {noise} × sensitivity, once"
         rows.append((entry.what or "–", entry.mechanism, terms))
@@ -312,15 +312,15 @@ def disclosed(case: Case) -> list[tuple[str, str]]:
     needs = f"; tier {reached + 1} needs {', '.join(missing)}" if missing else ""
     rows = [("Disclosure", f"tier {reached} of 3 of the OpenDP deployments registry{needs}")]
     if s.epsilon_without_amplification is not None:
-        rows.append(("If the draws were known", f"ε = {figure(s.epsilon_without_amplification)}"))
+        rows.append(("If the draws were known", f"ε = {show_epsilon(s.epsilon_without_amplification)}"))
     if s.group_epsilon:
         told = [
-            f"{size} units: {figure(e) if e is not None else 'no bound'}"
+            f"{size} units: {show_epsilon(e) if e is not None else 'no bound'}"
             for size, e in s.group_epsilon.items()
         ]
         rows.append(("ε of a group", "; ".join(told)))
     if s.corpus_epsilon is not None:
-        rows.append(("All private runs on this corpus", f"ε = {figure(s.corpus_epsilon)}"))
+        rows.append(("All private runs on this corpus", f"ε = {show_epsilon(s.corpus_epsilon)}"))
     if s.raw_corpus:
         rows.append(("Raw corpus", s.raw_corpus))
     if s.adaptation:
@@ -333,7 +333,7 @@ def accountants(case: Case) -> Table | None:
     statement = case.evidence.statement
     if statement is None or not statement.accountants:
         return None
-    rows = [(reading.name, f"{reading.epsilon:.4g}") for reading in statement.accountants]
+    rows = [(reading.name, show_epsilon(reading.epsilon)) for reading in statement.accountants]
     return _table("Accountants", ("accountant", "ε"), rows, (1,))
 
 

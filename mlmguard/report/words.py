@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from mlmguard.measures import show_epsilon
 from mlmguard.report.clearance import Case
 from mlmguard.report.tables import by_copies, count, figure, gravest_first, of, tally, totals
 from mlmguard.types import Measurement, Status, Verdict
@@ -115,15 +116,15 @@ def epsilon(case: Case) -> str:
     if claim is None:
         return "No differential privacy is claimed for this checkpoint."
     if bound is None or bound.value is None:
-        return f"ε = {figure(claim)} is claimed; the audit formed no lower bound to hold against it."
+        return f"ε = {show_epsilon(claim)} is claimed; the audit formed no lower bound to hold against it."
     if bound.value > claim:
         return (
-            f"The run demonstrably spent ε ≥ {figure(bound.value)}, more than the {figure(claim)} claimed: "
-            "the claim is false."
+            f"The run demonstrably spent ε ≥ {figure(bound.value)}, more than the {show_epsilon(claim)} "
+            "claimed: the claim is false."
         )
     text = (
         f"The audit shows that at least ε = {figure(bound.value)} was spent, which does not contradict the "
-        f"{figure(claim)} claimed."
+        f"{show_epsilon(claim)} claimed."
     )
     if bound.ceiling is not None and bound.ceiling < claim:
         text += (

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mlmguard.errors import InputError
+from mlmguard.measures import show_epsilon
 from mlmguard.training.mechanism import SamplerCheck
 from mlmguard.types import CorpusRelease, Hazard
 
@@ -190,7 +191,7 @@ def _tuning(facts: Facts) -> Hazard:
             + (given if facts.learning_rate_given else ""),
         )
     together = (
-        f"together they cost ε = {facts.corpus_epsilon:.3f}"
+        f"together they cost ε = {show_epsilon(facts.corpus_epsilon)}"
         if facts.corpus_epsilon is not None
         else "they have smaller units, so that no ε for all of them can be given"
     )

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from mlmguard import accounting
 from mlmguard.errors import InputError
+from mlmguard.measures import show_epsilon
 from mlmguard.training.ledger import CorpusLedger, RunOnCorpus
 
 
@@ -27,7 +28,8 @@ class Row:
         state = "finished" if self.finished else "not finished"
         if self.epsilon is None:
             return f"NOT private, {state}"
-        return f"ε = {self.epsilon:.3f} at δ = {self.delta:g}, unit: {self.unit}, {self.steps} steps, {state}"
+        spent = f"ε = {show_epsilon(self.epsilon)} at δ = {self.delta:g}"
+        return f"{spent}, unit: {self.unit}, {self.steps} steps, {state}"
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ class Corpus:
         said = "no private run"
         if self.delta is not None:
             said = (
-                f"ε = {self.epsilon:.3f} at δ = {self.delta:g}, for the smallest of the units"
+                f"ε = {show_epsilon(self.epsilon)} at δ = {self.delta:g}, for the smallest of the units"
                 if self.epsilon is not None
                 else "no ε"
             )

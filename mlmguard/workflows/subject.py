@@ -15,6 +15,7 @@ from pathlib import Path
 from mlmguard.artifacts import Key, find_run_folder, lines_of, read_json
 from mlmguard.corpus.clean import CleanCorpus, read_clean
 from mlmguard.errors import InputError
+from mlmguard.measures import show_epsilon
 from mlmguard.workflows.forget import Exposed, exposed
 
 SHORTEST = 4  # characters: anything shorter stands in every other document
@@ -175,6 +176,6 @@ def _checkpoints(runs: Path, commitment: str) -> Iterator[Trained]:
         known = read_json(path)
         if known.get("commitment") == commitment:
             plan = known.get("plan")
-            claim = f"ε = {plan['epsilon']:g}, unit {plan['unit']}" if plan else "not private"
+            claim = f"ε = {show_epsilon(plan['epsilon'])}, unit {plan['unit']}" if plan else "not private"
             done = known.get("status") == "done"
             yield Trained(path.parent.name, claim, str(known.get("checkpoint", "")), done)

@@ -22,7 +22,7 @@ from mlmguard.artifacts import (
     write_text,
 )
 from mlmguard.errors import InputError
-from mlmguard.measures import tier
+from mlmguard.measures import show_epsilon, tier
 from mlmguard.report import in_toto
 from mlmguard.types import LedgerEntry, PrivacyStatement
 from mlmguard.workflows import signature
@@ -148,7 +148,8 @@ def _claim(statement: PrivacyStatement) -> Iterator[Check]:
     else:
         yield Check("ledger", f"{steps:,} steps as planned, {statement.steps_applied:,} applied", "holds")
     spent = accounting.compose(statement.ledger, delta)
-    told = f"ε = {spent:.4g} at δ = {delta:g} from the ledger, {statement.epsilon:.4g} claimed"
+    claimed = show_epsilon(statement.epsilon)
+    told = f"ε = {show_epsilon(spent)} at δ = {delta:g} from the ledger, {claimed} claimed"
     # written so that a NaN contradicts
     if not (math.isfinite(spent) and spent <= statement.epsilon * (1 + _ROUNDING)):
         yield Check("ε, computed anew", told, "contradicted", "the claim is smaller than what was spent")
