@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import multiprocessing
 import multiprocessing.forkserver
@@ -69,6 +70,7 @@ def _ready(workers: int) -> None:
     would reach the terminal as it is; and a worker whose parent was killed would wait for ever, with records
     in its memory.
     """
+    gc.freeze()  # what was preloaded stays shared: a collection would write to every page of it
     threading.Thread(target=_end_with_parent, daemon=True).start()
     signal.signal(signal.SIGINT, lambda *_: os._exit(130))  # Ctrl-C reaches it too: the parent says the line
     if "OMP_NUM_THREADS" not in os.environ:

@@ -388,6 +388,11 @@ class _Books:
     def __len__(self) -> int:
         return len(self.orders)
 
+    @property
+    def owners(self) -> Array:
+        """``orders`` as uint64[documents], and not a copy."""
+        return np.frombuffer(self.orders, np.uint64)
+
     def cuts_of(self, index: int) -> list[tuple[int, int]]:
         """The runs of its words that are cut out of a document."""
         first, last = np.searchsorted(self.cuts[0], (index, index + 1))
@@ -478,7 +483,7 @@ def _divide(books: _Books, job: _Job) -> None:
             "no document is left to write: every one was dropped for what was found in it "
             "or is a copy of an evaluation set, or was asked to be left out."
         )
-    books.sides = split.assign(np.array(books.orders), books.clusters, kept, job.settings.splits)
+    books.sides = split.assign(books.owners, books.clusters, kept, job.settings.splits)
 
 
 def _statuses(books: _Books, keep: str) -> Array:
@@ -747,7 +752,7 @@ _WEIGHT = {"high": 3, "medium": 2, "low": 1}
 def _would_have_crossed(books: _Books, job: _Job) -> int:
     """Pairs of copies that a split by unit alone would have put on two sides."""
     everyone = np.arange(len(books), dtype=np.uint32)
-    alone = split.assign(np.array(books.orders), everyone, np.ones(len(books), bool), job.settings.splits)
+    alone = split.assign(books.owners, everyone, np.ones(len(books), bool), job.settings.splits)
     earlier, later = books.copies.pairs[books.copies.pairs[:, 1] < len(books)].T
     return int(np.count_nonzero(alone[earlier] != alone[later]))
 

@@ -7,7 +7,7 @@ into a split, and neither the order of the files nor their number of workers mat
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -36,21 +36,26 @@ def assign(orders: Array, clusters: Array, kept: Array, fractions: Mapping[str, 
     """
     check_fractions(fractions)
     component = _components(orders, clusters)
-    weight = np.bincount(component[kept], minlength=len(orders)).astype(np.uint32)
-    name = np.full(len(orders), np.iinfo(np.uint64).max)
-    np.minimum.at(name, component, orders)
-
+    weight = np.zeros(len(orders), np.uint32)
+    np.add.at(weight, component[kept], 1)  # bincount would take four times the memory
+    candidates = _by_name(np.flatnonzero(weight).astype(np.uint32), component, orders)
     side_of = np.zeros(len(orders), np.int8)
-    candidates = np.flatnonzero(weight)
-    candidates = candidates[np.argsort(name[candidates], kind="stable")]
     if len(candidates) > 1:
         largest = np.flatnonzero(weight[candidates] == weight[candidates].max())[-1]
         candidates = np.delete(candidates, largest)
         for side in ("test", "validation"):
-            taken = _fill(weight[candidates].tolist(), fractions[side] * int(weight.sum()))
+            taken = _fill(weight[candidates], fractions[side] * int(weight.sum()))
             side_of[candidates[taken]] = SPLITS.index(side)
             candidates = np.delete(candidates, taken)
     return side_of[component]
+
+
+def _by_name(candidates: Array, component: Array, orders: Array) -> Array:
+    """Components in the order of the least keyed name in each."""
+    names = np.full(len(orders), np.iinfo(np.uint64).max)
+    np.minimum.at(names, component, orders)
+    names = names[candidates]  # by the same name, so that the other is free: a scan's peak is here
+    return candidates[np.argsort(names, kind="stable")]
 
 
 def _components(orders: Array, clusters: Array) -> Array:
@@ -58,23 +63,24 @@ def _components(orders: Array, clusters: Array) -> Array:
     together = Clusters(len(orders))
     by_unit = np.argsort(orders, kind="stable").astype(np.uint32)
     of_unit = orders[by_unit]
-    for place in np.flatnonzero(of_unit[1:] == of_unit[:-1]).tolist():
+    for place in np.flatnonzero(of_unit[1:] == of_unit[:-1]):
         together.join(int(by_unit[place]), int(by_unit[place + 1]))
-    for index in np.flatnonzero(clusters != np.arange(len(orders), dtype=np.uint32)).tolist():
-        together.join(index, int(clusters[index]))
+    del by_unit, of_unit
+    for index in np.flatnonzero(clusters != np.arange(len(orders), dtype=np.uint32)):
+        together.join(int(index), int(clusters[index]))
     return together.roots()
 
 
-def _fill(weights: Sequence[int], quota: float) -> list[int]:
+def _fill(weights: Array, quota: float) -> list[int]:
     """Places in order until the quota is reached, passing over those that would overshoot it by half."""
-    if quota <= 0 or not weights:
+    if quota <= 0 or not len(weights):
         return []
     taken: list[int] = []
     size = 0
-    for place, weight in enumerate(weights):
+    for place, weight in enumerate(map(int, weights)):
         if size >= quota:
             break
         if size + weight <= max(1.5 * quota, 1):
             taken.append(place)
             size += weight
-    return taken or [min(range(len(weights)), key=weights.__getitem__)]
+    return taken or [int(np.argmin(weights))]
