@@ -28,9 +28,9 @@ from mlmguard.corpus.records import Parts
 THRESHOLD = 0.8
 _DIGEST = np.dtype([("low", "<u8"), ("high", "<u8"), ("document", "<u4")])
 _PARTS = 16  # of the digests
-_QUARTERS = [
-    (np.uint64(q << 62), np.uint64((q + 1 << 62) - 1)) for q in range(4)
-]  # of a band: one is sorted at a time
+_WHOLE = [(np.uint64(0), np.uint64((1 << 64) - 1))]
+_QUARTERS = [(np.uint64(q << 62), np.uint64((q + 1 << 62) - 1)) for q in range(4)]
+_SORTED = 1 << 18  # documents whose keys of a band are sorted at once: of more, a quarter at a time
 _BLOCK = 8192  # documents whose keys are turned round and written together: 64 KiB a band
 _TRIES = 16  # comparisons of one document in one band that may fail before the band is left
 _REMEMBERED = 1 << 20  # failed comparisons that are not made again in another band
@@ -175,7 +175,7 @@ class Copies:
             yield from _runs(digests["document"], digests["low"], digests["high"])
 
     def _join_band(self, keys: Array, compared: Array, clusters: Clusters) -> None:
-        for least, most in _QUARTERS:
+        for least, most in _WHOLE if len(keys) <= _SORTED else _QUARTERS:
             documents = np.flatnonzero(compared & (keys >= least) & (keys <= most))
             order = np.argsort(keys[documents], kind="stable")
             documents = documents[order]
