@@ -193,33 +193,29 @@ def train(
         run_id, progress = team.agree(""), silent
         run = Run(run_id, runs / run_id)
     ledger = CorpusLedger(runs)
-
-    secrets_planted = _plant(run, settings, planted)
-    found = findings_of(corpus)
-    if settings.pii_targets and found is None:
-        raise InputError(
-            "--pii-targets",
-            f"the run folder of {corpus.manifest.run_id} is missing",
-            "the findings of the scan",
-            "run it where `mlmguard scan` ran",
-        )
-    texts = partial(_texts, corpus, settings, unit, secrets_planted, found)
-    words = _choose_tokenizer(run, settings, unit, texts, ledger)
-    marks = tokenizer.special_tokens(words)
-    vocabulary = Vocabulary(len(words), words.mask_token_id, frozenset(words.all_special_ids))
-    masking.refuse_wordless(_masking(settings, 0.15), words)
-    objectives.refuse_markless(settings.objective, marks)
-    units = _tokenise(run, words, texts, unit, settings, corpus)
-    plan, recipe, spent = _plan(run, settings, units, unit)
-    if not run.facts().get("entered"):  # before the first step; a resumed run is there already
-        _enter(ledger, run, unit, plan.delta if plan else None, spent, plan)
-        run.update(entered=True)
-
+    try:
+        found = _findings(corpus, settings)
+        texts = partial(_texts, corpus, settings, unit, _plant(run, settings, planted), found)
+        words = _choose_tokenizer(run, settings, unit, texts, ledger)
+        marks = tokenizer.special_tokens(words)
+        vocabulary = Vocabulary(len(words), words.mask_token_id, frozenset(words.all_special_ids))
+        masking.refuse_wordless(_masking(settings, 0.15), words)
+        objectives.refuse_markless(settings.objective, marks)
+        units = _tokenise(run, words, texts, unit, settings, corpus)
+        plan, recipe, spent = _plan(run, settings, units, unit)
+        if team.first:
+            model = _initial_model(run, settings, words, recipe, runs, progress, stop)
+        else:
+            model = models.load(run.folder / "initial")[0]
+    except InputError:
+        if team.first:
+            _leave(run, unit, ledger)
+        raise
     if team.first:
-        model = _initial_model(run, settings, words, recipe, runs, progress, stop)
+        if not run.facts().get("entered"):  # before the first step; a resumed run is there already
+            _enter(ledger, run, unit, plan.delta if plan else None, spent, plan)
+            run.update(entered=True)
         team.agree(run.id)
-    else:
-        model = models.load(run.folder / "initial")[0]
     adapt.adapt(model, settings.adapt, settings.seed)
     trained = adapt.trained_parameters(model)
     if settings.gradient_checkpointing:
@@ -412,6 +408,19 @@ class Run:
         return sha256_file(path) if path.exists() else ""
 
 
+def _findings(corpus: CleanFolder, settings: TrainSettings) -> Findings | None:
+    """What the scan found in the texts; None if its run folder is gone and nobody asked."""
+    found = findings_of(corpus)
+    if settings.pii_targets and found is None:
+        raise InputError(
+            "--pii-targets",
+            f"the run folder of {corpus.manifest.run_id} is missing",
+            "the findings of the scan",
+            "run it where `mlmguard scan` ran",
+        )
+    return found
+
+
 def _open_run(clean: Path, corpus: CleanFolder, settings: TrainSettings, runs: Path) -> Run:
     """The interrupted run with these settings on this corpus, or a new one."""
     wanted = hashlib.sha256(
@@ -563,6 +572,19 @@ def _enter(
         delta=delta,
         planned=planned,
     )
+
+
+def _leave(run: Run, unit: UnitOfPrivacy, ledger: CorpusLedger) -> None:
+    """A run that was refused before its first step: nothing of it stays, but for what it has spent.
+
+    A refusal may have told the noised number of units: that is charged, and the same number told again.
+    """
+    known = run.facts()
+    if not known.get("spent"):
+        shutil.rmtree(run.folder)
+    elif run.id not in {entered.run_id for entered in ledger.read()}:
+        spent = [as_noun(entry, LedgerEntry, "run.json") for entry in known["spent"]]
+        _enter(ledger, run, unit, accounting.default_delta(known["size"]), spent)
 
 
 def _plain_recipe(settings: TrainSettings, size: int) -> Recipe:

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,7 +16,9 @@ from mlmguard.errors import InputError
 from mlmguard.scan import ScanSettings, scan
 from mlmguard.train import TrainSettings, train
 from mlmguard.training import claim, evaluation, masking, models, tokenizer
+from mlmguard.training.ledger import CorpusLedger
 
+TESTS = Path(__file__).parent
 WORDS = tokenizer.load(None)
 PLAIN = TrainSettings(init="scratch", steps=12, batch_units=16, canaries=0, window=32)
 PRIVATE = TrainSettings(
@@ -284,6 +287,9 @@ def test_a_quiet_private_run_computes_no_number_on_private_text(place):
         (PRIVATE, {"compile": True}, "--compile: a private run"),
         (PRIVATE, {"precision": "fp16"}, "--precision fp16: a private run"),
         (PLAIN, {"precision": "fp8"}, "--precision: 'fp8'"),
+        (PLAIN, {"init": str(TESTS)}, "no tokenizer loads from it"),
+        (PRIVATE, {"tokenizer": str(TESTS)}, "no tokenizer loads from it"),
+        (PRIVATE, {"delta": 0.5}, "--delta: 0.5"),
     ],
 )
 def test_what_cannot_be_is_refused_before_anything_is_written(place, base, change, said):
@@ -291,6 +297,18 @@ def test_what_cannot_be_is_refused_before_anything_is_written(place, base, chang
     with pytest.raises(InputError, match=said) as refused:
         trained(place, with_(base, **change))
     assert refused.value.exit_code == 2 and sorted(runs(place).rglob("*")) == before
+
+
+def test_a_refusal_that_has_told_the_noised_number_of_units_is_charged(tmp_path):
+    folder = scanned(tmp_path, notes=20)
+    told = set()
+    for _ in range(2):
+        with pytest.raises(InputError, match="--delta") as refused:
+            trained(folder, with_(PRIVATE, public_size=None, delta=0.5))
+        told.add(str(refused.value))
+    assert len(told) == 1  # not drawn anew: an average over many tries would tell the number
+    (run,) = CorpusLedger(runs(folder)).read()
+    assert [entry.what for entry in run.entries] == ["number of units"] and not run.finished
 
 
 def test_an_empty_validation_split_cannot_stop_a_run(tmp_path):

@@ -54,8 +54,13 @@ def load(name: str | None, *, masked: bool = True) -> PreTrainedTokenizerFast:
     try:
         tokenizer: Any = AutoTokenizer.from_pretrained(name)
     except (OSError, ValueError, KeyError) as error:
+        where = (
+            "no tokenizer loads from it" if Path(name).exists() else "no such folder, nor does a hub give it"
+        )
         raise InputError(
-            f"tokenizer {name}", type(error).__name__, "a folder with tokenizer.json, or a hub name"
+            f"tokenizer {name}",
+            f"{where} ({type(error).__name__})",
+            "a folder with tokenizer.json, or a hub name",
         ) from None
     if masked and tokenizer.mask_token_id is None:
         raise InputError(
