@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from evidence_fixture import clean
 
 from mlmguard import cli
 from mlmguard.artifacts import read_json
@@ -69,6 +71,21 @@ def test_the_plan_that_ships_is_the_grid_of_the_issue() -> None:
     }  # fmt: skip
 
 
+def test_of_an_attack_with_variants_one_is_read_that_was_chosen_beforehand() -> None:
+    def auc(attack: str, slice: str, value: float) -> Measurement:
+        return Measurement(attack, "auc", value, None, None, 0.95, 50, slice=slice)
+
+    measured = (
+        auc("canary", "loss", 0.5), auc("canary", "span", 0.9), auc("canary", "calibrated", 0.6),
+        auc("canary", "copies 4", 0.95), auc("membership", "loss", 0.5), auc("membership", "votes", 0.7),
+    )  # fmt: skip
+    found = ablation._leakage(replace(clean(), measurements=measured))
+    plan = Plan("embedded", {"masking": ("token",)}, train={"canary_tiers": [4]})
+    one = Outcome({}, 0, numbers=tuple(found))
+    read = {name: one.value(name) for name in ablation._names(plan) if one.value(name) is not None}
+    assert read == {"canary.auc": 0.6, "membership.auc": 0.5, "canary.auc, copies 4": 0.95}
+
+
 # --- effects ------------------------------------------------------------------------------------------
 
 
@@ -119,7 +136,7 @@ def test_the_frontier_holds_the_cells_that_none_of_their_kind_beats() -> None:
 
     made = [cell(*point, None) for point in ((0.5, 0.9), (0.4, 0.7), (0.3, 0.8), (0.3, 0.8))]
     made += [cell(*point, 8.0) for point in ((0.2, 0.5), (0.1, 0.5))]
-    plain, private = ablation._frontiers(made)
+    plain, private = ablation._frontiers(made, ("canary.auc", "canary AUC"))
     assert (plain.series, plain.x, plain.y) == ("not private", (0.4, 0.5), (0.7, 0.9))
     assert (private.series, private.x, private.y) == ("private", (0.2,), (0.5,))
 
@@ -133,7 +150,8 @@ grid:
   masking: [token, span]
   dp_epsilon: [null, 8]
   dedup: [true, false]
-train: {canaries: 60, steps: 6, batch_units: 128, init: scratch, public_size: 600, window: 32}
+train:
+  {canaries: 60, canary_tiers: [4], steps: 6, batch_units: 128, init: scratch, public_size: 600, window: 32}
 audit: {documents: 20, spans: 4, searched: 4, restarts: 2, samples: 10, probed: 50}
 """
 
@@ -147,6 +165,7 @@ def test_a_grid_runs_resumes_and_composes(tmp_path: Path, monkeypatch: pytest.Mo
     assert {one.epsilon is None for one in done.outcomes} == {True, False}
     assert all(one.value("accuracy") is not None and one.value("probe") is not None for one in done.outcomes)
     assert all(one.value("canary.auc") is not None for one in done.outcomes)
+    assert all(one.value("canary.auc, copies 4") is not None for one in done.outcomes)
     coins = {
         (path.parent / "canaries.jsonl").read_bytes() for path in into.glob(".mlmguard/runs/train-*/run.json")
     }

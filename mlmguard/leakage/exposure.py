@@ -208,13 +208,17 @@ def extract_canaries(
     return Result(tuple(measurements), tuple(curves), (test,))
 
 
+COPIES_SLICE = "copies "
+"""How the slices begin that tell of canaries planted more often."""
+
+
 def of_copies(found: Result, copies: int) -> Result:
     """What canaries planted ``copies`` times brought, as slices: a control of the audit, no alarm of its own.
 
     Repetition is what models memorise: these show that the attack finds what is there to be found, and from
     how many copies on.
     """
-    label = f"copies {copies}"
+    label = f"{COPIES_SLICE}{copies}"
     return Result(tuple(replace(m, slice=label) for m in found.measurements if m.slice in ("", "calibrated")))
 
 

@@ -38,6 +38,7 @@ from mlmguard.corpus.synthetic import private_documents, write_corpus
 from mlmguard.engine import LocalEngine
 from mlmguard.errors import InputError
 from mlmguard.leakage import canaries, metrics
+from mlmguard.leakage.exposure import COPIES_SLICE
 from mlmguard.report import ablation as page
 from mlmguard.scan import ScanSettings, scan
 from mlmguard.train import TrainSettings, train
@@ -60,6 +61,11 @@ LEAKAGE = {
     "epsilon.one_run_lower_bound": "ε shown",
 }
 """What is read of a cell's evidence, and what the page calls it."""
+_REPEATED = {"canary.auc": "canary AUC", "canary.extraction_rate": "canaries extracted"}
+"""The same of canaries that were planted more often: one column for each number of copies."""
+_VARIANTS = ("", "calibrated", "loss")
+"""Of an attack with several variants, the first of these that there is: the best of them after the fact would
+look better than chance where nothing is to be found."""
 
 
 # --- the plan -----------------------------------------------------------------------------------------
@@ -129,16 +135,33 @@ class Outcome:
     refused: str = ""
     run_id: str = ""
     epsilon: float | None = None
-    numbers: tuple[Measurement, ...] = ()  # utility and leakage, by the names of UTILITY and LEAKAGE
+    numbers: tuple[Measurement, ...] = ()  # utility and leakage, by the names that `_names` gives
 
     def number(self, name: str) -> Measurement | None:
         """The number called ``name``, if it was formed."""
-        return next((m for m in self.numbers if f"{m.attack}.{m.metric}" in (name, f"utility.{name}")), None)
+        return next((m for m in self.numbers if _name(m) == name), None)
 
     def value(self, name: str) -> float | None:
         """Its value alone."""
         found = self.number(name)
         return found.value if found else None
+
+
+def _name(m: Measurement) -> str:
+    if m.attack == "utility":
+        return m.metric
+    return f"{m.attack}.{m.metric}" + (f", {m.slice}" if m.slice.startswith(COPIES_SLICE) else "")
+
+
+def _names(plan: Plan) -> dict[str, str]:
+    """Every number of a cell, and what the page calls it."""
+    tiers = plan.train.get("canary_tiers", ())
+    repeated = {
+        f"{name}, {COPIES_SLICE}{tier}": f"{said}, {tier} copies"
+        for tier in tiers
+        for name, said in _REPEATED.items()
+    }
+    return {**UTILITY, **LEAKAGE, **repeated}
 
 
 def cells(plan: Plan) -> list[Cell]:
@@ -200,12 +223,12 @@ def _accuracy(numbers: Mapping[str, float]) -> Measurement:
 
 
 def _leakage(evidence: Evidence) -> list[Measurement]:
-    """The numbers of LEAKAGE, the largest where an attack has several slices or variants."""
-    found = []
+    """The numbers of LEAKAGE, and those of canaries planted more often."""
+    formed = [m for m in evidence.measurements if m.value is not None]
+    found = [m for m in formed if m.slice.startswith(COPIES_SLICE) and f"{m.attack}.{m.metric}" in _REPEATED]
     for name in LEAKAGE:
-        own = [m for m in evidence.measurements if f"{m.attack}.{m.metric}" == name and m.value is not None]
-        if own:
-            found.append(max(own, key=lambda m: m.value or 0.0))
+        own = {m.slice: m for m in formed if f"{m.attack}.{m.metric}" == name}
+        found += [own[variant] for variant in _VARIANTS if variant in own][:1]
     return found
 
 
@@ -275,7 +298,7 @@ def effects(plan: Plan, outcomes: Sequence[Outcome]) -> list[Effect]:
     found = []
     for axis, (base, *others) in plan.grid.items():
         for other in others:
-            for name in (*UTILITY, *LEAKAGE):
+            for name in _names(plan):
                 pairs = _pairs(axis, base, other, outcomes, name)
                 if not pairs:
                     continue
@@ -340,13 +363,17 @@ def _canaries(into: Path) -> Path:
 
 def _draw_canaries(plan: Plan, into: Path, grid: Sequence[Cell]) -> None:
     """One set of secrets and coins for all cells, drawn before the first is trained."""
-    counts = {cell.settings.canaries for cell in grid}
-    if len(counts) > 1:
-        raise InputError("grid: canaries", f"{len(counts)} numbers", "one: all cells share their canaries")
+    kinds = {
+        (cell.settings.canaries, cell.settings.canary_repetitions, tuple(cell.settings.canary_tiers))
+        for cell in grid
+    }
+    if len(kinds) > 1:
+        raise InputError("grid: canaries", f"{len(kinds)} kinds", "one: all cells share their canaries")
     if not _canaries(into).exists():
         run_folder("ablation", into / RUNS)
         rng = np.random.default_rng(secrets.randbits(128))
-        canaries.save(canaries.draw(max(counts), rng), _canaries(into))
+        (count, repetitions, tiers) = kinds.pop()
+        canaries.save(canaries.draw(count, rng, repetitions, tiers), _canaries(into))
 
 
 def _probe_file(plan: Plan, into: Path) -> Path | None:
@@ -367,7 +394,7 @@ def _probe_file(plan: Plan, into: Path) -> Path | None:
 
 def _shown(plan: Plan, outcomes: Sequence[Outcome], found: Sequence[Effect], together: str) -> page.Shown:
     axes = tuple(plan.grid)
-    names = {**UTILITY, **LEAKAGE}
+    names = _names(plan)
     measured = [name for name in names if any(one.value(name) is not None for one in outcomes)]
     rows = [
         page.Row(
@@ -394,13 +421,21 @@ def _shown(plan: Plan, outcomes: Sequence[Outcome], found: Sequence[Effect], tog
             )
             for (axis, change), own in changes.items()
         ),
-        frontier=tuple(_frontiers(outcomes)),
+        frontier=tuple(_frontiers(outcomes, _memorised(plan, names))),
         together=together,
     )
 
 
-def _frontiers(outcomes: Sequence[Outcome]) -> list[Curve]:
-    """Plain and private cells that no other of the kind beats in accuracy and in canary AUC."""
+def _memorised(plan: Plan, names: Mapping[str, str]) -> tuple[str, str]:
+    """The number that the frontier holds against accuracy: of the canaries planted most often."""
+    tiers = plan.train.get("canary_tiers", ())
+    name = f"canary.auc, {COPIES_SLICE}{max(tiers)}" if tiers else "canary.auc"
+    return name, names[name]
+
+
+def _frontiers(outcomes: Sequence[Outcome], memorised: tuple[str, str]) -> list[Curve]:
+    """Plain and private cells that no other of the kind beats in accuracy and in what is memorised."""
+    number, said = memorised
     kinds: dict[str, Callable[[Outcome], bool]] = {
         "not private": lambda one: one.epsilon is None,
         "private": lambda one: one.epsilon is not None,
@@ -409,9 +444,7 @@ def _frontiers(outcomes: Sequence[Outcome]) -> list[Curve]:
     for kind, belongs in kinds.items():
         points = [
             (x, m, m.value)
-            for x, m in (
-                (one.value("accuracy"), one.number("canary.auc")) for one in outcomes if belongs(one)
-            )
+            for x, m in ((one.value("accuracy"), one.number(number)) for one in outcomes if belongs(one))
             if x is not None and m is not None and m.value is not None
         ]
         best = sorted(
@@ -421,9 +454,5 @@ def _frontiers(outcomes: Sequence[Outcome]) -> list[Curve]:
         )
         if best:
             x, y, low, high = zip(*best)
-            found.append(
-                Curve(
-                    "ablation", "frontier", UTILITY["accuracy"], LEAKAGE["canary.auc"], kind, x, y, low, high
-                )
-            )
+            found.append(Curve("ablation", "frontier", UTILITY["accuracy"], said, kind, x, y, low, high))
     return found
