@@ -269,10 +269,15 @@ def tier(statement: PrivacyStatement | None) -> tuple[int, tuple[str, ...]]:
 # --- showing ------------------------------------------------------------------------------------------
 
 
+_CLAIMS = ("epsilon.claimed", "privacy.epsilon")
+
+
 def show_number(metric: str, value: float) -> str:
-    """A number as a reader expects it: yes or no, a count, or three digits."""
+    """A number as a reader expects it: yes or no, a count, an ε that holds, or three digits."""
     if metric in YES_NO:
         return "yes" if value else "no"
+    if metric in _CLAIMS:
+        return show_epsilon(value)
     return f"{int(value):,}" if math.isfinite(value) and value == int(value) else f"{value:.3g}"
 
 
