@@ -19,6 +19,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from pii_throughput import clinical, labelled
+
 from mlmguard.artifacts import Key
 from mlmguard.corpus.originals import originals
 from mlmguard.corpus.redact import MODES
@@ -34,13 +36,12 @@ def lines(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def corpus(data: Path, name: str, into: Path) -> Path:
-    """The corpus as it lies there; the labelled sentences are one list in a file, and become rows."""
-    if name != "pii":
+    """The corpus as it lies there; of tables and lists of sentences the texts as rows."""
+    if name in ("mail", "prose"):
         return data / name
-    sentences = json.loads((data / "pii" / "generated_large.json").read_text("utf-8"))
-    rows = (json.dumps({"text": sentence["full_text"]}) + "\n" for sentence in sentences)
-    (into / "sentences.jsonl").write_text("".join(rows))
-    return into / "sentences.jsonl"
+    texts = clinical(data) if name == "clinical" else labelled(data)
+    (into / "texts.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
+    return into / "texts.jsonl"
 
 
 def scanned(what: Path, into: Path, mode: str) -> tuple[set[tuple[str, str]], int]:

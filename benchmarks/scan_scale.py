@@ -2,7 +2,7 @@
 
     python benchmarks/scan_scale.py memory [DOCUMENTS ...]     25000, 100000 and 200000 if not said
     python benchmarks/scan_scale.py large [MEGABYTES]          1000: one scan by two workers, after one of 10
-    python benchmarks/scan_scale.py workers [MEGABYTES]        20
+    python benchmarks/scan_scale.py workers [MEGABYTES]      400
 
 The corpora are made up: notes of ten words (memory) or 280 (1.7 KB, the rest), one in ten a copy of
 another, two with something personal in ten. Each scan runs in a process of its own, from its first import to
