@@ -580,6 +580,8 @@ def _leave(run: Run, unit: UnitOfPrivacy, ledger: CorpusLedger) -> None:
     A refusal may have told the noised number of units: that is charged, and the same number told again.
     """
     known = run.facts()
+    if known.get("entered"):  # an interrupted run, with steps of its own
+        return
     if not known.get("spent"):
         shutil.rmtree(run.folder)
     elif run.id not in {entered.run_id for entered in ledger.read()}:

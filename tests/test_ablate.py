@@ -49,6 +49,11 @@ def test_a_grid_is_every_combination_once_for_each_seed(tmp_path: Path) -> None:
         ("grid: {seed: [1, 2]}", "unknown key 'seed'"),
         ("grid: {masking: [token]}\ntrains: {}", "unknown key 'trains'"),
         ("grid: {masking: [token]}\naudit: {speed: 1}", "unknown key 'speed'"),
+        ("grid: {masking: [token]}\naudit: {spans: many}", "audit: spans: input should be a valid integer"),
+        (
+            "grid: {masking: [token]}\ntrain: {canary_tiers: 32}",
+            "canary_tiers: input should be a valid tuple",
+        ),
         ("{", "not YAML"),
     ],
 )

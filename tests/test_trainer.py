@@ -15,7 +15,7 @@ from mlmguard.audited import read_checkpoint
 from mlmguard.errors import InputError
 from mlmguard.scan import ScanSettings, scan
 from mlmguard.train import TrainSettings, train
-from mlmguard.training import claim, evaluation, masking, models, tokenizer
+from mlmguard.training import claim, evaluation, loop, masking, models, tokenizer
 from mlmguard.training.ledger import CorpusLedger
 
 TESTS = Path(__file__).parent
@@ -309,6 +309,22 @@ def test_a_refusal_that_has_told_the_noised_number_of_units_is_charged(tmp_path)
     assert len(told) == 1  # not drawn anew: an average over many tries would tell the number
     (run,) = CorpusLedger(runs(folder)).read()
     assert [entry.what for entry in run.entries] == ["number of units"] and not run.finished
+
+
+def test_a_refusal_leaves_an_interrupted_run_as_it_is(tmp_path, monkeypatch):
+    folder = scanned(tmp_path, notes=20)
+    stops = iter([False, True])
+    with pytest.raises(loop.Interrupted):
+        trained(folder, PRIVATE, stop=lambda: next(stops))
+    before = {path: path.read_bytes() for path in runs(folder).rglob("*") if path.is_file()}
+
+    def refuse(*arguments):
+        raise InputError("something", "wrong", "right")
+
+    monkeypatch.setattr("mlmguard.train._tokenise", refuse)
+    with pytest.raises(InputError, match="something"):
+        trained(folder, PRIVATE)
+    assert {path: path.read_bytes() for path in runs(folder).rglob("*") if path.is_file()} == before
 
 
 def test_an_empty_validation_split_cannot_stop_a_run(tmp_path):

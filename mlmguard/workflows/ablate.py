@@ -102,6 +102,7 @@ def read_plan(path: Path) -> Plan:
     for axis, values in told["grid"].items():
         if not isinstance(values, list) or not values:
             raise InputError(f"{path}: grid: {axis}", "no list of values", "as in `mask_rate: [0.15, 0.3]`")
+    as_noun(told.get("audit", {}), AuditSettings, f"{path}: audit")  # refuses what is of the wrong kind
     grid = {axis: tuple(values) for axis, values in told["grid"].items()}
     seeds = tuple(told.get("seeds", (0,)))
     return Plan(**{"corpus": EMBEDDED, **told, "grid": grid, "seeds": seeds})
@@ -171,7 +172,9 @@ def cells(plan: Plan) -> list[Cell]:
         place = dict(zip(plan.grid, values))
         dials = {**plan.train, **{axis: value for axis, value in place.items() if axis != DEDUP}}
         dedup = bool(place.get(DEDUP, True))
-        found += [Cell(place, seed, TrainSettings(**dials, seed=seed), dedup) for seed in plan.seeds]
+        for seed in plan.seeds:
+            settings = as_noun({**dials, "seed": seed}, TrainSettings, "the plan")
+            found.append(Cell(place, seed, settings, dedup))
     return found
 
 
