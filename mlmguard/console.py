@@ -126,23 +126,30 @@ def progress_bar(quiet: bool = False) -> Iterator[Progress]:
 # --- results ------------------------------------------------------------------------------------------
 
 
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
 def scan_summary(manifest: Manifest, facts: Mapping[str, str] | None = None) -> None:
     """What a scan read, removed, wrote and could not look for."""
     manifest = cleared(manifest)
     found, redacted = tables.totals(manifest.findings)
     rows = {
-        "read": f"{manifest.documents_read:,} documents",
-        "left out": f"{len(manifest.skipped):,} records",
+        "read": _count(manifest.documents_read, "document"),
+        "left out": _count(len(manifest.skipped), "record"),
         "duplicates": f"{manifest.duplicates.exact:,} exact, {manifest.duplicates.near:,} near",
-        "personal data": f"{found:,} values found, {redacted:,} redacted",
-        "written": f"{manifest.documents_written:,} documents "
+        "personal data": f"{_count(found, 'value')} found, {redacted:,} redacted",
+        "written": f"{_count(manifest.documents_written, 'document')} "
         f"({', '.join(f'{split} {n:,}' for split, n in manifest.splits.items())})",
         "run": manifest.run_id,
     }
     if manifest.columns:
-        rows["other columns"] = f"{sum(c.found for c in manifest.columns):,} values found and redacted"
+        rows["other columns"] = (
+            f"{_count(sum(c.found for c in manifest.columns), 'value')} found and redacted"
+        )
     if manifest.repeated_ids:
-        rows["ids used twice"] = f"{sum(r.documents for r in manifest.repeated_ids):,} rows go by their lines"
+        repeated = sum(row.documents for row in manifest.repeated_ids)
+        rows["ids used twice"] = f"{_count(repeated, 'row')} named by line instead"
     _print(
         _heading("Scan"),
         _facts({**rows, **(facts or {})}),
