@@ -13,6 +13,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import suppress
 from typing import Protocol, TypeVar
 
 S = TypeVar("S")
@@ -38,9 +39,10 @@ class LocalEngine:
         self._method = "spawn"
         # never a fork of this process: the child inherits torch's and tokenizers' threads in a broken state
         if preload and self.workers > 1 and "forkserver" in multiprocessing.get_all_start_methods():
-            self._method = "forkserver"
             multiprocessing.set_forkserver_preload([*preload])
-            multiprocessing.forkserver.ensure_running()
+            with suppress(OSError):  # its socket cannot be: the name of the temporary folder is too long
+                multiprocessing.forkserver.ensure_running()
+                self._method = "forkserver"
 
     def map(self, work: Callable[[S], R], shards: Iterable[S]) -> Iterator[R]:
         """Yield ``work(shard)`` in order. At most two shards a worker are in flight: memory is bounded."""

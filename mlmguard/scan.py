@@ -306,9 +306,8 @@ def _one_line_for_the_usual_failures() -> Iterator[None]:
             raise PartialRun(
                 f"{where}: the disk is full; nothing half-written is left, free space and run again."
             ) from None
-        raise PartialRun(
-            f"{where}: {os.strerror(error.errno or 0).lower()}; nothing half-written is left."
-        ) from None
+        what = os.strerror(error.errno).lower() if error.errno else type(error).__name__
+        raise PartialRun(f"{where}: {what}; nothing half-written is left.") from None
 
 
 # --- examining: find and clean, by many hands ---------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -77,6 +78,16 @@ def test_ctrl_c_is_heard_once(busy: Busy) -> None:
     said = busy.process.communicate(timeout=30)[1]
     assert busy.process.returncode == 130 and said == ""
     assert all(over(worker) for worker in busy.workers)
+
+
+def test_a_temporary_folder_too_deep_for_a_socket_is_no_obstacle(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deep = tmp_path / ("d" * 100)
+    deep.mkdir()
+    forkserver._forkserver._stop()
+    monkeypatch.setitem(multiprocessing.current_process()._config, "tempdir", str(deep))
+    assert list(LocalEngine(2, preload=["colorsys"]).map(is_loaded, ["colorsys"])) == [False]
 
 
 def is_loaded(module: str) -> bool:
