@@ -162,7 +162,7 @@ def _names(plan: Plan) -> dict[str, str]:
         for tier in tiers
         for name, said in _REPEATED.items()
     }
-    return {**UTILITY, **LEAKAGE, **repeated}
+    return {**UTILITY, "canary.auc": LEAKAGE["canary.auc"], **repeated, **LEAKAGE}
 
 
 def cells(plan: Plan) -> list[Cell]:
