@@ -96,8 +96,10 @@ def run(folder: str, workers: int, entities: str, watch: bool) -> dict[str, floa
         while watch and made.poll() is None:  # a twentieth of a core
             together = max(together, sum(map(held, family(made.pid))))
             time.sleep(0.5)
-        assert made.stdout
-        return dict(json.loads(made.stdout.read())) | {"together": together}
+        said = made.communicate()[0]
+    if made.returncode:
+        raise subprocess.CalledProcessError(made.returncode, command)
+    return dict(json.loads(said)) | {"together": together}
 
 
 EMAIL = "EMAIL_ADDRESS"

@@ -26,6 +26,7 @@ from mlmguard.measures import (
     claim,
     claimed_epsilon,
     numbers,
+    show_epsilon,
     show_measurement,
     show_number,
 )
@@ -494,10 +495,10 @@ def _compare(rule: Rule, number: Measurement, claimed: float | None) -> Said:
     if mute and mute.crossed(compared, claimed):
         return unknown(f"{says(mute)}: too little to say anything")
     reach = (claimed if fail.limit is None else fail.limit) if fail and fail.sign[0] == ">" else None
-    if fail and reach is not None and number.ceiling is not None and number.ceiling < reach:
+    if reach is not None and number.ceiling is not None and number.ceiling < reach:
         status = Status.WARN if rule.on_low_ceiling == "warn" else Status.INCONCLUSIVE
-        limit = limit_of(rule.metric, fail, claimed).removeprefix("the claimed ")
-        reason = f"inconclusive: this audit could have shown at most {number.ceiling:.3g}, never {limit}"
+        never = show_epsilon(reach) if reach == claimed else show_number(rule.metric, reach)
+        reason = f"inconclusive: this audit could have shown at most {number.ceiling:.3g}, never {never}"
         return Said(number.slice, status, observed, reason)
     if warn and warn.crossed(compared, claimed):
         return Said(number.slice, Status.WARN, observed, says(warn))

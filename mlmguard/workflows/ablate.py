@@ -61,8 +61,8 @@ LEAKAGE = {
     "epsilon.one_run_lower_bound": "ε shown",
 }
 """What is read of a cell's evidence, and what the page calls it."""
-_REPEATED = {"canary.auc": "canary AUC", "canary.extraction_rate": "canaries extracted"}
-"""The same of canaries that were planted more often: one column for each number of copies."""
+_REPEATED = ("canary.auc", "canary.extraction_rate")
+"""What is read again of canaries that were planted more often: one column for each number of copies."""
 _VARIANTS = ("", "calibrated", "loss")
 """Of an attack with several variants, the first of these that there is: the best of them after the fact would
 look better than chance where nothing is to be found."""
@@ -154,13 +154,20 @@ def _name(m: Measurement) -> str:
     return f"{m.attack}.{m.metric}" + (f", {m.slice}" if m.slice.startswith(COPIES_SLICE) else "")
 
 
+def _repeated(name: str, copies: int) -> str:
+    return f"{name}, {COPIES_SLICE}{copies}"
+
+
+def _tiers(plan: Plan) -> tuple[int, ...]:
+    return tuple(plan.train.get("canary_tiers", ()))
+
+
 def _names(plan: Plan) -> dict[str, str]:
     """Every number of a cell, and what the page calls it."""
-    tiers = plan.train.get("canary_tiers", ())
     repeated = {
-        f"{name}, {COPIES_SLICE}{tier}": f"{said}, {tier} copies"
-        for tier in tiers
-        for name, said in _REPEATED.items()
+        _repeated(name, tier): f"{LEAKAGE[name]}, {tier} copies"
+        for tier in _tiers(plan)
+        for name in _REPEATED
     }
     return {**UTILITY, "canary.auc": LEAKAGE["canary.auc"], **repeated, **LEAKAGE}
 
@@ -367,7 +374,7 @@ def _canaries(into: Path) -> Path:
 def _draw_canaries(plan: Plan, into: Path, grid: Sequence[Cell]) -> None:
     """One set of secrets and coins for all cells, drawn before the first is trained."""
     kinds = {
-        (cell.settings.canaries, cell.settings.canary_repetitions, tuple(cell.settings.canary_tiers))
+        (cell.settings.canaries, cell.settings.canary_repetitions, cell.settings.canary_tiers)
         for cell in grid
     }
     if len(kinds) > 1:
@@ -375,7 +382,7 @@ def _draw_canaries(plan: Plan, into: Path, grid: Sequence[Cell]) -> None:
     if not _canaries(into).exists():
         run_folder("ablation", into / RUNS)
         rng = np.random.default_rng(secrets.randbits(128))
-        (count, repetitions, tiers) = kinds.pop()
+        count, repetitions, tiers = kinds.pop()
         canaries.save(canaries.draw(count, rng, repetitions, tiers), _canaries(into))
 
 
@@ -431,8 +438,8 @@ def _shown(plan: Plan, outcomes: Sequence[Outcome], found: Sequence[Effect], tog
 
 def _memorised(plan: Plan, names: Mapping[str, str]) -> tuple[str, str]:
     """The number that the frontier holds against accuracy: of the canaries planted most often."""
-    tiers = plan.train.get("canary_tiers", ())
-    name = f"canary.auc, {COPIES_SLICE}{max(tiers)}" if tiers else "canary.auc"
+    tiers = _tiers(plan)
+    name = _repeated("canary.auc", max(tiers)) if tiers else "canary.auc"
     return name, names[name]
 
 
