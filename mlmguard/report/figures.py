@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
-from mlmguard.measures import show_epsilon
+from mlmguard.measures import claim, show_epsilon
 from mlmguard.report.clearance import Case
 from mlmguard.report.tables import by_copies, curves, figure, of, thinned
 from mlmguard.report.words import dp_ceiling
@@ -119,14 +119,14 @@ def _lines(axes: Axes, found: Sequence[Curve], *, markers: bool, step: bool = Fa
 
 def epsilon_axis(case: Case) -> str:
     """Claimed ε, what was shown to be spent and the most that could have been; "" without numbers."""
-    statement = case.evidence.statement
-    claim = statement.epsilon if statement is not None and statement.private else None
+    said = claim(case.evidence)
+    claimed = said.epsilon if said else None
     bound = next((m for m in of(case.evidence, "epsilon.one_run_lower_bound") if m.value is not None), None)
-    if claim is None and bound is None:
+    if claimed is None and bound is None:
         return ""
     spent = bound.value if bound and bound.value is not None else None
     ceiling = bound.ceiling if bound else None
-    reach = max(v for v in (claim, spent, ceiling, 1.0) if v is not None) * 1.12
+    reach = max(v for v in (claimed, spent, ceiling, 1.0) if v is not None) * 1.12
 
     def paint(axes: Axes) -> None:
         axes.set(xlim=(0, reach), ylim=(-1, 1), yticks=[], xlabel="ε")
@@ -140,10 +140,10 @@ def epsilon_axis(case: Case) -> str:
             axes.plot([0, spent], [0, 0], color=_FIRST, linewidth=6, solid_capstyle="butt")
             axes.plot([spent], [0], color=_FIRST, marker=">", markersize=9, markeredgecolor=_PAPER)
             _label(axes, spent, reach, 0.5, f"shown to be spent ≥ {figure(spent)}")
-        if claim is not None:
-            axes.plot([claim], [0], color=_SECOND, marker="D", markersize=9, markeredgecolor=_PAPER)
-            far = spent is None or abs(claim - spent) > 0.45 * reach
-            _label(axes, claim, reach, 0.5 if far else 0.85, f"claimed {show_epsilon(claim)}")
+        if claimed is not None:
+            axes.plot([claimed], [0], color=_SECOND, marker="D", markersize=9, markeredgecolor=_PAPER)
+            far = spent is None or abs(claimed - spent) > 0.45 * reach
+            _label(axes, claimed, reach, 0.5 if far else 0.85, f"claimed {show_epsilon(claimed)}")
 
     return _draw("epsilon", (6.6, 1.5), paint)
 

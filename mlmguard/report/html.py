@@ -11,7 +11,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup
 
-from mlmguard.measures import show_epsilon
+from mlmguard.measures import claim, show_epsilon
 from mlmguard.report import figures, tables, words
 from mlmguard.report.clearance import Case
 from mlmguard.report.tables import Table, count, figure
@@ -78,8 +78,7 @@ def render(case: Case) -> str:
 def _tiles(case: Case) -> list[Tile]:
     """The five numbers a reader asks for first; "–" says that one is not there."""
     evidence = case.evidence
-    statement = evidence.statement
-    claim = statement if statement is not None and statement.private else None
+    claimed = claim(evidence)
     bound = next(iter(tables.of(evidence, "epsilon.one_run_lower_bound")), None)
     canaries = next(iter(tables.of(evidence, "canary.extraction_rate")), None)
     redacted = next(iter(tables.of(evidence, "pii.extraction_rate", "redacted")), None)
@@ -97,9 +96,9 @@ def _tiles(case: Case) -> list[Tile]:
     return [
         Tile(
             "ε claimed",
-            show_epsilon(claim.epsilon) if claim and claim.epsilon is not None else "none",
-            f"δ = {claim.delta:g}, unit: {claim.unit}"
-            if claim and claim.epsilon is not None and claim.delta is not None
+            show_epsilon(claimed.epsilon) if claimed and claimed.epsilon is not None else "none",
+            f"δ = {claimed.delta:g}, unit: {claimed.unit}"
+            if claimed and claimed.epsilon is not None and claimed.delta is not None
             else "no differential privacy is claimed",
         ),
         Tile(

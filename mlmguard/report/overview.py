@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from mlmguard.measures import claim, show_epsilon
 from mlmguard.report import tables, words
 from mlmguard.report.clearance import Case
 from mlmguard.report.html import template
@@ -54,14 +55,14 @@ def render(runs: Sequence[Run], pair: tuple[Run, Run] | None = None, left_out: i
 
 
 def _row(run: Run) -> _Row:
-    judgement, statement = run.case.judgement, run.case.evidence.statement
+    judgement, said = run.case.judgement, claim(run.case.evidence)
     status = judgement.status if judgement else None
-    claimed = statement.epsilon if statement and statement.private else None
+    claimed = said.epsilon if said else None
     areas = [m.value for m in tables.of(run.case.evidence, "membership.auc") if m.value is not None]
     cells = (
         f"{judgement.policy} {judgement.policy_version}" if judgement else "–",
         (judgement.day if judgement else "") or "–",
-        figure(claimed) if claimed is not None else "none",
+        show_epsilon(claimed) if claimed is not None else "none",
         _value(run.case, "epsilon.one_run_lower_bound"),
         words.percent(_number(run.case, "canary.extraction_rate")),
         words.percent(_number(run.case, "pii.extraction_rate", "redacted")),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from mlmguard.measures import show_epsilon
+from mlmguard.measures import claim, show_epsilon
 from mlmguard.report.clearance import Case
 from mlmguard.report.tables import by_copies, count, figure, gravest_first, of, tally, totals
 from mlmguard.types import Measurement, Status, Verdict
@@ -111,22 +111,22 @@ def _one(case: Case, name: str, slice: str | None = None) -> Measurement | None:
 
 def epsilon(case: Case) -> str:
     """Claim against what the audit could show."""
-    statement, bound = case.evidence.statement, _one(case, "epsilon.one_run_lower_bound")
-    claim = statement.epsilon if statement is not None and statement.private else None
-    if claim is None:
+    said, bound = claim(case.evidence), _one(case, "epsilon.one_run_lower_bound")
+    claimed = said.epsilon if said else None
+    if claimed is None:
         return "No differential privacy is claimed for this checkpoint."
     if bound is None or bound.value is None:
-        return f"ε = {show_epsilon(claim)} is claimed; the audit formed no lower bound to hold against it."
-    if bound.value > claim:
+        return f"ε = {show_epsilon(claimed)} is claimed; the audit formed no lower bound to hold against it."
+    if bound.value > claimed:
         return (
-            f"The run demonstrably spent ε ≥ {figure(bound.value)}, more than the {show_epsilon(claim)} "
+            f"The run demonstrably spent ε ≥ {figure(bound.value)}, more than the {show_epsilon(claimed)} "
             "claimed: the claim is false."
         )
     text = (
         f"The audit shows that at least ε = {figure(bound.value)} was spent, which does not contradict the "
-        f"{show_epsilon(claim)} claimed."
+        f"{show_epsilon(claimed)} claimed."
     )
-    if bound.ceiling is not None and bound.ceiling < claim:
+    if bound.ceiling is not None and bound.ceiling < claimed:
         text += (
             f" It could have shown {figure(bound.ceiling)} at most, so it could not have refuted the claim."
         )
