@@ -32,7 +32,7 @@ from mlmguard.policy import load
 from mlmguard.scan import scan
 from mlmguard.train import TrainSettings, train
 from mlmguard.types import Evidence, Measurement
-from mlmguard.workflows.gate import judge_evidence
+from mlmguard.commands.gate import judge_evidence
 
 
 class Bench:

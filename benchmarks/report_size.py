@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from mlmguard.policy import load
 from mlmguard.report.formats import render
 from mlmguard.types import FindingCount
-from mlmguard.workflows.gate import judge_evidence
+from mlmguard.commands.gate import judge_evidence
 from tests.evidence_fixture import clean
 
 

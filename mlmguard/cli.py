@@ -332,8 +332,8 @@ def scan_command(
     from mlmguard.corpus.sources import local
     from mlmguard.engine import default_workers
     from mlmguard.scan import ScanSettings, scan
-    from mlmguard.workflows import baseline as known
-    from mlmguard.workflows import forget
+    from mlmguard.commands import baseline as known
+    from mlmguard.commands import forget
 
     settings["countries"] = tuple(sorted({c.strip().lower() for c in (countries or "").split(",")} - {""}))
     settings["names"] = Names(str(ner) if ner else None, names_by_cue)
@@ -373,7 +373,7 @@ def baseline_command(
     findings: Path, out: Path, reason: str, owner: str, expires: str, quiet: bool, as_json: bool
 ) -> None:
     """Accept the findings of a scan, so that `scan --baseline` fails on new ones only."""
-    from mlmguard.workflows import baseline as known
+    from mlmguard.commands import baseline as known
 
     today = date.fromisoformat(artifacts.source_date())
     found = known.write(out, known.values(findings), artifacts.load_key(), reason, owner, expires, today)
@@ -391,7 +391,7 @@ def forget_list_command(
     records: Path, out: Path, owner: str, above: float, quiet: bool, as_json: bool
 ) -> None:
     """List the documents in RECORDS, from `audit --records`, for `scan --leave-out`."""
-    from mlmguard.workflows.forget import forget_list
+    from mlmguard.commands.forget import forget_list
 
     written = forget_list(records, out, owner, above)
     _show(
@@ -417,7 +417,7 @@ def subject_command(
     listed: Any, person: str | None, clean: Path, records: Path | None, quiet: bool, as_json: bool
 ) -> None:
     """What is held about one person: documents, checkpoints, exposure. No value is printed."""
-    from mlmguard.workflows.subject import subject, values_of
+    from mlmguard.commands.subject import subject, values_of
 
     if listed is None and person is None:
         raise click.UsageError("name the person: --values FILE, or --key KEY=VALUE")
@@ -445,7 +445,7 @@ def sample_review_command(clean: Path, passages: int, out: Path, quiet: bool, as
     After each passage type what is still in it, for example: PERSON 2, US_SSN
     Enter alone: nothing is left.   Ctrl-D: stop; the next call goes on there.
     """
-    from mlmguard.workflows import sample_review as review
+    from mlmguard.commands import sample_review as review
 
     def ask(number: int, of: int, text: str) -> str:
         click.echo(f"\n--- {number} of {of} ---\n{text}\n", err=True)
@@ -761,7 +761,7 @@ def audit_command(
 
     from mlmguard import audit as verb
     from mlmguard.report.clearance import case
-    from mlmguard.workflows.gate import judge_evidence
+    from mlmguard.commands.gate import judge_evidence
 
     spend = verb.AuditSettings(**settings)
     where: dict[str, Any] = {
@@ -802,7 +802,7 @@ def audit_command(
 @shared
 def mask_command(text: str, quiet: bool, as_json: bool, **given: Any) -> None:
     """Show what each masking strategy of train does to TEXT."""
-    from mlmguard.workflows.mask import mask
+    from mlmguard.commands.mask import mask
 
     found = mask(text, **given)
     rows = [
@@ -833,7 +833,7 @@ def mask_command(text: str, quiet: bool, as_json: bool, **given: Any) -> None:
 @shared
 def probe_command(ckpt: Path, task: str, data: Path, before: str | None, quiet: bool, as_json: bool) -> None:
     """Measure CKPT on a labelled file, before and after training: a linear probe and a short fine-tuning."""
-    from mlmguard.workflows.probe import probe
+    from mlmguard.commands.probe import probe
 
     with interruptible(quiet or as_json) as progress:
         found = probe(ckpt, data, task, before, progress=progress)
@@ -857,7 +857,7 @@ def probe_command(ckpt: Path, task: str, data: Path, before: str | None, quiet: 
 def ablate_command(plan: Path, into: Path, workers: int | None, quiet: bool, as_json: bool) -> None:
     """Train, probe and audit every cell of the grid in PLAN, and say what each choice does."""
     from mlmguard.engine import default_workers
-    from mlmguard.workflows.ablate import ablate
+    from mlmguard.commands.ablate import ablate
 
     with interruptible(quiet or as_json) as progress:
         done = ablate(plan, into, workers or default_workers(), progress=progress)
@@ -892,7 +892,7 @@ def compare_command(
     as_json: bool,
 ) -> None:
     """What came, went and moved between the checkpoints OLD and NEW, and which source is to blame."""
-    from mlmguard.workflows.compare import compare
+    from mlmguard.commands.compare import compare
 
     with watched(quiet or as_json) as (progress, stop):
         found = compare(old, new, evidence, suspects=suspects, steps=steps, progress=progress, stop=stop)
@@ -912,7 +912,7 @@ def publish_group() -> None:
 @click.option("--name", required=True, help="The registered model that gets a new version.")
 def publish_mlflow_command(ckpt: Path, evidence: Path, policy: str, store: str, name: str) -> int:
     """Register CKPT in MLflow; the alias privacy-approved moves to it only when its gate passed."""
-    from mlmguard.workflows.publish import APPROVED, publish_mlflow
+    from mlmguard.commands.publish import APPROVED, publish_mlflow
 
     done = publish_mlflow(ckpt, evidence, policy, store, name)
     alias = f"alias {APPROVED} set" if done.approved else f"alias {APPROVED} not set"
@@ -942,7 +942,7 @@ def gate_command(
 ) -> int:
     """Judge saved EVIDENCE by a policy: no model, no corpus, no GPU."""
     from mlmguard.report.formats import parse_out, render
-    from mlmguard.workflows.gate import gate
+    from mlmguard.commands.gate import gate
 
     targets = [parse_out(text) for text in out]
     judged, code = gate(evidence, policy, fail_on, targets, require_signed=require_signed)
@@ -963,7 +963,7 @@ def gate_command(
 def report_command(evidence: Path, policy: str | None, out: tuple[str, ...], quiet: bool) -> None:
     """Render saved EVIDENCE in other formats."""
     from mlmguard.report.formats import parse_out
-    from mlmguard.workflows.rerender import rerender
+    from mlmguard.commands.rerender import rerender
 
     _, paths = rerender(evidence, [parse_out(text) for text in out], policy)
     console.written(paths, quiet)
@@ -981,7 +981,7 @@ def report_command(evidence: Path, policy: str | None, out: tuple[str, ...], qui
 @click.option("-q", "--quiet", is_flag=True, help="No talk.")
 def check_command(files: tuple[Path, ...], least: str, quiet: bool) -> int:
     """Look for personal data in single FILES, as a pre-commit hook does; exit 10 if there is any."""
-    from mlmguard.workflows.check import check
+    from mlmguard.commands.check import check
 
     places, skipped = check(files, least)
     for place in places:
@@ -998,7 +998,7 @@ def check_command(files: tuple[Path, ...], least: str, quiet: bool) -> int:
 @click.option("--out", type=FILE, help="Write an in-toto statement of every file and check to this path.")
 def verify_command(ckpt: Path, evidence: Path | None, public_key: Path | None, out: Path | None) -> int:
     """Hold the checkpoint in CKPT against its statement: digests, ledger, ε computed anew, signature."""
-    from mlmguard.workflows.verify import verify
+    from mlmguard.commands.verify import verify
 
     checks, code = verify(ckpt, evidence, out, public_key)
     health = {"holds": "ok", "unknown": "warn", "contradicted": "missing"}
@@ -1014,7 +1014,7 @@ def verify_command(ckpt: Path, evidence: Path | None, public_key: Path | None, o
 @click.option("-q", "--quiet", is_flag=True, help="No talk.")
 def sign_command(ckpt: Path, private_key: Path, evidence: Path | None, quiet: bool) -> None:
     """Sign every file of the checkpoint in CKPT, after it was verified: OpenSSF model signing."""
-    from mlmguard.workflows.verify import sign
+    from mlmguard.commands.verify import sign
 
     console.written([sign(ckpt, private_key, evidence)], quiet)
 
@@ -1027,7 +1027,7 @@ def sign_command(ckpt: Path, private_key: Path, evidence: Path | None, quiet: bo
 @click.option("-q", "--quiet", is_flag=True, help="No talk.")
 def index_command(folder: Path, compare: tuple[str, str] | None, quiet: bool) -> None:
     """Write index.html into FOLDER (default reports/): its runs, and what changed between two of them."""
-    from mlmguard.workflows.index import index
+    from mlmguard.commands.index import index
 
     console.written([index(folder, compare or ())], quiet)
 
@@ -1071,7 +1071,7 @@ def review_command(
     from mlmguard.engine import default_workers
     from mlmguard.scan import ScanSettings
     from mlmguard.train import TrainSettings
-    from mlmguard.workflows.review import review
+    from mlmguard.commands.review import review
 
     with watched(quiet) as (progress, stop):
         done = review(
@@ -1095,7 +1095,7 @@ def review_command(
 @click.option("-q", "--quiet", is_flag=True, help="No progress and no talk.")
 def demo_command(folder: Path, quiet: bool) -> int:
     """The whole job on an embedded corpus of invented notes, at ε = 8: some minutes on two cores."""
-    from mlmguard.workflows.demo import demo
+    from mlmguard.commands.demo import demo
 
     with watched(quiet) as (progress, stop):
         done = demo(folder, tell=_tell, progress=progress, stop=stop)
@@ -1107,7 +1107,7 @@ def demo_command(folder: Path, quiet: bool) -> int:
 @click.option("--policy", metavar="NAME|FILE", help="Look in this policy only.")
 def explain_command(name: str, policy: str | None) -> None:
     """Say what a rule, metric, entity type or hazard NAME means, why it matters and what to do."""
-    from mlmguard.workflows.explain import explain
+    from mlmguard.commands.explain import explain
 
     found = explain(name, policy)
     console.explanation(found.title, found.lines)
@@ -1141,7 +1141,7 @@ def policy_check(files: tuple[str, ...]) -> None:
 def policy_resolve(file: str) -> None:
     """Print a policy FILE in full, with everything it inherits."""
     from mlmguard.policy import load
-    from mlmguard.workflows.policies import resolved
+    from mlmguard.commands.policies import resolved
 
     click.echo(resolved(load(file)), nl=False)
 
@@ -1152,7 +1152,7 @@ def policy_resolve(file: str) -> None:
 def policy_diff(old: str, new: str) -> None:
     """Say what the policy NEW asks more, less or otherwise than OLD."""
     from mlmguard.policy import load
-    from mlmguard.workflows.policies import differences
+    from mlmguard.commands.policies import differences
 
     before, after = load(old), load(new)
     rows = differences(before, after) or [("same", "both ask the same")]
@@ -1171,7 +1171,7 @@ def policy_diff(old: str, new: str) -> None:
 @click.option("--fingerprint", default="", help="Only this rule on these weights, by its fingerprint.")
 def waive_command(file: Path, rule: str, **given: Any) -> None:
     """Write a waiver of RULE into the policy FILE; to be approved, commit it signed."""
-    from mlmguard.workflows.waive import waive
+    from mlmguard.commands.waive import waive
 
     waiver = waive(file, rule, **given)
     console.say(f"waived {waiver.rule} until {waiver.expires}; it stands at the end of waivers: in {file}")
@@ -1195,7 +1195,7 @@ def waive_command(file: Path, rule: str, **given: Any) -> None:
 def plan_command(quiet: bool, as_json: bool, policy: str, **numbers: Any) -> None:
     """Noise, ε, and how much an audit needs and can refute, before any training."""
     from mlmguard.policy import load
-    from mlmguard.workflows.plan import plan
+    from mlmguard.commands.plan import plan
 
     found = plan(**numbers, policy=load(policy))
     rows = [
@@ -1240,14 +1240,14 @@ def doctor_command(private_step: bool, quiet: bool) -> int:
     if private_step:
         return _private_step(quiet)
     from mlmguard.corpus.pii import coverage
-    from mlmguard.workflows.doctor import doctor
+    from mlmguard.commands.doctor import doctor
 
     console.checks([(row.what, row.found, row.health, row.do) for row in doctor(coverage())])
     return 0
 
 
 def _private_step(quiet: bool) -> int:
-    from mlmguard.workflows.private_step import audit_private_step
+    from mlmguard.commands.private_step import audit_private_step
 
     with interruptible(quiet) as progress:
         found = audit_private_step(progress=progress)
@@ -1272,7 +1272,7 @@ def _private_step(quiet: bool) -> int:
 @shared
 def ledger_command(runs: Path, quiet: bool, as_json: bool) -> None:
     """Every run on every corpus: what it cost, what all of them cost together, what voids a claim."""
-    from mlmguard.workflows.ledger import ledger
+    from mlmguard.commands.ledger import ledger
 
     found = ledger(runs)
 

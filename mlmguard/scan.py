@@ -89,7 +89,7 @@ class ScanSettings:
     names: pii.Names = pii.NOBODY
     countries: tuple[str, ...] = ()  # codes of those whose identifiers are looked for beside the usual ones
     mode: str = "replace"
-    kept: tuple[tuple[str, str], ...] = ()  # (rule, fingerprint) of values that stay, see workflows.baseline
+    kept: tuple[tuple[str, str], ...] = ()  # (rule, fingerprint) of values that stay, see commands.baseline
     near_threshold: float = dedup.THRESHOLD
     permutations: int = PERMUTATIONS
     keep: str = "first"

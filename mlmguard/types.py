@@ -7,7 +7,8 @@ out of every ``repr``; everything downstream carries a type, a place and a keyed
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol, TypeVar, dataclass_transform
@@ -30,6 +31,29 @@ class Progress(Protocol):
 
 def silent(stage: str, done: int, total: int | None) -> None:
     """The :class:`Progress` nobody watches."""
+
+
+@dataclass(frozen=True)
+class Watcher:
+    """Whoever watches a verb: hears how far it is and what it has to say, and may ask it to stop.
+
+    ``stop()`` is asked between two steps of work that can go on later; True ends it there.
+    """
+
+    progress: Progress = silent
+    tell: Callable[[str], None] = lambda line: None
+    stop: Callable[[], bool] = bool
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Report stage ``name`` as begun, and as done where its block ends without an error."""
+        self.progress(name, 0, 1)
+        yield
+        self.progress(name, 1, 1)
+
+
+SILENT = Watcher()
+"""The :class:`Watcher` that nobody is."""
 
 
 # --- the corpus ---------------------------------------------------------------------------------------

@@ -15,8 +15,8 @@ from mlmguard import cli
 from mlmguard.artifacts import read_json
 from mlmguard.errors import InputError
 from mlmguard.types import Measurement
-from mlmguard.workflows import ablate as ablation
-from mlmguard.workflows.ablate import Outcome, Plan, cells, effects, read_plan
+from mlmguard.commands import ablate as ablation
+from mlmguard.commands.ablate import Outcome, Plan, cells, effects, read_plan
 
 
 def written(path: Path, text: str) -> Path:

@@ -19,7 +19,7 @@ from mlmguard.leakage.exposure import CanaryScores
 from mlmguard.leakage.signals import Answer
 from mlmguard.policy import load
 from mlmguard.train import TrainSettings
-from mlmguard.workflows.gate import judge_evidence
+from mlmguard.commands.gate import judge_evidence
 from tests.workbench import QUICK, Bench, damaged, findings, numbers, overfitted
 
 audit_verb = sys.modules["mlmguard.audit"]

@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from mlmguard.artifacts import Key, load_key, write_json
 from mlmguard.cli import cli
 from mlmguard.errors import InputError
-from mlmguard.workflows import baseline as known
+from mlmguard.commands import baseline as known
 
 KEY = Key(b"0" * 32)
 TODAY = date(2026, 1, 10)

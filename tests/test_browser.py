@@ -21,8 +21,8 @@ from mlmguard.policy import Policy, exit_code, judge, load
 from mlmguard.report.clearance import case
 from mlmguard.report.formats import render
 from mlmguard.types import Curve, Evidence
-from mlmguard.workflows.gate import gate
-from mlmguard.workflows.index import index
+from mlmguard.commands.gate import gate
+from mlmguard.commands.index import index
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome") or ""
 AXE = "axe-core@4"

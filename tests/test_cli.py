@@ -140,7 +140,7 @@ def test_a_bug_of_ours_shows_places_and_never_the_text(tmp_path, monkeypatch, ca
     def broken(*arguments, **options):
         raise RuntimeError("Zebulon Quaverly, card 4111 1111 1111 1111")
 
-    monkeypatch.setattr("mlmguard.workflows.explain.explain", broken)
+    monkeypatch.setattr("mlmguard.commands.explain.explain", broken)
     assert cli.run(["explain", "anything"]) == 1
     shown = capsys.readouterr()
     assert "bug" in shown.err and "Quaverly" not in shown.err + shown.out and "4111" not in shown.err

@@ -13,8 +13,8 @@ from mlmguard import console
 from mlmguard.policy import Policy, exit_code, judge, load
 from mlmguard.report.clearance import Case, case
 from mlmguard.types import Evidence, Skipped, silent
-from mlmguard.workflows.doctor import doctor
-from mlmguard.workflows.explain import explain
+from mlmguard.commands.doctor import doctor
+from mlmguard.commands.explain import explain
 
 WIDTHS = (80, 140)
 

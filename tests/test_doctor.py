@@ -8,7 +8,7 @@ import pytest
 from evidence_fixture import manifest
 
 from mlmguard.artifacts import key_path, load_key, run_folder, write_json
-from mlmguard.workflows.doctor import Row, doctor
+from mlmguard.commands.doctor import Row, doctor
 
 
 def rows(**given: object) -> dict[str, Row]:

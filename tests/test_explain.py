@@ -7,7 +7,7 @@ import pytest
 from mlmguard.errors import InputError
 from mlmguard.measures import METRICS
 from mlmguard.policy import load
-from mlmguard.workflows.explain import explain
+from mlmguard.commands.explain import explain
 
 
 def test_every_rule_of_base_is_explained() -> None:

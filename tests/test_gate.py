@@ -14,8 +14,8 @@ from mlmguard.artifacts import write_json
 from mlmguard.errors import InputError
 from mlmguard.report.formats import FORMATS
 from mlmguard.types import Evidence, Status
-from mlmguard.workflows.gate import gate, read_evidence
-from mlmguard.workflows.rerender import rerender
+from mlmguard.commands.gate import gate, read_evidence
+from mlmguard.commands.rerender import rerender
 
 
 @pytest.fixture

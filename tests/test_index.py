@@ -13,8 +13,8 @@ from mlmguard import cli
 from mlmguard.artifacts import write_json
 from mlmguard.errors import InputError
 from mlmguard.types import Evidence
-from mlmguard.workflows.gate import gate
-from mlmguard.workflows.index import index
+from mlmguard.commands.gate import gate
+from mlmguard.commands.index import index
 
 
 @pytest.fixture

@@ -20,9 +20,9 @@ from mlmguard.artifacts import write_json
 from mlmguard.corpus.pii import coverage
 from mlmguard.errors import InputError
 from mlmguard.policy import load, shipped
-from mlmguard.workflows.check import check
-from mlmguard.workflows.explain import explain
-from mlmguard.workflows.glossary import ENTITIES, HAZARDS
+from mlmguard.commands.check import check
+from mlmguard.commands.explain import explain
+from mlmguard.commands.glossary import ENTITIES, HAZARDS
 
 ROOT = Path(__file__).resolve().parent.parent
 ACTION = yaml.safe_load((ROOT / "action.yml").read_text("utf-8"))

@@ -18,7 +18,7 @@ from mlmguard.errors import InputError
 from mlmguard.policy import Policy, exit_code, judge, load, parse, shipped
 from mlmguard.rules import Rule, looser
 from mlmguard.types import AttackRun, Detector, Evidence, FindingCount, Judgement, Status
-from mlmguard.workflows.policies import differences, resolved
+from mlmguard.commands.policies import differences, resolved
 
 WEIGHTS = clean().model.digest[:16]
 

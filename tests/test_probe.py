@@ -9,7 +9,7 @@ import torch
 from mlmguard.errors import InputError
 from mlmguard.training import checkpoint, models, probing, tokenizer
 from mlmguard.training.probing import Scores
-from mlmguard.workflows import probe as probes
+from mlmguard.commands import probe as probes
 
 WORDS = tokenizer.load(None)
 CPU = torch.device("cpu")

@@ -16,8 +16,8 @@ from mlmguard.errors import InputError
 from mlmguard.policy import judge, load
 from mlmguard.scan import ScanSettings, scan
 from mlmguard.types import Manifest, Review, Status
-from mlmguard.workflows import sample_review as review
-from mlmguard.workflows.gate import gate
+from mlmguard.commands import sample_review as review
+from mlmguard.commands.gate import gate
 from tests.evidence_fixture import clean as clean_evidence
 
 

@@ -10,8 +10,8 @@ import torch
 from mlmguard import cli
 from mlmguard.errors import InputError
 from mlmguard.training import loop, mechanism, models, tokenizer, unit_batch
-from mlmguard.workflows import private_step
-from mlmguard.workflows.private_step import audit_private_step
+from mlmguard.commands import private_step
+from mlmguard.commands.private_step import audit_private_step
 
 SEEDS = range(5)
 

@@ -23,7 +23,7 @@ from mlmguard import accounting, cli
 from mlmguard.artifacts import run_folder, sha256_file, weights_digest, write_json
 from mlmguard.errors import InputError
 from mlmguard.types import LedgerEntry, PrivacyStatement
-from mlmguard.workflows.verify import Check, sign, verify
+from mlmguard.commands.verify import Check, sign, verify
 
 LEDGER = (LedgerEntry("poisson-gaussian", 1.1, 0.05, 40, what="training"),)
 

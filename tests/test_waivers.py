@@ -21,8 +21,8 @@ from mlmguard.report.clearance import case
 from mlmguard.report.formats import FORMATS, render
 from mlmguard.types import Evidence, Judgement, Status
 from mlmguard.waivers import LONGEST
-from mlmguard.workflows.gate import gate
-from mlmguard.workflows.waive import signed, waive
+from mlmguard.commands.gate import gate
+from mlmguard.commands.waive import signed, waive
 
 WAIVER: dict[str, object] = {
     "rule": "pii-not-chance",

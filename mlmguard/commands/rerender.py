@@ -12,7 +12,7 @@ from mlmguard.policy import load
 from mlmguard.report import json
 from mlmguard.report.clearance import Case, case
 from mlmguard.types import Judgement
-from mlmguard.workflows.gate import judge_evidence, read_evidence, write_cases
+from mlmguard.commands.gate import judge_evidence, read_evidence, write_cases
 
 
 def rerender(

@@ -14,8 +14,8 @@ from pathlib import Path
 from mlmguard.artifacts import read_noun, sha256_file, weights_digest
 from mlmguard.errors import InputError
 from mlmguard.types import PrivacyStatement
-from mlmguard.workflows.gate import gate
-from mlmguard.workflows.verify import refuse_contradicted, verify
+from mlmguard.commands.gate import gate
+from mlmguard.commands.verify import refuse_contradicted, verify
 
 APPROVED = "privacy-approved"
 EXPERIMENT = "mlmguard"

@@ -25,8 +25,8 @@ from mlmguard.errors import InputError
 from mlmguard.measures import show_epsilon, tier
 from mlmguard.report import in_toto
 from mlmguard.types import LedgerEntry, PrivacyStatement
-from mlmguard.workflows import signature
-from mlmguard.workflows.gate import read_evidence
+from mlmguard.commands import signature
+from mlmguard.commands.gate import read_evidence
 
 Outcome = Literal["holds", "unknown", "contradicted"]
 #: Relative. Accountants round up to their grid; a claim this close to what is computed anew is the same.

@@ -15,7 +15,7 @@ from mlmguard.report import json
 from mlmguard.report.clearance import Case, case
 from mlmguard.report.formats import content
 from mlmguard.types import Evidence, Judgement, Review
-from mlmguard.workflows.waive import signed
+from mlmguard.commands.waive import signed
 
 FailOn = Literal["fail", "warn"]
 #: Worst first (DESIGN.md, section 4).

@@ -43,8 +43,8 @@ from mlmguard.report import ablation as page
 from mlmguard.scan import ScanSettings, scan
 from mlmguard.train import TrainSettings, train
 from mlmguard.types import Curve, Evidence, Measurement, Progress, silent
-from mlmguard.workflows.ledger import ledger
-from mlmguard.workflows.probe import linear_probe
+from mlmguard.commands.ledger import ledger
+from mlmguard.commands.probe import linear_probe
 
 EMBEDDED = "embedded"
 DEDUP = "dedup"  # the one axis that is not a setting of train

@@ -13,7 +13,7 @@ from mlmguard.report.formats import write
 from mlmguard.scan import ScanSettings, scan
 from mlmguard.train import TrainResult, TrainSettings, train
 from mlmguard.types import Evidence, Manifest, Progress, silent
-from mlmguard.workflows.gate import FailOn, Judged, judge_evidence
+from mlmguard.commands.gate import FailOn, Judged, judge_evidence
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from mlmguard.errors import InputError
 from mlmguard.scan import ScanSettings
 from mlmguard.train import TrainSettings
 from mlmguard.types import Progress, silent
-from mlmguard.workflows.review import Reviewed, review
+from mlmguard.commands.review import Reviewed, review
 
 EPSILON = 8.0
 

@@ -10,7 +10,7 @@ from mlmguard.corpus.recognizers import RULES, WITHOUT_DETECTOR
 from mlmguard.errors import InputError
 from mlmguard.measures import METRICS
 from mlmguard.policy import Policy, load, shipped
-from mlmguard.workflows.glossary import ENTITIES, HAZARDS
+from mlmguard.commands.glossary import ENTITIES, HAZARDS
 
 
 @dataclass(frozen=True)

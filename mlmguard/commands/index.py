@@ -12,7 +12,7 @@ from mlmguard.report.clearance import name
 from mlmguard.report.json import SCHEMA
 from mlmguard.report.overview import Run, render
 from mlmguard.types import Evidence
-from mlmguard.workflows.rerender import as_saved
+from mlmguard.commands.rerender import as_saved
 
 
 def index(folder: Path, compare: Sequence[str] = ()) -> Path:

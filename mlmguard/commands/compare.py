@@ -23,7 +23,7 @@ from mlmguard.report import overview
 from mlmguard.report.clearance import name
 from mlmguard.train import TrainSettings, source_of, train
 from mlmguard.types import Progress, silent
-from mlmguard.workflows.rerender import as_saved
+from mlmguard.commands.rerender import as_saved
 
 
 @dataclass(frozen=True)
