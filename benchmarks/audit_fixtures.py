@@ -27,12 +27,12 @@ import torch
 
 from mlmguard.artifacts import RUNS, load_key
 from mlmguard.audit import AuditSettings, audit
+from mlmguard.commands.gate import judge_evidence
 from mlmguard.corpus.synthetic import write_corpus
-from mlmguard.policy import load
+from mlmguard.policy.reading import load
 from mlmguard.scan import scan
 from mlmguard.train import TrainSettings, train
 from mlmguard.types import Evidence, Measurement
-from mlmguard.commands.gate import judge_evidence
 
 
 class Bench:

@@ -12,10 +12,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from mlmguard.policy import load
+from mlmguard.commands.gate import judge_evidence
+from mlmguard.policy.reading import load
 from mlmguard.report.formats import render
 from mlmguard.types import FindingCount
-from mlmguard.commands.gate import judge_evidence
 from tests.evidence_fixture import clean
 
 

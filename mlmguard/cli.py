@@ -328,12 +328,12 @@ def scan_command(
     CORPUS is a folder, a file, a pattern ("notes/**/*.txt"), "-" for standard input, or an address that
     fsspec knows ("s3://...").
     """
+    from mlmguard.commands import baseline as known
+    from mlmguard.commands import forget
     from mlmguard.corpus.pii import Names
     from mlmguard.corpus.sources import local
     from mlmguard.engine import default_workers
     from mlmguard.scan import ScanSettings, scan
-    from mlmguard.commands import baseline as known
-    from mlmguard.commands import forget
 
     settings["countries"] = tuple(sorted({c.strip().lower() for c in (countries or "").split(",")} - {""}))
     settings["names"] = Names(str(ner) if ner else None, names_by_cue)
@@ -746,7 +746,7 @@ def audit_command(
     **settings: Any,
 ) -> int:
     """Attack the checkpoint in CKPT: what can be got out of it, with intervals, controls and ceilings."""
-    from mlmguard.policy import load
+    from mlmguard.policy.reading import load
     from mlmguard.report.formats import parse_out, write
 
     if selftest is not None and (policy or out or records):
@@ -760,8 +760,8 @@ def audit_command(
         )
 
     from mlmguard import audit as verb
-    from mlmguard.report.clearance import case
     from mlmguard.commands.gate import judge_evidence
+    from mlmguard.report.clearance import case
 
     spend = verb.AuditSettings(**settings)
     where: dict[str, Any] = {
@@ -856,8 +856,8 @@ def probe_command(ckpt: Path, task: str, data: Path, before: str | None, quiet: 
 @shared
 def ablate_command(plan: Path, into: Path, workers: int | None, quiet: bool, as_json: bool) -> None:
     """Train, probe and audit every cell of the grid in PLAN, and say what each choice does."""
-    from mlmguard.engine import default_workers
     from mlmguard.commands.ablate import ablate
+    from mlmguard.engine import default_workers
 
     with interruptible(quiet or as_json) as progress:
         done = ablate(plan, into, workers or default_workers(), progress=progress)
@@ -941,8 +941,8 @@ def gate_command(
     as_json: bool,
 ) -> int:
     """Judge saved EVIDENCE by a policy: no model, no corpus, no GPU."""
-    from mlmguard.report.formats import parse_out, render
     from mlmguard.commands.gate import gate
+    from mlmguard.report.formats import parse_out, render
 
     targets = [parse_out(text) for text in out]
     judged, code = gate(evidence, policy, fail_on, targets, require_signed=require_signed)
@@ -962,8 +962,8 @@ def gate_command(
 @click.option("-q", "--quiet", is_flag=True, help="No talk.")
 def report_command(evidence: Path, policy: str | None, out: tuple[str, ...], quiet: bool) -> None:
     """Render saved EVIDENCE in other formats."""
-    from mlmguard.report.formats import parse_out
     from mlmguard.commands.rerender import rerender
+    from mlmguard.report.formats import parse_out
 
     _, paths = rerender(evidence, [parse_out(text) for text in out], policy)
     console.written(paths, quiet)
@@ -1062,16 +1062,16 @@ def review_command(
     quiet: bool,
 ) -> int:
     """Scan, train, audit and gate CORPUS in one."""
-    from mlmguard.policy import load
+    from mlmguard.policy.reading import load
     from mlmguard.report.formats import parse_out
 
     load(policy)
     targets = [parse_out(text) for text in out]
 
+    from mlmguard.commands.review import review
     from mlmguard.engine import default_workers
     from mlmguard.scan import ScanSettings
     from mlmguard.train import TrainSettings
-    from mlmguard.commands.review import review
 
     with watched(quiet) as (progress, stop):
         done = review(
@@ -1122,7 +1122,7 @@ def policy_group() -> None:
 @click.argument("files", metavar="NAME|FILE...", nargs=-1, required=True)
 def policy_check(files: tuple[str, ...]) -> None:
     """Check policy FILES and say their rules and digests."""
-    from mlmguard.policy import load
+    from mlmguard.policy.reading import load
 
     for policy in [load(file) for file in files]:
         console.explanation(
@@ -1140,8 +1140,8 @@ def policy_check(files: tuple[str, ...]) -> None:
 @click.argument("file", metavar="NAME|FILE")
 def policy_resolve(file: str) -> None:
     """Print a policy FILE in full, with everything it inherits."""
-    from mlmguard.policy import load
     from mlmguard.commands.policies import resolved
+    from mlmguard.policy.reading import load
 
     click.echo(resolved(load(file)), nl=False)
 
@@ -1151,8 +1151,8 @@ def policy_resolve(file: str) -> None:
 @click.argument("new", metavar="NEW")
 def policy_diff(old: str, new: str) -> None:
     """Say what the policy NEW asks more, less or otherwise than OLD."""
-    from mlmguard.policy import load
     from mlmguard.commands.policies import differences
+    from mlmguard.policy.reading import load
 
     before, after = load(old), load(new)
     rows = differences(before, after) or [("same", "both ask the same")]
@@ -1194,8 +1194,8 @@ def waive_command(file: Path, rule: str, **given: Any) -> None:
 @shared
 def plan_command(quiet: bool, as_json: bool, policy: str, **numbers: Any) -> None:
     """Noise, ε, and how much an audit needs and can refute, before any training."""
-    from mlmguard.policy import load
     from mlmguard.commands.plan import plan
+    from mlmguard.policy.reading import load
 
     found = plan(**numbers, policy=load(policy))
     rows = [
@@ -1239,8 +1239,8 @@ def doctor_command(private_step: bool, quiet: bool) -> int:
     """What is installed, which device there is, who may read the key, what can be detected."""
     if private_step:
         return _private_step(quiet)
-    from mlmguard.corpus.pii import coverage
     from mlmguard.commands.doctor import doctor
+    from mlmguard.corpus.pii import coverage
 
     console.checks([(row.what, row.found, row.health, row.do) for row in doctor(coverage())])
     return 0
@@ -1290,7 +1290,8 @@ def ledger_command(runs: Path, quiet: bool, as_json: bool) -> None:
 )
 def schema_command(name: str) -> None:
     """Print the JSON Schema of a file NAME that other programs read."""
-    from mlmguard import policy, types
+    from mlmguard import types
+    from mlmguard.policy.reading import policy_schema
 
     nouns = {
         "evidence": types.Evidence,
@@ -1299,7 +1300,7 @@ def schema_command(name: str) -> None:
         "judgement": types.Judgement,
         "review": types.Review,
     }
-    schema = policy.Policy.model_json_schema() if name == "policy" else artifacts.json_schema(nouns[name])
+    schema = policy_schema() if name == "policy" else artifacts.json_schema(nouns[name])
     click.echo(artifacts.to_json(schema), nl=False)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from mlmguard import cli
-from mlmguard.policy import load, shipped
+from mlmguard.policy.reading import load, shipped
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 

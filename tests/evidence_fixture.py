@@ -13,7 +13,8 @@ from datetime import date
 from pathlib import Path
 
 from mlmguard.artifacts import json_schema, to_json
-from mlmguard.policy import exit_code, judge, load, policy_schema
+from mlmguard.policy.judging import exit_code, judge
+from mlmguard.policy.reading import load, policy_schema
 from mlmguard.report.clearance import case
 from mlmguard.report.formats import render
 from mlmguard.types import (

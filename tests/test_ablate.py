@@ -13,10 +13,10 @@ from evidence_fixture import clean
 
 from mlmguard import cli
 from mlmguard.artifacts import read_json
-from mlmguard.errors import InputError
-from mlmguard.types import Measurement
 from mlmguard.commands import ablate as ablation
 from mlmguard.commands.ablate import Outcome, Plan, cells, effects, read_plan
+from mlmguard.errors import InputError
+from mlmguard.types import Measurement
 
 
 def written(path: Path, text: str) -> Path:

@@ -12,14 +12,14 @@ import pytest
 import mlmguard.audit  # noqa: F401
 from mlmguard import measures
 from mlmguard.artifacts import read_json
+from mlmguard.commands.gate import judge_evidence
 from mlmguard.corpus.clean import read_clean
 from mlmguard.errors import InputError
 from mlmguard.leakage import attacks, canaries, exposure, formats, membership, metrics, results, vocabulary
 from mlmguard.leakage.exposure import CanaryScores
 from mlmguard.leakage.signals import Answer
-from mlmguard.policy import load
+from mlmguard.policy.reading import load
 from mlmguard.train import TrainSettings
-from mlmguard.commands.gate import judge_evidence
 from tests.workbench import QUICK, Bench, damaged, findings, numbers, overfitted
 
 audit_verb = sys.modules["mlmguard.audit"]

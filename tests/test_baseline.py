@@ -12,8 +12,8 @@ from click.testing import CliRunner
 
 from mlmguard.artifacts import Key, load_key, write_json
 from mlmguard.cli import cli
-from mlmguard.errors import InputError
 from mlmguard.commands import baseline as known
+from mlmguard.errors import InputError
 
 KEY = Key(b"0" * 32)
 TODAY = date(2026, 1, 10)

@@ -17,12 +17,14 @@ import pytest
 from evidence_fixture import TODAY, clean, extractable, untrained
 
 from mlmguard.artifacts import write_json
-from mlmguard.policy import Policy, exit_code, judge, load
+from mlmguard.commands.gate import gate
+from mlmguard.commands.index import index
+from mlmguard.policy.judging import exit_code, judge
+from mlmguard.policy.reading import load
+from mlmguard.policy.rule import Policy
 from mlmguard.report.clearance import case
 from mlmguard.report.formats import render
 from mlmguard.types import Curve, Evidence
-from mlmguard.commands.gate import gate
-from mlmguard.commands.index import index
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome") or ""
 AXE = "axe-core@4"

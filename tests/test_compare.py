@@ -10,11 +10,11 @@ import pytest
 
 from mlmguard import cli
 from mlmguard.artifacts import Key
+from mlmguard.commands.compare import _suspect, compare
 from mlmguard.errors import InputError
 from mlmguard.scan import ScanSettings, scan
 from mlmguard.train import TrainSettings, source_of, train
 from mlmguard.training import tokenizer
-from mlmguard.commands.compare import _suspect, compare
 
 KEY = Key(b"a key that only tests use, 32 b.")
 WORDS = [w for w in tokenizer.load(None).get_vocab() if w.isalpha() and len(w) > 3]

@@ -10,11 +10,13 @@ import pytest
 from evidence_fixture import TODAY, clean, extractable, manifest, not_private, statement
 
 from mlmguard import console
-from mlmguard.policy import Policy, exit_code, judge, load
-from mlmguard.report.clearance import Case, case
-from mlmguard.types import Evidence, Skipped, silent
 from mlmguard.commands.doctor import doctor
 from mlmguard.commands.explain import explain
+from mlmguard.policy.judging import exit_code, judge
+from mlmguard.policy.reading import load
+from mlmguard.policy.rule import Policy
+from mlmguard.report.clearance import Case, case
+from mlmguard.types import Evidence, Skipped, silent
 
 WIDTHS = (80, 140)
 

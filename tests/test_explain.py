@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from mlmguard.commands.explain import explain
 from mlmguard.errors import InputError
 from mlmguard.measures import METRICS
-from mlmguard.policy import load
-from mlmguard.commands.explain import explain
+from mlmguard.policy.reading import load
 
 
 def test_every_rule_of_base_is_explained() -> None:

@@ -24,7 +24,9 @@ from in_toto_attestation.v1.statement import Statement
 from referencing import Registry, Resource
 
 from mlmguard.errors import InputError
-from mlmguard.policy import Policy, exit_code, judge, load
+from mlmguard.policy.judging import exit_code, judge
+from mlmguard.policy.reading import load
+from mlmguard.policy.rule import Policy
 from mlmguard.report import csv as csv_format
 from mlmguard.report import model_card
 from mlmguard.report.clearance import Case, case

@@ -11,10 +11,10 @@ from evidence_fixture import clean, extractable
 
 from mlmguard import cli
 from mlmguard.artifacts import write_json
-from mlmguard.errors import InputError
-from mlmguard.types import Evidence
 from mlmguard.commands.gate import gate
 from mlmguard.commands.index import index
+from mlmguard.errors import InputError
+from mlmguard.types import Evidence
 
 
 @pytest.fixture

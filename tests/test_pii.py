@@ -17,7 +17,7 @@ from mlmguard.corpus import pii
 from mlmguard.corpus.spans import Span, resolve
 from mlmguard.corpus.synthetic import private_documents
 from mlmguard.errors import InputError
-from mlmguard.policy import load
+from mlmguard.policy.reading import load
 
 
 def found(text: str, rule: str = "") -> list[str]:

@@ -17,12 +17,12 @@ from evidence_fixture import clean, extractable, untrained
 
 from mlmguard import cli
 from mlmguard.artifacts import write_json
-from mlmguard.corpus.pii import coverage
-from mlmguard.errors import InputError
-from mlmguard.policy import load, shipped
 from mlmguard.commands.check import check
 from mlmguard.commands.explain import explain
 from mlmguard.commands.glossary import ENTITIES, HAZARDS
+from mlmguard.corpus.pii import coverage
+from mlmguard.errors import InputError
+from mlmguard.policy.reading import load, shipped
 
 ROOT = Path(__file__).resolve().parent.parent
 ACTION = yaml.safe_load((ROOT / "action.yml").read_text("utf-8"))

@@ -14,11 +14,12 @@ from evidence_fixture import TODAY, changed, clean, extractable, manifest, not_p
 
 from mlmguard import cli
 from mlmguard.artifacts import write_json
-from mlmguard.errors import InputError
-from mlmguard.policy import Policy, exit_code, judge, load, parse, shipped
-from mlmguard.rules import Rule, looser
-from mlmguard.types import AttackRun, Detector, Evidence, FindingCount, Judgement, Status
 from mlmguard.commands.policies import differences, resolved
+from mlmguard.errors import InputError
+from mlmguard.policy.judging import exit_code, judge
+from mlmguard.policy.reading import load, parse, shipped
+from mlmguard.policy.rule import Policy, Rule, looser
+from mlmguard.types import AttackRun, Detector, Evidence, FindingCount, Judgement, Status
 
 WEIGHTS = clean().model.digest[:16]
 

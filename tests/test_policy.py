@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 
 from mlmguard.errors import InputError
 from mlmguard.measures import broken
-from mlmguard.policy import Policy, exit_code, judge, load, parse, shipped
-from mlmguard.rules import Rule, Threshold
+from mlmguard.policy.judging import exit_code, judge
+from mlmguard.policy.reading import load, parse, shipped
+from mlmguard.policy.rule import Policy, Rule, Threshold
 from mlmguard.types import AttackRun, Evidence, Measurement, Status, Verdict
 
 RULE = {

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
+from mlmguard.commands import probe as probes
 from mlmguard.errors import InputError
 from mlmguard.training import checkpoint, models, probing, tokenizer
 from mlmguard.training.probing import Scores
-from mlmguard.commands import probe as probes
 
 WORDS = tokenizer.load(None)
 CPU = torch.device("cpu")

@@ -36,7 +36,8 @@ from evidence_fixture import (
 from mlmguard import types
 from mlmguard.artifacts import json_schema
 from mlmguard.errors import InputError
-from mlmguard.policy import exit_code, judge, load
+from mlmguard.policy.judging import exit_code, judge
+from mlmguard.policy.reading import load
 from mlmguard.report import figures, tables, words
 from mlmguard.report.clearance import CLEARANCE, WITHHELD, Case, case, cleared, digest, line, name, prose
 from mlmguard.report.formats import FORMATS, parse_out, render, write

@@ -12,12 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlmguard.artifacts import load_key, read_noun, write_json
-from mlmguard.errors import InputError
-from mlmguard.policy import judge, load
-from mlmguard.scan import ScanSettings, scan
-from mlmguard.types import Manifest, Review, Status
 from mlmguard.commands import sample_review as review
 from mlmguard.commands.gate import gate
+from mlmguard.errors import InputError
+from mlmguard.policy.judging import judge
+from mlmguard.policy.reading import load
+from mlmguard.scan import ScanSettings, scan
+from mlmguard.types import Manifest, Review, Status
 from tests.evidence_fixture import clean as clean_evidence
 
 

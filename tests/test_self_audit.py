@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from mlmguard import cli
-from mlmguard.errors import InputError
-from mlmguard.training import loop, mechanism, models, tokenizer, unit_batch
 from mlmguard.commands import private_step
 from mlmguard.commands.private_step import audit_private_step
+from mlmguard.errors import InputError
+from mlmguard.training import loop, mechanism, models, tokenizer, unit_batch
 
 SEEDS = range(5)
 

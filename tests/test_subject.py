@@ -6,11 +6,11 @@ import json
 import pytest
 
 from mlmguard.artifacts import Key, write_json
+from mlmguard.commands.forget import forget_list, read
+from mlmguard.commands.subject import subject, values_of
 from mlmguard.corpus.clean import read_clean
 from mlmguard.errors import InputError
 from mlmguard.scan import ScanSettings, scan
-from mlmguard.commands.forget import forget_list, read
-from mlmguard.commands.subject import subject, values_of
 from tests.workbench import KEY
 
 ID = "notes.jsonl#{}".format

@@ -21,9 +21,9 @@ from in_toto_attestation.v1.statement import Statement
 
 from mlmguard import accounting, cli
 from mlmguard.artifacts import run_folder, sha256_file, weights_digest, write_json
+from mlmguard.commands.verify import Check, sign, verify
 from mlmguard.errors import InputError
 from mlmguard.types import LedgerEntry, PrivacyStatement
-from mlmguard.commands.verify import Check, sign, verify
 
 LEDGER = (LedgerEntry("poisson-gaussian", 1.1, 0.05, 40, what="training"),)
 

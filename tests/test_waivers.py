@@ -15,14 +15,16 @@ from evidence_fixture import TODAY, changed, clean, extractable, number
 
 from mlmguard import cli
 from mlmguard.artifacts import to_json, write_json
+from mlmguard.commands.gate import gate
+from mlmguard.commands.waive import signed, waive
 from mlmguard.errors import InputError
-from mlmguard.policy import Policy, judge, load
+from mlmguard.policy.judging import judge
+from mlmguard.policy.reading import load
+from mlmguard.policy.rule import Policy
+from mlmguard.policy.waiver import LONGEST
 from mlmguard.report.clearance import case
 from mlmguard.report.formats import FORMATS, render
 from mlmguard.types import Evidence, Judgement, Status
-from mlmguard.waivers import LONGEST
-from mlmguard.commands.gate import gate
-from mlmguard.commands.waive import signed, waive
 
 WAIVER: dict[str, object] = {
     "rule": "pii-not-chance",

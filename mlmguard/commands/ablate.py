@@ -34,6 +34,8 @@ from mlmguard.artifacts import (
     write_text,
 )
 from mlmguard.audit import AuditSettings, audit
+from mlmguard.commands.ledger import ledger
+from mlmguard.commands.probe import linear_probe
 from mlmguard.corpus.synthetic import private_documents, write_corpus
 from mlmguard.engine import LocalEngine
 from mlmguard.errors import InputError
@@ -43,8 +45,6 @@ from mlmguard.report import ablation as page
 from mlmguard.scan import ScanSettings, scan
 from mlmguard.train import TrainSettings, train
 from mlmguard.types import Curve, Evidence, Measurement, Progress, silent
-from mlmguard.commands.ledger import ledger
-from mlmguard.commands.probe import linear_probe
 
 EMBEDDED = "embedded"
 DEDUP = "dedup"  # the one axis that is not a setting of train

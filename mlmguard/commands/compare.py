@@ -17,13 +17,13 @@ from typing import Any
 import numpy as np
 
 from mlmguard.artifacts import find_run_folder, read_json
+from mlmguard.commands.rerender import as_saved
 from mlmguard.corpus.clean import CleanCorpus, read_clean
 from mlmguard.errors import InputError
 from mlmguard.report import overview
 from mlmguard.report.clearance import name
 from mlmguard.train import TrainSettings, source_of, train
 from mlmguard.types import Progress, silent
-from mlmguard.commands.rerender import as_saved
 
 
 @dataclass(frozen=True)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from mlmguard.commands.review import Reviewed, review
 from mlmguard.corpus.synthetic import write_corpus
 from mlmguard.errors import InputError
 from mlmguard.scan import ScanSettings
 from mlmguard.train import TrainSettings
 from mlmguard.types import Progress, silent
-from mlmguard.commands.review import Reviewed, review
 
 EPSILON = 8.0
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from mlmguard.artifacts import RUNS, key_path, read_json
-from mlmguard.policy import shipped
+from mlmguard.policy.reading import shipped
 from mlmguard.types import Detector
 
 #: Read from metadata, not imported: torch alone takes seconds.

@@ -6,11 +6,12 @@ import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from mlmguard.commands.glossary import ENTITIES, HAZARDS
 from mlmguard.corpus.recognizers import RULES, WITHOUT_DETECTOR
 from mlmguard.errors import InputError
 from mlmguard.measures import METRICS
-from mlmguard.policy import Policy, load, shipped
-from mlmguard.commands.glossary import ENTITIES, HAZARDS
+from mlmguard.policy.reading import load, shipped
+from mlmguard.policy.rule import Policy
 
 
 @dataclass(frozen=True)

@@ -9,13 +9,15 @@ from pathlib import Path
 from typing import Literal
 
 from mlmguard.artifacts import as_noun, read_json, read_noun, source_date, write_text
+from mlmguard.commands.waive import signed
 from mlmguard.errors import InputError
-from mlmguard.policy import Policy, exit_code, judge, load
+from mlmguard.policy.judging import exit_code, judge
+from mlmguard.policy.reading import load
+from mlmguard.policy.rule import Policy
 from mlmguard.report import json
 from mlmguard.report.clearance import Case, case
 from mlmguard.report.formats import content
 from mlmguard.types import Evidence, Judgement, Review
-from mlmguard.commands.waive import signed
 
 FailOn = Literal["fail", "warn"]
 #: Worst first (DESIGN.md, section 4).

@@ -7,12 +7,12 @@ from pathlib import Path
 from urllib.parse import quote
 
 from mlmguard.artifacts import read_json, write_text
+from mlmguard.commands.rerender import as_saved
 from mlmguard.errors import InputError
 from mlmguard.report.clearance import name
 from mlmguard.report.json import SCHEMA
 from mlmguard.report.overview import Run, render
 from mlmguard.types import Evidence
-from mlmguard.commands.rerender import as_saved
 
 
 def index(folder: Path, compare: Sequence[str] = ()) -> Path:

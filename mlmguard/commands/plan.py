@@ -10,8 +10,7 @@ from mlmguard.errors import InputError
 from mlmguard.leakage import metrics
 from mlmguard.leakage.metrics import EXPECTED_FALSE_POSITIVES, FALSE_POSITIVE_RATES
 from mlmguard.measures import DERIVED
-from mlmguard.policy import Policy
-from mlmguard.rules import Rule, Threshold
+from mlmguard.policy.rule import Policy, Rule, Threshold
 from mlmguard.types import LedgerEntry
 
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import yaml
 
-from mlmguard.policy import Policy
-from mlmguard.rules import Rule, looser
+from mlmguard.policy.rule import Policy, Rule, looser
 
 _WORDS = ("title", "why", "do", "control", "loosened")
 

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mlmguard.artifacts import read_noun, sha256_file, weights_digest
-from mlmguard.errors import InputError
-from mlmguard.types import PrivacyStatement
 from mlmguard.commands.gate import gate
 from mlmguard.commands.verify import refuse_contradicted, verify
+from mlmguard.errors import InputError
+from mlmguard.types import PrivacyStatement
 
 APPROVED = "privacy-approved"
 EXPERIMENT = "mlmguard"

@@ -7,12 +7,12 @@ from datetime import date
 from pathlib import Path
 
 from mlmguard.artifacts import as_noun, read_json
+from mlmguard.commands.gate import judge_evidence, read_evidence, write_cases
 from mlmguard.errors import InputError
-from mlmguard.policy import load
+from mlmguard.policy.reading import load
 from mlmguard.report import json
 from mlmguard.report.clearance import Case, case
 from mlmguard.types import Judgement
-from mlmguard.commands.gate import judge_evidence, read_evidence, write_cases
 
 
 def rerender(

@@ -8,12 +8,13 @@ from pathlib import Path
 
 from mlmguard.artifacts import RUNS, load_key
 from mlmguard.audit import AuditSettings, audit
-from mlmguard.policy import Policy, load
+from mlmguard.commands.gate import FailOn, Judged, judge_evidence
+from mlmguard.policy.reading import load
+from mlmguard.policy.rule import Policy
 from mlmguard.report.formats import write
 from mlmguard.scan import ScanSettings, scan
 from mlmguard.train import TrainResult, TrainSettings, train
 from mlmguard.types import Evidence, Manifest, Progress, silent
-from mlmguard.commands.gate import FailOn, Judged, judge_evidence
 
 
 @dataclass(frozen=True)

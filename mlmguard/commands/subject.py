@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mlmguard.artifacts import Key, find_run_folder, lines_of, read_json
+from mlmguard.commands.forget import Exposed, exposed
 from mlmguard.corpus.clean import CleanCorpus, read_clean
 from mlmguard.errors import InputError
 from mlmguard.measures import show_epsilon
-from mlmguard.commands.forget import Exposed, exposed
 
 SHORTEST = 4  # characters: anything shorter stands in every other document
 

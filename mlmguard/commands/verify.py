@@ -21,12 +21,12 @@ from mlmguard.artifacts import (
     weights_digest,
     write_text,
 )
+from mlmguard.commands import signature
+from mlmguard.commands.gate import read_evidence
 from mlmguard.errors import InputError
 from mlmguard.measures import show_epsilon, tier
 from mlmguard.report import in_toto
 from mlmguard.types import LedgerEntry, PrivacyStatement
-from mlmguard.commands import signature
-from mlmguard.commands.gate import read_evidence
 
 Outcome = Literal["holds", "unknown", "contradicted"]
 #: Relative. Accountants round up to their grid; a claim this close to what is computed anew is the same.

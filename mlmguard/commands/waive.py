@@ -13,8 +13,9 @@ from pydantic import ValidationError
 
 from mlmguard.artifacts import source_date, write_text
 from mlmguard.errors import InputError
-from mlmguard.policy import Policy, load, parse, shipped
-from mlmguard.waivers import LONGEST, Waiver, same_person
+from mlmguard.policy.reading import load, parse, shipped
+from mlmguard.policy.rule import Policy
+from mlmguard.policy.waiver import LONGEST, Waiver, same_person
 
 # --- writing ------------------------------------------------------------------------------------------
 

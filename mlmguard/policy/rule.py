@@ -20,7 +20,7 @@ import rfc8785
 from pydantic import AfterValidator, Field, PrivateAttr, model_validator
 
 from mlmguard.measures import DERIVED, METRICS, NOT_LEAKAGE, YES_NO, show_epsilon, show_number
-from mlmguard.waivers import Line, Slug, Strict, Waiver, same_person
+from mlmguard.policy.waiver import Line, Slug, Strict, Waiver, same_person
 
 _COMPARE: Mapping[str, Callable[[float, float], bool]] = {
     ">": operator.gt,

@@ -1,38 +1,20 @@
-"""Policies as data, and one pure judge: ``judge(policy, evidence)`` sees only evidence.
+"""Policy files: read, checked, laid over the policy they extend; every fault is one line with its place.
 
-Every rule gets a verdict: a number that is missing, too thin or not a number is *inconclusive*, never a pass.
 A policy may extend another one: it tightens freely, and whatever it asks less of has an owner and a reason.
 """
 
 from __future__ import annotations
 
-import hashlib
-import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date, timedelta
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import yaml
 from pydantic import ValidationError
 
 from mlmguard.errors import InputError
-from mlmguard.measures import (
-    DERIVED,
-    METRICS,
-    YES_NO,
-    broken,
-    claim,
-    claimed_epsilon,
-    numbers,
-    show_epsilon,
-    show_measurement,
-    show_number,
-)
-from mlmguard.rules import (
-    END,
-    WORDS,
+from mlmguard.policy.rule import (
     Attestation,
     Dropped,
     Extends,
@@ -40,15 +22,10 @@ from mlmguard.rules import (
     Policy,
     Rule,
     Signature,
-    Threshold,
-    limit_of,
     looser,
     nearest,
 )
-from mlmguard.types import Attested, Evidence, Judgement, Measurement, Status, Verdict
-from mlmguard.waivers import Register, Said, Strict, Waiver
-
-# --- reading ------------------------------------------------------------------------------------------
+from mlmguard.policy.waiver import Strict, Waiver
 
 _MAX_BYTES = 1_000_000
 _DEEPEST = 5
@@ -56,7 +33,7 @@ _DEEPEST = 5
 
 def shipped() -> dict[str, Path]:
     """The policies that come with the package, by name."""
-    here = Path(__file__).resolve().parent
+    here = Path(__file__).resolve().parent.parent
     # an installed wheel carries policies/ inside the package; a checkout has them beside it
     for folder in (here / "policies", here.parent / "policies"):
         found = {path.stem: path for path in sorted(folder.glob("*.yaml"))}
@@ -343,196 +320,6 @@ def _refuse_twice(node: yaml.Node | None, thing: str) -> None:
                 waiting.append(value)
 
 
-# --- judging ------------------------------------------------------------------------------------------
-
-
-#: Worst last. A live waiver is worse than a pass and better than a warning.
-_ORDER = (Status.PASS, Status.WAIVED, Status.WARN, Status.INCONCLUSIVE, Status.FAIL)
-#: A signature speaks of what its signer knew then; after a year it is asked for anew.
-_SIGNED_FOR = timedelta(days=365)
-
-
-def judge(policy: Policy, evidence: Evidence, today: date | None = None) -> Judgement:
-    """Every rule's verdict on the evidence. Pure and total; waivers and signatures count on a day only."""
-    known: dict[str, list[Measurement]] = {}
-    for number in numbers(evidence):
-        known.setdefault(f"{number.attack}.{number.metric}", []).append(number)
-    claimed, fault = claimed_epsilon(evidence), broken(evidence)
-    register = Register(policy.waivers, today)
-    verdicts, evaluated = [], False
-    for position, rule in enumerate(policy.rules):
-        mark = fingerprint(rule, evidence)
-        said = []
-        for one in _apply(rule, known, claimed, evidence):
-            evaluated |= one.evaluated
-            if fault and rule.leakage and one.status in (Status.PASS, Status.WARN):
-                status = Status.FAIL if rule.on_inconclusive == "fail" else Status.INCONCLUSIVE
-                one = Said(one.slice, status, one.observed, fault)
-            said.append(register.apply(rule.id, mark, one))
-        worst_one = max(said, key=lambda one: _ORDER.index(one.status))
-        verdicts.append(_verdict(rule, worst_one, policy.places.get(("rules", position)), mark))
-    signed = [_attested(one, policy.signatures, evidence, today) for one in policy.attestations]
-    verdicts += [verdict for verdict, _ in signed]
-    status = worst(verdict.status for verdict in verdicts)
-    if fault or not evaluated:
-        status = worst((status, Status.INCONCLUSIVE))
-    return Judgement(
-        *(policy.id, policy.version, policy.digest, status, tuple(verdicts)),
-        day=today.isoformat() if today else "",
-        waivers=register.uses(),
-        attestations=tuple(attested for _, attested in signed),
-        loosened=policy.loosened,
-    )
-
-
-def fingerprint(rule: Rule, evidence: Evidence) -> str:
-    """A name for this rule on these weights, the same wherever the rule stands and whatever it is called."""
-    named = "\0".join((rule.metric, rule.slice, evidence.model.digest))
-    return hashlib.sha256(f"{rule.id}\0{named}".encode()).hexdigest()[:16]
-
-
-def _verdict(rule: Rule, said: Said, place: Place | None, mark: str) -> Verdict:
-    return Verdict(
-        *(rule.id, said.status, rule.severity, rule.required, said.observed, said.reason, rule.title),
-        control=rule.control,
-        file=place.file if place else "",
-        line=place.line if place else 0,
-        fingerprint=mark,
-    )
-
-
-def _attested(
-    asked: Attestation, signatures: Sequence[Signature], evidence: Evidence, today: date | None
-) -> tuple[Verdict, Attested]:
-    """Whether somebody of the right role made the statement, for these weights and not too long ago."""
-    given = [one for one in signatures if one.attestation == asked.id]
-    valid = [one for one in given if evidence.model.digest.startswith(one.model)]
-    timely = [one for one in valid if today and one.date <= today <= one.date + _SIGNED_FOR]
-    if timely:
-        status, reason = Status.PASS, f"signed by {timely[0].by} on {timely[0].date}"
-    else:
-        status = Status(asked.on_missing)
-        if not given:
-            reason = f"not signed by the {asked.role}"
-        elif not valid:
-            reason = "signed for other weights"
-        elif today is None:
-            reason = "its signature was not held against a date"
-        else:
-            reason = f"signed on {valid[0].date}, which is not within a year of {today}"
-    observed = "signed" if timely else "not signed"
-    told = (asked.severity, f"signed by the {asked.role}", observed, reason, asked.title)
-    signer = (timely[0].by, timely[0].date.isoformat()) if timely else ("", "")
-    verdict = Verdict(asked.id, status, *told, control=asked.control)
-    return verdict, Attested(asked.id, asked.role, asked.statement, *signer)
-
-
-def worst(statuses: Iterable[Status]) -> Status:
-    """The gravest of several; of none, inconclusive: silence never passes."""
-    return max(statuses, key=_ORDER.index, default=Status.INCONCLUSIVE)
-
-
-def exit_code(judgement: Judgement, fail_on: Literal["fail", "warn"] = "fail") -> int:
-    """10 if a gate failed, 3 if nothing can be said, 0 otherwise."""
-    found = {judgement.status, *(verdict.status for verdict in judgement.verdicts)}
-    if Status.FAIL in found or (fail_on == "warn" and Status.WARN in found):
-        return 10
-    if Status.INCONCLUSIVE in found or not judgement.verdicts:
-        return 3
-    return 0
-
-
-def _apply(
-    rule: Rule, known: Mapping[str, list[Measurement]], claimed: float | None, evidence: Evidence
-) -> list[Said]:
-    """What the rule says, slice by slice."""
-    matching = [m for m in known.get(rule.metric, ()) if rule.slice in ("*", m.slice)]
-    if not matching:
-        return [_unknown(rule, rule.slice, "not available", _why_missing(rule, evidence))]
-    void = next((m for m in known.get(rule.void_if or "", ()) if m.value), None)
-    if void is not None:
-        reason = void.note or METRICS[rule.void_if or ""].removeprefix("1 if ")
-        status = Status(rule.on_void)
-        return [Said(m.slice, status, show_measurement(m), reason, evaluated=False) for m in matching]
-    return [_compare(rule, m, claimed) for m in matching]
-
-
-def _compare(rule: Rule, number: Measurement, claimed: float | None) -> Said:
-    observed = show_measurement(number)
-
-    def unknown(reason: str) -> Said:
-        return _unknown(rule, number.slice, observed, reason)
-
-    if number.value is None:
-        if rule.metric in DERIVED:
-            return unknown(number.note or "the evidence does not say")
-        note = f": {number.note}" if number.note else ""
-        return unknown(f"the attack ran and could not form this number{note}")
-    if any(end is not None and math.isnan(end) for end in (number.value, number.low, number.high)):
-        # a number that is not one is a defect of the evidence: never softened to a warning
-        status = Status.FAIL if rule.on_inconclusive == "fail" else Status.INCONCLUSIVE
-        return Said(number.slice, status, observed, "NaN stands where a number is required", evaluated=False)
-    compared = {"value": number.value, "upper_ci": number.high, "lower_ci": number.low}[rule.end]
-    if compared is None:
-        return unknown(f"no interval, so its {END[rule.end]} cannot be compared")
-    texts = (rule.fail, rule.warn, rule.inconclusive)
-    fail, warn, mute = (Threshold.parse(text) if text else None for text in texts)
-    if claimed is None and any(t is not None and t.limit is None for t in (fail, warn, mute)):
-        return unknown("no ε is claimed, so there is nothing to hold against it")
-    if number.examples < rule.min_n:
-        return unknown(f"{number.examples:,} examples, and {rule.min_n:,} are needed")
-
-    def says(threshold: Threshold) -> str:
-        shown = show_number(rule.metric, compared)
-        if rule.metric in YES_NO:
-            return f"the answer is {shown}" + (f": {number.note}" if number.note else "")
-        limit = limit_of(rule.metric, threshold, claimed)
-        names = f": {number.note}" if rule.metric in DERIVED and number.note else ""
-        return f"{END[rule.end]} {shown} is {WORDS[threshold.sign]} {limit}{names}".strip()
-
-    if fail and fail.crossed(compared, claimed):
-        return Said(number.slice, Status.FAIL, observed, says(fail))
-    if mute and mute.crossed(compared, claimed):
-        return unknown(f"{says(mute)}: too little to say anything")
-    reach = (claimed if fail.limit is None else fail.limit) if fail and fail.sign[0] == ">" else None
-    if reach is not None and number.ceiling is not None and number.ceiling < reach:
-        status = Status.WARN if rule.on_low_ceiling == "warn" else Status.INCONCLUSIVE
-        never = show_epsilon(reach) if reach == claimed else show_number(rule.metric, reach)
-        reason = f"inconclusive: this audit could have shown at most {number.ceiling:.3g}, never {never}"
-        return Said(number.slice, status, observed, reason)
-    if warn and warn.crossed(compared, claimed):
-        return Said(number.slice, Status.WARN, observed, says(warn))
-    return Said(number.slice, Status.PASS, observed, "meets the requirement")
-
-
-def _unknown(rule: Rule, slice_: str, observed: str, reason: str) -> Said:
-    return Said(slice_, Status(rule.on_inconclusive), observed, reason, evaluated=False)
-
-
-def _why_missing(rule: Rule, evidence: Evidence) -> str:
-    family = rule.metric.split(".")[0]
-    if family == "privacy":
-        return (
-            "the privacy statement does not say" if claim(evidence) else "no differential privacy is claimed"
-        )
-    if family == "scan" and rule.metric in DERIVED:
-        return (
-            "the manifest does not say" if evidence.manifest else "no manifest of a scan is in the evidence"
-        )
-    for attack in evidence.attacks:
-        if attack.attack == family and attack.status != "run":
-            return f"the attack was not run: {attack.detail}"
-    slice_ = f" of slice {rule.slice!r}" if rule.slice not in ("", "*") else ""
-    # the same attack may have said why it had nothing to measure there
-    notes = [
-        m.note for m in evidence.measurements if (m.attack, m.slice, m.value) == (family, rule.slice, None)
-    ]
-    return f"no measurement {rule.metric}{slice_}" + (f": {notes[0]}" if notes and notes[0] else "")
-
-
 def policy_schema() -> dict[str, Any]:
-    """The JSON Schema of a policy file."""
+    """Return the JSON Schema of a policy file."""
     return Policy.model_json_schema()
-
-
-__all__ = ["Policy", "exit_code", "judge", "load", "parse", "policy_schema", "shipped", "worst"]
