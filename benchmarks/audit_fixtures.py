@@ -123,8 +123,8 @@ def switched_off() -> Iterator[None]:
     """Neither clipping nor noise, behind the program's back: the ledger still claims both."""
     ones = lambda norms, losses, bound: torch.ones_like(norms)  # noqa: E731
     with (
-        patch("mlmguard.training.clipping.clip_factors", ones),
-        patch("mlmguard.training.per_sample.clip_factors", ones),
+        patch("mlmguard.training.clipping.clip.clip_factors", ones),
+        patch("mlmguard.training.clipping.per_sample.clip_factors", ones),
         patch("mlmguard.training.mechanism.gaussian", lambda like, plan, noise: torch.zeros_like(like)),
     ):
         yield

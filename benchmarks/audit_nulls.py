@@ -26,7 +26,8 @@ from mlmguard.corpus.synthetic import write_corpus
 from mlmguard.leakage import canaries
 from mlmguard.scan import scan
 from mlmguard.train import TrainSettings, train
-from mlmguard.training import checkpoint, models, tokenizer
+from mlmguard.training import checkpoint, models
+from mlmguard.training.text import tokenizer
 from mlmguard.types import Evidence
 
 QUICK = AuditSettings(documents=60, probed=600, spans=12, searched=32, restarts=8, samples=40)

@@ -34,8 +34,8 @@ from opacus.optimizers import DPOptimizer
 from torch import Tensor
 from transformers import BertConfig, BertForMaskedLM
 
-from mlmguard.training.clipping import clipped_gradient_sum
-from mlmguard.training.unit_batch import masked_logits, read_batch
+from mlmguard.training.clipping.clip import clipped_gradient_sum
+from mlmguard.training.clipping.unit_batch import masked_logits, read_batch
 
 NORM = 1.0
 NOISE = 1.0

@@ -25,7 +25,8 @@ import torch
 from transformers import BertConfig, BertForMaskedLM, BertTokenizerFast, pipeline
 
 from mlmguard.leakage.signals import Probe, Scorer
-from mlmguard.training import models, tokenizer
+from mlmguard.training import models
+from mlmguard.training.text import tokenizer
 
 TOKENS = 128
 

@@ -27,10 +27,11 @@ import numpy as np
 import torch
 from transformers import DataCollatorForLanguageModeling, Trainer, TrainingArguments
 
-from mlmguard.training import loop, models, tokenizer, units
+from mlmguard.training import loop, models
 from mlmguard.training.evaluation import held_out, unigram_log_probabilities
 from mlmguard.training.journal import Journal
-from mlmguard.training.masking import Vocabulary
+from mlmguard.training.text import tokenizer, units
+from mlmguard.training.text.masking import Vocabulary
 
 WINDOW = 128
 VOCABULARY = 8000

@@ -36,8 +36,8 @@ from mlmguard.leakage.results import CONTROL, Exposed, PValue, Result, Span, mea
 from mlmguard.leakage.signals import Floats, Probe
 from mlmguard.training import models
 from mlmguard.training.evaluation import held_out, recorded_curves
-from mlmguard.training.masking import Vocabulary
 from mlmguard.training.numerics import best_device
+from mlmguard.training.text.masking import Vocabulary
 from mlmguard.types import (
     AttackRun,
     Curve,

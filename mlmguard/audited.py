@@ -18,7 +18,9 @@ from mlmguard.corpus.clean import read_clean
 from mlmguard.corpus.readers import read
 from mlmguard.errors import InputError
 from mlmguard.leakage import canaries
-from mlmguard.training import claim, models, tokenizer
+from mlmguard.training import models
+from mlmguard.training.privacy import claim
+from mlmguard.training.text import tokenizer
 from mlmguard.types import Document, Manifest, PrivacyStatement
 
 Rows = Sequence[Mapping[str, str]]

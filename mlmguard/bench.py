@@ -19,11 +19,12 @@ from mlmguard.leakage.attacks import NGRAM
 from mlmguard.leakage.extraction import Target
 from mlmguard.leakage.results import Passage
 from mlmguard.leakage.signals import Ids, NextTokenScorer, Scorer
-from mlmguard.training import models, tokenizer
+from mlmguard.training import models
 from mlmguard.training.evaluation import unigram_log_probabilities
 from mlmguard.training.numerics import autocast, best_device
-from mlmguard.training.tokens import Text, tokenised
-from mlmguard.training.units import windows
+from mlmguard.training.text import tokenizer
+from mlmguard.training.text.tokens import Text, tokenised
+from mlmguard.training.text.units import windows
 
 CAUSAL_TOKENS = 1024  # a pass: every position of a causal model brings logits over the whole vocabulary
 

@@ -42,27 +42,11 @@ from mlmguard.corpus.synthetic import public_documents
 from mlmguard.errors import InputError
 from mlmguard.leakage import canaries
 from mlmguard.measures import show_epsilon
-from mlmguard.training import (
-    adapt,
-    checkpoint,
-    claim,
-    device,
-    distributed,
-    masking,
-    models,
-    numerics,
-    objectives,
-    packing,
-    releases,
-    tokenizer,
-    tokens,
-    tracking,
-)
-from mlmguard.training.claim import UnitOfPrivacy
-from mlmguard.training.clipping import Engine, refuse_unclippable, self_check
+from mlmguard.training import adapt, checkpoint, device, distributed, models, numerics, tracking
+from mlmguard.training.clipping.clip import Engine, refuse_unclippable, self_check
+from mlmguard.training.clipping.precision import precision_margin
 from mlmguard.training.evaluation import HeldOut, HeldOutTexts, kind_of, latency
 from mlmguard.training.journal import Journal
-from mlmguard.training.ledger import CorpusLedger, RunOnCorpus
 from mlmguard.training.loop import (
     SCHEDULES,
     Interrupted,
@@ -71,13 +55,16 @@ from mlmguard.training.loop import (
     example,
 )
 from mlmguard.training.loop import train as run_steps
-from mlmguard.training.masking import Masking, Vocabulary
 from mlmguard.training.mechanism import SamplerCheck, check_sampler
 from mlmguard.training.numerics import autocast, best_device
-from mlmguard.training.precision import precision_margin
-from mlmguard.training.tokens import Text, Tokens
+from mlmguard.training.privacy import claim, releases
+from mlmguard.training.privacy.claim import UnitOfPrivacy
+from mlmguard.training.privacy.ledger import CorpusLedger, RunOnCorpus
+from mlmguard.training.text import masking, objectives, packing, tokenizer, tokens
+from mlmguard.training.text.masking import Masking, Vocabulary
+from mlmguard.training.text.tokens import Text, Tokens
+from mlmguard.training.text.units import Row, cut, group
 from mlmguard.training.tracking import Trackers
-from mlmguard.training.units import Row, cut, group
 from mlmguard.types import (
     CorpusRelease,
     DpPlan,

@@ -8,10 +8,11 @@ import torch
 from transformers import AutoModelForMaskedLM
 
 from mlmguard.errors import InputError
-from mlmguard.training import adapt, loop, models, tokenizer, units
-from mlmguard.training.clipping import clipped_gradient_sum
-from mlmguard.training.per_sample import one_record_sum
-from mlmguard.training.unit_batch import read_batch
+from mlmguard.training import adapt, loop, models
+from mlmguard.training.clipping.clip import clipped_gradient_sum
+from mlmguard.training.clipping.per_sample import one_record_sum
+from mlmguard.training.clipping.unit_batch import read_batch
+from mlmguard.training.text import tokenizer, units
 from mlmguard.types import DpPlan
 from tests.test_units import QUICK, scanned, trained
 

@@ -195,7 +195,7 @@ def a_causal_model(bench, name, steps):
     import torch
     from transformers import GPT2Config, GPT2LMHeadModel
 
-    from mlmguard.training import tokenizer
+    from mlmguard.training.text import tokenizer
 
     folder, members, others = as_another_tool_would_leave_it(bench, bench.folder / "plain", name)
     words = tokenizer.load(None)

@@ -16,9 +16,9 @@ from torch.nn import functional as F
 from transformers import AutoModelForMaskedLM
 
 from mlmguard.errors import InputError, MlmguardError
-from mlmguard.training import clipping, grad_layers
-from mlmguard.training.clipping import ClippedSum, Engine, clipped_gradient_sum, self_check
-from mlmguard.training.per_sample import OPACUS_EXACT
+from mlmguard.training.clipping import clip, layers
+from mlmguard.training.clipping.clip import ClippedSum, Engine, clipped_gradient_sum, self_check
+from mlmguard.training.clipping.per_sample import OPACUS_EXACT
 
 NORM = 1.0
 VOCABULARY = 120
@@ -230,7 +230,7 @@ def test_where_opacus_cannot_the_loop_does() -> None:
 
 def test_dropout_is_exact_for_the_mask_that_was_drawn() -> None:
     """Unclipped, the sum is the gradient of the summed losses; the same seed draws the same dropout."""
-    from mlmguard.training.unit_batch import masked_logits, read_batch
+    from mlmguard.training.clipping.unit_batch import masked_logits, read_batch
 
     model = model_of("bert").train()
     batch = batch_of(model)
@@ -344,7 +344,7 @@ def test_a_matrix_looked_up_twice_and_decoded() -> None:
 
 def test_long_records_take_the_written_out_form(monkeypatch: pytest.MonkeyPatch) -> None:
     """At 12 tokens of a 32 x 32 layer the ghost form is cheaper, at 36 the direct one, in small chunks."""
-    monkeypatch.setattr(grad_layers, "DIRECT_CHUNK", 2 * 32 * 64)
+    monkeypatch.setattr(layers, "DIRECT_CHUNK", 2 * 32 * 64)
     for name in ("bert", "albert"):
         model = model_of(name)
         batch = batch_of(model, tokens=36)
@@ -539,7 +539,7 @@ def test_the_self_check_passes_everywhere_and_catches_a_missing_cross_term(
     tied, untied = model_of("bert"), model_of("bert", tied=False)
     batch = batch_of(tied)
     right = clipped_gradient_sum(tied, batch, NORM).norms
-    monkeypatch.setattr(grad_layers, "_tied_cross_term", lambda lookup, outer: torch.zeros(outer.rows.units))
+    monkeypatch.setattr(layers, "_tied_cross_term", lambda lookup, outer: torch.zeros(outer.rows.units))
     wrong = clipped_gradient_sum(tied, batch, NORM).norms
     assert float(((right - wrong).abs() / right.clamp(min=1e-9)).max()) > 2e-3
     with pytest.raises(MlmguardError, match="one-record loop"):
@@ -549,12 +549,12 @@ def test_the_self_check_passes_everywhere_and_catches_a_missing_cross_term(
 
 def test_the_self_check_catches_a_shared_layer_taken_apart(monkeypatch: pytest.MonkeyPatch) -> None:
     model = model_of("albert")
-    real = grad_layers.squared_norms
+    real = layers.squared_norms
 
     def apart(shares: Any, units: int, gram: Any) -> Tensor:
         return torch.stack([real([s], units, gram) for s in shares]).sum(0)
 
-    monkeypatch.setattr(clipping, "squared_norms", apart)
+    monkeypatch.setattr(clip, "squared_norms", apart)
     with pytest.raises(MlmguardError, match="differs by"):
         self_check(model, batch_of(model), NORM)
 

@@ -14,7 +14,7 @@ from mlmguard.commands.compare import _suspect, compare
 from mlmguard.errors import InputError
 from mlmguard.scan import ScanSettings, scan
 from mlmguard.train import TrainSettings, source_of, train
-from mlmguard.training import tokenizer
+from mlmguard.training.text import tokenizer
 
 KEY = Key(b"a key that only tests use, 32 b.")
 WORDS = [w for w in tokenizer.load(None).get_vocab() if w.isalpha() and len(w) > 3]

@@ -13,7 +13,8 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 
 from mlmguard.artifacts import read_noun
-from mlmguard.training import distributed, journal, loop, mechanism, models, tokenizer, units
+from mlmguard.training import distributed, journal, loop, mechanism, models
+from mlmguard.training.text import tokenizer, units
 from mlmguard.types import DpPlan, PrivacyStatement
 from tests.test_units import scanned
 

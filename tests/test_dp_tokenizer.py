@@ -11,7 +11,8 @@ from mlmguard import accounting
 from mlmguard.errors import InputError
 from mlmguard.scan import ScanSettings, scan
 from mlmguard.train import TrainSettings, train
-from mlmguard.training import releases, tokenizer
+from mlmguard.training.privacy import releases
+from mlmguard.training.text import tokenizer
 from mlmguard.types import LedgerEntry
 from tests.workbench import KEY
 

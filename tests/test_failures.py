@@ -8,9 +8,10 @@ import torch
 from safetensors.torch import load_file
 
 from mlmguard.artifacts import read_json, write_json
-from mlmguard.training import loop, masking, models, packing, tokenizer, units, watch
+from mlmguard.training import loop, models, watch
 from mlmguard.training.journal import Journal
-from mlmguard.training.masking import Masking
+from mlmguard.training.text import masking, packing, tokenizer, units
+from mlmguard.training.text.masking import Masking
 from mlmguard.types import DpPlan
 
 WORDS = tokenizer.load(None)

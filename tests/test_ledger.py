@@ -18,8 +18,9 @@ from mlmguard.errors import InputError
 from mlmguard.scan import ScanSettings, scan
 from mlmguard.train import TrainSettings, train
 from mlmguard.training import journal as journals
-from mlmguard.training import loop, mechanism, models, tokenizer, units
-from mlmguard.training.ledger import CorpusLedger
+from mlmguard.training import loop, mechanism, models
+from mlmguard.training.privacy.ledger import CorpusLedger
+from mlmguard.training.text import tokenizer, units
 from mlmguard.types import DpPlan, LedgerEntry
 from tests.test_units import QUICK, notes
 from tests.workbench import KEY, damaged

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from mlmguard.errors import InputError
-from mlmguard.training import masking, tokenizer, units
-from mlmguard.training.masking import IGNORED, Masking, Mix, Notes
+from mlmguard.training.text import masking, tokenizer, units
+from mlmguard.training.text.masking import IGNORED, Masking, Mix, Notes
 
 WORDS = tokenizer.load(None)
 MARKS = tokenizer.special_tokens(WORDS)

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from mlmguard.errors import InputError
-from mlmguard.training import models, numerics, tokenizer
+from mlmguard.training import models, numerics
+from mlmguard.training.text import tokenizer
 
 WORDS = tokenizer.load(None)
 CPU, GPU = torch.device("cpu"), torch.device("cuda")

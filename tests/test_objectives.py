@@ -5,8 +5,9 @@ import pytest
 import torch
 
 from mlmguard.errors import InputError
-from mlmguard.training import loop, masking, mechanism, models, objectives, tokenizer, units
-from mlmguard.training.masking import Masking
+from mlmguard.training import loop, mechanism, models
+from mlmguard.training.text import masking, objectives, tokenizer, units
+from mlmguard.training.text.masking import Masking
 from mlmguard.types import DpPlan
 
 WORDS = tokenizer.load(None)

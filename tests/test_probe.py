@@ -8,8 +8,9 @@ import torch
 
 from mlmguard.commands import probe as probes
 from mlmguard.errors import InputError
-from mlmguard.training import checkpoint, models, probing, tokenizer
-from mlmguard.training.probing import Scores
+from mlmguard.training import checkpoint, downstream, models
+from mlmguard.training.downstream import Scores
+from mlmguard.training.text import tokenizer
 
 WORDS = tokenizer.load(None)
 CPU = torch.device("cpu")
@@ -40,10 +41,10 @@ def texts(count=160, seed=0, signal=True):
     ]
 
 
-@pytest.mark.parametrize("method", [probing.linear_probe, probing.fine_tune])
+@pytest.mark.parametrize("method", [downstream.linear_probe, downstream.fine_tune])
 @pytest.mark.parametrize("signal", [True, False])
 def test_a_signal_is_found_and_its_absence_is_chance(tmp_path, method, signal):
-    labelled = probing.read_labelled(written(tmp_path / "x.jsonl", texts(signal=signal)), "classification")
+    labelled = downstream.read_labelled(written(tmp_path / "x.jsonl", texts(signal=signal)), "classification")
     model = model_of()
     before = {name: value.clone() for name, value in model.state_dict().items()}
     area = probes.macro_auc(method(model, WORDS, labelled, 32, CPU))
@@ -61,10 +62,10 @@ def test_words_are_labelled_at_their_first_piece(tmp_path):
         for k in rng.integers(0, 6, 2):
             said[k], labels[k] = f"pharmaco{said[k]}", "DRUG"
         rows.append({"tokens": said, "labels": labels})
-    labelled = probing.read_labelled(written(tmp_path / "x.jsonl", rows), "token-classification")
-    scores = probing.fine_tune(model_of(), WORDS, labelled, 64, CPU, epochs=40, learning_rate=5e-3)
+    labelled = downstream.read_labelled(written(tmp_path / "x.jsonl", rows), "token-classification")
+    scores = downstream.fine_tune(model_of(), WORDS, labelled, 64, CPU, epochs=40, learning_rate=5e-3)
     assert len(scores.truth) == 6 * 24
-    assert probing.macro_f1(scores, labelled.names) > 0.9
+    assert downstream.macro_f1(scores, labelled.names) > 0.9
 
 
 def test_f1_and_auc_are_those_of_a_naive_count():
@@ -77,7 +78,7 @@ def test_f1_and_auc_are_those_of_a_naive_count():
         precision, recall = tp / (said == k).sum(), tp / (truth == k).sum()
         values.append(2 * precision * recall / (precision + recall))
     scores = Scores(p, truth)
-    assert probing.macro_f1(scores, ("O", "A", "B")) == pytest.approx(np.mean(values))
+    assert downstream.macro_f1(scores, ("O", "A", "B")) == pytest.approx(np.mean(values))
     areas = []
     for k in range(3):
         pairs = [(a > b) + (a == b) / 2 for a in p[truth == k, k] for b in p[truth != k, k]]
@@ -106,7 +107,7 @@ def test_a_file_without_labels_is_refused_in_one_line(tmp_path, rows, said, caps
 def test_words_that_do_not_match_their_labels_are_refused(tmp_path):
     data = written(tmp_path / "x.jsonl", [{"tokens": ["a", "b"], "labels": ["O"]}] * 30)
     with pytest.raises(InputError, match="do not match"):
-        probing.read_labelled(data, "token-classification")
+        downstream.read_labelled(data, "token-classification")
 
 
 def test_probe_measures_before_and_after(tmp_path, capsys):

@@ -11,7 +11,9 @@ from mlmguard import cli
 from mlmguard.commands import private_step
 from mlmguard.commands.private_step import audit_private_step
 from mlmguard.errors import InputError
-from mlmguard.training import loop, mechanism, models, tokenizer, unit_batch
+from mlmguard.training import loop, mechanism, models
+from mlmguard.training.clipping import unit_batch
+from mlmguard.training.text import tokenizer
 
 SEEDS = range(5)
 

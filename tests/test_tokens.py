@@ -5,8 +5,9 @@ import itertools
 import numpy as np
 import pytest
 
-from mlmguard.training import loop, masking, tokenizer, tokens, units
-from mlmguard.training.masking import Notes
+from mlmguard.training import loop
+from mlmguard.training.text import masking, tokenizer, tokens, units
+from mlmguard.training.text.masking import Notes
 
 WORDS = tokenizer.load(None)
 MARKS = tokenizer.special_tokens(WORDS)

@@ -15,8 +15,10 @@ from mlmguard.audited import read_checkpoint
 from mlmguard.errors import InputError
 from mlmguard.scan import ScanSettings, scan
 from mlmguard.train import TrainSettings, train
-from mlmguard.training import claim, evaluation, loop, masking, models, tokenizer
-from mlmguard.training.ledger import CorpusLedger
+from mlmguard.training import evaluation, loop, models
+from mlmguard.training.privacy import claim
+from mlmguard.training.privacy.ledger import CorpusLedger
+from mlmguard.training.text import masking, tokenizer
 
 TESTS = Path(__file__).parent
 WORDS = tokenizer.load(None)

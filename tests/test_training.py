@@ -11,7 +11,10 @@ import pytest
 import torch
 
 from mlmguard.training import journal as journals
-from mlmguard.training import loop, masking, mechanism, models, precision, releases, tokenizer, units
+from mlmguard.training import loop, mechanism, models
+from mlmguard.training.clipping import precision
+from mlmguard.training.privacy import releases
+from mlmguard.training.text import masking, tokenizer, units
 from mlmguard.types import DpPlan
 
 WORDS = tokenizer.load(None)

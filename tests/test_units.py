@@ -12,7 +12,9 @@ from mlmguard.artifacts import read_json, read_noun
 from mlmguard.errors import InputError
 from mlmguard.scan import ScanSettings, scan
 from mlmguard.train import TrainSettings, train
-from mlmguard.training import claim, loop, masking, mechanism, models, tokenizer, units
+from mlmguard.training import loop, mechanism, models
+from mlmguard.training.privacy import claim
+from mlmguard.training.text import masking, tokenizer, units
 from mlmguard.types import DpPlan, PrivacyStatement
 from tests.workbench import KEY
 

@@ -14,7 +14,8 @@ from mlmguard.corpus.synthetic import write_corpus
 from mlmguard.leakage import canaries
 from mlmguard.scan import scan
 from mlmguard.train import TrainSettings, train
-from mlmguard.training import checkpoint, models, tokenizer
+from mlmguard.training import checkpoint, models
+from mlmguard.training.text import tokenizer
 from mlmguard.types import Evidence
 
 KEY = Key(b"a key that only tests use, 32 b.")

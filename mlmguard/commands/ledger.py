@@ -8,7 +8,7 @@ from pathlib import Path
 from mlmguard import accounting
 from mlmguard.errors import InputError
 from mlmguard.measures import show_epsilon
-from mlmguard.training.ledger import CorpusLedger, RunOnCorpus
+from mlmguard.training.privacy.ledger import CorpusLedger, RunOnCorpus
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ import numpy as np
 
 from mlmguard.corpus import pii
 from mlmguard.errors import InputError
-from mlmguard.training import masking, tokenizer
-from mlmguard.training.masking import IGNORED, Masking, Vocabulary
+from mlmguard.training.text import masking, tokenizer
+from mlmguard.training.text.masking import IGNORED, Masking, Vocabulary
 
 
 @dataclass(frozen=True)

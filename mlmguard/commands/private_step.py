@@ -17,7 +17,7 @@ from mlmguard import accounting
 from mlmguard.errors import InputError
 from mlmguard.leakage import metrics
 from mlmguard.training.mechanism import SamplerCheck, entropy_rng
-from mlmguard.training.self_audit import dirac_run
+from mlmguard.training.privacy.self_audit import dirac_run
 from mlmguard.types import DpPlan, LedgerEntry, Progress, silent
 
 

@@ -11,9 +11,10 @@ import numpy as np
 from mlmguard.artifacts import find_run_folder, read_json
 from mlmguard.errors import InputError
 from mlmguard.leakage import metrics
-from mlmguard.training import models, probing, tokenizer
+from mlmguard.training import downstream, models
+from mlmguard.training.downstream import Scores
 from mlmguard.training.numerics import best_device
-from mlmguard.training.probing import Scores
+from mlmguard.training.text import tokenizer
 from mlmguard.types import Progress, silent
 
 RESAMPLES = 400
@@ -40,7 +41,7 @@ def probe(
 
     Raises :class:`InputError` for a file that is not labelled, or where no model to compare with is found.
     """
-    labelled = probing.read_labelled(data, task)
+    labelled = downstream.read_labelled(data, task)
     found = []
     for name, place in (("before", before or _started_from(ckpt)), ("after", str(ckpt))):
         for method in METHODS:
@@ -52,13 +53,13 @@ def probe(
 
 def linear_probe(ckpt: Path, data: Path) -> Probed:
     """The linear probe of ``ckpt`` alone, on a file labelled for classification."""
-    return _measured("after", str(ckpt), "linear probe", probing.read_labelled(data, "classification"))
+    return _measured("after", str(ckpt), "linear probe", downstream.read_labelled(data, "classification"))
 
 
-METHODS = {"linear probe": probing.linear_probe, "fine-tuned": probing.fine_tune}
+METHODS = {"linear probe": downstream.linear_probe, "fine-tuned": downstream.fine_tune}
 
 
-def _measured(name: str, place: str, method: str, labelled: probing.Labelled) -> Probed:
+def _measured(name: str, place: str, method: str, labelled: downstream.Labelled) -> Probed:
     model, _ = models.load(place)
     window = min(WINDOW, models.window_of(model))
     scores = METHODS[method](model, tokenizer.load(place), labelled, window, best_device())
@@ -77,14 +78,14 @@ def _started_from(ckpt: Path) -> str:
     return str(folder / "initial")
 
 
-def _probed(model: str, method: str, scores: Scores, labelled: probing.Labelled) -> Probed:
+def _probed(model: str, method: str, scores: Scores, labelled: downstream.Labelled) -> Probed:
     metric: Callable[[Scores], float] = macro_auc
     name = "AUC"
     if labelled.task == "token-classification":
         name = "F1"
 
         def metric(scores: Scores) -> float:
-            return probing.macro_f1(scores, labelled.names)
+            return downstream.macro_f1(scores, labelled.names)
 
     value = metric(scores)
     rng = np.random.default_rng(0)

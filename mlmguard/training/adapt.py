@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from mlmguard.errors import InputError
-from mlmguard.training.unit_batch import encoder_of
+from mlmguard.training.clipping.unit_batch import encoder_of
 
 KINDS = ("full", "lora", "bitfit", "head")
 RANK = 8  # of the low-rank updates; their scale is 2, as in the paper's alpha = 2 r

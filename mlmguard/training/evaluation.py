@@ -14,11 +14,11 @@ from torch import nn
 
 from mlmguard.artifacts import read_json
 from mlmguard.training.loop import collate
-from mlmguard.training.masking import IGNORED, Flags, Ids, Vocabulary
 from mlmguard.training.models import masked_logits
 from mlmguard.training.numerics import autocast
-from mlmguard.training.tokenizer import SpecialTokens
-from mlmguard.training.units import micro_batches, windows
+from mlmguard.training.text.masking import IGNORED, Flags, Ids, Vocabulary
+from mlmguard.training.text.tokenizer import SpecialTokens
+from mlmguard.training.text.units import micro_batches, windows
 from mlmguard.types import Curve
 
 Floats = NDArray[np.float64]

@@ -23,7 +23,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from mlmguard.artifacts import read_json, write_json
-from mlmguard.training.ledger import ChainedFile
+from mlmguard.training.privacy.ledger import ChainedFile
 from mlmguard.training.watch import EASED, Evaluation
 from mlmguard.types import DpPlan, LedgerEntry
 

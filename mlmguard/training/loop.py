@@ -20,17 +20,18 @@ import torch
 from torch import Tensor, nn
 
 from mlmguard.errors import MlmguardError
-from mlmguard.training import mechanism, models, packing
-from mlmguard.training.clipping import Engine, clipped_gradient_sum
+from mlmguard.training import mechanism, models
+from mlmguard.training.clipping.clip import Engine, clipped_gradient_sum
 from mlmguard.training.device import DeviceLoad
 from mlmguard.training.distributed import ALONE, Team
 from mlmguard.training.journal import Journal
-from mlmguard.training.masking import IGNORED, Ids, Masking, Vocabulary, mask, own_rng
 from mlmguard.training.models import masked_logits
 from mlmguard.training.numerics import autocast, best_device
-from mlmguard.training.objectives import OBJECTIVES
-from mlmguard.training.tokenizer import SpecialTokens
-from mlmguard.training.units import Unit, micro_batches, shuffled_draw
+from mlmguard.training.text import packing
+from mlmguard.training.text.masking import IGNORED, Ids, Masking, Vocabulary, mask, own_rng
+from mlmguard.training.text.objectives import OBJECTIVES
+from mlmguard.training.text.tokenizer import SpecialTokens
+from mlmguard.training.text.units import Unit, micro_batches, shuffled_draw
 from mlmguard.training.watch import LossWatch, best, evaluation, overfits, within_memory
 from mlmguard.types import DpPlan, Progress, silent
 

@@ -17,7 +17,7 @@ from scipy import stats
 from torch import Tensor
 
 from mlmguard.training.journal import Journal
-from mlmguard.training.units import poisson_draw
+from mlmguard.training.text.units import poisson_draw
 from mlmguard.types import DpPlan
 
 SAMPLER_LEVEL = 1e-4

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from mlmguard.artifacts import read_json
 from mlmguard.errors import InputError
-from mlmguard.training.unit_batch import last_to_mix_tokens
+from mlmguard.training.clipping.unit_batch import last_to_mix_tokens
 
 
 class Size(NamedTuple):

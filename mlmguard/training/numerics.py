@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from mlmguard.errors import InputError
-from mlmguard.training.unit_batch import encoder_of
+from mlmguard.training.clipping.unit_batch import encoder_of
 
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 _TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}

@@ -18,11 +18,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mlmguard.training.clipping import Engine
+from mlmguard.training.clipping.clip import Engine
 from mlmguard.training.loop import Recipe, clipped_total, collate, example
-from mlmguard.training.masking import Ids, Masking, Vocabulary
-from mlmguard.training.tokenizer import SpecialTokens
-from mlmguard.training.units import Unit
+from mlmguard.training.text.masking import Ids, Masking, Vocabulary
+from mlmguard.training.text.tokenizer import SpecialTokens
+from mlmguard.training.text.units import Unit
 
 TRIALS = 3  # units left out in turn: the shortest, the middle and the longest of the draw
 SAFETY = 2.0  # what three units show of what the worst one does

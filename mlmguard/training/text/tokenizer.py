@@ -185,7 +185,7 @@ def public_texts() -> list[str]:
 
 
 def learn_public() -> None:
-    """Write the tokenizer this package ships: ``python -m mlmguard.training.tokenizer``.
+    """Write the tokenizer this package ships: ``python -m mlmguard.training.text.tokenizer``.
 
     Learnt from ``pydoc_data.topics`` of the running CPython (3.11 made the shipped one), then pinned in
     ``PUBLIC_SHA256``. The trainer breaks ties between equally frequent pairs by hash order, so another run

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from mlmguard.errors import InputError
 from mlmguard.training import models
-from mlmguard.training.masking import IGNORED, Ids
-from mlmguard.training.units import micro_batches
+from mlmguard.training.text.masking import IGNORED, Ids
+from mlmguard.training.text.units import micro_batches
 
 TOLERANCE = 1e-3  # of a logit; an architecture that ignores the mask is off by whole units
 

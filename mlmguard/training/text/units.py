@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from mlmguard.training.masking import Ids, Notes
+from mlmguard.training.text.masking import Ids, Notes
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from mlmguard.errors import InputError
-from mlmguard.training.masking import NO_WORD, Ids, Notes
-from mlmguard.training.tokenizer import SpecialTokens
-from mlmguard.training.units import Unit, passage
+from mlmguard.training.text.masking import NO_WORD, Ids, Notes
+from mlmguard.training.text.tokenizer import SpecialTokens
+from mlmguard.training.text.units import Unit, passage
 
 FEWEST = 2  # tokens a passage needs so that it can be parted
 

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mlmguard.errors import InputError
-from mlmguard.training.grad_layers import Rows
+from mlmguard.training.clipping.layers import Rows
 
 IGNORED = -100  # the label of a token that was not masked (torch's and Hugging Face's convention)
 OWN_KEYS = frozenset({"labels", "unit_ids", "units"})  # what the model itself is not given

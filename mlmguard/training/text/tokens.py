@@ -28,9 +28,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlmguard.artifacts import read_json, write_json
-from mlmguard.training.masking import Ids, Notes, notes_of
-from mlmguard.training.tokenizer import encode
-from mlmguard.training.units import Row, Unit
+from mlmguard.training.text.masking import Ids, Notes, notes_of
+from mlmguard.training.text.tokenizer import encode
+from mlmguard.training.text.units import Row, Unit
 
 CHUNK = 1 << 20  # tokens counted at a time
 TEXTS, CHARACTERS = 256, 1 << 19  # tokenised at a time: tokenizers hold some 50 bytes a character

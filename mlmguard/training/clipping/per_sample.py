@@ -16,7 +16,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mlmguard.training.unit_batch import IGNORED, ClippedSum, UnitBatch, clip_factors, full_position_ids
+from mlmguard.training.clipping.unit_batch import (
+    IGNORED,
+    ClippedSum,
+    UnitBatch,
+    clip_factors,
+    full_position_ids,
+)
 
 # Architectures on which Opacus' hooks were compared with the loop and agree (tests/test_clipping.py). On the
 # others they raise or are wrong: batch-independent lookups (MPNet, DeBERTa-v2), LayerNorm without bias

@@ -20,12 +20,12 @@ from torch import Tensor, nn
 
 from mlmguard.artifacts import lines_of
 from mlmguard.errors import InputError
+from mlmguard.training.clipping.unit_batch import encoder_of
 from mlmguard.training.loop import padded
-from mlmguard.training.masking import IGNORED, Ids
 from mlmguard.training.numerics import autocast
-from mlmguard.training.tokenizer import special_tokens
-from mlmguard.training.unit_batch import encoder_of
-from mlmguard.training.units import micro_batches
+from mlmguard.training.text.masking import IGNORED, Ids
+from mlmguard.training.text.tokenizer import special_tokens
+from mlmguard.training.text.units import micro_batches
 
 Floats = NDArray[np.float64]
 Task = Literal["classification", "token-classification"]

@@ -20,8 +20,8 @@ from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
 from mlmguard.errors import InputError
-from mlmguard.training.grad_layers import OuterShare, Rows, Share, UnitShare, lookup_share, wide
-from mlmguard.training.unit_batch import SHARES_POSITIONS, UnitBatch, masked_logits
+from mlmguard.training.clipping.layers import OuterShare, Rows, Share, UnitShare, lookup_share, wide
+from mlmguard.training.clipping.unit_batch import SHARES_POSITIONS, UnitBatch, masked_logits
 
 DO = 'use engine "opacus", or freeze it'
 

@@ -14,7 +14,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from mlmguard.training import mechanism, unit_batch
+from mlmguard.training import mechanism
+from mlmguard.training.clipping import unit_batch
 from mlmguard.training.journal import Journal
 from mlmguard.types import DpPlan, LedgerEntry, Progress, silent
 

@@ -5,8 +5,8 @@ unit's own loss over *all* trainable parameters. Adding or removing one unit mov
 is in the unit; noise of scale C times the multiplier is calibrated to exactly that.
 
 The one-pass engine costs little more than a plain step (``benchmarks/private_step.py``): one forward, one
-backward of activation gradients, then norms and sums from what the layers saw (``grad_trace``,
-``grad_layers``). The Opacus engine is the slow oracle beside it (``per_sample``).
+backward of activation gradients, then norms and sums from what the layers saw (``trace``,
+``layers``). The Opacus engine is the slow oracle beside it (``per_sample``).
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ import torch
 from torch import Tensor, nn
 
 from mlmguard.errors import InputError, MlmguardError
-from mlmguard.training.grad_layers import Gram, squared_norms, weighted_sum
-from mlmguard.training.grad_trace import traced_shares
-from mlmguard.training.per_sample import one_record_sum, opacus_sum
-from mlmguard.training.unit_batch import IGNORED, ClippedSum, UnitBatch, clip_factors, read_batch
+from mlmguard.training.clipping.layers import Gram, squared_norms, weighted_sum
+from mlmguard.training.clipping.per_sample import one_record_sum, opacus_sum
+from mlmguard.training.clipping.trace import traced_shares
+from mlmguard.training.clipping.unit_batch import IGNORED, ClippedSum, UnitBatch, clip_factors, read_batch
 
 __all__ = ["ClippedSum", "Engine", "clipped_gradient_sum", "refuse_unclippable", "self_check"]
 
