@@ -1,0 +1,52 @@
+"""Every dial of scan, train and audit, written once: name, default, help, range, choices, group.
+
+The command line makes its options from the fields (``commands.options``), :func:`check` refuses values out of
+range and combinations that contradict each other, and the rooms key their tables by the enums.
+"""
+
+from mlmguard.settings.audit import AuditSettings
+from mlmguard.settings.choices import (
+    FROM_SCRATCH,
+    LEARNT_TOKENIZERS,
+    Adaptation,
+    Cleaning,
+    ClippingEngine,
+    CutPassages,
+    Keep,
+    Masking,
+    Objective,
+    PiiTargets,
+    Precision,
+    Schedule,
+    Size,
+    UnitKind,
+)
+from mlmguard.settings.dial import Contradiction, Dial, check, dial, dials
+from mlmguard.settings.scan import ScanSettings
+from mlmguard.settings.train import TrainSettings, read_mix
+
+__all__ = [
+    "FROM_SCRATCH",
+    "LEARNT_TOKENIZERS",
+    "Adaptation",
+    "AuditSettings",
+    "Cleaning",
+    "ClippingEngine",
+    "Contradiction",
+    "CutPassages",
+    "Dial",
+    "Keep",
+    "Masking",
+    "Objective",
+    "PiiTargets",
+    "Precision",
+    "ScanSettings",
+    "Schedule",
+    "Size",
+    "TrainSettings",
+    "UnitKind",
+    "check",
+    "dial",
+    "dials",
+    "read_mix",
+]

@@ -1,0 +1,79 @@
+"""The dials of a scan."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mlmguard.settings.choices import Cleaning, CutPassages, Keep
+from mlmguard.settings.dial import dial
+
+READING, FINDING, COPIES, RUNNING = "Reading", "Finding and cleaning", "Copies and splits", "Running"
+
+
+@dataclass(frozen=True)
+class ScanSettings:
+    """What a scan reads, looks for, removes and keeps."""
+
+    text_key: str = dial("text", "Column or key that holds the text.", group=READING, common=True)
+    id_key: str = dial("id", "Column or key that names a row.", group=READING)
+    unit_key: str | None = dial(
+        None,
+        "Column or key of the person a row belongs to; splits never cross it.",
+        group=READING,
+        common=True,
+    )
+    mail_headers: bool = dial(False, "Subject, From and To are part of a mail's text.", group=READING)
+    max_chars: int = dial(1_000_000, "Longest document, in characters.", flag="", least=1)
+    language: str = dial("en", "Language of the corpus.", flag="")
+    entities: tuple[str, ...] | None = dial(None, "Entity types to look for; None: all.", flag="")
+    threshold: float = dial(0.4, "Least score of a finding.", group=FINDING, above=0, most=1)
+    ner: Path | None = dial(
+        None,
+        "A folder with a model that finds names: spaCy, GLiNER or token classifier.",
+        group=FINDING,
+        common=True,
+    )
+    names_by_cue: bool = dial(
+        False, "Look for names by the words before them; most names are missed.", group=FINDING
+    )
+    countries: tuple[str, ...] = dial(
+        (),
+        "Also look for the identifiers of these countries, by their codes: de,es,in …",
+        group=FINDING,
+        flag="--country",
+        separated=True,
+        common=True,
+    )
+    mode: str = dial(
+        Cleaning.REPLACE, "What happens to a finding.", group=FINDING, choices=Cleaning, common=True
+    )
+    #: (entity type, fingerprint) of values that stay, from a baseline.
+    kept: tuple[tuple[str, str], ...] = ()
+    near_threshold: float = dial(
+        0.8, "Least Jaccard similarity of the shingles of two near copies.", flag="", above=0, most=1
+    )
+    permutations: int = dial(128, "Length of a MinHash signature.", flag="", least=16, most=4096)
+    keep: str = dial(Keep.FIRST, "Which of several copies stays.", group=COPIES, choices=Keep)
+    cut_passages: str = dial(
+        CutPassages.BETWEEN_SPLITS,
+        "Where passages of 50 words and more that another document holds are cut out.",
+        group=COPIES,
+        choices=CutPassages,
+    )
+    against: tuple[Path, ...] = dial(
+        (), "Evaluation texts: their copies and passages are taken out of the corpus.", group=COPIES
+    )
+    #: Ids of documents that somebody asked to leave out.
+    left_out: frozenset[str] = frozenset()
+    splits: Mapping[str, float] = field(
+        default_factory=lambda: {"train": 0.90, "validation": 0.05, "test": 0.05}
+    )
+    max_skipped: float | None = dial(
+        None,
+        "End with 1 when more records are left out (a share below 1, a count from 1 on).",
+        group=RUNNING,
+        least=0,
+    )
+    workers: int = dial(1, "Processes that read and find.  [default: one a core]", group=RUNNING, least=1)
