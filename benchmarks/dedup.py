@@ -19,7 +19,8 @@ from pathlib import Path
 
 from datasketch import MinHash, MinHashLSH
 
-from mlmguard.corpus import dedup, minhash, readers
+from mlmguard.corpus.copies import dedup, minhash
+from mlmguard.corpus.read import documents as readers
 from mlmguard.types import Document
 
 DATA = Path(__file__).resolve().parent.parent.parent / "shared" / "data"

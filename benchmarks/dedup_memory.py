@@ -15,7 +15,7 @@ import time
 
 import numpy as np
 
-from mlmguard.corpus import dedup
+from mlmguard.corpus.copies import dedup
 
 
 def text(number: int) -> str:

@@ -23,8 +23,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from pii_templates import HELD_OUT, TUNING, sentences
 
-from mlmguard.corpus import pii, presidio
-from mlmguard.corpus.spans import Span, resolve
+from mlmguard.corpus.detect import finder as pii
+from mlmguard.corpus.detect import presidio
+from mlmguard.corpus.detect.spans import Span, resolve
 
 SAME = {
     "DOMAIN_NAME": "URL",

@@ -18,8 +18,9 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from mlmguard.corpus import pii, presidio
-from mlmguard.corpus.spans import Span
+from mlmguard.corpus.detect import finder as pii
+from mlmguard.corpus.detect import presidio
+from mlmguard.corpus.detect.spans import Span
 
 csv.field_size_limit(1 << 30)
 

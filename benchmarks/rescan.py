@@ -22,7 +22,7 @@ from typing import Any
 from pii_throughput import clinical, labelled
 
 from mlmguard.artifacts import Key
-from mlmguard.corpus.originals import originals
+from mlmguard.corpus.read.originals import originals
 from mlmguard.corpus.redact import MODES
 from mlmguard.scan import ScanSettings, scan
 

@@ -25,7 +25,7 @@ from mlmguard import __version__
 from mlmguard.artifacts import RUNS, as_noun, read_json, weights_digest, write_json, write_text
 from mlmguard.audited import Foreign, Trained, copies_of, read_checkpoint, read_foreign, scan_run_of
 from mlmguard.bench import AuditSettings, Bench
-from mlmguard.corpus.originals import originals
+from mlmguard.corpus.read.originals import originals
 from mlmguard.errors import InputError
 from mlmguard.leakage import attacks, exposure, formats, metrics, vocabulary
 from mlmguard.leakage.canaries import Secret

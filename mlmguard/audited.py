@@ -15,7 +15,7 @@ from typing import Any
 from mlmguard import accounting
 from mlmguard.artifacts import find_run_folder, lines_of, read_json, read_noun, sha256_file
 from mlmguard.corpus.clean import read_clean
-from mlmguard.corpus.readers import read
+from mlmguard.corpus.read.documents import read
 from mlmguard.errors import InputError
 from mlmguard.leakage import canaries
 from mlmguard.training import models

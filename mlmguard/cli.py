@@ -330,8 +330,8 @@ def scan_command(
     """
     from mlmguard.commands import baseline as known
     from mlmguard.commands import forget
-    from mlmguard.corpus.pii import Names
-    from mlmguard.corpus.sources import local
+    from mlmguard.corpus.detect.finder import Names
+    from mlmguard.corpus.read.sources import local
     from mlmguard.engine import default_workers
     from mlmguard.scan import ScanSettings, scan
 
@@ -1240,7 +1240,7 @@ def doctor_command(private_step: bool, quiet: bool) -> int:
     if private_step:
         return _private_step(quiet)
     from mlmguard.commands.doctor import doctor
-    from mlmguard.corpus.pii import coverage
+    from mlmguard.corpus.detect.finder import coverage
 
     console.checks([(row.what, row.found, row.health, row.do) for row in doctor(coverage())])
     return 0

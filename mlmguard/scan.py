@@ -30,11 +30,14 @@ from typing import IO, Any
 import numpy as np
 
 from mlmguard import __version__, artifacts
-from mlmguard.corpus import dedup, minhash, pii, readers, redact, split
+from mlmguard.corpus import redact, split
+from mlmguard.corpus.copies import dedup, minhash
+from mlmguard.corpus.copies.minhash import PERMUTATIONS, Array
+from mlmguard.corpus.copies.passages import Passages
+from mlmguard.corpus.detect import finder as pii
+from mlmguard.corpus.detect.builtin import severity
 from mlmguard.corpus.examine import Batch, Examine, Examined, skipped_of, unpacked
-from mlmguard.corpus.minhash import PERMUTATIONS, Array
-from mlmguard.corpus.passages import Passages
-from mlmguard.corpus.recognizers import severity
+from mlmguard.corpus.read import documents as readers
 from mlmguard.corpus.records import Marks
 from mlmguard.corpus.spool import Spool, forget_abandoned
 from mlmguard.corpus.surrogate import Surrogates
@@ -163,7 +166,7 @@ def scan(
     settings = settings or ScanSettings()
     began = time.perf_counter()
     _check_places(corpus, clean)
-    workers = LocalEngine(settings.workers, preload=["mlmguard.corpus.presidio"])
+    workers = LocalEngine(settings.workers, preload=["mlmguard.corpus.detect.presidio"])
     _check(settings)
     with _one_line_for_the_usual_failures():
         job = _Job.of(corpus, clean, reports, runs, key, settings, progress, overwrite)

@@ -20,7 +20,7 @@ from mlmguard.artifacts import write_json
 from mlmguard.commands.check import check
 from mlmguard.commands.explain import explain
 from mlmguard.commands.glossary import ENTITIES, HAZARDS
-from mlmguard.corpus.pii import coverage
+from mlmguard.corpus.detect.finder import coverage
 from mlmguard.errors import InputError
 from mlmguard.policy.reading import load, shipped
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mlmguard.corpus import pii
-from mlmguard.corpus.recognizers import severity
+from mlmguard.corpus.detect import finder as pii
+from mlmguard.corpus.detect.builtin import severity
 from mlmguard.errors import InputError
 
 SEVERITIES = ("low", "medium", "high")

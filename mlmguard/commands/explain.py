@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mlmguard.commands.glossary import ENTITIES, HAZARDS
-from mlmguard.corpus.recognizers import RULES, WITHOUT_DETECTOR
+from mlmguard.corpus.detect.builtin import RULES, WITHOUT_DETECTOR
 from mlmguard.errors import InputError
 from mlmguard.measures import METRICS
 from mlmguard.policy.reading import load, shipped

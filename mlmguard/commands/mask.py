@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mlmguard.corpus import pii
+from mlmguard.corpus.detect import finder as pii
 from mlmguard.errors import InputError
 from mlmguard.training.text import masking, tokenizer
 from mlmguard.training.text.masking import IGNORED, Masking, Vocabulary

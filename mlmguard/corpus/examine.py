@@ -16,8 +16,10 @@ from typing import Any, Self
 import numpy as np
 
 from mlmguard.artifacts import Key
-from mlmguard.corpus import dedup, minhash, passages, pii, redact, spool
-from mlmguard.corpus.spans import Span, resolve
+from mlmguard.corpus import redact, spool
+from mlmguard.corpus.copies import dedup, minhash, passages
+from mlmguard.corpus.detect import finder as pii
+from mlmguard.corpus.detect.spans import Span, resolve
 from mlmguard.types import Document, Skipped
 
 _SHORT = 256  # characters of a column's value or of a name that is remembered

@@ -6,7 +6,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from mlmguard.corpus.spans import Span, resolve
+from mlmguard.corpus.detect.spans import Span, resolve
 from mlmguard.errors import InputError
 
 MODES = ("replace", "mask", "pseudonym", "surrogate", "drop-document")

@@ -11,8 +11,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from mlmguard.corpus.dedup import Clusters
-from mlmguard.corpus.minhash import Array
+from mlmguard.corpus.copies.dedup import Clusters
+from mlmguard.corpus.copies.minhash import Array
 from mlmguard.errors import InputError
 
 SPLITS = ("train", "validation", "test")

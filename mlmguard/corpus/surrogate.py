@@ -15,7 +15,7 @@ from functools import lru_cache
 
 from faker import Faker
 
-from mlmguard.corpus.identifiers import luhn
+from mlmguard.corpus.detect.identifiers import luhn
 from mlmguard.corpus.redact import REPEATED_PASSAGE, Clean, Placed, Pseudonym
 
 _TRIES = 64

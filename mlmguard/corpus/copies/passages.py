@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mlmguard.corpus.minhash import Array, Words, rolling
+from mlmguard.corpus.copies.minhash import Array, Words, rolling
 from mlmguard.corpus.records import Parts
 
 LEAST = 50  # words of a passage: as in Lee et al. 2022, "Deduplicating training data", there in tokens

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mlmguard.corpus import dedup
-from mlmguard.corpus.dedup import Copies, Found, digest, duplicates, sketch
+from mlmguard.corpus.copies import dedup
+from mlmguard.corpus.copies.dedup import Copies, Found, digest, duplicates, sketch
 
 
 def shingles(text: str) -> set[str]:

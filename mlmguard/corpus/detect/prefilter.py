@@ -1,9 +1,9 @@
 """Many regular expressions over one text, each looking only where it can match.
 
 :class:`Patterns` yields the matches that ``finditer`` of each expression would, but for empty ones. The
-places come from the :mod:`gates <mlmguard.corpus.gates>` of all expressions, found in one pass over the text:
-by Hyperscan where its wheel is installed, else by numpy, bit-parallel (each sequence of character classes is
-one bit, and every pair of bytes says which bits can still be set); both give the same places.
+places come from the gates (``gates.py``) of all expressions, found in one pass over the text: by Hyperscan
+where its wheel is installed, else by numpy, bit-parallel (each sequence of character classes is one bit, and
+every pair of bytes says which bits can still be set); both give the same places.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import regex
 
-from mlmguard.corpus.gates import EDGE, LENGTH, WILD, Class, Classes, Gate, gate, skeleton
+from mlmguard.corpus.detect.gates import EDGE, LENGTH, WILD, Class, Classes, Gate, gate, skeleton
 
 _TIMEOUT = 60.0
 """Seconds for one match, as Presidio has it; ``regex`` raises TimeoutError behind it."""

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from mlmguard.corpus import pii
-from mlmguard.corpus.spans import Span, resolve
+from mlmguard.corpus.detect import finder as pii
+from mlmguard.corpus.detect.spans import Span, resolve
 from mlmguard.corpus.synthetic import private_documents
 from mlmguard.errors import InputError
 from mlmguard.policy.reading import load
@@ -123,7 +123,7 @@ def test_a_country_brings_all_its_recognisers_and_the_coverage_says_so() -> None
 def test_every_type_a_policy_names_is_in_the_coverage() -> None:
     named = {
         rule.slice
-        for path in sorted((Path(__file__).parent.parent / "policies").glob("*.yaml"))
+        for path in sorted((Path(__file__).parents[3] / "policies").glob("*.yaml"))
         for rule in load(path).rules
         if re.fullmatch("[A-Z_]{3,}", rule.slice or "")
     }
@@ -149,7 +149,7 @@ def test_presidio_cannot_write_values_to_the_log(
 
 
 def test_a_pattern_that_gives_up_is_no_clean_bill() -> None:
-    from mlmguard.corpus import presidio
+    from mlmguard.corpus.detect import presidio
 
     pii.finder().find("warm up")
 
@@ -191,7 +191,7 @@ def stock_phone() -> Any:
 def our_phone() -> Any:
     from presidio_analyzer.predefined_recognizers import PhoneRecognizer
 
-    from mlmguard.corpus.presidio import _Phones
+    from mlmguard.corpus.detect.presidio import _Phones
 
     return _Phones(PhoneRecognizer())
 
@@ -251,7 +251,7 @@ PHONE_PIECES = st.sampled_from(
 @example("12-34 (56) 212-555-0112\n:59 212 555 0112")
 @example("call 2125550112a or +442079460958:59")
 def test_gated_telephone_numbers_are_stock_ones(stock_phone: Any, our_phone: Any, text: str) -> None:
-    from mlmguard.corpus.presidio import _outermost
+    from mlmguard.corpus.detect.presidio import _outermost
 
     stock = {(r.start, r.end, r.score) for r in stock_phone.analyze(text, ["PHONE_NUMBER"])}
     assert set(_outermost((*place, stock_phone.SCORE) for place in our_phone(text))) == stock
@@ -260,13 +260,13 @@ def test_gated_telephone_numbers_are_stock_ones(stock_phone: Any, our_phone: Any
 @pytest.fixture(scope="module")
 def stock_engine() -> Any:
     """Presidio as it comes, but for the same words, whole-word context and suffix list."""
-    from mlmguard.corpus import presidio
+    from mlmguard.corpus.detect import presidio
 
     return presidio.reference(presidio.recognizers(pii.rules()))
 
 
 def stock(engine: Any, text: str) -> list[Span]:
-    from mlmguard.corpus import presidio
+    from mlmguard.corpus.detect import presidio
 
     return presidio.analyze_as_reference(engine, text, pii.THRESHOLD)
 
@@ -279,7 +279,7 @@ def test_findings_on_notes_are_stock_presidios(stock_engine: Any) -> None:
 
 def test_findings_of_all_countries_are_stock_presidios() -> None:
     """Every recogniser that Presidio has for a country, on the identifiers of its own examples."""
-    from mlmguard.corpus import presidio
+    from mlmguard.corpus.detect import presidio
 
     countries = tuple(presidio.of_countries())
     engine = presidio.reference(presidio.recognizers(pii.rules(), countries))

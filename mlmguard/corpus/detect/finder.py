@@ -12,8 +12,8 @@ from importlib.metadata import entry_points, version
 from typing import Any
 
 from mlmguard import plugins
-from mlmguard.corpus.recognizers import MEASURED_RECALL, RULES, WITHOUT_DETECTOR, Rule
-from mlmguard.corpus.spans import Span, resolve
+from mlmguard.corpus.detect.builtin import MEASURED_RECALL, RULES, WITHOUT_DETECTOR, Rule
+from mlmguard.corpus.detect.spans import Span, resolve
 from mlmguard.errors import InputError
 from mlmguard.types import Detector
 
@@ -42,14 +42,14 @@ NOBODY = Names()
 
 def names_digest(names: Names) -> str | None:
     """Which model looks for names, by its files; None without one."""
-    from mlmguard.corpus.names import digest
+    from mlmguard.corpus.detect.names import digest
 
     return digest(names.folder) if names.folder else None
 
 
 def check_countries(countries: tuple[str, ...]) -> None:
     """:class:`InputError` if Presidio has no recogniser for one of these country codes."""
-    from mlmguard.corpus import presidio
+    from mlmguard.corpus.detect import presidio
 
     known = presidio.of_countries()
     for country in countries:
@@ -59,8 +59,8 @@ def check_countries(countries: tuple[str, ...]) -> None:
 
 @lru_cache(maxsize=4)
 def _recognizers(names: Names, countries: tuple[str, ...]) -> list[Any]:
-    from mlmguard.corpus import presidio
-    from mlmguard.corpus.names import CUED_NAME, recognizer
+    from mlmguard.corpus.detect import presidio
+    from mlmguard.corpus.detect.names import CUED_NAME, recognizer
 
     found = presidio.recognizers([*rules(), CUED_NAME] if names.cues else rules(), countries)
     return [*found, recognizer(names.folder)] if names.folder else found
@@ -69,7 +69,7 @@ def _recognizers(names: Names, countries: tuple[str, ...]) -> list[Any]:
 @lru_cache(maxsize=8)
 def _engine(entities: tuple[str, ...] | None, names: Names, countries: tuple[str, ...]) -> Any:
     """Those who look for at least one of ``entities``; None: everybody."""
-    from mlmguard.corpus import presidio
+    from mlmguard.corpus.detect import presidio
 
     wanted = set(entities or supported_entities(names, countries))
     return presidio.Engine(
@@ -100,7 +100,7 @@ class Finder:
         self._threshold, self._names, self._countries = threshold, names, countries
 
     def find(self, text: str) -> list[Span]:
-        """Spans in order of place, none overlapping (see :func:`mlmguard.corpus.spans.resolve`)."""
+        """Spans in order of place, none overlapping (see :func:`mlmguard.corpus.detect.spans.resolve`)."""
         return resolve(self.find_all(text))
 
     def find_all(self, text: str) -> list[Span]:

@@ -21,10 +21,10 @@ import pytest
 
 from mlmguard import artifacts
 from mlmguard import scan as scan_module
-from mlmguard.corpus import pii
 from mlmguard.corpus.clean import read_clean
-from mlmguard.corpus.originals import originals
-from mlmguard.corpus.recognizers import severity
+from mlmguard.corpus.detect import finder as pii
+from mlmguard.corpus.detect.builtin import severity
+from mlmguard.corpus.read.originals import originals
 from mlmguard.corpus.spool import Spool
 from mlmguard.corpus.synthetic import write_corpus
 from mlmguard.engine import LocalEngine

@@ -14,8 +14,8 @@ import fsspec
 import pytest
 
 from mlmguard.artifacts import Key
-from mlmguard.corpus import readers
-from mlmguard.corpus.sources import local
+from mlmguard.corpus.read import documents as readers
+from mlmguard.corpus.read.sources import local
 from mlmguard.errors import InputError
 from mlmguard.types import Document
 

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from mlmguard.corpus.readers import Settings, digests, html_text, read, size
+from mlmguard.corpus.read.documents import Settings, digests, html_text, read, size
 from mlmguard.errors import InputError
 from mlmguard.types import Document, Skipped
 

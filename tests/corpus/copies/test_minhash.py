@@ -10,8 +10,8 @@ from datasketch import MinHash
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlmguard.corpus import minhash
-from mlmguard.corpus.dedup import jaccard
+from mlmguard.corpus.copies import minhash
+from mlmguard.corpus.copies.dedup import jaccard
 
 TEXTS = st.lists(
     st.lists(

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mlmguard.corpus import minhash
-from mlmguard.corpus import passages as module
-from mlmguard.corpus.passages import LEAST, Passage, Passages, anchors
+from mlmguard.corpus.copies import minhash
+from mlmguard.corpus.copies import passages as module
+from mlmguard.corpus.copies.passages import LEAST, Passage, Passages, anchors
 
 
 def found(texts: list[str], rank: list[int] | None = None, batch: int = 3) -> list[Passage]:

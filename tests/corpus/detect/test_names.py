@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from mlmguard.corpus import pii
-from mlmguard.corpus.names import CUED_NAME, _pieces, recognizer
+from mlmguard.corpus.detect import finder as pii
+from mlmguard.corpus.detect.names import CUED_NAME, _pieces, recognizer
 from mlmguard.errors import InputError
 
 BY_CUE = pii.Names(cues=True)
@@ -109,7 +109,7 @@ def gliner_folder(tmp_path: Path) -> Path:
 
 
 def test_a_gliner_folder_is_read(gliner_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from mlmguard.corpus import names
+    from mlmguard.corpus.detect import names
 
     monkeypatch.setattr(names, "_GLINER_SCORE", 0.0)  # random weights: every place has some score
     model = recognizer(str(gliner_folder))

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mlmguard import artifacts
-from mlmguard.corpus import readers
+from mlmguard.corpus.read import documents as readers
 from mlmguard.errors import InputError
 from mlmguard.types import Document
 

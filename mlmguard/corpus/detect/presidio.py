@@ -43,9 +43,9 @@ from presidio_analyzer.context_aware_enhancers import LemmaContextAwareEnhancer
 from presidio_analyzer.nlp_engine import NlpEngine
 from presidio_analyzer.predefined_recognizers import EmailRecognizer, IbanRecognizer, PhoneRecognizer
 
-from mlmguard.corpus.prefilter import Patterns
-from mlmguard.corpus.recognizers import Rule
-from mlmguard.corpus.spans import Span
+from mlmguard.corpus.detect.builtin import Rule
+from mlmguard.corpus.detect.prefilter import Patterns
+from mlmguard.corpus.detect.spans import Span
 
 # Function words use up none of the five words of context, as with spaCy's stop words. spaCy's own list
 # is not used: it holds "call" and "us", which are context words.
@@ -297,7 +297,7 @@ class Engine:
     """Recognisers that look at a text together."""
 
     def __init__(self, recognizers: Iterable[Any], *, hyperscan: bool | None = None) -> None:
-        """``hyperscan``: as for :class:`mlmguard.corpus.prefilter.Patterns`."""
+        """``hyperscan``: as for :class:`prefilter.Patterns`."""
         self.recognizers = list(recognizers)
         self._context = {r.id: frozenset(word.lower() for word in r.context or ()) for r in self.recognizers}
         self._phones: list[tuple[Any, _Phones]] = []

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlmguard.artifacts import Key
-from mlmguard.corpus import pii
+from mlmguard.corpus.detect import finder as pii
+from mlmguard.corpus.detect.spans import Span, resolve
 from mlmguard.corpus.redact import MODES, Clean, redact, redact_fully
-from mlmguard.corpus.spans import Span, resolve
 from mlmguard.corpus.surrogate import Surrogates, surrogate
 from mlmguard.corpus.synthetic import private_documents
 from mlmguard.errors import InputError

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 
-from mlmguard.corpus.rule import Pattern, Rule
+from mlmguard.corpus.detect.recogniser import Pattern, Rule
 
 _IS = r"[ \t]*(?:[:=#-]{1,2}|(?i:is|was)\b)?[ \t]*[(\"']?"
 """What may stand between a word and the value it announces."""

@@ -11,9 +11,10 @@ import regex
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from mlmguard.corpus import pii, presidio
-from mlmguard.corpus.gates import ANYTHING, EDGE, WILD, gate, skeleton
-from mlmguard.corpus.prefilter import Patterns
+from mlmguard.corpus.detect import finder as pii
+from mlmguard.corpus.detect import presidio
+from mlmguard.corpus.detect.gates import ANYTHING, EDGE, WILD, gate, skeleton
+from mlmguard.corpus.detect.prefilter import Patterns
 from mlmguard.corpus.synthetic import private_documents
 
 SCANNERS = [

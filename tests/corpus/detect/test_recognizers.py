@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from mlmguard.corpus import pii
-from mlmguard.corpus.recognizers import RULES, Rule, severity
+from mlmguard.corpus.detect import finder as pii
+from mlmguard.corpus.detect.builtin import RULES, Rule, severity
 
 FINDS = [(rule, text) for rule in RULES.values() for text in rule.finds]
 LEAVES = [(rule, text) for rule in RULES.values() for text in rule.leaves]

@@ -21,8 +21,8 @@ from typing import IO
 
 import numpy as np
 
-from mlmguard.corpus import minhash
-from mlmguard.corpus.minhash import PERMUTATIONS, Array
+from mlmguard.corpus.copies import minhash
+from mlmguard.corpus.copies.minhash import PERMUTATIONS, Array
 from mlmguard.corpus.records import Parts
 
 THRESHOLD = 0.8

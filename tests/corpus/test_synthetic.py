@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from mlmguard.corpus import dedup, readers
+from mlmguard.corpus.copies import dedup
+from mlmguard.corpus.read import documents as readers
 from mlmguard.corpus.synthetic import Gold, private_documents, public_documents, write_corpus
 from mlmguard.types import Document
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from presidio_analyzer import EntityRecognizer, RecognizerResult
 
-from mlmguard.corpus.rule import Pattern, Rule
+from mlmguard.corpus.detect.recogniser import Pattern, Rule
 from mlmguard.errors import InputError
 
 _TYPES = {

@@ -1,0 +1,1 @@
+"""Documents and passages that stand in the corpus more than once."""

@@ -1,0 +1,1 @@
+"""Where something personal stands in a text, and what was not looked for."""
