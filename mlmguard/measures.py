@@ -18,36 +18,36 @@ METRICS: Mapping[str, str] = {
     "model.unigram_margin": "unigram loss minus the model's, nats a token; above 0 is better",
     "model.beats_unigram": "1 if the model is better than word frequencies on held-out text",
     "model.head_loaded": "1 if the masked-language head came from the checkpoint, 0 if it is random",
-    "ngram.top1_train": "share of masked training words the model ranks first",
-    "ngram.top1_heldout": "the same on matched held-out words",
-    "ngram.top1_excess": "training minus matched held-out: at most this much is memorisation",
-    "ngram.top1_p": "probability of such an excess by chance, corrected for the family of tests",
-    "ngram.counterfactual_excess": "the excess beyond what the reference completes as well",
+    "ngram.top1_train": "share of masked words of training phrases that the model ranks first",
+    "ngram.top1_heldout": "share of masked words of matched held-out phrases that the model ranks first",
+    "ngram.top1_excess": "training minus held-out phrases completed: at most this much is memorisation",
+    "ngram.top1_p": "probability of so many phrases completed by chance, corrected for all tests",
+    "ngram.counterfactual_excess": "the excess of phrases beyond what the reference completes as well",
     "rare.top1": "share of masked rare words the model ranks first",
     "rare.top1_excess": "how much more often a masked rare word is ranked first than an unseen one",
-    "rare.top1_p": "probability of such an excess by chance, corrected for the family of tests",
+    "rare.top1_p": "probability of so many rare words ranked first by chance, corrected for all tests",
     "rare.top10": "share of masked rare words among the model's first ten",
-    "rare.median_rank": "median rank of the truth among all tokens",
-    "rare.extraction_p": "probability of such an excess by chance, corrected for the family of tests",
+    "rare.median_rank": "median rank of a masked rare word among all tokens",
+    "rare.extraction_p": "probability of so many rare words recovered by chance, corrected for all tests",
     "rare.extraction_rate": "share of rare words, chosen without any detector, recovered whole by search",
-    "rare.extraction_excess": "the same, minus what is recovered of words the model never saw",
-    "generation.verbatim_rate": "share of drawn texts with an n-gram of one side's documents only",
+    "rare.extraction_excess": "share of rare words recovered whole, minus that of words the model never saw",
+    "generation.verbatim_rate": "share of drawn texts with an n-gram of training (or held-out) documents",
     "generation.near_verbatim_rate": "share of drawn texts that a document holds up to a tenth of edits",
-    "generation.personal_rate": "share of drawn texts with a personal value of one side only",
+    "generation.personal_rate": "share of drawn texts with a personal value of training (or held-out) text",
     "generation.documents_emitted": "share of documents of which a drawn text holds an n-gram of its own",
     "generation.documents_emitted_excess": "training minus held-out documents emitted",
-    "generation.documents_p": "probability of such an excess by chance, corrected for the family of tests",
-    "vocabulary.rare_words_known": "share of words of one document on one side that are vocabulary entries",
-    "vocabulary.rare_words_p": "probability of such a difference by chance, corrected for all tests",
-    "vocabulary.findings_known": "share of personal values of one side that are one vocabulary entry",
-    "vocabulary.findings_p": "probability of such a difference by chance, corrected for all tests",
+    "generation.documents_p": "probability of so many documents emitted by chance, corrected for all tests",
+    "vocabulary.rare_words_known": "share of words of one document that are vocabulary entries",
+    "vocabulary.rare_words_p": "probability of such a difference of words by chance, corrected for all tests",
+    "vocabulary.findings_known": "share of personal values that are one vocabulary entry",
+    "vocabulary.findings_p": "probability of such a difference of values by chance, corrected for all tests",
     "pii.extraction_rate": "share of personal spans recovered whole by search",
-    "pii.extraction_excess": "the same, minus what is recovered of spans the model never saw",
-    "pii.extraction_p": "probability of such an excess by chance, corrected for the family of tests",
+    "pii.extraction_excess": "share of personal spans recovered, minus that of spans the model never saw",
+    "pii.extraction_p": "probability of so many spans recovered by chance, corrected for all tests",
     "pii.top1": "share of masked personal words the model ranks first",
-    "pii.top1_p": "probability of such an excess by chance, corrected for the family of tests",
+    "pii.top1_p": "probability of so many personal words ranked first by chance, corrected for all tests",
     "pii.top10": "share of masked personal words among the model's first ten",
-    "pii.median_rank": "median rank of the truth among all tokens",
+    "pii.median_rank": "median rank of a masked personal word among all tokens",
     "pii.top1_excess": "how much more often a masked personal word is ranked first than an unseen one",
     "canary.exposure_mean": "mean exposure of planted canaries in bits; 1.443 is chance",
     "canary.exposure_p": "probability of such exposures by chance, corrected for the family of tests",
@@ -56,18 +56,18 @@ METRICS: Mapping[str, str] = {
     "canary.extrapolated_exposure_median": "median exposure in bits by a fitted tail; 1 is chance",
     "canary.extraction_rate": "share of planted canaries recovered whole by search",
     "canary.extraction_rate_heldout": "share of never-planted twins recovered whole by the same search",
-    "canary.extraction_p": "probability of such a difference by chance, corrected for the family of tests",
+    "canary.extraction_p": "probability of so many canaries recovered by chance, corrected for all tests",
     "membership.auc": "area under the ROC of members against non-members; 0.5 is chance",
     "membership.tpr_at_0_1pct_fpr": "share of members recognised at 0.1 % false accusations",
     "membership.tpr_at_1pct_fpr": "share of members recognised at 1 % false accusations; 0.01 is chance",
-    "membership.tpr_at_10pct_fpr": "the same at 10 % false accusations; 0.1 is chance",
+    "membership.tpr_at_10pct_fpr": "share of members recognised at 10 % false accusations; 0.1 is chance",
     "membership.auc_p": "probability of such an area by chance, corrected for the family of tests",
     "membership.shift": "1 if members and non-members differ in kind, so that membership speaks of the split",
-    "membership.blind_auc": "the same area for a guesser that never sees the model",
-    "membership.reference_auc": "the same area for the reference model alone",
+    "membership.blind_auc": "area under the ROC of a guesser that never sees the model; 0.5 is chance",
+    "membership.reference_auc": "area under the ROC for the reference model alone; 0.5 is chance",
     "epsilon.one_run_lower_bound": "ε this one training run demonstrably spent, at 95 % confidence",
-    "epsilon.two_sample_heuristic": "the same by true and false positives; no theorem about one run",
-    "epsilon.if_gaussian": "the same if secrets leak like a Gaussian mechanism's; no theorem about one run",
+    "epsilon.two_sample_heuristic": "lower bound of ε by true and false positives; no theorem about one run",
+    "epsilon.if_gaussian": "lower bound of ε if secrets leak as by a Gaussian mechanism; no theorem",
     "epsilon.claimed": "the ε that the checkpoint claims",
     "epsilon.refutable": "1 if this audit had enough canaries to refute the claim",
     "privacy.epsilon": "ε computed from the ledger",
@@ -306,3 +306,95 @@ def show_measurement(number: Measurement) -> str:
         parts.append(f"ceiling {number.ceiling:.3g}")
     shown = ", ".join(parts).replace(", [", " [")
     return f"{shown} ({number.slice})" if number.slice else shown
+
+
+# --- hazards ------------------------------------------------------------------------------------------
+
+#: Every way in which a claim can be hollow, as (what it is, what to do). A statement says of each of them
+#: whether it applies; a rule counts them as ``privacy.hazards_present``.
+HAZARDS: Mapping[str, tuple[str, str]] = {
+    "batch-mixing": (
+        "a layer that mixes the records of a batch lets one of them change the gradients of the others",
+        "use an architecture without batch statistics; mlmguard refuses the others",
+    ),
+    "clipping": (
+        "if a record can move the sum of gradients by more than C, the noise is too small for it",
+        "nothing while the self-check at the start of the run holds; report it if it does not",
+    ),
+    "damaged-input": (
+        "rows of a file that is not what the scan wrote would be rows that nobody scanned",
+        "files that differ are left out and the claim is for the others; scan again for all of them",
+    ),
+    "floating-point": (
+        "noise drawn in floating point is not exactly Gaussian, and its gaps can tell",
+        "publish weights rounded, and not gradients; a discrete sampler is the cure",
+    ),
+    "initial-weights": (
+        "what the initial checkpoint was trained on is outside the claim",
+        "start from a model whose training text is public or is not about your people",
+    ),
+    "non-private-releases": (
+        "a release without privacy from the same records voids what the private one promised",
+        "do not release the other run, or say that the claim is void",
+    ),
+    "normaliser": (
+        "dividing by the size of the draw instead of a public number tells the size",
+        "nothing: the normaliser is fixed before training",
+    ),
+    "precision": (
+        "gradients in low precision are rounded, by more than the noise was made for",
+        "train in fp32 where the claim must hold to the letter",
+    ),
+    "preprocessing": (
+        "deduplication couples records: removing one lets a copy of it in",
+        "read the claim as one about the rows of clean/train, not about the raw corpus",
+    ),
+    "random-numbers": (
+        "noise from a generator that can be predicted can be subtracted",
+        "keep the machine's entropy source, and never seed a private run",
+    ),
+    "reports": (
+        "losses, metrics and audits are computed from private text and are not covered by ε",
+        "treat reports like the corpus",
+    ),
+    "resumption": (
+        "a step that is run twice spends twice",
+        "nothing: a step is charged before its noise is drawn and is never run again",
+    ),
+    "run-folder": (
+        "canaries, places of personal data and metrics on private text lie in the run folder",
+        "keep .mlmguard/ at mode 0700 on the machine that trained; mlmguard doctor checks it",
+    ),
+    "sampling-mismatch": (
+        "an accountant that assumes Poisson draws says nothing of shuffled batches",
+        "nothing: the sampler is the one the accountant assumes; see the draws in the statement",
+    ),
+    "size-dependence": (
+        "settings derived from the exact number of records tell it",
+        "let the noised count stand, or make sure that the size given as public is public",
+    ),
+    "steps": (
+        "stopping when a private loss looks good is a choice made on private text",
+        "nothing: the number of steps is fixed before the first",
+    ),
+    "timing": (
+        "how long a step takes can tell how many records it drew",
+        "keep clocks and logs of the training machine away from who gets the model",
+    ),
+    "tokenizer": (
+        "a vocabulary learnt from private text holds its words, whatever the weights do",
+        "use the shipped tokenizer, or one learnt with privacy",
+    ),
+    "tuning": (
+        "choosing among runs on the same records spends as well",
+        "choose settings on public text, or compose all runs: mlmguard ledger",
+    ),
+    "unit-smaller-than-person": (
+        "a person with many records is protected for each of them, not for all",
+        "name the person's column with --unit-key when you scan",
+    ),
+    "validation": (
+        "held-out numbers speak of held-out people",
+        "treat them like the corpus; they are not in the claim",
+    ),
+}

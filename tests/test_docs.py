@@ -9,12 +9,12 @@ import sys
 from pathlib import Path
 
 import pytest
-import yaml
 from doc_pages import DOCS, pages
+from ruamel.yaml import YAML
 
 from mlmguard import cli
 
-SITE = yaml.safe_load((DOCS.parent / "mkdocs.yml").read_text("utf-8"))
+SITE = YAML(typ="safe", pure=True).load((DOCS.parent / "mkdocs.yml").read_text("utf-8"))
 
 
 @pytest.mark.parametrize("which", list(pages()))

@@ -9,8 +9,8 @@ from datetime import date
 from pathlib import Path
 
 import pytest
-import yaml
 from evidence_fixture import TODAY, changed, clean, extractable, manifest, not_private, number
+from ruamel.yaml import YAML
 
 from mlmguard import cli
 from mlmguard.artifacts import write_json
@@ -18,7 +18,7 @@ from mlmguard.commands.policies import differences, resolved
 from mlmguard.errors import InputError
 from mlmguard.policy.judging import exit_code, judge
 from mlmguard.policy.reading import load, parse, shipped
-from mlmguard.policy.rule import Policy, Rule, looser
+from mlmguard.policy.rule import Policy, Rule, looser, written
 from mlmguard.types import AttackRun, Detector, Evidence, FindingCount, Judgement, Status
 
 WEIGHTS = clean().model.digest[:16]
@@ -128,7 +128,7 @@ def test_the_command_says_the_same(
     signatures = [signature.model_dump(mode="json") for signature in signed(name).signatures]
     house = {"id": "house", "version": "1", "title": "House", "signatures": signatures}
     house["extends"] = {"policy": name, "version": parent.version}
-    (tmp_path / "house.yaml").write_text(yaml.safe_dump(house), "utf-8")
+    YAML().dump(house, tmp_path / "house.yaml")
     make = PASSING[name] if which == "passing" else FAILING[name][0]
     write_json(tmp_path / "e.json", make())
     assert cli.run(["gate", str(tmp_path / "e.json"), "--policy", str(tmp_path / "house.yaml")]) == code
@@ -347,7 +347,7 @@ def test_a_resolved_policy_has_the_digest_of_the_original(name: str) -> None:
     text = resolved(load(name))
     again = parse(text, f"{name}.yaml")
     assert again.digest == load(name).digest
-    assert again.extends is None and yaml.safe_load(text)["rules"]
+    assert again.extends is None and YAML(typ="safe", pure=True).load(text)["rules"]
 
 
 def test_the_digest_changes_with_what_is_asked_of_the_parent(tmp_path: Path) -> None:
@@ -375,3 +375,29 @@ def test_differences() -> None:
     assert rows["asks more"] == 'dp-delta: fail was "> 1" and is "> 0.5", warn was "> 0.5" and is "> 0.1"'
     assert rows["said otherwise"] == "beats-unigram: title"
     assert differences(load("base"), load("base")) == ()
+
+
+def test_differences_are_values_as_a_policy_writes_them() -> None:
+    change = {"min_n": 2000, "waivable": False, "on_inconclusive": "fail", "fail": "> 0.01", "warn": None}
+    whole = {"id": "one", "title": "One", "version": "1"}
+    one, other = (
+        Policy.model_validate({**whole, "rules": [rule]}) for rule in (BASE_RULE, {**BASE_RULE, **change})
+    )
+    seen = set()
+    for old, new in ((one, other), (other, one)):
+        for _, said in differences(old, new):
+            for name, was, now in re.findall(r"(\w+) was (.+?) and is ([^,]+)", said):
+                shown = tuple(YAML(typ="safe", pure=True).load(text) for text in (was, now))
+                assert shown == (getattr(old.rules[0], name), getattr(new.rules[0], name)), said
+                seen.add(name)
+    assert "warn" in seen
+
+
+@pytest.mark.parametrize(
+    "value", ["> 6", "high", "*", "", "no", "true", "null", "1.0", "pii.top1", None, True, False, 1000, 0.5]
+)
+@pytest.mark.parametrize("version", [(1, 1), (1, 2)])
+def test_a_value_is_written_so_that_yaml_reads_it_back(value: object, version: tuple[int, int]) -> None:
+    yaml = YAML(typ="safe", pure=True)
+    yaml.version = version
+    assert yaml.load(written(value)) == value

@@ -378,6 +378,35 @@ def test_files_that_are_no_policy(text: str) -> None:
         parse(text, "p.yaml")
 
 
+BOMB = "a: &a [x, x, x, x, x, x, x, x]\n" + "".join(
+    f"{name}: &{name} [{', '.join(9 * [f'*{before}'])}]\n" for before, name in zip("abcdefghi", "bcdefghij")
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("id: !!python/object/apply:os.system [ls]\n" + GOOD, "p.yaml: line 1: not valid YAML"),
+        (GOOD.replace("Mine", "!include /etc/hostname"), "p.yaml: line 3: not valid YAML"),
+        (GOOD + BOMB, "unknown key 'a'"),
+        (GOOD.replace("rules:", "other: &r [*r]\nrules:"), "unknown key 'other'"),
+        ("[" * 5000, "not valid YAML"),
+        ("id: *nobody", "line 1: not valid YAML"),
+        (GOOD + "---\n" + GOOD, "not valid YAML"),
+        (GOOD + "title: Yours\n", "line 13: key 'title' stands twice"),
+        (GOOD + "# " + "x" * 1_000_000, "expected a policy under 1,000,000 bytes"),
+    ],
+    ids=("tag", "include", "bomb", "circle", "deep", "alias", "documents", "twice", "huge"),
+)
+def test_hostile_yaml_gets_one_line(tmp_path: Path, text: str, line: str) -> None:
+    path = tmp_path / "p.yaml"
+    path.write_text(text, "utf-8")
+    with pytest.raises(InputError) as caught:
+        load(path)
+    assert line in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
 def test_a_name_that_is_not_there_gets_the_nearest() -> None:
     with pytest.raises(InputError, match="did you mean 'base'"):
         load("bass")

@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 from scipy import stats
 
 from mlmguard import __version__
@@ -87,10 +88,10 @@ class Plan:
 def read_plan(path: Path) -> Plan:
     """A plan from YAML; :class:`InputError` names a key that nobody knows or an axis without values."""
     try:
-        told = yaml.safe_load(path.read_text("utf-8"))
+        told = YAML(typ="safe", pure=True).load(path.read_text("utf-8"))
     except FileNotFoundError:
         raise InputError(str(path), "no such file", "a plan") from None
-    except (yaml.YAMLError, UnicodeDecodeError):
+    except (YAMLError, UnicodeDecodeError):
         raise InputError(str(path), "not YAML", "a plan with a corpus and a grid") from None
     if not isinstance(told, dict) or not isinstance(told.get("grid"), dict) or not told["grid"]:
         raise InputError(str(path), "no grid", "axes with their values, as in `mask_rate: [0.15, 0.3]`")

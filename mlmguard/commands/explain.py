@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from mlmguard.commands.glossary import ENTITIES, HAZARDS
+from mlmguard.commands.glossary import ENTITIES
 from mlmguard.corpus.detect.builtin import RULES, WITHOUT_DETECTOR
 from mlmguard.errors import InputError
-from mlmguard.measures import METRICS
+from mlmguard.measures import HAZARDS, METRICS
 from mlmguard.policy.reading import load, shipped
-from mlmguard.policy.rule import Policy
+from mlmguard.policy.rule import Attestation, Policy, Rule
 
 
 @dataclass(frozen=True)
@@ -24,59 +24,72 @@ class Explanation:
 
 
 def explain(name: str, policy: str | Policy | None = None) -> Explanation:
-    """What ``name`` stands for; :class:`InputError` with the nearest name otherwise."""
+    """Return what ``name`` stands for, in ``policy`` or in every shipped one.
+
+    Raises:
+        InputError: nothing has that name; the nearest is named.
+    """
     if isinstance(policy, Policy):
         policies = [policy]
     else:
         policies = [load(one) for one in ([policy] if policy else shipped())]
-    known: list[str] = [*METRICS, *ENTITIES, *HAZARDS]
-    for one in policies:
-        for rule in one.rules:
-            known.append(rule.id)
-            if rule.id == name:
-                narrowed = f" of {rule.slice}" if rule.slice else ""
-                lines = [
-                    ("policy", f"{one.id} {one.version}"),
-                    ("metric", f"{rule.metric}{narrowed}: {METRICS[rule.metric]}"),
-                    ("required", rule.required),
-                    ("fails when", rule.fail or "never"),
-                    ("warns when", rule.warn or "never"),
-                    ("needs", f"{rule.min_n:,} examples" if rule.min_n else "any number of examples"),
-                    ("when unknown", rule.on_inconclusive),
-                    ("severity", f"{rule.severity}, {'can' if rule.waivable else 'cannot'} be waived"),
-                    ("why", rule.why),
-                    ("do", rule.do),
-                ]
-                control = [("control", rule.control)] if rule.control else []
-                return Explanation(rule.id, rule.title, (*control, *lines))
-    if name in METRICS:
-        users = [rule.id for one in policies for rule in one.rules if rule.metric == name]
-        lines = [("says", METRICS[name]), ("rules", ", ".join(users) or "none")]
-        return Explanation(name, f"Metric {name}", tuple(lines))
-    if name in ENTITIES:
-        return _entity(name, policies)
-    if name in HAZARDS:
-        what, do = HAZARDS[name]
-        return Explanation(name, f"Hazard {name}", (("what", what), ("do", do)))
-    for one in policies:
-        for asked in one.attestations:
-            known.append(asked.id)
-            if asked.id == name:
-                lines = [
-                    ("policy", f"{one.id} {one.version}"),
-                    ("control", asked.control),
-                    ("asked of", f"the {asked.role}"),
-                    ("statement", asked.statement),
-                    ("when unsigned", asked.on_missing),
-                    ("do", one.advice[asked.id][1]),
-                ]
-                return Explanation(name, asked.title, tuple(lines))
+    known: dict[str, Explanation] = {}
+    for page in pages(policies):
+        known.setdefault(page.id, page)  # a child's rule of the same name is the parent's
+    if name in known:
+        return known[name]
     near = difflib.get_close_matches(name, known, 1, cutoff=0.5)
-    rules = dict.fromkeys(
-        rule.id for policy in policies for rule in policy.rules
-    )  # children inherit: once each
+    rules = dict.fromkeys(rule.id for one in policies for rule in one.rules)
     hint = f"did you mean {near[0]!r}?" if near else f"one of: {', '.join(rules)}"
     raise InputError(f"explain {name[:60]!r}", "no rule, metric, entity type or hazard of that name", do=hint)
+
+
+def pages(policies: Sequence[Policy]) -> Iterator[Explanation]:
+    """Yield the page of every rule, metric, entity type, hazard and attestation."""
+    for policy in policies:
+        yield from (_rule(rule, policy) for rule in policy.rules)
+    yield from (_metric(name, policies) for name in METRICS)
+    yield from (_entity(name, policies) for name in ENTITIES)
+    for name, (what, do) in HAZARDS.items():
+        yield Explanation(name, f"Hazard {name}", (("what", what), ("do", do)))
+    for policy in policies:
+        yield from (_attestation(asked, policy) for asked in policy.attestations)
+
+
+def _rule(rule: Rule, policy: Policy) -> Explanation:
+    narrowed = f" of {rule.slice}" if rule.slice else ""
+    lines = (
+        ("policy", f"{policy.id} {policy.version}"),
+        ("metric", f"{rule.metric}{narrowed}: {METRICS[rule.metric]}"),
+        ("required", rule.required),
+        ("fails when", rule.fail or "never"),
+        ("warns when", rule.warn or "never"),
+        ("needs", f"{rule.min_n:,} examples" if rule.min_n else "any number of examples"),
+        ("when unknown", rule.on_inconclusive),
+        ("severity", f"{rule.severity}, {'can' if rule.waivable else 'cannot'} be waived"),
+        ("why", rule.why),
+        ("do", rule.do),
+    )
+    control = (("control", rule.control),) if rule.control else ()
+    return Explanation(rule.id, rule.title, (*control, *lines))
+
+
+def _metric(name: str, policies: Sequence[Policy]) -> Explanation:
+    users = [rule.id for one in policies for rule in one.rules if rule.metric == name]
+    lines = (("says", METRICS[name]), ("rules", ", ".join(users) or "none"))
+    return Explanation(name, f"Metric {name}", lines)
+
+
+def _attestation(asked: Attestation, policy: Policy) -> Explanation:
+    lines = (
+        ("policy", f"{policy.id} {policy.version}"),
+        ("control", asked.control),
+        ("asked of", f"the {asked.role}"),
+        ("statement", asked.statement),
+        ("when unsigned", asked.on_missing),
+        ("do", policy.advice[asked.id][1]),
+    )
+    return Explanation(asked.id, asked.title, lines)
 
 
 def _entity(name: str, policies: Sequence[Policy]) -> Explanation:

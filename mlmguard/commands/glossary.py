@@ -1,4 +1,4 @@
-"""Entity types and hazards in plain words: what each is, why it matters, what to do about it."""
+"""Entity types in plain words: what each is and why it matters."""
 
 from __future__ import annotations
 
@@ -49,92 +49,4 @@ ENTITIES: Mapping[str, tuple[str, str]] = {
     "US_ZIP_CODE": ("an American postal code", "five digits with a date of birth single out most people"),
     "UUID": ("a random identifier", "it links records of one person across systems"),
     "VEHICLE_ID": ("a plate or chassis number", "it names the owner"),
-}
-
-#: Hazard to (what can be hollow, what to do).
-HAZARDS: Mapping[str, tuple[str, str]] = {
-    "batch-mixing": (
-        "a layer that mixes the records of a batch lets one of them change the gradients of the others",
-        "use an architecture without batch statistics; mlmguard refuses the others",
-    ),
-    "clipping": (
-        "if a record can move the sum of gradients by more than C, the noise is too small for it",
-        "nothing while the self-check at the start of the run holds; report it if it does not",
-    ),
-    "damaged-input": (
-        "rows of a file that is not what the scan wrote would be rows that nobody scanned",
-        "files that differ are left out and the claim is for the others; scan again for all of them",
-    ),
-    "floating-point": (
-        "noise drawn in floating point is not exactly Gaussian, and its gaps can tell",
-        "publish weights rounded, and not gradients; a discrete sampler is the cure",
-    ),
-    "initial-weights": (
-        "what the initial checkpoint was trained on is outside the claim",
-        "start from a model whose training text is public or is not about your people",
-    ),
-    "non-private-releases": (
-        "a release without privacy from the same records voids what the private one promised",
-        "do not release the other run, or say that the claim is void",
-    ),
-    "normaliser": (
-        "dividing by the size of the draw instead of a public number tells the size",
-        "nothing: the normaliser is fixed before training",
-    ),
-    "precision": (
-        "gradients in low precision are rounded, by more than the noise was made for",
-        "train in fp32 where the claim must hold to the letter",
-    ),
-    "preprocessing": (
-        "deduplication couples records: removing one lets a copy of it in",
-        "read the claim as one about the rows of clean/train, not about the raw corpus",
-    ),
-    "random-numbers": (
-        "noise from a generator that can be predicted can be subtracted",
-        "keep the machine's entropy source, and never seed a private run",
-    ),
-    "reports": (
-        "losses, metrics and audits are computed from private text and are not covered by ε",
-        "treat reports like the corpus",
-    ),
-    "resumption": (
-        "a step that is run twice spends twice",
-        "nothing: a step is charged before its noise is drawn and is never run again",
-    ),
-    "run-folder": (
-        "canaries, places of personal data and metrics on private text lie in the run folder",
-        "keep .mlmguard/ at mode 0700 on the machine that trained; mlmguard doctor checks it",
-    ),
-    "sampling-mismatch": (
-        "an accountant that assumes Poisson draws says nothing of shuffled batches",
-        "nothing: the sampler is the one the accountant assumes; see the draws in the statement",
-    ),
-    "size-dependence": (
-        "settings derived from the exact number of records tell it",
-        "let the noised count stand, or make sure that the size given as public is public",
-    ),
-    "steps": (
-        "stopping when a private loss looks good is a choice made on private text",
-        "nothing: the number of steps is fixed before the first",
-    ),
-    "timing": (
-        "how long a step takes can tell how many records it drew",
-        "keep clocks and logs of the training machine away from who gets the model",
-    ),
-    "tokenizer": (
-        "a vocabulary learnt from private text holds its words, whatever the weights do",
-        "use the shipped tokenizer, or one learnt with privacy",
-    ),
-    "tuning": (
-        "choosing among runs on the same records spends as well",
-        "choose settings on public text, or compose all runs: mlmguard ledger",
-    ),
-    "unit-smaller-than-person": (
-        "a person with many records is protected for each of them, not for all",
-        "name the person's column with --unit-key when you scan",
-    ),
-    "validation": (
-        "held-out numbers speak of held-out people",
-        "treat them like the corpus; they are not in the claim",
-    ),
 }

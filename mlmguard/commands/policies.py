@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import yaml
+import io
 
-from mlmguard.policy.rule import Policy, Rule, looser
+from ruamel.yaml import YAML
+
+from mlmguard.policy.rule import Policy, Rule, looser, written
 
 _WORDS = ("title", "why", "do", "control", "loosened")
 
@@ -12,8 +14,11 @@ _WORDS = ("title", "why", "do", "control", "loosened")
 def resolved(policy: Policy) -> str:
     """The policy as YAML without anything left to look up; it has the digest of the original."""
     data = policy.model_dump(mode="json", exclude_defaults=True, exclude={"extends", "drop"})
-    body = yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=110)
-    return f"# resolved; sha256 {policy.digest}\n{body}"
+    body = io.StringIO()
+    yaml = YAML()
+    yaml.width = 4096  # no line is broken: a break would leave a blank before it
+    yaml.dump(data, body)
+    return f"# resolved; sha256 {policy.digest}\n{body.getvalue()}"
 
 
 def differences(old: Policy, new: Policy) -> tuple[tuple[str, str], ...]:
@@ -38,16 +43,13 @@ def _changed(old: Rule, new: Rule) -> tuple[str, str]:
         return "asks less", f"{new.id}: {less}{agreed}"
     fields = [name for name in Rule.model_fields if getattr(old, name) != getattr(new, name)]
     asked = [
-        f"{name} was {_shown(old, name)} and is {_shown(new, name)}" for name in fields if name not in _WORDS
+        f"{name} was {written(getattr(old, name))} and is {written(getattr(new, name))}"
+        for name in fields
+        if name not in _WORDS
     ]
     if asked:
         return "asks more", f"{new.id}: {', '.join(asked)}"
     return "said otherwise", f"{new.id}: {', '.join(fields)}"
-
-
-def _shown(rule: Rule, name: str) -> str:
-    value = getattr(rule, name)
-    return f'"{value}"' if isinstance(value, str) else "nothing" if value is None else str(value)
 
 
 def _named(one: object) -> str:

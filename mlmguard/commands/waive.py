@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import subprocess
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
 
-import yaml
 from pydantic import ValidationError
+from ruamel.yaml import YAML
 
 from mlmguard.artifacts import source_date, write_text
 from mlmguard.errors import InputError
@@ -39,7 +41,7 @@ def waive(
     if str(file) in shipped() or file.resolve() in {path.resolve() for path in shipped().values()}:
         do = "write a policy that extends it, and waive there"
         raise InputError(str(file), "a policy that comes with mlmguard", "one of yours", do)
-    load(file)
+    policy = load(file)
     begins = created or date.fromisoformat(source_date())
     if not 1 <= days <= LONGEST.days:
         raise InputError("--days", str(days), f"1 to {LONGEST.days}")
@@ -60,32 +62,32 @@ def waive(
         first = error.errors(include_url=False)[0]
         named = f"{first['loc'][0]}: " if first["loc"] else ""
         raise InputError("waive", f"{named}{first['msg'].removeprefix('Value error, ')}") from None
-    text = _with(file.read_text("utf-8"), {key: value for key, value in given.items() if value != ""}, file)
+    text = _with(file, policy, {key: value for key, value in given.items() if value != ""})
     parse(text, str(file), file)
     write_text(file, text)
     return waiver
 
 
-def _with(text: str, entry: dict[str, object], file: Path) -> str:
-    """``text`` with one more item at the end of its ``waivers:``."""
-    root = yaml.compose(text, Loader=yaml.SafeLoader)
-    assert isinstance(root, yaml.MappingNode)  # the file was loaded as a policy just now
-    item = yaml.safe_dump(entry, sort_keys=False, allow_unicode=True, width=1000).splitlines()
-    found = next((value for key, value in root.value if key.value == "waivers"), None)
-    if found is None:
-        block = "\n".join(["  - " + item[0], *("    " + line for line in item[1:])])
-        return f"{text.rstrip()}\n\nwaivers:\n{block}\n"
-    if not isinstance(found, yaml.SequenceNode) or found.flow_style or not found.value:
-        place = f"{file}: line {found.start_mark.line + 1}"
+def _with(file: Path, policy: Policy, entry: dict[str, object]) -> str:
+    """The text of ``file`` with one more item at the end of its ``waivers:``.
+
+    Every other line stays as it is, byte by byte: written anew by a YAML library, it would lose the signature
+    of whoever committed it.
+    """
+    yaml, stream = YAML(), io.StringIO()
+    yaml.width = 1000
+    yaml.dump([entry], stream)
+    item, text = stream.getvalue(), file.read_text("utf-8")
+    root = yaml.load(text)
+    if "waivers" not in root:
+        return f"{text.rstrip()}\n\nwaivers:\n{textwrap.indent(item, '  ')}"
+    own = root["waivers"]
+    if not own or own.fa.flow_style():
+        place = f"{file}: line {root.lc.key('waivers')[0] + 1}"
         raise InputError(place, "waivers in brackets", "a block, one item a dash", "write it as one")
     lines = text.splitlines()
-    indent = " " * found.start_mark.column
-    last = found.value[-1].end_mark
-    # a block ends where the next thing begins: go back over blank lines and remarks
-    at = last.line + (1 if last.column else 0)
-    while at > 0 and (not lines[at - 1].strip() or lines[at - 1].lstrip().startswith("#")):
-        at -= 1
-    added = [f"{indent}- {item[0]}", *(f"{indent}  {line}" for line in item[1:])]
+    at = policy.places["waivers", len(own) - 1].last  # a child's own come before its parent's
+    added = textwrap.indent(item, " " * own.lc.col).splitlines()
     return "\n".join([*lines[:at], *added, *lines[at:]]) + "\n"
 
 

@@ -10,8 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.constructor import DuplicateKeyError
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.nodes import CollectionNode, MappingNode, Node, SequenceNode
 
 from mlmguard.errors import InputError
 from mlmguard.policy.rule import (
@@ -80,23 +83,35 @@ def parse(text: str, thing: str, path: Path | None = None, depth: int = 0) -> Po
     return policy
 
 
-def _plain(text: str, thing: str) -> tuple[yaml.Node | None, dict[str, Any]]:
-    """YAML as nodes, which know their lines, and as plain data."""
+def _plain(text: str, thing: str) -> tuple[Node | None, dict[str, Any]]:
+    """YAML as nodes, which know their lines, and as plain data.
+
+    YAML itself would keep the last of two equal keys in silence, and a second ``fail:`` would loosen a rule
+    unseen: here it is an error, as is every tag.
+    """
+    yaml = YAML(typ="safe", pure=True)
     try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-        _refuse_twice(root, thing)
-        data = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        mark = getattr(error, "problem_mark", None)
-        place = f"{thing}: line {mark.line + 1}" if mark else thing
-        problem = str(getattr(error, "problem", "") or type(error).__name__)
-        raise InputError(place, f"not valid YAML ({problem[:100]})", "a YAML policy") from None
+        root = yaml.compose(text)
+        data = None if root is None else yaml.constructor.construct_document(root)
+    except (YAMLError, ValueError, RecursionError) as error:
+        raise _not_yaml(error, text, thing) from None
     if data is None or (isinstance(data, dict) and not data.get("rules") and not data.get("extends")):
         why = "one that asks nothing would pass everything"
         raise InputError(thing, "an empty policy", "at least one rule", why)
     if not isinstance(data, dict):
-        raise InputError(thing, f"a {type(data).__name__}", "a mapping with id, version, title and rules")
+        found = "a list" if isinstance(data, list) else "one value"
+        raise InputError(thing, found, "a mapping with id, version, title and rules")
     return root, data
+
+
+def _not_yaml(error: Exception, text: str, thing: str) -> InputError:
+    mark = error.problem_mark if isinstance(error, MarkedYAMLError) else None
+    place = f"{thing}: line {mark.line + 1}" if mark else thing
+    if isinstance(error, DuplicateKeyError) and mark:
+        key = text.splitlines()[mark.line][mark.column :].partition(":")[0]
+        return InputError(place, f"key {key[:60]!r} stands twice", "once")
+    problem = str(getattr(error, "problem", None) or type(error).__name__)
+    return InputError(place, f"not valid YAML ({problem[:100]})", "a YAML policy")
 
 
 def _shown(path: Path) -> str:
@@ -115,14 +130,14 @@ class _Source:
 
     thing: str
     file: str
-    root: yaml.Node | None
+    root: Node | None
 
     def line(self, *where: int | str) -> int:
-        return _line_of(self.root, where)
+        return _lines(self.root, where)[0]
 
     def place(self, *where: int | str) -> Place:
-        first = self.line(*where)
-        return Place(file=self.file, line=first, last=max(first, _last_line_of(self.root, where)))
+        first, last = _lines(self.root, where)
+        return Place(file=self.file, line=first, last=last)
 
 
 #: Lists of which a child's entries come first and the parent's follow.
@@ -266,58 +281,26 @@ def _one_line(error: ValidationError, merged: _Merged) -> InputError:
     return InputError(place, f"{key}{shown}: {message[:1].lower()}{message[1:]}{more}", do=hint)
 
 
-def _line_of(node: yaml.Node | None, where: tuple[int | str, ...]) -> int:
-    """1-based line of the deepest part of ``where`` that the file has."""
-    line = node.start_mark.line if node is not None else 0
+def _lines(node: Node | None, where: tuple[int | str, ...]) -> tuple[int, int]:
+    """1-based first and last line of the deepest part of ``where`` that the file has."""
+    first = node.start_mark.line if node is not None else 0
     for part in where:
-        if isinstance(node, yaml.MappingNode):
+        if isinstance(node, MappingNode):
             entry = next(((k, v) for k, v in node.value if k.value == str(part)), None)
             if entry is None:
                 break
-            line, node = entry[0].start_mark.line, entry[1]
-        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
+            first, node = entry[0].start_mark.line, entry[1]
+        elif isinstance(node, SequenceNode) and isinstance(part, int) and part < len(node.value):
             node = node.value[part]
-            line = node.start_mark.line
+            first = node.start_mark.line
         else:
             break
-    return line + 1
-
-
-def _last_line_of(node: yaml.Node | None, where: tuple[int | str, ...]) -> int:
-    """1-based last line of ``where``, 0 if the file does not have it."""
-    for part in where:
-        if isinstance(node, yaml.MappingNode):
-            node = next((value for key, value in node.value if key.value == str(part)), None)
-        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
-            node = node.value[part]
-        else:
-            return 0
     # a block's own end mark is where the next thing begins: go to the last scalar in it
-    while isinstance(node, yaml.CollectionNode) and node.value and not node.flow_style:
+    while isinstance(node, CollectionNode) and node.value and not node.flow_style:
         last = node.value[-1]
         node = last[1] if isinstance(last, tuple) else last
-    return 0 if node is None else node.end_mark.line + (1 if node.end_mark.column else 0)
-
-
-def _refuse_twice(node: yaml.Node | None, thing: str) -> None:
-    """YAML keeps the last of two equal keys in silence: a second ``fail:`` would loosen a rule unseen."""
-    waiting, seen = [node] if node is not None else [], set()
-    while waiting:
-        here = waiting.pop()
-        if id(here) in seen:
-            continue
-        seen.add(id(here))
-        if isinstance(here, yaml.SequenceNode):
-            waiting.extend(here.value)
-        elif isinstance(here, yaml.MappingNode):
-            keys = set()
-            for key, value in here.value:
-                if isinstance(key, yaml.ScalarNode):
-                    if key.value in keys:
-                        place = f"{thing}: line {key.start_mark.line + 1}"
-                        raise InputError(place, f"key {key.value[:60]!r} stands twice", "once")
-                    keys.add(key.value)
-                waiting.append(value)
+    end = 0 if node is None else node.end_mark.line + (1 if node.end_mark.column else 0)
+    return first + 1, max(first + 1, end)
 
 
 def policy_schema() -> dict[str, Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import json
 import math
 import operator
 import re
@@ -284,6 +285,20 @@ def limit_of(metric: str, threshold: Threshold, claimed: float | None = None) ->
     return show_number(metric, threshold.limit)
 
 
+def written(value: object) -> str:
+    """A value as a policy file says it.
+
+    >>> [written(one) for one in ("> 6", "high", None, True, 1000, "no")]
+    ['"> 6"', 'high', 'null', 'true', '1000', '"no"']
+    """
+    plain = isinstance(value, str) and re.fullmatch(r"[a-z][a-z0-9_.-]*", value) and value not in _NOT_TEXT
+    return str(value) if plain else json.dumps(value, ensure_ascii=False)  # JSON is YAML
+
+
+#: What YAML, of its first version too, takes for something other than text.
+_NOT_TEXT = frozenset({"null", "true", "false", "yes", "no", "on", "off", "y", "n"})
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
     close = difflib.get_close_matches(word, list(known), 1, cutoff=0.6)
     return f" (did you mean {close[0]!r}?)" if close else ""
@@ -301,27 +316,30 @@ def looser(old: Rule, new: Rule) -> str:
     for name in ("metric", "slice", "void_if"):
         before, after = getattr(old, name), getattr(new, name)
         if before != after and not (name == "void_if" and after is None):
-            return f"{name} was {before!r} and is {after!r}"
+            return _changed(name, before, after)
     graver = {"fail": ("fail",), "warn": ("warn", "fail"), "inconclusive": ("inconclusive", "fail")}
     for grade, count in graver.items():
         before = getattr(old, grade)
         after = [getattr(new, one) for one in count if getattr(new, one)]
         if before and not any(_as_strict(Threshold.parse(before), Threshold.parse(text)) for text in after):
-            now = getattr(new, grade)
-            return f'{grade} was "{before}" and is ' + (f'"{now}"' if now else "gone")
+            return _changed(grade, before, getattr(new, grade))
     above = (old.fail or old.warn or old.inconclusive or "").startswith(">")
     ends = _ENDS if above else _ENDS[::-1]
     if ends.index(new.end) < ends.index(old.end):
-        return f"bound was {old.end} and is {new.end}"
+        return _changed("bound", old.end, new.end)
     if new.min_n < old.min_n:
-        return f"min_n was {old.min_n:,} and is {new.min_n:,}"
+        return _changed("min_n", old.min_n, new.min_n)
     for name in ("on_inconclusive", "on_low_ceiling", "on_void"):
         before, after = getattr(old, name), getattr(new, name)
         if _STRICTER[after] < _STRICTER[before]:
-            return f"{name} was {before} and is {after}"
+            return _changed(name, before, after)
     if _SEVERITIES.index(new.severity) < _SEVERITIES.index(old.severity):
-        return f"severity was {old.severity} and is {new.severity}"
-    return "it can be waived now" if new.waivable and not old.waivable else ""
+        return _changed("severity", old.severity, new.severity)
+    return _changed("waivable", False, True) if new.waivable and not old.waivable else ""
+
+
+def _changed(name: str, before: object, after: object) -> str:
+    return f"{name} was {written(before)} and is {written(after)}"
 
 
 def _as_strict(old: Threshold, new: Threshold) -> bool:

@@ -1,0 +1,67 @@
+"""Explain: everything has one page of its own that says why and what to do; an unknown name the nearest."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from mlmguard.commands.explain import explain, pages
+from mlmguard.corpus.detect.finder import coverage
+from mlmguard.errors import InputError
+from mlmguard.measures import HAZARDS, METRICS
+from mlmguard.policy.reading import load, shipped
+
+
+def test_everything_has_a_page() -> None:
+    policies = [load(name) for name in shipped()]
+    rules = {rule.id for policy in policies for rule in policy.rules}
+    asked = {one.id for policy in policies for one in policy.attestations}
+    entities = {detector.entity for detector in coverage()}
+    named = {page.id for page in pages(policies)}
+    assert named == rules | asked | entities | set(METRICS) | set(HAZARDS)
+
+
+@pytest.mark.parametrize("name", list(shipped()))
+def test_no_two_pages_are_the_same_and_none_is_empty(name: str) -> None:
+    found = list(pages([load(name)]))
+    for what in ([page.id for page in found], [page.title for page in found], [page.lines for page in found]):
+        assert [one for one, times in Counter(what).items() if times > 1] == []
+    assert all(label and text for page in found for label, text in page.lines)
+
+
+@pytest.mark.parametrize("name", list(shipped()))
+def test_every_rule_and_statement_of_every_policy_is_explained(name: str) -> None:
+    policy = load(name)
+    for rule in policy.rules:
+        told = dict(explain(rule.id, policy).lines)
+        assert (told["why"], told["do"]) == (rule.why, rule.do)
+        assert rule.metric in told["metric"]
+    for asked in policy.attestations:
+        assert dict(explain(asked.id, policy).lines)["statement"] == asked.statement
+
+
+def test_metrics() -> None:
+    base = load("base")
+    for metric, says in METRICS.items():
+        assert dict(explain(metric, base).lines)["says"] == says
+    assert "membership-auc" in dict(explain("membership.auc").lines)["rules"]
+
+
+def test_entity_types() -> None:
+    assert "unseen" in dict(explain("PERSON").lines)["detector"]
+    assert "«" in dict(explain("STREET_ADDRESS").lines)["found in"]
+    assert "a-names (hipaa-safe-harbor)" in dict(explain("PERSON").lines)["rules"]
+
+
+def test_an_unknown_name_gets_the_nearest() -> None:
+    with pytest.raises(InputError, match="did you mean 'canary-extracted'"):
+        explain("canary-extractd")
+    with pytest.raises(InputError, match="one of: head-loaded"):
+        explain("zzzz")
+
+
+def test_a_policy_can_be_named() -> None:
+    assert explain("dp-epsilon", "base").id == "dp-epsilon"
+    with pytest.raises(InputError):
+        explain("dp-epsilon", "nowhere.yaml")
