@@ -15,8 +15,9 @@ from evidence_fixture import TODAY, changed, clean, extractable, number
 
 from mlmguard import cli
 from mlmguard.artifacts import to_json, write_json
+from mlmguard.commands.approval import signed
 from mlmguard.commands.gate import gate
-from mlmguard.commands.waive import signed, waive
+from mlmguard.commands.waive import waive
 from mlmguard.errors import InputError
 from mlmguard.policy.judging import judge
 from mlmguard.policy.reading import load

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from mlmguard.artifacts import as_noun, read_json, read_noun, source_date, write_text
-from mlmguard.commands.waive import signed
+from mlmguard.commands.approval import signed
 from mlmguard.errors import InputError
 from mlmguard.policy.judging import exit_code, judge
 from mlmguard.policy.reading import load

@@ -19,10 +19,10 @@ from mlmguard.types import PrivacyStatement
 def refuse_foreign(folder: Path) -> None:
     """Raise :class:`InputError` if ``folder`` holds something that this tool did not write."""
     if folder.exists() and not folder.is_dir():
-        raise InputError(str(folder), "a file", "a folder for the checkpoint", "name another with --out")
+        raise InputError(str(folder), "a file", "a folder for the checkpoint", "name another with --ckpt")
     if folder.is_dir() and any(folder.iterdir()) and not (folder / "privacy.json").exists():
         raise InputError(
-            str(folder), "not empty and not a checkpoint of mlmguard", do="name another with --out"
+            str(folder), "not empty and not a checkpoint of mlmguard", do="name another with --ckpt"
         )
 
 
