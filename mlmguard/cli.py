@@ -104,10 +104,19 @@ def shared(command: Callable[..., Any]) -> Callable[..., Any]:
     )(command)
 
 
+class _Out(click.Option):
+    """``--out``, whose help names every format there is, those of plug-ins too."""
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        from mlmguard.report.formats import names
+
+        self.help = f"Write a report; FORMAT is {', '.join(names())}. Repeatable."
+        return super().get_help_record(ctx)
+
+
 def outputs(command: Callable[..., Any]) -> Callable[..., Any]:
     """``--out FORMAT=PATH``, repeatable."""
-    text = "Write a report; FORMAT is html, json, sarif, junit, markdown, csv, model-card … Repeatable."
-    return click.option("--out", metavar="FORMAT=PATH", multiple=True, help=text)(command)
+    return click.option("--out", cls=_Out, metavar="FORMAT=PATH", multiple=True)(command)
 
 
 def policies(default: str | None) -> Callable[[Callable[..., Any]], Callable[..., Any]]:

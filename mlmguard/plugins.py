@@ -1,25 +1,63 @@
-"""One function: find what outsiders registered under an entry point ``mlmguard.<kind>``."""
+"""What outsiders registered under an entry point ``mlmguard.<kind>``: its names, one of them, all of them.
+
+A plug-in that does not load is an error and never a gap, and none takes the name of what is built in.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 from mlmguard.errors import InputError
 
 
+def names(kind: str, builtin: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the names of a kind, the built-in ones first; nothing is loaded."""
+    return (*builtin, *_points(kind, builtin))
+
+
 def find(kind: str, name: str, builtin: Mapping[str, Any]) -> Any:
-    """The built-in or the plug-in called ``name``; a plug-in that does not load is an error, never a gap."""
+    """Return the built-in or the plug-in called ``name``.
+
+    Raises:
+        InputError: nothing has that name, or the plug-in does not load.
+    """
     if name in builtin:
         return builtin[name]
+    points = _points(kind, builtin)
+    if name not in points:
+        raise InputError(f"{kind} {name!r}", "not known", f"one of: {', '.join([*builtin, *points])}")
+    return _loaded(kind, points[name])
+
+
+def every(kind: str, builtin: Mapping[str, Any]) -> dict[str, Any]:
+    """Return everything of a kind by name, built-in first.
+
+    Raises:
+        InputError: a plug-in does not load, or has a name that is taken.
+    """
+    outside = {name: _loaded(kind, point) for name, point in _points(kind, builtin).items()}
+    return {**builtin, **outside}
+
+
+def _points(kind: str, builtin: Mapping[str, Any]) -> dict[str, EntryPoint]:
+    found: dict[str, EntryPoint] = {}
     for point in entry_points(group=f"mlmguard.{kind}"):
-        if point.name == name:
-            try:
-                return point.load()
-            except Exception as error:
-                raise InputError(
-                    f"plug-in {name}", f"it does not load ({type(error).__name__})", f"a {kind}"
-                ) from error
-    known = ", ".join([*builtin, *(point.name for point in entry_points(group=f"mlmguard.{kind}"))])
-    raise InputError(f"{kind} {name!r}", "not known", f"one of: {known}")
+        # an installation seen twice (a checkout and its wheel) registers the same thing twice
+        if point.name in builtin or found.get(point.name, point).value != point.value:
+            raise InputError(f"plug-in {point.name}", f"there is another {kind} of that name", "its own name")
+        found[point.name] = point
+    return found
+
+
+def _loaded(kind: str, point: EntryPoint) -> Any:
+    try:
+        return point.load()
+    except Exception as error:
+        raise InputError(
+            f"plug-in {point.name}",
+            f"it does not load ({type(error).__name__})",
+            f"{point.value} as a {kind}",
+            "mend or uninstall it",
+        ) from error

@@ -11,7 +11,10 @@ from pathlib import Path
 from typing import Literal
 
 from mlmguard.artifacts import RUNS, key_path, read_json
+from mlmguard.errors import InputError
+from mlmguard.plugins import find
 from mlmguard.policy.reading import shipped
+from mlmguard.report import formats
 from mlmguard.types import Detector
 
 #: Read from metadata, not imported: torch alone takes seconds.
@@ -66,6 +69,7 @@ def doctor(
         *_run_folders(here),
         *_corpora(here),
         _policies(),
+        *_formats(),
         *_detectors(coverage),
         Row("secure enclaves", "not supported", "ok"),
     )
@@ -155,6 +159,20 @@ def _policies() -> Row:
     if not names:
         return Row("policies", "none found", "missing", "install mlmguard again: its wheel carries policies/")
     return Row("policies", ", ".join(names), "ok")
+
+
+def _formats() -> list[Row]:
+    """The report formats, and each plug-in for one as it loads."""
+    try:
+        rows = [Row("report formats", ", ".join(formats.names()), "ok")]
+    except InputError as problem:
+        return [Row("report formats", str(problem), "missing", "uninstall one of the two")]
+    for name in formats.names()[len(formats.FORMATS) :]:
+        try:
+            find("report", name, {})
+        except InputError as problem:
+            rows.append(Row(f"plug-in {name}", str(problem), "missing", "mend or uninstall it"))
+    return rows
 
 
 def _detectors(coverage: Sequence[Detector] | None) -> list[Row]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from mlmguard import plugins
 from mlmguard.artifacts import write_text
 from mlmguard.errors import InputError
-from mlmguard.plugins import find
 from mlmguard.report import (
     csv,
     cyclonedx,
@@ -51,10 +51,29 @@ SUFFIXES: Mapping[str, str] = {
 PARTS: Mapping[str, Callable[[str, str], str]] = {"model-card": model_card.merge}
 
 
+def names() -> tuple[str, ...]:
+    """Return the names of all formats, those of plug-ins last."""
+    return plugins.names("report", FORMATS)
+
+
 def render(name: str, case: Case) -> str:
-    """``case`` in the format called ``name``."""
-    writer: Writer = find("report", name, FORMATS)
-    return writer(case)
+    """Return ``case`` in the format called ``name``.
+
+    Raises:
+        InputError: the format is not known, or its plug-in does not load or gives no text.
+    """
+    writer: Writer = _writer(name)
+    text = writer(case)
+    if not isinstance(text, str):
+        raise InputError(f"plug-in {name}", f"it gave a {type(text).__name__}", "text")
+    return text
+
+
+def _writer(name: str) -> Writer:
+    found = plugins.find("report", name, FORMATS)
+    if not callable(found):
+        raise InputError(f"plug-in {name}", "not a function", "a function from a case to text")
+    return found  # type: ignore[no-any-return]
 
 
 def content(name: str, case: Case, path: Path) -> str:
@@ -84,5 +103,5 @@ def parse_out(text: str) -> tuple[str, Path]:
         given, path = SUFFIXES.get(Path(text).suffix.lower(), ""), text
     if not given or not path:
         raise InputError(f"--out {text[:80]}", "no format", "FORMAT=PATH, e.g. html=reports/audit.html")
-    find("report", given, FORMATS)
+    _writer(given)
     return given, Path(path)
