@@ -27,7 +27,7 @@ from mlmguard.leakage import canaries
 from mlmguard.scan import scan
 from mlmguard.train import TrainSettings, train
 from mlmguard.training import checkpoint, models
-from mlmguard.training.text import tokenizer
+from mlmguard.training.text.tokenizer import Tokenizer
 from mlmguard.types import Evidence
 
 QUICK = AuditSettings(documents=60, probed=600, spans=12, searched=32, restarts=8, samples=40)
@@ -54,8 +54,8 @@ def one(task: tuple[str, int]) -> tuple[list[str], list[str]]:
         train(place / "clean", ckpt, place / "reports", settings, runs=runs)
         plant_unseen(ckpt, runs, seed)
         saw = audit(ckpt, place / "reports", QUICK, corpus=place / "corpus", runs=runs)
-        words = tokenizer.load(str(ckpt))
-        checkpoint.save_weights(ckpt, models.fresh("nano", words, 64, 0.0, 1000 + seed), words)
+        tokenizer = Tokenizer.load(str(ckpt))
+        checkpoint.save_weights(ckpt, models.fresh("nano", tokenizer, 64, 0.0, 1000 + seed), tokenizer)
         random = audit(ckpt, place / "reports", QUICK, corpus=place / "corpus", runs=runs)
     return alarms(saw, SECRET), alarms(random, None)
 

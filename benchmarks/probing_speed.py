@@ -26,7 +26,7 @@ from transformers import BertConfig, BertForMaskedLM, BertTokenizerFast, pipelin
 
 from mlmguard.leakage.signals import Probe, Scorer
 from mlmguard.training import models
-from mlmguard.training.text import tokenizer
+from mlmguard.training.text.tokenizer import Tokenizer
 
 TOKENS = 128
 
@@ -41,7 +41,9 @@ def main() -> None:
         "| model | vocabulary | pipeline, probes/s | in batches of 32 | ours | ratios | share of the peak |"
     )
     print("|---|---|---|---|---|---|---|")
-    words = BertTokenizerFast(vocab=str(options.vocab)) if options.vocab else tokenizer.load(None)
+    words = (
+        BertTokenizerFast(vocab=str(options.vocab)) if options.vocab else Tokenizer.load(None).hugging_face
+    )
     for name, layers, width, count in (
         ("2 x 128", 2, 128, options.probes),
         ("base", 12, 768, max(8, options.probes // 8)),

@@ -31,7 +31,6 @@ from mlmguard.training import loop, models
 from mlmguard.training.evaluation import held_out, unigram_log_probabilities
 from mlmguard.training.journal import Journal
 from mlmguard.training.text import tokenizer, units
-from mlmguard.training.text.masking import Vocabulary
 
 WINDOW = 128
 VOCABULARY = 8000
@@ -46,26 +45,20 @@ class Bench:
         order = np.random.default_rng(0).permutation(len(texts))
         split = len(texts) // 10
         apart, learnt = [texts[k] for k in order[:split]], [texts[k] for k in order[split:]]
-        self.words = tokenizer.learn(learnt, VOCABULARY)
-        self.marks = tokenizer.special_tokens(self.words)
-        self.vocabulary = Vocabulary(
-            len(self.words), int(self.words.mask_token_id), frozenset(self.words.all_special_ids)
-        )
+        self.tokenizer = tokenizer.learn(learnt, VOCABULARY)
         self.units = units.group(units.cut(self.tokenised(learnt), WINDOW))
         self.apart = [unit.sequences[0] for unit in units.group(units.cut(self.tokenised(apart), WINDOW))]
         tokens = np.concatenate([unit.sequences[0] for unit in self.units])
-        self.unigram = unigram_log_probabilities(np.bincount(tokens, minlength=len(self.words)))
+        self.unigram = unigram_log_probabilities(np.bincount(tokens, minlength=len(self.tokenizer)))
         self.recipe, self.now = recipe, now
 
     def tokenised(self, texts: list[str]) -> list[tuple[str, np.ndarray]]:
-        return [(str(k), np.array(ids)) for k, ids in enumerate(tokenizer.encode(self.words, texts))]
+        return [(str(k), np.array(ids)) for k, ids in enumerate(self.tokenizer.encode(texts))]
 
     def ours(self, model: torch.nn.Module) -> float:
         with tempfile.TemporaryDirectory() as folder:
             began = self.now()
-            loop.train(
-                model, self.units, self.vocabulary, self.marks, self.recipe, Journal(Path(folder)), device=CPU
-            )
+            loop.train(model, self.units, self.tokenizer, self.recipe, Journal(Path(folder)), device=CPU)
             return self.now() - began
 
     def theirs(self, model: torch.nn.Module) -> float:
@@ -88,14 +81,17 @@ class Bench:
                 disable_tqdm=True,
                 seed=recipe.seed,
             )
+            frame = (self.tokenizer.cls, self.tokenizer.sep)
             rows = [
-                {"input_ids": units.window(unit, WINDOW, self.marks.cls, self.marks.sep, rng).tolist()}
+                {"input_ids": units.window(unit, WINDOW, *frame, rng).tolist()}
                 for unit, rng in zip(self.units, map(np.random.default_rng, range(len(self.units))))
             ]
             trainer = Trainer(
                 model,
                 settings,
-                DataCollatorForLanguageModeling(self.words, mlm_probability=recipe.masking.rate),
+                DataCollatorForLanguageModeling(
+                    self.tokenizer.hugging_face, mlm_probability=recipe.masking.rate
+                ),
                 train_dataset=rows,
             )
             began = self.now()
@@ -109,12 +105,12 @@ class Bench:
         for step in range(recipe.steps):
             drawn = units.shuffled_draw(len(self.units), recipe.batch_units, step, recipe.seed)
             rng = np.random.default_rng([recipe.seed, step, 1])
-            examples = [loop.example(self.units[k], self.vocabulary, self.marks, recipe, rng) for k in drawn]
-            loop.collate(examples, self.marks.pad, recipe.micro_tokens, CPU)
+            examples = [loop.example(self.units[k], self.tokenizer, recipe, rng) for k in drawn]
+            loop.collate(examples, self.tokenizer.pad, recipe.micro_tokens, CPU)
         return self.now() - began
 
     def loss(self, model: torch.nn.Module) -> float:
-        return held_out(model, self.apart, self.unigram, self.vocabulary, self.marks, WINDOW, CPU).mean_loss
+        return held_out(model, self.apart, self.unigram, self.tokenizer, WINDOW, CPU).mean_loss
 
 
 def main() -> int:
@@ -130,7 +126,7 @@ def main() -> int:
         last_rate=0.0,
     )
     bench = Bench(texts, recipe, CLOCKS[options.clock])
-    ours = models.fresh("mini", bench.words, WINDOW, 0.1, 0)
+    ours = models.fresh("mini", bench.tokenizer, WINDOW, 0.1, 0)
     theirs = copy.deepcopy(ours)
     print(
         f"{len(bench.units):,} windows to train on, {len(bench.apart):,} held out; {options.steps} steps of "

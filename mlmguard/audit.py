@@ -37,7 +37,7 @@ from mlmguard.leakage.signals import Floats, Probe
 from mlmguard.training import models
 from mlmguard.training.evaluation import held_out, recorded_curves
 from mlmguard.training.numerics import best_device
-from mlmguard.training.text.masking import Vocabulary
+from mlmguard.training.text.tokenizer import Tokenizer
 from mlmguard.types import (
     AttackRun,
     Curve,
@@ -489,11 +489,8 @@ def _held_out_losses(bench: Bench) -> tuple[Floats, Floats, Floats]:
             np.array([-bench.unigram[passage.ids[1:-1]].sum() for passage in bench.others]),
             np.array([len(passage.ids) - 2.0 for passage in bench.others]),
         )
-    vocabulary = Vocabulary(len(words), words.mask_token_id, frozenset(words.all_special_ids))
     inner = [passage.ids[1:-1] for passage in bench.others]
-    found = held_out(
-        trained.model, inner, bench.unigram, vocabulary, bench.marks, trained.window, best_device()
-    )
+    found = held_out(trained.model, inner, bench.unigram, Tokenizer.of(words), trained.window, best_device())
     return found.loss, found.unigram, found.tokens
 
 

@@ -23,6 +23,7 @@ from mlmguard.training import models
 from mlmguard.training.evaluation import unigram_log_probabilities
 from mlmguard.training.numerics import autocast, best_device
 from mlmguard.training.text import tokenizer
+from mlmguard.training.text.tokenizer import Tokenizer
 from mlmguard.training.text.tokens import Text, tokenised
 from mlmguard.training.text.units import windows
 
@@ -111,7 +112,12 @@ class Bench:
     def encoded(self, rows: Rows) -> Iterator[Ids]:
         """Token ids of each row, in order, without special tokens."""
         texts = (Text(row["id"], row["text"]) for row in rows)
-        return (row.ids for row in tokenised(self.trained.words, texts, noted=False))
+        return (
+            row.ids
+            for row in tokenised(
+                Tokenizer.of(self.trained.words, causal=self.trained.causal), texts, noted=False
+            )
+        )
 
     def frame(self, ids: Ids) -> Ids:
         """The first window of a document."""

@@ -61,7 +61,8 @@ from mlmguard.training.privacy import claim, releases
 from mlmguard.training.privacy.claim import UnitOfPrivacy
 from mlmguard.training.privacy.ledger import CorpusLedger, RunOnCorpus
 from mlmguard.training.text import masking, objectives, packing, tokenizer, tokens
-from mlmguard.training.text.masking import Masking, Vocabulary
+from mlmguard.training.text.masking import Masking
+from mlmguard.training.text.tokenizer import Tokenizer
 from mlmguard.training.text.tokens import Text, Tokens
 from mlmguard.training.text.units import Row, cut, group
 from mlmguard.training.tracking import Trackers
@@ -184,10 +185,8 @@ def train(
         found = _findings(corpus, settings)
         texts = partial(_texts, corpus, settings, unit, _plant(run, settings, planted), found)
         words = _choose_tokenizer(run, settings, unit, texts, ledger)
-        marks = tokenizer.special_tokens(words)
-        vocabulary = Vocabulary(len(words), words.mask_token_id, frozenset(words.all_special_ids))
         masking.refuse_wordless(_masking(settings, 0.15), words)
-        objectives.refuse_markless(settings.objective, marks)
+        objectives.refuse_unanswerable(settings.objective, words)
         units = _tokenise(run, words, texts, unit, settings, corpus)
         plan, recipe, spent = _plan(run, settings, units, unit)
         if team.first:
@@ -212,22 +211,22 @@ def train(
         if settings.compile:
             numerics.refuse_uncompilable(model.to(best_device()), best_device())
         if settings.packing:
-            packing.refuse_unpackable(model.to(best_device()), len(words), recipe.window, marks.pad)
+            packing.refuse_unpackable(model.to(best_device()), len(words), recipe.window, words.pad)
     else:
         models.set_dropout(model, 0.0)
         refuse_unclippable(model)
         rng = np.random.default_rng(secrets.randbits(64))
-        trial = [example(unit, vocabulary, marks, recipe, rng) for unit in units[:4]]
+        trial = [example(unit, words, recipe, rng) for unit in units[:4]]
         self_check(
             model.to(best_device()),
-            collate(trial, marks.pad, recipe.micro_tokens, best_device())[0],
+            collate(trial, words.pad, recipe.micro_tokens, best_device())[0],
             plan.max_grad_norm,
         )
         if team.first:
-            plan = _with_margin(run, plan, model, vocabulary, marks, recipe, settings)
+            plan = _with_margin(run, plan, model, words, recipe, settings)
         plan = team.agree(plan)
     quiet = settings.quiet_metrics and plan is not None
-    apart = _apart(words, corpus, found, units, vocabulary, marks, recipe)
+    apart = _apart(words, corpus, found, units, recipe)
     trackers = Trackers(
         track if team.first else (), run.folder / "tracking", run.id, asdict(settings), plan is not None
     )
@@ -235,7 +234,7 @@ def train(
     started = time.monotonic()
     with numerics.compiled(model) if settings.compile else nullcontext():
         run_steps(
-            model, units, vocabulary, marks, recipe, journal, plan,
+            model, units, words, recipe, journal, plan,
             engine=settings.engine, team=team, progress=progress, stop=stop, tell=tell,
             validate=lambda: apart.validation_loss(model, best_device()),
         )  # fmt: skip
@@ -341,7 +340,7 @@ def _texts(
 
 def _tokenise(
     run: Run,
-    words: Any,
+    words: Tokenizer,
     texts: Callable[[], Iterable[Text]],
     unit: UnitOfPrivacy,
     settings: TrainSettings,
@@ -357,7 +356,7 @@ def _tokenise(
 
     of = [
         corpus.digests,
-        tokenizer.fingerprint(words),
+        words.fingerprint(),
         run.canaries_digest(),
         noted,
         asdict(settings),
@@ -657,8 +656,7 @@ def _with_margin(
     run: Run,
     plan: DpPlan,
     model: Any,
-    vocabulary: Vocabulary,
-    marks: tokenizer.SpecialTokens,
+    words: Tokenizer,
     recipe: Recipe,
     settings: TrainSettings,
 ) -> DpPlan:
@@ -667,7 +665,7 @@ def _with_margin(
         return plan
     here = best_device()
     short = autocast(here, recipe.precision)
-    margin = precision_margin(model, vocabulary, marks, recipe, settings.engine, here, short)
+    margin = precision_margin(model, words, recipe, settings.engine, here, short)
     plan = replace(plan, precision_margin=margin)
     run.update(plan=asdict(plan), margin=margin)
     return plan
@@ -798,15 +796,15 @@ def _choose_tokenizer(
     if name is None and settings.init not in (None, "scratch"):
         name = settings.init
     if name not in _LEARNT:
-        return tokenizer.load(name)
+        return Tokenizer.load(name)
     kept = run.folder / "tokenizer"
     if not (kept / "tokenizer.json").exists():  # a resumed run has it, and has paid for it
         if name == "dp":
             words = _learn_privately(run, settings, unit, texts, ledger)
         else:
             words = tokenizer.learn((one.text for one in texts()), tokenizer.PUBLIC_VOCABULARY)
-        words.save_pretrained(kept)
-    return tokenizer.load(str(kept))
+        words.save(kept)
+    return Tokenizer.load(str(kept))
 
 
 _LEARNT = ("dp", "learn")
@@ -849,7 +847,7 @@ def _words_by_unit(texts: Callable[[], Iterable[Text]], unit: UnitOfPrivacy) -> 
 def _initial_model(
     run: Run,
     settings: TrainSettings,
-    words: Any,
+    words: Tokenizer,
     recipe: Recipe,
     runs: Path,
     progress: Progress,
@@ -865,7 +863,7 @@ def _initial_model(
         told = Path(settings.init) / "privacy.json"
         if told.is_file():
             accounting.refuse_edited(read_noun(told, PrivacyStatement), str(told))
-        if len(words) > model.config.vocab_size or not tokenizer.agrees(words, settings.init):
+        if len(words) > model.config.vocab_size or not words.agrees_with(settings.init):
             raise InputError(
                 "the tokenizer",
                 f"{len(words):,} entries that are not those of the model",
@@ -885,7 +883,7 @@ def _initial_model(
 
 def _warmed_up(
     settings: TrainSettings,
-    words: Any,
+    words: Tokenizer,
     recipe: Recipe,
     runs: Path,
     progress: Progress,
@@ -895,14 +893,14 @@ def _warmed_up(
     documents = public_documents()
     rows = [
         (f"{document.id}#{k}", part)
-        for document, ids in zip(documents, tokenizer.encode(words, (d.text for d in documents)))
+        for document, ids in zip(documents, words.encode(d.text for d in documents))
         for k, part in enumerate(
             np.array_split(np.array(ids, dtype=np.int64), max(1, len(ids) // (2 * recipe.window)))
         )
     ]
     units = group(rows)
     steps = max(1, WARM_STEPS * 64 // recipe.window)
-    entries = sorted(words.get_vocab())
+    entries = sorted(words.entries())
     name = hashlib.sha256(
         json.dumps(
             [settings.size, recipe.window, steps, WARM_BATCH, settings.seed, __version__, entries]
@@ -920,7 +918,6 @@ def _warmed_up(
             precision=numerics.chosen("auto", best_device(), False),
             seed=settings.seed,
         )
-        vocabulary = Vocabulary(len(words), words.mask_token_id, frozenset(words.all_special_ids))
         scratch = run_folder(f"warm-{name}", runs)
 
         def warming(stage: str, done: int, total: int | None) -> None:
@@ -929,8 +926,7 @@ def _warmed_up(
         run_steps(
             model,
             units,
-            vocabulary,
-            tokenizer.special_tokens(words),
+            words,
             plain,
             Journal(scratch),
             progress=warming,
@@ -947,12 +943,10 @@ def _warmed_up(
 
 
 def _apart(
-    words: Any,
+    words: Tokenizer,
     corpus: CleanFolder,
     found: Findings | None,
     units: Tokens,
-    vocabulary: Vocabulary,
-    marks: tokenizer.SpecialTokens,
     recipe: Recipe,
 ) -> HeldOutTexts:
     """Validation and test rows as tokens, with what the scan found in them where its folder is at hand.
@@ -967,7 +961,7 @@ def _apart(
         )
         rows += [
             Row(row.unit, row.ids[: recipe.window].copy(), row.notes and row.notes.part(slice(recipe.window)))
-            for row in tokens.tokenised(words, texts, found is not None and words.is_fast)
+            for row in tokens.tokenised(words, texts, found is not None and words.knows_words)
             if len(row.ids)
         ]
         validation = validation or len(rows)
@@ -975,11 +969,10 @@ def _apart(
         [row.ids for row in rows],
         validation,
         units.counts(len(words)),
-        vocabulary,
-        marks,
+        words,
         recipe.window,
         [row.notes.personal for row in rows if row.notes] or None,
-        [kind_of(token) for token in words.convert_ids_to_tokens(range(len(words)))],
+        [kind_of(token) for token in words.tokens()],
         [row.unit for row in rows],
     )
 
@@ -1020,7 +1013,7 @@ _TIMINGS = (
 )
 
 
-def _timings(model: Any, words: Any, recipe: Recipe, journal: Journal) -> dict[str, object]:
+def _timings(model: Any, words: Tokenizer, recipe: Recipe, journal: Journal) -> dict[str, object]:
     """How fast the model answers, and what the machine did: nothing of the text."""
     typical, slow = latency(model, len(words), recipe.window, best_device())
     return {
@@ -1054,7 +1047,7 @@ def _metrics(
 
 
 def _facts(
-    settings: TrainSettings, recipe: Recipe, model: Any, words: Any, trained: int, seconds: float
+    settings: TrainSettings, recipe: Recipe, model: Any, words: Tokenizer, trained: int, seconds: float
 ) -> dict[str, object]:
     """What may be said of the training: settings and sizes, nothing computed on private text."""
     return {

@@ -12,13 +12,12 @@ from mlmguard.training import adapt, loop, models
 from mlmguard.training.clipping.clip import clipped_gradient_sum
 from mlmguard.training.clipping.per_sample import one_record_sum
 from mlmguard.training.clipping.unit_batch import read_batch
-from mlmguard.training.text import tokenizer, units
+from mlmguard.training.text import units
+from mlmguard.training.text.tokenizer import Tokenizer
 from mlmguard.types import DpPlan
 from tests.test_units import QUICK, scanned, trained
 
-WORDS = tokenizer.load(None)
-MARKS = tokenizer.special_tokens(WORDS)
-VOCABULARY = loop.Vocabulary(len(WORDS), WORDS.mask_token_id, frozenset(WORDS.all_special_ids))
+TOKENIZER = Tokenizer.load(None)
 RECIPE = loop.Recipe(3, 6, 1e-2, 1, 32)
 CPU = torch.device("cpu")
 
@@ -26,12 +25,12 @@ CPU = torch.device("cpu")
 @pytest.fixture
 def model(monkeypatch):
     monkeypatch.setitem(models.SIZES, "test", models.Size(2, 16, 2))
-    return models.fresh("test", WORDS, 32, 0.0, 0)
+    return models.fresh("test", TOKENIZER, 32, 0.0, 0)
 
 
 def corpus(count=8):
     rng = np.random.default_rng(0)
-    return [units.Unit(f"u{k}", (rng.integers(10, len(WORDS), 12 + k),)) for k in range(count)]
+    return [units.Unit(f"u{k}", (rng.integers(10, len(TOKENIZER), 12 + k),)) for k in range(count)]
 
 
 @pytest.mark.parametrize("kind", adapt.KINDS)
@@ -42,8 +41,8 @@ def test_clipped_sums_are_those_of_a_one_record_loop(model, kind):
             if "lora_B" in name:
                 parameter.normal_()
     rng = np.random.default_rng(0)
-    examples = [loop.example(unit, VOCABULARY, MARKS, RECIPE, rng) for unit in corpus()]
-    (batch,) = loop.collate(examples, MARKS.pad, 8192, CPU)
+    examples = [loop.example(unit, TOKENIZER, RECIPE, rng) for unit in corpus()]
+    (batch,) = loop.collate(examples, TOKENIZER.pad, 8192, CPU)
     ours = clipped_gradient_sum(model, batch, 0.1)
     truth = one_record_sum(model, read_batch(model, batch), 0.1)
     assert ours.gradients.keys() == {n for n, p in model.named_parameters() if p.requires_grad}
@@ -57,7 +56,7 @@ def test_frozen_parameters_get_neither_gradient_nor_noise(model, kind, tmp_path)
     adapt.adapt(model, kind, seed=0)
     before = {name: p.clone() for name, p in model.named_parameters()}
     plan = DpPlan(1.0, 1.0, 0.5, 3, 1e-5, "document", 6.0, 8.0)
-    loop.train(model, corpus(), VOCABULARY, MARKS, RECIPE, loop.Journal(tmp_path, plan), plan)
+    loop.train(model, corpus(), TOKENIZER, RECIPE, loop.Journal(tmp_path, plan), plan)
     for name, parameter in model.named_parameters():
         assert torch.equal(parameter, before[name]) != parameter.requires_grad, name
 
@@ -65,7 +64,7 @@ def test_frozen_parameters_get_neither_gradient_nor_noise(model, kind, tmp_path)
 def test_each_kind_trains_fewer_parameters_than_the_whole(model, monkeypatch):
     whole = adapt.trained_parameters(model)
     for kind in ("lora", "bitfit", "head"):
-        part = models.fresh("test", WORDS, 32, 0.0, 0)
+        part = models.fresh("test", TOKENIZER, 32, 0.0, 0)
         adapt.adapt(part, kind, seed=0)
         assert 0 < adapt.trained_parameters(part) < whole / 2
         assert not part.bert.embeddings.word_embeddings.weight.requires_grad
@@ -78,7 +77,7 @@ def test_merged_weights_answer_as_the_adapters_did(model):
         for name, parameter in model.named_parameters():
             if "lora_B" in name:
                 parameter.normal_(0, 0.1)
-    ids = torch.randint(10, len(WORDS), (2, 9))
+    ids = torch.randint(10, len(TOKENIZER), (2, 9))
     before = model.eval()(input_ids=ids).logits
     adapt.merge(model)
     assert {name for name, _ in model.named_parameters()} == names
@@ -108,8 +107,8 @@ def test_unknown_kinds_are_refused(model):
 
 def test_a_private_run_from_a_checkpoint_steps_by_its_width(tmp_path):
     start = tmp_path / "start"
-    models.fresh("tiny", WORDS, 32, 0.0, 0).save_pretrained(start)
-    WORDS.save_pretrained(start)
+    models.fresh("tiny", TOKENIZER, 32, 0.0, 0).save_pretrained(start)
+    TOKENIZER.save(start)
     assert models.size_of(start) == "tiny"
     folder = scanned(tmp_path)
     private = replace(QUICK, init=str(start), steps=1)

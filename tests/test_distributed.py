@@ -14,7 +14,8 @@ import torch.multiprocessing as mp
 
 from mlmguard.artifacts import read_noun
 from mlmguard.training import distributed, journal, loop, mechanism, models
-from mlmguard.training.text import tokenizer, units
+from mlmguard.training.text import units
+from mlmguard.training.text.tokenizer import Tokenizer
 from mlmguard.types import DpPlan, PrivacyStatement
 from tests.test_units import scanned
 
@@ -37,13 +38,11 @@ def train(rank, size, folder, noise_multiplier, rate):
         dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=size)
     seeded(7 + rank)  # each process has entropy of its own: only the first one's may count
     torch.optim.AdamW = sgd
-    words = tokenizer.load(None)
-    marks = tokenizer.special_tokens(words)
-    vocabulary = loop.Vocabulary(len(words), words.mask_token_id, frozenset(words.all_special_ids))
+    tokenizer = Tokenizer.load(None)
     models.SIZES["test"] = models.Size(1, 16, 2)
-    model = models.fresh("test", words, 32, 0.0, 0)
+    model = models.fresh("test", tokenizer, 32, 0.0, 0)
     rng = np.random.default_rng(0)
-    corpus = [units.Unit(f"u{k}", (rng.integers(10, len(words), 8 + k % 20),)) for k in range(40)]
+    corpus = [units.Unit(f"u{k}", (rng.integers(10, len(tokenizer), 8 + k % 20),)) for k in range(40)]
     plan = DpPlan(noise_multiplier, 1.0, rate, STEPS, 1e-5, "document", 20.0, 8.0)
     sums = []
     honest = mechanism.noisy_mean
@@ -55,7 +54,7 @@ def train(rank, size, folder, noise_multiplier, rate):
     mechanism.noisy_mean = noted
     book = journal.Journal(folder, plan, writes=rank == 0)
     team = distributed.Team(rank, size)
-    loop.train(model, corpus, vocabulary, marks, RECIPE, book, plan, team=team)
+    loop.train(model, corpus, tokenizer, RECIPE, book, plan, team=team)
     flat = torch.cat([p.detach().flatten() for p in model.parameters()])
     # over the whole vector: key biases have gradients that are zero up to rounding
     parameters = len(list(model.parameters()))

@@ -10,24 +10,23 @@ from safetensors.torch import load_file
 from mlmguard.artifacts import read_json, write_json
 from mlmguard.training import loop, models, watch
 from mlmguard.training.journal import Journal
-from mlmguard.training.text import masking, packing, tokenizer, units
+from mlmguard.training.text import masking, packing, units
 from mlmguard.training.text.masking import Masking
+from mlmguard.training.text.tokenizer import Tokenizer
 from mlmguard.types import DpPlan
 
-WORDS = tokenizer.load(None)
-MARKS = tokenizer.special_tokens(WORDS)
-VOCABULARY = masking.Vocabulary(len(WORDS), WORDS.mask_token_id, frozenset(WORDS.all_special_ids))
+TOKENIZER = Tokenizer.load(None)
 CPU = torch.device("cpu")
 
 
 def some_units(count=12, length=20):
     rng = np.random.default_rng(0)
-    return [units.Unit(f"u{k}", (rng.integers(10, len(WORDS), length + k),)) for k in range(count)]
+    return [units.Unit(f"u{k}", (rng.integers(10, len(TOKENIZER), length + k),)) for k in range(count)]
 
 
 def small_model(seed=0):
     models.SIZES["test"] = models.Size(1, 16, 2)
-    return models.fresh("test", WORDS, 32, 0.0, seed)
+    return models.fresh("test", TOKENIZER, 32, 0.0, seed)
 
 
 def recipe(**changes):
@@ -38,7 +37,7 @@ def recipe(**changes):
 def run(folder, model, how, **options):
     folder.mkdir(exist_ok=True)
     journal = Journal(folder, options.pop("plan", None))
-    loop.train(model, some_units(), VOCABULARY, MARKS, how, journal, journal.plan, device=CPU, **options)
+    loop.train(model, some_units(), TOKENIZER, how, journal, journal.plan, device=CPU, **options)
     return journal
 
 
@@ -115,7 +114,7 @@ def test_a_run_that_diverges_falls_back_to_before_it_did(tmp_path):
     journal = Journal(tmp_path)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(loop, "schedule", jolts)
-        loop.train(model, corpus, VOCABULARY, MARKS, how, journal, device=CPU, tell=said.append)
+        loop.train(model, corpus, TOKENIZER, how, journal, device=CPU, tell=said.append)
     assert len(said) == 1 and "back to step 100" in said[0]
     assert np.mean(journal.losses[-20:]) < np.mean(journal.losses[90:100]) + 0.1
     assert len(journal.losses) == 200
@@ -253,9 +252,7 @@ def test_a_run_that_overfits_stops_and_keeps_its_best_weights(tmp_path):
     corpus = [units.Unit(f"u{k}", (rng.choice(np.arange(100, 104), 24),)) for k in range(12)]
     how = recipe(steps=100, learning_rate=1e-2, evaluate_every=10, patience=3)
     journal = Journal(tmp_path)
-    loop.train(
-        model, corpus, VOCABULARY, MARKS, how, journal, device=CPU, validate=validate, tell=said.append
-    )
+    loop.train(model, corpus, TOKENIZER, how, journal, device=CPU, validate=validate, tell=said.append)
     assert said == ["step 50: the validation loss has stopped falling; back to step 20"]
     assert journal.applied == 50 and torch.equal(weights(model), at[6.0])
 
@@ -314,7 +311,7 @@ def test_a_run_stopped_anywhere_and_resumed_is_the_same_run_bit_for_bit(tmp_path
         journal = Journal(folder)
         step = iter(range(10**6))
         loop.train(
-            model, corpus, VOCABULARY, MARKS, how, journal, device=CPU,
+            model, corpus, TOKENIZER, how, journal, device=CPU,
             validate=lambda: float(weights(model).square().sum()),
             stop=lambda: next(step) + 1 == stop,
         )  # fmt: skip
@@ -361,19 +358,19 @@ def test_packed_examples_have_the_loss_and_the_gradient_they_have_alone(kind):
 
     torch.manual_seed(0)
     config = AutoConfig.for_model(
-        kind, vocab_size=len(WORDS), hidden_size=16, num_hidden_layers=2, num_attention_heads=2,
+        kind, vocab_size=len(TOKENIZER), hidden_size=16, num_hidden_layers=2, num_attention_heads=2,
         intermediate_size=32, max_position_embeddings=40, embedding_size=16,
-        hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0, pad_token_id=MARKS.pad,
+        hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0, pad_token_id=TOKENIZER.pad,
     )  # fmt: skip
     model = AutoModelForMaskedLM.from_config(config)
-    packing.refuse_unpackable(model, len(WORDS), 32, MARKS.pad)
+    packing.refuse_unpackable(model, len(TOKENIZER), 32, TOKENIZER.pad)
     rng = np.random.default_rng(0)
-    corpus = [units.Unit(f"u{k}", (rng.integers(10, len(WORDS), 3 + 2 * k),)) for k in range(8)]
-    examples = [loop.example(unit, VOCABULARY, MARKS, recipe(), rng) for unit in corpus]
+    corpus = [units.Unit(f"u{k}", (rng.integers(10, len(TOKENIZER), 3 + 2 * k),)) for k in range(8)]
+    examples = [loop.example(unit, TOKENIZER, recipe(), rng) for unit in corpus]
     found = []
     for packed in (0, 32):
         model.zero_grad()
-        loss = loop.plain_gradient(model, examples, MARKS.pad, 8192, CPU, packed=packed)
+        loss = loop.plain_gradient(model, examples, TOKENIZER.pad, 8192, CPU, packed=packed)
         found.append((loss, torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])))
     assert found[0][0] == pytest.approx(found[1][0], rel=1e-6)
     assert float((found[0][1] - found[1][1]).norm() / found[0][1].norm()) < 1e-5
@@ -385,7 +382,7 @@ def test_a_model_that_ignores_the_boundaries_is_refused_by_name():
         lambda module, args, kwargs: (args, {**kwargs, "attention_mask": None}), with_kwargs=True
     )
     with pytest.raises(loop.MlmguardError, match="--packing: BertForMaskedLM"):
-        packing.refuse_unpackable(model, len(WORDS), 32, MARKS.pad)
+        packing.refuse_unpackable(model, len(TOKENIZER), 32, TOKENIZER.pad)
 
 
 # --- what is kept -------------------------------------------------------------------------------------
@@ -395,6 +392,6 @@ def test_a_quiet_private_run_keeps_no_number_of_private_text(tmp_path):
     plan = DpPlan(1.0, 1.0, 0.5, 4, 1e-5, "document", 6.0, 8.0)
     tracked = []
     journal = Journal(tmp_path, plan, quiet=True, track=lambda step, numbers: tracked.append(numbers))
-    loop.train(small_model(), some_units(), VOCABULARY, MARKS, recipe(steps=4), journal, plan, device=CPU)
+    loop.train(small_model(), some_units(), TOKENIZER, recipe(steps=4), journal, plan, device=CPU)
     assert set(journal.curves) == {"loss", "rate", "gradient_norm"} and journal.losses == []
     assert all(set(numbers) == {"rate", "gradient_norm"} for numbers in tracked) and len(tracked) == 4

@@ -20,7 +20,8 @@ from mlmguard.train import TrainSettings, train
 from mlmguard.training import journal as journals
 from mlmguard.training import loop, mechanism, models
 from mlmguard.training.privacy.ledger import CorpusLedger
-from mlmguard.training.text import tokenizer, units
+from mlmguard.training.text import units
+from mlmguard.training.text.tokenizer import Tokenizer
 from mlmguard.types import DpPlan, LedgerEntry
 from tests.test_units import QUICK, notes
 from tests.workbench import KEY, damaged
@@ -43,14 +44,12 @@ def run_to_the_end(folder):
         return vector
 
     mechanism.gaussian = logged
-    words = tokenizer.load(None)
-    marks = tokenizer.special_tokens(words)
-    vocabulary = loop.Vocabulary(len(words), words.mask_token_id, frozenset(words.all_special_ids))
+    tokenizer = Tokenizer.load(None)
     models.SIZES["test"] = models.Size(1, 8, 1)
-    model = models.fresh("test", words, 16, 0.0, 0)
+    model = models.fresh("test", tokenizer, 16, 0.0, 0)
     rng = np.random.default_rng(0)
-    corpus = [units.Unit(f"u{k}", (rng.integers(10, len(words), 12),)) for k in range(12)]
-    loop.train(model, corpus, vocabulary, marks, RECIPE, journals.Journal(folder, PLAN), PLAN)
+    corpus = [units.Unit(f"u{k}", (rng.integers(10, len(tokenizer), 12),)) for k in range(12)]
+    loop.train(model, corpus, tokenizer, RECIPE, journals.Journal(folder, PLAN), PLAN)
 
 
 def charged(folder):

@@ -6,25 +6,24 @@ import numpy as np
 import pytest
 
 from mlmguard.errors import InputError
-from mlmguard.training.text import masking, tokenizer, units
+from mlmguard.training.text import masking, units
 from mlmguard.training.text.masking import IGNORED, Masking, Mix, Notes
+from mlmguard.training.text.tokenizer import Tokenizer
 
-WORDS = tokenizer.load(None)
-MARKS = tokenizer.special_tokens(WORDS)
-VOCABULARY = masking.Vocabulary(len(WORDS), WORDS.mask_token_id, frozenset(WORDS.all_special_ids))
-MASK = VOCABULARY.mask_id
+TOKENIZER = Tokenizer.load(None)
+MASK = TOKENIZER.mask_id
 
 
 def invented(lengths, personal=()):
     """A framed sequence of words of these lengths in tokens; ``personal`` are numbers of words."""
     numbers = np.repeat(np.arange(len(lengths)), lengths)
-    ids = np.random.default_rng(0).integers(10, len(WORDS), len(numbers))
+    ids = np.random.default_rng(0).integers(10, len(TOKENIZER), len(numbers))
     notes = Notes(numbers, np.isin(numbers, list(personal))).framed()
-    return np.concatenate([[MARKS.cls], ids, [MARKS.sep]]), notes
+    return np.concatenate([[TOKENIZER.cls], ids, [TOKENIZER.sep]]), notes
 
 
 def chosen_of(ids, notes, how, seed=0, rate=None):
-    _, labels = masking.mask(ids, VOCABULARY, np.random.default_rng(seed), how, notes, rate)
+    _, labels = masking.mask(ids, TOKENIZER, np.random.default_rng(seed), how, notes, rate)
     return labels != IGNORED
 
 
@@ -36,7 +35,7 @@ def chosen_of(ids, notes, how, seed=0, rate=None):
 def test_what_is_chosen_is_shown_in_the_shares_asked_for(strategy, mix):
     ids, notes = invented([1, 2, 3] * 6000)
     masked, labels = masking.mask(
-        ids, VOCABULARY, np.random.default_rng(1), Masking(strategy, 0.3, mix=mix), notes
+        ids, TOKENIZER, np.random.default_rng(1), Masking(strategy, 0.3, mix=mix), notes
     )
     chosen = labels != IGNORED
     assert (labels[chosen] == ids[chosen]).all() and (masked[~chosen] == ids[~chosen]).all()
@@ -47,7 +46,7 @@ def test_what_is_chosen_is_shown_in_the_shares_asked_for(strategy, mix):
 
 @pytest.mark.parametrize("strategy", masking.STRATEGIES)
 def test_special_and_padding_tokens_are_never_chosen(strategy):
-    ids = np.array([MARKS.cls, 50, MARKS.sep, 60, 61, MARKS.sep, MARKS.pad, MARKS.pad])
+    ids = np.array([TOKENIZER.cls, 50, TOKENIZER.sep, 60, 61, TOKENIZER.sep, TOKENIZER.pad, TOKENIZER.pad])
     notes = Notes(np.array([-1, 0, -1, 1, 1, -1, -1, -1]), np.zeros(8, dtype=bool))
     for seed in range(200):
         chosen = chosen_of(ids, notes, Masking(strategy, 0.5), seed)
@@ -58,7 +57,7 @@ def test_special_and_padding_tokens_are_never_chosen(strategy):
 def test_a_fixed_seed_gives_fixed_masks(strategy):
     ids, notes = invented([2, 1, 3] * 50)
     pairs = [
-        masking.mask(ids, VOCABULARY, np.random.default_rng(4), Masking(strategy), notes) for _ in range(2)
+        masking.mask(ids, TOKENIZER, np.random.default_rng(4), Masking(strategy), notes) for _ in range(2)
     ]
     assert all((a == b).all() for a, b in zip(*pairs))
 
@@ -77,8 +76,9 @@ def test_words_are_hidden_whole_or_not_at_all():
 
 def test_word_boundaries_are_those_of_the_tokenizer():
     text = "Dr. O'Neil-Smith called 555-0134 about pharmacokinetics."
-    (notes,) = masking.notes_of(WORDS, [text], [[(4, 16)]])
-    tokens = WORDS.tokenize(text)
+    (encoded,) = TOKENIZER.encode_with_places([text])
+    notes = masking.notes_of(encoded, [(4, 16)])
+    tokens = TOKENIZER.tokens(encoded.ids)
     pieces = {}
     for number, token in zip(notes.words, tokens):
         pieces.setdefault(number, []).append(token)
@@ -90,7 +90,7 @@ def test_word_boundaries_are_those_of_the_tokenizer():
 
 
 def test_words_need_a_fast_tokenizer_and_tokens_do_not():
-    slow = SimpleNamespace(is_fast=False)
+    slow = Tokenizer(SimpleNamespace(is_fast=False), 8, 4, frozenset({0}), 0, 0, 0)
     masking.refuse_wordless(Masking("token"), slow)
     for how in (Masking("word"), Masking("span"), Masking(pii="exclude")):
         with pytest.raises(InputError, match="fast tokenizer"):
@@ -134,7 +134,7 @@ def test_span_lengths_are_geometric_cut_off_at_ten_and_are_what_is_chosen():
 def test_spans_are_whole_words_and_never_cross_what_may_not_be_chosen():
     lengths = [2, 3] * 60
     ids, notes = invented(lengths)
-    ids[100] = MARKS.sep
+    ids[100] = TOKENIZER.sep
     for seed in range(50):
         chosen = chosen_of(ids, notes, Masking("span", 0.3), seed)
         assert not chosen[100]
@@ -203,12 +203,10 @@ def test_static_masks_are_a_function_of_the_unit_alone():
     recipe = Recipe(4, 2, 1e-3, 1, 16, masking=Masking(static=True))
     rng = np.random.default_rng(0)
     one, other = (units.Unit(name, (np.arange(10, 90),)) for name in ("a", "b"))
-    first, _, again = (
-        example(unit, VOCABULARY, MARKS, recipe, rng, k) for k, unit in enumerate((one, other, one))
-    )
+    first, _, again = (example(unit, TOKENIZER, recipe, rng, k) for k, unit in enumerate((one, other, one)))
     assert all((a == b).all() for a, b in zip(first, again))
     dynamic = Recipe(4, 2, 1e-3, 1, 16)
-    first, again = (example(one, VOCABULARY, MARKS, dynamic, rng) for _ in range(2))
+    first, again = (example(one, TOKENIZER, dynamic, rng) for _ in range(2))
     assert any(len(a) != len(b) or (a != b).any() for a, b in zip(first, again))
 
 

@@ -5,9 +5,9 @@ import torch
 
 from mlmguard.errors import InputError
 from mlmguard.training import models, numerics
-from mlmguard.training.text import tokenizer
+from mlmguard.training.text.tokenizer import Tokenizer
 
-WORDS = tokenizer.load(None)
+TOKENIZER = Tokenizer.load(None)
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
 
 
@@ -41,7 +41,7 @@ def test_what_cannot_be_is_refused_by_name(asked, device, private, said):
 
 
 def test_all_layers_but_the_last_are_compiled_and_none_afterwards():
-    model = models.fresh("mini", WORDS, 32, 0.0, 0)
+    model = models.fresh("mini", TOKENIZER, 32, 0.0, 0)
     names = set(model.state_dict())
     with numerics.compiled(model):
         marked = [layer._compiled_call_impl is not None for layer in model.bert.encoder.layer]
@@ -52,4 +52,4 @@ def test_all_layers_but_the_last_are_compiled_and_none_afterwards():
 def test_a_model_of_one_layer_has_nothing_to_compile():
     models.SIZES["test"] = models.Size(1, 16, 2)
     with pytest.raises(InputError, match="--compile: BertForMaskedLM has less than two layers"):
-        numerics.refuse_uncompilable(models.fresh("test", WORDS, 32, 0.0, 0), CPU)
+        numerics.refuse_uncompilable(models.fresh("test", TOKENIZER, 32, 0.0, 0), CPU)

@@ -10,15 +10,15 @@ from mlmguard.commands import probe as probes
 from mlmguard.errors import InputError
 from mlmguard.training import checkpoint, downstream, models
 from mlmguard.training.downstream import Scores
-from mlmguard.training.text import tokenizer
+from mlmguard.training.text.tokenizer import Tokenizer
 
-WORDS = tokenizer.load(None)
+TOKENIZER = Tokenizer.load(None)
 CPU = torch.device("cpu")
 
 
 def model_of(seed=0):
     models.SIZES["test"] = models.Size(1, 32, 2)
-    return models.fresh("test", WORDS, 32, 0.0, seed)
+    return models.fresh("test", TOKENIZER, 32, 0.0, seed)
 
 
 def written(path, rows):
@@ -29,7 +29,7 @@ def written(path, rows):
 def texts(count=160, seed=0, signal=True):
     """Two labels; the words of each come from an own half of the vocabulary where there is a signal."""
     rng = np.random.default_rng(seed)
-    words = [word for word in WORDS.get_vocab() if word.isalpha() and len(word) > 3]
+    words = [word for word in TOKENIZER.entries() if word.isalpha() and len(word) > 3]
     sides = words[:15], words[15:30]
     labels = rng.integers(0, 2, count)
     return [
@@ -47,14 +47,14 @@ def test_a_signal_is_found_and_its_absence_is_chance(tmp_path, method, signal):
     labelled = downstream.read_labelled(written(tmp_path / "x.jsonl", texts(signal=signal)), "classification")
     model = model_of()
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    area = probes.macro_auc(method(model, WORDS, labelled, 32, CPU))
+    area = probes.macro_auc(method(model, TOKENIZER, labelled, 32, CPU))
     assert area > 0.8 if signal else 0.2 < area < 0.8
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 
 
 def test_words_are_labelled_at_their_first_piece(tmp_path):
     rng = np.random.default_rng(0)
-    words = [word for word in WORDS.get_vocab() if word.isalpha() and len(word) > 3]
+    words = [word for word in TOKENIZER.entries() if word.isalpha() and len(word) > 3]
     rows = []
     for _ in range(80):
         said = [str(word) for word in rng.choice(words, 6)]
@@ -63,7 +63,7 @@ def test_words_are_labelled_at_their_first_piece(tmp_path):
             said[k], labels[k] = f"pharmaco{said[k]}", "DRUG"
         rows.append({"tokens": said, "labels": labels})
     labelled = downstream.read_labelled(written(tmp_path / "x.jsonl", rows), "token-classification")
-    scores = downstream.fine_tune(model_of(), WORDS, labelled, 64, CPU, epochs=40, learning_rate=5e-3)
+    scores = downstream.fine_tune(model_of(), TOKENIZER, labelled, 64, CPU, epochs=40, learning_rate=5e-3)
     assert len(scores.truth) == 6 * 24
     assert downstream.macro_f1(scores, labelled.names) > 0.9
 
@@ -114,7 +114,7 @@ def test_probe_measures_before_and_after(tmp_path, capsys):
     from mlmguard.cli import run
 
     for name, seed in (("before", 1), ("after", 0)):
-        checkpoint.save_weights(tmp_path / name, model_of(seed), WORDS)
+        checkpoint.save_weights(tmp_path / name, model_of(seed), TOKENIZER)
     data = written(tmp_path / "x.jsonl", texts())
     arguments = ["probe", str(tmp_path / "after"), "--task", "classification", "--data", str(data)]
     assert run([*arguments, "--before", str(tmp_path / "before"), "--json"]) == 0

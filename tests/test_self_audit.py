@@ -13,7 +13,7 @@ from mlmguard.commands.private_step import audit_private_step
 from mlmguard.errors import InputError
 from mlmguard.training import loop, mechanism, models
 from mlmguard.training.clipping import unit_batch
-from mlmguard.training.text import tokenizer
+from mlmguard.training.text.tokenizer import Tokenizer
 
 SEEDS = range(5)
 
@@ -102,16 +102,15 @@ def test_training_uses_the_functions_that_are_audited(tmp_path, monkeypatch):
 
     for name in ("poisson_draw", "gaussian"):
         count(name)
-    words = tokenizer.load(None)
+    tokenizer = Tokenizer.load(None)
     monkeypatch.setitem(models.SIZES, "test", models.Size(1, 16, 2))
-    model = models.fresh("test", words, 16, 0.0, 0)
+    model = models.fresh("test", tokenizer, 16, 0.0, 0)
     plan = replace(audit_private_step(canaries=20, guesses=2, steps=2).plan, steps=2)
     called.clear()
     journal = loop.Journal(tmp_path, plan)
     recipe = loop.Recipe(2, 2, 1e-3, 1, 16)
     units = [loop.Unit(str(k), (np.arange(10, 15 + k),)) for k in range(4)]
-    vocabulary = loop.Vocabulary(len(words), words.mask_token_id, frozenset(words.all_special_ids))
-    loop.train(model, units, vocabulary, tokenizer.special_tokens(words), recipe, journal, plan)
+    loop.train(model, units, tokenizer, recipe, journal, plan)
     assert called.count("poisson_draw") == 2
     assert called.count("gaussian") == 2 * sum(1 for _ in model.parameters())
     assert loop.clipped_gradient_sum.__globals__["clip_factors"] is unit_batch.clip_factors

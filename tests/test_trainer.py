@@ -18,10 +18,11 @@ from mlmguard.train import TrainSettings, train
 from mlmguard.training import evaluation, loop, models
 from mlmguard.training.privacy import claim
 from mlmguard.training.privacy.ledger import CorpusLedger
-from mlmguard.training.text import masking, tokenizer
+from mlmguard.training.text import masking
+from mlmguard.training.text.tokenizer import Tokenizer
 
 TESTS = Path(__file__).parent
-WORDS = tokenizer.load(None)
+TOKENIZER = Tokenizer.load(None)
 PLAIN = TrainSettings(init="scratch", steps=12, batch_units=16, canaries=0, window=32)
 PRIVATE = TrainSettings(
     init="scratch", dp_epsilon=8, steps=3, canaries=0, public_size=600, batch_units=300, window=32
@@ -33,7 +34,7 @@ def scanned(folder, notes=60, splits=None):
     corpus = folder / "corpus"
     corpus.mkdir(parents=True)
     rng = np.random.default_rng(0)
-    words = [word for word in WORDS.get_vocab() if word.isalpha() and len(word) > 3]
+    words = [word for word in TOKENIZER.entries() if word.isalpha() and len(word) > 3]
     said = [" ".join(rng.choice(words, 20)) for _ in range(2 * notes)]
     rows = [
         {"id": f"n{k}", "text": f"{said[2 * k]} write to q{k}@example.org {said[2 * k + 1]}"}
@@ -101,7 +102,7 @@ def test_findings_are_never_predicted_when_they_are_excluded(place, monkeypatch)
     trained(place, with_(PLAIN, pii_targets="exclude", mask_rate=0.5, steps=20, mask_mix="0/0/100"))
     addressed = predicted = 0
     for ids, labels in seen:
-        text = WORDS.convert_ids_to_tokens(ids.tolist())
+        text = TOKENIZER.tokens(ids.tolist())
         for k, token in enumerate(text):
             if token in ("<", ">"):  # the stand-in that a pseudonym begins and ends with
                 addressed += 1
@@ -175,7 +176,7 @@ def test_what_is_measured_lies_in_the_run_folder_and_holds_no_text(place):
     folder = runs(place) / result.statement.run_id
     metrics = read_json(folder / "metrics.json")
     assert (folder / "metrics.json").stat().st_mode & 0o077 == 0
-    assert sum(metrics["token_histogram"].values()) == len(WORDS)
+    assert sum(metrics["token_histogram"].values()) == len(TOKENIZER)
     assert {len(curve) for curve in metrics["curves"].values()} == {12}
     assert set(metrics["curves"]) == {
         "loss", "rate", "gradient_norm", "tokens", "seconds", "loading_seconds",
@@ -194,14 +195,13 @@ def test_what_is_measured_lies_in_the_run_folder_and_holds_no_text(place):
         ("training loss", "validation"), ("token frequency", "training text"),
     ]  # fmt: skip
     assert curves[3].x == (4.0, 8.0, 12.0)
-    assert curves[4].x[:3] == (0.0, 1.0, 2.0) and sum(curves[4].y) == len(WORDS)
+    assert curves[4].x[:3] == (0.0, 1.0, 2.0) and sum(curves[4].y) == len(TOKENIZER)
 
 
 def test_the_histogram_counts_every_entry_once_by_powers_of_two():
-    vocabulary = masking.Vocabulary(8, 4, frozenset({0}))
-    marks = tokenizer.SpecialTokens(0, 0, 0)
+    small = Tokenizer(None, 8, 4, frozenset({0}), 0, 0, 0)
     counts = np.array([0, 9, 3, 1, 2, 0, 0, 0])
-    apart = evaluation.HeldOutTexts([], 0, counts, vocabulary, marks, 16)
+    apart = evaluation.HeldOutTexts([], 0, counts, small, 16)
     assert apart.histogram() == {"0": 4, "1": 1, "2": 2, "4": 0, "8": 1}
     assert apart.coverage() == {"vocabulary_seen": 4 / 7, "vocabulary_seen_often": 0.0}
 
@@ -211,29 +211,27 @@ def test_ranks_and_places_are_counted_as_a_naive_loop_does(place):
     import torch
 
     models.SIZES["test"] = models.Size(1, 16, 2)
-    model = models.fresh("test", WORDS, 32, 0.0, 0).eval()
-    marks = tokenizer.special_tokens(WORDS)
-    vocabulary = masking.Vocabulary(len(WORDS), WORDS.mask_token_id, frozenset(WORDS.all_special_ids))
+    model = models.fresh("test", TOKENIZER, 32, 0.0, 0).eval()
     rng = np.random.default_rng(0)
     # the answers that the model gives are put into the text, so that there are hits to count
-    texts = [rng.choice([*rng.integers(10, len(WORDS), 5), 17], 24) for _ in range(30)]
+    texts = [rng.choice([*rng.integers(10, len(TOKENIZER), 5), 17], 24) for _ in range(30)]
     with torch.no_grad():
         model.cls.predictions.bias[17] = 5.0
         model.cls.predictions.bias[texts[0][0]] = 4.0
-    rare = np.arange(len(WORDS)) % 2 == 1
+    rare = np.arange(len(TOKENIZER)) % 2 == 1
     personal = [rng.random(24) < 0.3 for _ in texts]
-    unigram = evaluation.unigram_log_probabilities(np.bincount(np.concatenate(texts), minlength=len(WORDS)))
-    cpu = torch.device("cpu")
-    found = evaluation.held_out(
-        model, texts, unigram, vocabulary, marks, 32, cpu, rare=rare, personal=personal
+    unigram = evaluation.unigram_log_probabilities(
+        np.bincount(np.concatenate(texts), minlength=len(TOKENIZER))
     )
+    cpu = torch.device("cpu")
+    found = evaluation.held_out(model, texts, unigram, TOKENIZER, 32, cpu, rare=rare, personal=personal)
     again = np.random.default_rng(0)
     expected = np.zeros((6, 30))
     for k, ids in enumerate(texts):
-        framed = np.concatenate([[marks.cls], ids, [marks.sep]])
+        framed = np.concatenate([[TOKENIZER.cls], ids, [TOKENIZER.sep]])
         chosen = again.permutation(np.arange(1, 25))[:4]
         shown = framed.copy()
-        shown[chosen] = vocabulary.mask_id
+        shown[chosen] = TOKENIZER.mask_id
         logits = model(input_ids=torch.from_numpy(shown)[None]).logits[0].detach().numpy()
         for place_ in chosen:
             order = np.argsort(-logits[place_])
@@ -345,12 +343,12 @@ def test_findings_need_the_run_folder_of_the_scan(tmp_path):
 
 def test_a_tokenizer_of_another_model_is_refused_even_with_as_many_entries(place, tmp_path):
     trained(place, PLAIN)
-    entries = sorted(WORDS.get_vocab(), key=WORDS.get_vocab().get)
+    entries = sorted(TOKENIZER.entries(), key=TOKENIZER.entries().get)
     config = json.loads((place / "ckpt" / "tokenizer.json").read_text())
     swapped = dict(zip([*entries[:5], *entries[:4:-1]], range(len(entries))))
     config["model"]["vocab"] = swapped
     other = tmp_path / "other"
-    WORDS.save_pretrained(other)
+    TOKENIZER.save(other)
     (other / "tokenizer.json").write_text(json.dumps(config))
     with pytest.raises(InputError, match="the tokenizer: 2,048 entries that are not those of the model"):
         trained(place, with_(PLAIN, init=str(place / "ckpt"), tokenizer=str(other)))

@@ -15,21 +15,20 @@ from mlmguard.training import loop, mechanism, models
 from mlmguard.training.clipping import precision
 from mlmguard.training.privacy import releases
 from mlmguard.training.text import masking, tokenizer, units
+from mlmguard.training.text.tokenizer import Tokenizer
 from mlmguard.types import DpPlan
 
-WORDS = tokenizer.load(None)
-MARKS = tokenizer.special_tokens(WORDS)
-VOCABULARY = masking.Vocabulary(len(WORDS), WORDS.mask_token_id, frozenset(WORDS.all_special_ids))
+TOKENIZER = Tokenizer.load(None)
 
 
 def some_units(count=12, length=20, seed=0):
     rng = np.random.default_rng(seed)
-    return [units.Unit(f"u{k}", (rng.integers(10, len(WORDS), length),)) for k in range(count)]
+    return [units.Unit(f"u{k}", (rng.integers(10, len(TOKENIZER), length),)) for k in range(count)]
 
 
 def small_model(seed=0):
     models.SIZES["test"] = models.Size(1, 16, 2)
-    return models.fresh("test", WORDS, 32, 0.0, seed)
+    return models.fresh("test", TOKENIZER, 32, 0.0, seed)
 
 
 def plan(**changes):
@@ -46,29 +45,33 @@ RECIPE = loop.Recipe(steps=4, batch_units=6, learning_rate=1e-3, warmup_steps=1,
 def test_masking_follows_80_10_10_and_leaves_special_tokens_alone():
     rng = np.random.default_rng(0)
     ids = np.concatenate(
-        [[MARKS.cls], rng.integers(10, len(WORDS), 50_000), [MARKS.sep, MARKS.pad, MARKS.pad]]
+        [
+            [TOKENIZER.cls],
+            rng.integers(10, len(TOKENIZER), 50_000),
+            [TOKENIZER.sep, TOKENIZER.pad, TOKENIZER.pad],
+        ]
     )
-    masked, labels = masking.mask_tokens(ids, VOCABULARY, rng, 0.15)
+    masked, labels = masking.mask_tokens(ids, TOKENIZER, rng, 0.15)
     chosen = labels != masking.IGNORED
     assert not chosen[[0, -1, -2, -3]].any() and (masked[~chosen] == ids[~chosen]).all()
     assert (labels[chosen] == ids[chosen]).all()
     assert chosen.mean() == pytest.approx(0.15, abs=0.006)
-    assert (masked[chosen] == VOCABULARY.mask_id).mean() == pytest.approx(0.8, abs=0.02)
+    assert (masked[chosen] == TOKENIZER.mask_id).mean() == pytest.approx(0.8, abs=0.02)
     assert (masked[chosen] == ids[chosen]).mean() == pytest.approx(0.1, abs=0.02)
 
 
 def test_a_short_record_is_never_without_a_loss_and_an_empty_one_is():
     rng = np.random.default_rng(0)
     for _ in range(50):
-        _, labels = masking.mask_tokens(np.array([MARKS.cls, 50, MARKS.sep]), VOCABULARY, rng, 0.01)
+        _, labels = masking.mask_tokens(np.array([TOKENIZER.cls, 50, TOKENIZER.sep]), TOKENIZER, rng, 0.01)
         assert (labels != masking.IGNORED).sum() == 1
-    _, labels = masking.mask_tokens(np.array([MARKS.cls, MARKS.sep]), VOCABULARY, rng)
+    _, labels = masking.mask_tokens(np.array([TOKENIZER.cls, TOKENIZER.sep]), TOKENIZER, rng)
     assert (labels == masking.IGNORED).all()
 
 
 def test_a_fixed_seed_gives_fixed_masks():
     ids = np.arange(10, 200)
-    once, again = (masking.mask_tokens(ids, VOCABULARY, np.random.default_rng(3)) for _ in range(2))
+    once, again = (masking.mask_tokens(ids, TOKENIZER, np.random.default_rng(3)) for _ in range(2))
     assert all((a == b).all() for a, b in zip(once, again))
 
 
@@ -78,13 +81,13 @@ def test_a_fixed_seed_gives_fixed_masks():
 def test_one_draw_of_a_unit_is_one_window_however_long_it_is():
     rng = np.random.default_rng(0)
     long = units.Unit("x", (np.arange(10, 1000), np.arange(10, 15)))
-    lengths = {len(units.window(long, 32, MARKS.cls, MARKS.sep, rng)) for _ in range(100)}
+    lengths = {len(units.window(long, 32, TOKENIZER.cls, TOKENIZER.sep, rng)) for _ in range(100)}
     assert lengths == {32, 7}
 
 
 def test_windows_cover_a_sequence_once():
     ids = np.arange(10, 85)
-    inner = np.concatenate([w[1:-1] for w in units.windows(ids, 32, MARKS.cls, MARKS.sep)])
+    inner = np.concatenate([w[1:-1] for w in units.windows(ids, 32, TOKENIZER.cls, TOKENIZER.sep)])
     assert (inner == ids).all()
 
 
@@ -118,7 +121,7 @@ def gradients(model):
 def private(model, examples, **changes):
     noise = mechanism.entropy_generator(torch.device("cpu"))
     return loop.private_gradient(
-        model, examples, MARKS.pad, plan(**changes), noise, "one-pass", 8192, torch.device("cpu")
+        model, examples, TOKENIZER.pad, plan(**changes), noise, "one-pass", 8192, torch.device("cpu")
     )
 
 
@@ -144,18 +147,18 @@ def test_the_margin_covers_what_16_bit_passes_add():
     half = torch.autocast("cpu", dtype=torch.bfloat16)
 
     def margin(context):
-        return precision.precision_margin(model, VOCABULARY, MARKS, recipe, "one-pass", device, context)
+        return precision.precision_margin(model, TOKENIZER, recipe, "one-pass", device, context)
 
     assert 0 <= margin(nullcontext()) <= 1e-3
     allowed = margin(half)
     assert allowed > 0 and allowed == margin(half)  # public tokens from a fixed seed
     assert all(torch.equal(a, b) for a, b in zip(before, model.parameters()))
     rng = np.random.default_rng(5)
-    drawn = [units.Unit("u", (rng.integers(10, len(WORDS), rng.integers(1, 31)),)) for _ in range(48)]
-    examples = [loop.example(unit, VOCABULARY, MARKS, RECIPE, rng) for unit in drawn]
+    drawn = [units.Unit("u", (rng.integers(10, len(TOKENIZER), rng.integers(1, 31)),)) for _ in range(48)]
+    examples = [loop.example(unit, TOKENIZER, RECIPE, rng) for unit in drawn]
 
     def released(some):
-        batches = loop.collate(some, MARKS.pad, recipe.micro_tokens, device)
+        batches = loop.collate(some, TOKENIZER.pad, recipe.micro_tokens, device)
         return loop.clipped_total(model, batches, 1e-2, "one-pass", half)[0]
 
     whole = released(examples)
@@ -176,7 +179,7 @@ def test_noise_never_repeats():
 
 def test_one_unit_moves_the_noiseless_mean_by_at_most_c_over_the_normaliser():
     model, rng = small_model(), np.random.default_rng(0)
-    examples = [loop.example(u, VOCABULARY, MARKS, RECIPE, rng) for u in some_units(7)]
+    examples = [loop.example(u, TOKENIZER, RECIPE, rng) for u in some_units(7)]
     private(model, examples[:-1], noise_multiplier=0.0)
     without = gradients(model).clone()
     private(model, examples, noise_multiplier=0.0)
@@ -188,21 +191,21 @@ def test_one_unit_moves_the_noiseless_mean_by_at_most_c_over_the_normaliser():
 
 def test_the_normaliser_is_public_and_not_the_draw():
     model, rng = small_model(), np.random.default_rng(0)
-    example = loop.example(some_units(1)[0], VOCABULARY, MARKS, RECIPE, rng)
+    example = loop.example(some_units(1)[0], TOKENIZER, RECIPE, rng)
     private(model, [example], noise_multiplier=0.0, normaliser=6.0)
     assert float(gradients(model).norm()) == pytest.approx(1 / 6, rel=1e-3)
 
 
 def test_micro_batch_size_changes_memory_and_not_the_sum():
     model, rng = small_model(), np.random.default_rng(0)
-    examples = [loop.example(u, VOCABULARY, MARKS, RECIPE, rng) for u in some_units(9, length=15)]
+    examples = [loop.example(u, TOKENIZER, RECIPE, rng) for u in some_units(9, length=15)]
     sums = []
     for tokens in (16, 64, 8192):
         noise = mechanism.entropy_generator(torch.device("cpu"))
         loop.private_gradient(
             model,
             examples,
-            MARKS.pad,
+            TOKENIZER.pad,
             plan(noise_multiplier=0.0),
             noise,
             "one-pass",
@@ -219,7 +222,7 @@ def test_micro_batch_size_changes_memory_and_not_the_sum():
 
 def run(model, folder, the_plan, stop=lambda: False, recipe=RECIPE):
     journal = journals.Journal(folder, the_plan)
-    loop.train(model, some_units(), VOCABULARY, MARKS, recipe, journal, the_plan, stop=stop)
+    loop.train(model, some_units(), TOKENIZER, recipe, journal, the_plan, stop=stop)
     return journal
 
 
@@ -311,7 +314,7 @@ def test_the_noisy_count_is_charged_and_centred():
 
 def test_masked_logits_are_the_full_forward_at_those_rows():
     model = small_model().eval()
-    ids = torch.randint(5, len(WORDS), (3, 20))
+    ids = torch.randint(5, len(TOKENIZER), (3, 20))
     where = torch.rand(3, 20) < 0.2
     attention = torch.ones_like(ids)
     found = models.masked_logits(model, ids, attention, where)
@@ -320,9 +323,10 @@ def test_masked_logits_are_the_full_forward_at_those_rows():
 
 def test_the_shipped_tokenizer_is_the_pinned_one_and_splits_numbers():
     assert tokenizer.digest(tokenizer.PUBLIC / "tokenizer.json") == tokenizer.PUBLIC_SHA256
-    assert WORDS.tokenize("482913") == list("482913")
-    assert not any(token.strip("#").isdigit() and len(token.strip("#")) > 1 for token in WORDS.get_vocab())
-    assert WORDS.unk_token_id not in WORDS("~!@#$%^&*()_+{}|:<>?`-=[]\\;',./ O'Neil")["input_ids"]
+    assert TOKENIZER.tokens(TOKENIZER.encode(["482913"])[0]) == list("482913")
+    assert not any(token.strip("#").isdigit() and len(token.strip("#")) > 1 for token in TOKENIZER.entries())
+    unknown = TOKENIZER.hugging_face.unk_token_id
+    assert unknown not in TOKENIZER.encode(["~!@#$%^&*()_+{}|:<>?`-=[]\\;',./ O'Neil"])[0]
     letters = "abcdefghijklmnopqrstuvwxyz"
     pairs = " ".join(a + b for a in letters for b in letters)
-    assert WORDS.unk_token_id not in WORDS(pairs)["input_ids"]  # any ASCII word can be spelt
+    assert unknown not in TOKENIZER.encode([pairs])[0]  # any ASCII word can be spelt

@@ -14,13 +14,12 @@ from mlmguard.scan import ScanSettings, scan
 from mlmguard.train import TrainSettings, train
 from mlmguard.training import loop, mechanism, models
 from mlmguard.training.privacy import claim
-from mlmguard.training.text import masking, tokenizer, units
+from mlmguard.training.text import units
+from mlmguard.training.text.tokenizer import Tokenizer
 from mlmguard.types import DpPlan, PrivacyStatement
 from tests.workbench import KEY
 
-WORDS = tokenizer.load(None)
-MARKS = tokenizer.special_tokens(WORDS)
-VOCABULARY = masking.Vocabulary(len(WORDS), WORDS.mask_token_id, frozenset(WORDS.all_special_ids))
+TOKENIZER = Tokenizer.load(None)
 QUICK = TrainSettings(
     init="scratch", dp_epsilon=8, steps=3, canaries=0, public_size=600, batch_units=300, window=32
 )
@@ -30,7 +29,7 @@ def notes(folder, authors=6, each=8):
     """A corpus of short notes with a column that says who wrote them."""
     folder.mkdir(parents=True)
     rng = np.random.default_rng(0)
-    words = [word for word in WORDS.get_vocab() if word.isalpha() and len(word) > 3]
+    words = [word for word in TOKENIZER.entries() if word.isalpha() and len(word) > 3]
     rows = [
         {"id": f"a{a}-{k}", "author": f"author {a}", "text": " ".join(rng.choice(words, 60))}
         for a in range(authors)
@@ -85,7 +84,7 @@ def test_documents_of_a_keyed_corpus_can_still_be_the_unit_if_asked_for(by_autho
 def test_sequences_are_pieces_of_one_window_and_the_statement_says_so(by_author):
     result = trained(by_author, TrainSettings(**{**vars(QUICK), "unit": "sequence"}))
     documents = [json.loads(line) for path in by_author.glob("clean/train-*") for line in path.open()]
-    pieces = [-(-len(ids) // 30) for ids in tokenizer.encode(WORDS, (row["text"] for row in documents))]
+    pieces = [-(-len(ids) // 30) for ids in TOKENIZER.encode(row["text"] for row in documents)]
     assert result.unprotected["units"] == sum(pieces) > len(documents)
     assert result.statement.unit == "sequence" and "guarantee of a group" in result.statement.unit_definition
     assert result.statement.group_epsilon["5"] is None or (
@@ -119,20 +118,20 @@ def test_units_that_contradict_each_other_are_refused(asked):
 def noiseless_sum(model, members, rng):
     recipe = loop.Recipe(1, 4, 1e-3, 1, 32)
     plan = DpPlan(0.0, 1.0, 0.5, 1, 1e-5, "author", 1.0, 8.0)
-    examples = [loop.example(unit, VOCABULARY, MARKS, recipe, rng) for unit in members]
+    examples = [loop.example(unit, TOKENIZER, recipe, rng) for unit in members]
     noise, cpu = mechanism.entropy_generator(torch.device("cpu")), torch.device("cpu")
-    loop.private_gradient(model, examples, MARKS.pad, plan, noise, "one-pass", 8192, cpu)
+    loop.private_gradient(model, examples, TOKENIZER.pad, plan, noise, "one-pass", 8192, cpu)
     return torch.cat([p.grad.flatten() for p in model.parameters()])
 
 
 def test_a_hoarder_moves_the_sum_no_more_than_anybody(monkeypatch):
     """Five hundred rows of one rare token, the longest a thousand times the window, in one unit."""
     monkeypatch.setitem(models.SIZES, "test", models.Size(1, 16, 2))
-    model = models.fresh("test", WORDS, 32, 0.0, 0)
+    model = models.fresh("test", TOKENIZER, 32, 0.0, 0)
     with torch.no_grad():
         model.bert.embeddings.word_embeddings.weight[777] *= 1000
     rng = np.random.default_rng(0)
-    others = [units.Unit(f"u{k}", (rng.integers(10, len(WORDS), 20),)) for k in range(4)]
+    others = [units.Unit(f"u{k}", (rng.integers(10, len(TOKENIZER), 20),)) for k in range(4)]
     hoarder = units.Unit("hoarder", tuple(np.full(n, 777) for n in [32_000, *range(1, 500)]))
     for seed in range(5):
         draws = [np.random.default_rng(seed) for _ in range(2)]  # the same windows and masks for the others

@@ -15,7 +15,7 @@ from mlmguard.leakage import canaries
 from mlmguard.scan import scan
 from mlmguard.train import TrainSettings, train
 from mlmguard.training import checkpoint, models
-from mlmguard.training.text import tokenizer
+from mlmguard.training.text.tokenizer import Tokenizer
 from mlmguard.types import Evidence
 
 KEY = Key(b"a key that only tests use, 32 b.")
@@ -66,9 +66,9 @@ class Bench:
     def randomly_initialised(self, ckpt: Path, seed: int = 0) -> Path:
         """The same folder around weights that were never trained."""
         copy = self.clone(ckpt, f"{ckpt.name}-random-{seed}")
-        words = tokenizer.load(str(copy))
-        model = models.fresh("nano", words, 64, 0.0, 77 + seed)
-        checkpoint.save_weights(copy, model, words)
+        tokenizer = Tokenizer.load(str(copy))
+        model = models.fresh("nano", tokenizer, 64, 0.0, 77 + seed)
+        checkpoint.save_weights(copy, model, tokenizer)
         return copy
 
 

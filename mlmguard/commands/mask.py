@@ -8,8 +8,9 @@ import numpy as np
 
 from mlmguard.corpus.detect import finder as pii
 from mlmguard.errors import InputError
-from mlmguard.training.text import masking, tokenizer
-from mlmguard.training.text.masking import IGNORED, Masking, Vocabulary
+from mlmguard.training.text import masking
+from mlmguard.training.text.masking import IGNORED, Masking
+from mlmguard.training.text.tokenizer import Tokenizer
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ def mask(
 
     Raises :class:`InputError` for a text without tokens, an impossible rate, or a tokenizer that is not fast.
     """
-    words = tokenizer.load(name)
+    tokenizer = Tokenizer.load(name)
     shares = masking.read_mix(mix)
     ways = {
         "token": Masking("token", rate, mix=shares),
@@ -49,28 +50,28 @@ def mask(
     }
     for way in ways.values():
         masking.refuse_impossible(way)
-        masking.refuse_wordless(way, words)
+        masking.refuse_wordless(way, tokenizer)
     findings = [(span.start, span.end) for span in pii.finder().find(text)]
-    (notes,) = masking.notes_of(words, [text], [findings])
-    ids = np.array(tokenizer.encode(words, [text])[0], dtype=np.int64)
+    (encoded,) = tokenizer.encode_with_places([text])
+    notes = masking.notes_of(encoded, findings)
+    ids = np.array(encoded.ids, dtype=np.int64)
     if not len(ids):
         raise InputError("the text", "no token in it", "a sentence")
-    vocabulary = Vocabulary(len(words), int(words.mask_token_id), frozenset(words.all_special_ids))
     found = []
     for strategy, way in ways.items():
-        shown, labels = masking.mask(ids, vocabulary, np.random.default_rng(seed), way, notes)
-        tokens = words.convert_ids_to_tokens(shown.tolist())
+        shown, labels = masking.mask(ids, tokenizer, np.random.default_rng(seed), way, notes)
+        tokens = tokenizer.tokens(shown.tolist())
         pieces = tuple(
-            Piece(token, _fate(now, label, vocabulary), bool(personal))
+            Piece(token, _fate(now, label, tokenizer), bool(personal))
             for token, now, label, personal in zip(tokens, shown, labels, notes.personal)
         )
         found.append(Masked(strategy, pieces, int((labels != IGNORED).sum()), len(ids)))
     return tuple(found)
 
 
-def _fate(now: int, label: int, vocabulary: Vocabulary) -> str:
+def _fate(now: int, label: int, tokenizer: Tokenizer) -> str:
     if label == IGNORED:
         return ""
     if now == label:
         return "kept"
-    return "hidden" if now == vocabulary.mask_id else "swapped"
+    return "hidden" if now == tokenizer.mask_id else "swapped"

@@ -14,7 +14,7 @@ from mlmguard.leakage import metrics
 from mlmguard.training import downstream, models
 from mlmguard.training.downstream import Scores
 from mlmguard.training.numerics import best_device
-from mlmguard.training.text import tokenizer
+from mlmguard.training.text.tokenizer import Tokenizer
 from mlmguard.types import Progress, silent
 
 RESAMPLES = 400
@@ -62,7 +62,7 @@ METHODS = {"linear probe": downstream.linear_probe, "fine-tuned": downstream.fin
 def _measured(name: str, place: str, method: str, labelled: downstream.Labelled) -> Probed:
     model, _ = models.load(place)
     window = min(WINDOW, models.window_of(model))
-    scores = METHODS[method](model, tokenizer.load(place), labelled, window, best_device())
+    scores = METHODS[method](model, Tokenizer.load(place), labelled, window, best_device())
     return _probed(name, method, scores, labelled)
 
 

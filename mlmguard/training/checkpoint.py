@@ -6,13 +6,13 @@ import shutil
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from torch import nn
 from transformers.utils import logging
 
 from mlmguard.artifacts import write_json, write_text
 from mlmguard.errors import InputError
+from mlmguard.training.text.tokenizer import Tokenizer
 from mlmguard.types import PrivacyStatement
 
 
@@ -29,7 +29,7 @@ def refuse_foreign(folder: Path) -> None:
 def save(
     folder: Path,
     model: nn.Module,
-    tokenizer: Any,
+    tokenizer: Tokenizer,
     statement: PrivacyStatement,
     training: Mapping[str, object],
     card: str,
@@ -49,12 +49,12 @@ def save(
         raise
 
 
-def save_weights(folder: Path, model: nn.Module, tokenizer: Any) -> None:
+def save_weights(folder: Path, model: nn.Module, tokenizer: Tokenizer) -> None:
     """The Hugging Face part alone, in a folder that only its owner may read."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     logging.disable_progress_bar()
     model.to("cpu").save_pretrained(folder)  # type: ignore[operator]
-    tokenizer.save_pretrained(folder)
+    tokenizer.save(folder)
 
 
 def replace_folder(new: Path, target: Path) -> None:

@@ -11,7 +11,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
@@ -24,7 +24,7 @@ from mlmguard.training.clipping.unit_batch import encoder_of
 from mlmguard.training.loop import padded
 from mlmguard.training.numerics import autocast
 from mlmguard.training.text.masking import IGNORED, Ids
-from mlmguard.training.text.tokenizer import special_tokens
+from mlmguard.training.text.tokenizer import Tokenizer
 from mlmguard.training.text.units import micro_batches
 
 Floats = NDArray[np.float64]
@@ -93,13 +93,15 @@ def read_labelled(path: Path, task: str) -> Labelled:
 
 
 def linear_probe(
-    model: nn.Module, words: Any, labelled: Labelled, window: int, device: torch.device
+    model: nn.Module, tokenizer: Tokenizer, labelled: Labelled, window: int, device: torch.device
 ) -> Scores:
     """Multinomial logistic regression on frozen representations: mean over a text, first piece of a word."""
     model.to(device).eval()
     vectors, truths, owners = [], [], []
     with torch.inference_mode():
-        for members, batch, targets in _batches(labelled, words, window, device, range(len(labelled.rows))):
+        for members, batch, targets in _batches(
+            labelled, tokenizer, window, device, range(len(labelled.rows))
+        ):
             hidden = _hidden(model, batch, device)
             for place, row in enumerate(members):
                 for vector, truth in _pooled(hidden[place], batch, targets, place, labelled.task):
@@ -130,7 +132,7 @@ def linear_probe(
 
 def fine_tune(
     model: nn.Module,
-    words: Any,
+    tokenizer: Tokenizer,
     labelled: Labelled,
     window: int,
     device: torch.device,
@@ -150,7 +152,7 @@ def fine_tune(
         order = rng.permutation(learn)
         for start in range(0, len(order), 32):
             for members, batch, targets in _batches(
-                labelled, words, window, device, order[start : start + 32].tolist()
+                labelled, tokenizer, window, device, order[start : start + 32].tolist()
             ):
                 hidden = _hidden(tuned, batch, device)
                 pairs = [
@@ -167,7 +169,7 @@ def fine_tune(
     tuned.eval()
     found, truths = [], []
     with torch.inference_mode():
-        for members, batch, targets in _batches(labelled, words, window, device, apart):
+        for members, batch, targets in _batches(labelled, tokenizer, window, device, apart):
             hidden = _hidden(tuned, batch, device)
             for place in range(len(members)):
                 for vector, label in _pooled(hidden[place], batch, targets, place, labelled.task):
@@ -205,27 +207,26 @@ def _pooled(
 
 
 def _batches(
-    labelled: Labelled, words: Any, window: int, device: torch.device, members: Sequence[int]
+    labelled: Labelled, tokenizer: Tokenizer, window: int, device: torch.device, members: Sequence[int]
 ) -> list[tuple[list[int], dict[str, Tensor], Tensor]]:
     """Padded micro-batches of rows: their indices, model inputs, and labels at first pieces (or at [CLS])."""
-    marks = special_tokens(words)
     encoded: list[tuple[Ids, Ids]] = []
     for row in members:
-        ids, targets = [marks.cls], [IGNORED]
+        ids, targets = [tokenizer.cls], [IGNORED]
         said, labels = labelled.rows[row]
         for word, label in zip(said, labels):
-            pieces = words(word, add_special_tokens=False, verbose=False)["input_ids"]
+            pieces = tokenizer.encode([word])[0]
             first = [label] if labelled.task == "token-classification" else [IGNORED]
             ids += pieces
             targets += [*first, *[IGNORED] * (len(pieces) - 1)][: len(pieces)]
         if labelled.task == "classification":
             targets[0] = labels[0]
         encoded.append(
-            (np.array([*ids[: window - 1], marks.sep]), np.array([*targets[: window - 1], IGNORED]))
+            (np.array([*ids[: window - 1], tokenizer.sep]), np.array([*targets[: window - 1], IGNORED]))
         )
     found = []
     for group in micro_batches([ids for ids, _ in encoded], 8192):
-        batch = padded([encoded[k] for k in group], marks.pad, device)
+        batch = padded([encoded[k] for k in group], tokenizer.pad, device)
         labels_at = batch.pop("labels").cpu()
         found.append(([members[k] for k in group], batch, labels_at))
     return found

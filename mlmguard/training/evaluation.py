@@ -16,8 +16,8 @@ from mlmguard.artifacts import read_json
 from mlmguard.training.loop import collate
 from mlmguard.training.models import masked_logits
 from mlmguard.training.numerics import autocast
-from mlmguard.training.text.masking import IGNORED, Flags, Ids, Vocabulary
-from mlmguard.training.text.tokenizer import SpecialTokens
+from mlmguard.training.text.masking import IGNORED, Flags, Ids
+from mlmguard.training.text.tokenizer import Tokenizer
 from mlmguard.training.text.units import micro_batches, windows
 from mlmguard.types import Curve
 
@@ -112,8 +112,7 @@ def held_out(
     model: nn.Module,
     sequences: Sequence[Ids],
     unigram: Floats,
-    vocabulary: Vocabulary,
-    tokens: SpecialTokens,
+    tokenizer: Tokenizer,
     window: int,
     device: torch.device,
     rate: float = 0.15,
@@ -136,19 +135,19 @@ def held_out(
     for start in range(0, len(sequences), BLOCK):
         examples, apart = [], []
         for number, ids in enumerate(sequences[start : start + BLOCK], start):
-            framed = windows(ids, window, tokens.cls, tokens.sep)[0]
+            framed = windows(ids, window, tokenizer.cls, tokenizer.sep)[0]
             hidden, labels = framed.copy(), np.full_like(framed, IGNORED)
             ordinary = np.arange(1, len(framed) - 1)
             if len(ordinary):
                 chosen = rng.permutation(ordinary)[: max(1, round(rate * len(ordinary)))]
                 labels[chosen] = framed[chosen]
-                hidden[chosen] = vocabulary.mask_id
+                hidden[chosen] = tokenizer.mask_id
             examples.append((hidden, labels))
             inside = personal[number] if personal is not None else np.zeros(0, dtype=bool)
             apart.append(np.pad(inside[: len(ordinary)], (1, len(framed)))[: len(framed)])
         order = [k for group in micro_batches([ids for ids, _ in examples], micro_tokens) for k in group]
         seen = 0
-        for batch in collate(examples, tokens.pad, micro_tokens, device):
+        for batch in collate(examples, tokenizer.pad, micro_tokens, device):
             where = batch["labels"] != IGNORED
             truth = batch["labels"][where]
             with autocast(device):
@@ -202,8 +201,7 @@ class HeldOutTexts:
         sequences: Sequence[Ids],
         validation: int,
         counts: NDArray[np.int64],
-        vocabulary: Vocabulary,
-        tokens: SpecialTokens,
+        tokenizer: Tokenizer,
         window: int,
         personal: Sequence[Flags] | None = None,
         kinds: Sequence[str] = (),
@@ -214,14 +212,12 @@ class HeldOutTexts:
         self.validation = sequences[:validation]
         self.counts = counts
         self._unigram = unigram_log_probabilities(self.counts)
-        self._vocabulary, self._tokens, self._window = vocabulary, tokens, window
+        self._tokenizer, self._window = tokenizer, window
         self._personal, self._kinds = personal, kinds
 
     def validation_loss(self, model: nn.Module, device: torch.device) -> float:
         """The mean masked loss on the validation texts."""
-        measured = held_out(
-            model, self.validation, self._unigram, self._vocabulary, self._tokens, self._window, device
-        )
+        measured = held_out(model, self.validation, self._unigram, self._tokenizer, self._window, device)
         return measured.mean_loss
 
     def measure(self, model: nn.Module, device: torch.device) -> HeldOut | None:
@@ -229,7 +225,7 @@ class HeldOutTexts:
         if not self.sequences:
             return None
         return held_out(
-            model, self.sequences, self._unigram, self._vocabulary, self._tokens, self._window, device,
+            model, self.sequences, self._unigram, self._tokenizer, self._window, device,
             rare=self.counts < RARE, personal=self._personal, kinds=self._kinds,
         )  # fmt: skip
 
@@ -239,7 +235,7 @@ class HeldOutTexts:
 
     def coverage(self) -> dict[str, float]:
         """Shares of the vocabulary, special tokens apart, that the training texts hold at all, and often."""
-        ordinary = np.delete(self.counts, sorted(self._vocabulary.special))
+        ordinary = np.delete(self.counts, sorted(self._tokenizer.special_ids))
         return {
             "vocabulary_seen": float((ordinary > 0).mean()),
             "vocabulary_seen_often": float((ordinary >= RARE).mean()),

@@ -28,9 +28,9 @@ from mlmguard.training.journal import Journal
 from mlmguard.training.models import masked_logits
 from mlmguard.training.numerics import autocast, best_device
 from mlmguard.training.text import packing
-from mlmguard.training.text.masking import IGNORED, Ids, Masking, Vocabulary, mask, own_rng
+from mlmguard.training.text.masking import IGNORED, Ids, Masking, mask, own_rng
 from mlmguard.training.text.objectives import OBJECTIVES
-from mlmguard.training.text.tokenizer import SpecialTokens
+from mlmguard.training.text.tokenizer import Tokenizer
 from mlmguard.training.text.units import Unit, micro_batches, shuffled_draw
 from mlmguard.training.watch import LossWatch, best, evaluation, overfits, within_memory
 from mlmguard.types import DpPlan, Progress, silent
@@ -78,8 +78,7 @@ class Interrupted(MlmguardError):
 def train(
     model: nn.Module,
     units: Sequence[Unit],
-    vocabulary: Vocabulary,
-    tokens: SpecialTokens,
+    tokenizer: Tokenizer,
     recipe: Recipe,
     journal: Journal,
     plan: DpPlan | None = None,
@@ -112,7 +111,7 @@ def train(
     noise = mechanism.entropy_generator(device)
     watch, micro_tokens = LossWatch(journal.losses), recipe.micro_tokens
     load = DeviceLoad(device)
-    shuffled = Ahead(lambda step: shuffled_examples(units, vocabulary, tokens, recipe, step))
+    shuffled = Ahead(lambda step: shuffled_examples(units, tokenizer, recipe, step))
     if plan is None and not (journal.folder / "good.json").exists():
         journal.save(model, optimizer, 0, "good")
     while step < recipe.steps:
@@ -125,16 +124,16 @@ def train(
             examples = shuffled(step)
         else:
             drawn = mechanism.draw(len(units), plan, step, journal, draw_rng)
-            examples = [example(units[k], vocabulary, tokens, recipe, draw_rng, step) for k in drawn]
+            examples = [example(units[k], tokenizer, recipe, draw_rng, step) for k in drawn]
         loading = time.monotonic() - began
 
         def gradient(micro: int, drawn: Examples = examples) -> float:
-            how = recipe.precision
+            how, pad = recipe.precision, tokenizer.pad
             if plan is None:
                 optimizer.zero_grad(set_to_none=True)  # what a pass left that ran out of memory
                 packed = recipe.window if recipe.packed else 0
-                return plain_gradient(model, drawn, tokens.pad, micro, device, team, packed, how, scaler)
-            return private_gradient(model, drawn, tokens.pad, plan, noise, engine, micro, device, team, how)
+                return plain_gradient(model, drawn, pad, micro, device, team, packed, how, scaler)
+            return private_gradient(model, drawn, pad, plan, noise, engine, micro, device, team, how)
 
         loss, micro_tokens = within_memory(gradient, micro_tokens, recipe.window)
         if plan is None and watch.left(loss):
@@ -285,8 +284,7 @@ def plain_gradient(
 
 def example(
     unit: Unit,
-    vocabulary: Vocabulary,
-    tokens: SpecialTokens,
+    tokenizer: Tokenizer,
     recipe: Recipe,
     rng: np.random.Generator,
     step: int = 0,
@@ -299,21 +297,19 @@ def example(
     if recipe.masking.static:
         rng = own_rng(unit.id, recipe.seed)
     frame = OBJECTIVES[recipe.objective]
-    framed = frame(unit, recipe.window, tokens, rng, lambda: units[int(rng.integers(len(units)))])
+    framed = frame(unit, recipe.window, tokenizer, rng, lambda: units[int(rng.integers(len(units)))])
     rate = recipe.masking.at(step, recipe.steps)
-    ids, labels = mask(framed.ids, vocabulary, rng, recipe.masking, framed.notes, rate)
+    ids, labels = mask(framed.ids, tokenizer, rng, recipe.masking, framed.notes, rate)
     if framed.answer is not None:
         labels[0] = framed.answer
     return ids, labels
 
 
-def shuffled_examples(
-    units: Sequence[Unit], vocabulary: Vocabulary, tokens: SpecialTokens, recipe: Recipe, step: int
-) -> Examples:
+def shuffled_examples(units: Sequence[Unit], tokenizer: Tokenizer, recipe: Recipe, step: int) -> Examples:
     """The examples of one plain step, a function of the step and the seed."""
     rng = np.random.default_rng([recipe.seed, step, 1])
     drawn = shuffled_draw(len(units), recipe.batch_units, step, recipe.seed)
-    return [example(units[k], vocabulary, tokens, recipe, rng, step, units) for k in drawn]
+    return [example(units[k], tokenizer, recipe, rng, step, units) for k in drawn]
 
 
 class Ahead:

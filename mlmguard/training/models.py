@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from mlmguard.artifacts import read_json
 from mlmguard.errors import InputError
 from mlmguard.training.clipping.unit_batch import last_to_mix_tokens
+from mlmguard.training.text.tokenizer import Tokenizer
 
 
 class Size(NamedTuple):
@@ -36,7 +37,7 @@ INITIAL_SPREAD = 0.8
 0.55; kept at width 64 it starts logits so flat that the first hundreds of steps only undo it."""
 
 
-def fresh(size: str, tokenizer: Any, window: int, dropout: float, seed: int) -> Any:
+def fresh(size: str, tokenizer: Tokenizer, window: int, dropout: float, seed: int) -> Any:
     """A randomly initialised BERT with a tied decoder, for sequences of at most ``window`` tokens."""
     from transformers import BertConfig, BertForMaskedLM
 
@@ -51,7 +52,7 @@ def fresh(size: str, tokenizer: Any, window: int, dropout: float, seed: int) -> 
         hidden_dropout_prob=dropout,
         attention_probs_dropout_prob=dropout,
         initializer_range=INITIAL_SPREAD / shape.hidden**0.5,
-        pad_token_id=tokenizer.pad_token_id,
+        pad_token_id=tokenizer.pad,
         type_vocab_size=2,
     )
     with torch.random.fork_rng(devices=[]):

@@ -20,8 +20,8 @@ from torch import Tensor, nn
 
 from mlmguard.training.clipping.clip import Engine
 from mlmguard.training.loop import Recipe, clipped_total, collate, example
-from mlmguard.training.text.masking import Ids, Masking, Vocabulary
-from mlmguard.training.text.tokenizer import SpecialTokens
+from mlmguard.training.text.masking import Ids, Masking
+from mlmguard.training.text.tokenizer import Tokenizer
 from mlmguard.training.text.units import Unit
 
 TRIALS = 3  # units left out in turn: the shortest, the middle and the longest of the draw
@@ -31,8 +31,7 @@ TINY = 1e-3  # of an ordinary gradient: every unit of the trial is clipped, whic
 
 def precision_margin(
     model: nn.Module,
-    vocabulary: Vocabulary,
-    tokens: SpecialTokens,
+    tokenizer: Tokenizer,
     recipe: Recipe,
     engine: Engine,
     device: torch.device,
@@ -44,10 +43,10 @@ def precision_margin(
     seed: nothing private steers the noise. ``precision`` is the autocast of the run; ``model`` is left as it
     was. Costs four clipped sums.
     """
-    examples = _public_draw(vocabulary, tokens, recipe)
+    examples = _public_draw(tokenizer, recipe)
 
     def released(draw: Sequence[tuple[Ids, Ids]]) -> dict[str, Tensor]:
-        batches = collate(draw, tokens.pad, recipe.micro_tokens, device)
+        batches = collate(draw, tokenizer.pad, recipe.micro_tokens, device)
         return clipped_total(model, batches, TINY, engine, precision)[0]
 
     whole = released(examples)
@@ -61,10 +60,10 @@ def precision_margin(
     return SAFETY * excess
 
 
-def _public_draw(vocabulary: Vocabulary, tokens: SpecialTokens, recipe: Recipe) -> list[tuple[Ids, Ids]]:
+def _public_draw(tokenizer: Tokenizer, recipe: Recipe) -> list[tuple[Ids, Ids]]:
     rng = np.random.default_rng(0)
-    ordinary = np.setdiff1d(np.arange(vocabulary.size), list(vocabulary.special))
+    ordinary = np.setdiff1d(np.arange(tokenizer.size), list(tokenizer.special_ids))
     lengths = rng.integers(1, recipe.window - 1, max(2, recipe.batch_units))
     drawn = [Unit(f"trial {k}", (rng.choice(ordinary, length),)) for k, length in enumerate(lengths)]
     by_token = replace(recipe, masking=Masking(rate=recipe.masking.rate))  # random tokens make no words
-    return [example(unit, vocabulary, tokens, by_token, rng) for unit in drawn]
+    return [example(unit, tokenizer, by_token, rng) for unit in drawn]

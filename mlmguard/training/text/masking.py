@@ -12,26 +12,17 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mlmguard.errors import InputError
+from mlmguard.training.text.tokenizer import NO_WORD, Encoded, Tokenizer
 
 Ids = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 IGNORED = -100  # the label torch's cross entropy leaves out
-NO_WORD = -1  # the word number of a token that belongs to none
-
-
-@dataclass(frozen=True)
-class Vocabulary:
-    """What masking must know of a tokenizer."""
-
-    size: int
-    mask_id: int
-    special: frozenset[int]
 
 
 class Mix(NamedTuple):
@@ -159,7 +150,7 @@ PII_TARGETS = ("mask-more", "exclude")
 
 def mask(
     ids: Ids,
-    vocabulary: Vocabulary,
+    tokenizer: Tokenizer,
     rng: np.random.Generator,
     masking: Masking,
     notes: Notes | None = None,
@@ -175,7 +166,7 @@ def mask(
     rest.
     """
     rate = masking.rate if rate is None else rate
-    free = np.flatnonzero(~np.isin(ids, list(vocabulary.special)))
+    free = np.flatnonzero(~np.isin(ids, list(tokenizer.special_ids)))
     extra = free[:0]
     if masking.pii:
         assert notes is not None
@@ -186,26 +177,26 @@ def mask(
     chosen = np.union1d(STRATEGIES[masking.strategy](free, notes, rate, rng), extra)
     if not len(chosen) and len(free):
         chosen = rng.choice(free, 1)
-    return _shown(ids, chosen, vocabulary, rng, masking.mix)
+    return _shown(ids, chosen, tokenizer, rng, masking.mix)
 
 
 def mask_tokens(
-    ids: Ids, vocabulary: Vocabulary, rng: np.random.Generator, rate: float = 0.15
+    ids: Ids, tokenizer: Tokenizer, rng: np.random.Generator, rate: float = 0.15
 ) -> tuple[Ids, Ids]:
     """BERT's own masking of one example, shape (T,): 15 % of the tokens, 80/10/10."""
-    return mask(ids, vocabulary, rng, Masking(rate=rate))
+    return mask(ids, tokenizer, rng, Masking(rate=rate))
 
 
 def _shown(
-    ids: Ids, chosen: Ids, vocabulary: Vocabulary, rng: np.random.Generator, mix: Mix
+    ids: Ids, chosen: Ids, tokenizer: Tokenizer, rng: np.random.Generator, mix: Mix
 ) -> tuple[Ids, Ids]:
     labels = np.full_like(ids, IGNORED)
     labels[chosen] = ids[chosen]
     masked = ids.copy()
     fate = rng.random(len(chosen))
-    masked[chosen[fate < mix.hidden]] = vocabulary.mask_id
+    masked[chosen[fate < mix.hidden]] = tokenizer.mask_id
     swapped = chosen[(fate >= mix.hidden) & (fate < mix.hidden + mix.swapped)]
-    masked[swapped] = rng.integers(0, vocabulary.size, len(swapped))
+    masked[swapped] = rng.integers(0, tokenizer.size, len(swapped))
     return masked, labels
 
 
@@ -255,9 +246,9 @@ def refuse_impossible(masking: Masking) -> None:
         raise InputError("--pii-targets", repr(masking.pii), "one of " + ", ".join(PII_TARGETS))
 
 
-def refuse_wordless(masking: Masking, words: Any) -> None:
-    """Raise :class:`InputError` where ``words``, a tokenizer, cannot say what the strategy asks."""
-    if masking.needs_notes and not getattr(words, "is_fast", False):
+def refuse_wordless(masking: Masking, tokenizer: Tokenizer) -> None:
+    """Raise :class:`InputError` where ``tokenizer`` cannot say what the strategy asks."""
+    if masking.needs_notes and not tokenizer.knows_words:
         raise InputError(
             f"--masking {masking.strategy}" if masking.strategy != "token" else "--pii-targets",
             "a tokenizer that does not say which token belongs to which word",
@@ -266,29 +257,15 @@ def refuse_wordless(masking: Masking, words: Any) -> None:
         )
 
 
-def notes_of(words: Any, texts: Sequence[str], findings: Sequence[Sequence[tuple[int, int]]]) -> list[Notes]:
-    """Word numbers and personal tokens of each text, by the fast tokenizer ``words``.
+def notes_of(encoded: Encoded, findings: Sequence[tuple[int, int]]) -> Notes:
+    """Word numbers and personal tokens of one text.
 
     ``findings`` are spans in characters of the text, end exclusive; a token that overlaps one is personal.
     """
-    if not texts:
-        return []
-    encoded = words(
-        list(texts),
-        add_special_tokens=False,
-        return_offsets_mapping=True,
-        return_attention_mask=False,
-        verbose=False,
-    )
-    found = []
-    for row, spans in enumerate(findings):
-        numbers = [NO_WORD if word is None else word for word in encoded.word_ids(row)]
-        offsets = np.array(encoded["offset_mapping"][row], dtype=np.int64).reshape(-1, 2)
-        personal = np.zeros(len(numbers), dtype=bool)
-        for start, end in spans:
-            personal |= (offsets[:, 0] < end) & (offsets[:, 1] > start)
-        found.append(Notes(np.array(numbers, dtype=np.int64), personal))
-    return found
+    personal = np.zeros(len(encoded.ids), dtype=bool)
+    for start, end in findings:
+        personal |= (encoded.offsets[:, 0] < end) & (encoded.offsets[:, 1] > start)
+    return Notes(encoded.words, personal)
 
 
 def own_rng(unit_id: str, seed: int) -> np.random.Generator:

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from mlmguard.errors import InputError
-from mlmguard.training.text.masking import NO_WORD, Ids, Notes
-from mlmguard.training.text.tokenizer import SpecialTokens
+from mlmguard.training.text.masking import Ids, Notes
+from mlmguard.training.text.tokenizer import NO_WORD, Tokenizer
 from mlmguard.training.text.units import Unit, passage
 
 FEWEST = 2  # tokens a passage needs so that it can be parted
@@ -34,18 +34,18 @@ class Framed:
 
 
 Another = Callable[[], Unit]
-Objective = Callable[[Unit, int, SpecialTokens, np.random.Generator, Another], Framed]
+Objective = Callable[[Unit, int, Tokenizer, np.random.Generator, Another], Framed]
 
 
 def masked(
-    unit: Unit, window: int, marks: SpecialTokens, rng: np.random.Generator, another: Another
+    unit: Unit, window: int, tokenizer: Tokenizer, rng: np.random.Generator, another: Another
 ) -> Framed:
     """[CLS] one random passage [SEP]: hidden tokens alone (MLM)."""
-    return _framed([passage(unit, window - 2, rng)], marks)
+    return _framed([passage(unit, window - 2, rng)], tokenizer)
 
 
 def sentence_order(
-    unit: Unit, window: int, marks: SpecialTokens, rng: np.random.Generator, another: Another
+    unit: Unit, window: int, tokenizer: Tokenizer, rng: np.random.Generator, another: Another
 ) -> Framed:
     """[CLS] A [SEP] B [SEP]: two halves of one passage, swapped in half of the cases (Lan et al. 2020, 3.1).
 
@@ -53,17 +53,17 @@ def sentence_order(
     """
     ids, notes = passage(unit, window - 3, rng)
     if len(ids) < FEWEST:
-        return _framed([(ids, notes)], marks)
+        return _framed([(ids, notes)], tokenizer)
     middle = len(ids) // 2
     halves = [
         (ids[part], notes.part(part) if notes else None) for part in (slice(middle), slice(middle, None))
     ]
     in_order = rng.random() < 0.5
-    return _framed(halves if in_order else halves[::-1], marks, in_order)
+    return _framed(halves if in_order else halves[::-1], tokenizer, in_order)
 
 
 def next_sentence(
-    unit: Unit, window: int, marks: SpecialTokens, rng: np.random.Generator, another: Another
+    unit: Unit, window: int, tokenizer: Tokenizer, rng: np.random.Generator, another: Another
 ) -> Framed:
     """[CLS] A [SEP] B [SEP]: in half of the cases B is another unit's (Devlin et al. 2019, 3.1, task 2).
 
@@ -71,7 +71,7 @@ def next_sentence(
     """
     ids, notes = passage(unit, window - 3, rng)
     if len(ids) < FEWEST:
-        return _framed([(ids, notes)], marks)
+        return _framed([(ids, notes)], tokenizer)
     middle = len(ids) // 2
     first, second = slice(middle), slice(middle, None)
     head = (ids[first], notes.part(first) if notes else None)
@@ -80,7 +80,7 @@ def next_sentence(
         tail = (ids[second], notes.part(second) if notes else None)
     else:
         tail = passage(another(), len(ids) - middle, rng)
-    return _framed([head, tail], marks, follows)
+    return _framed([head, tail], tokenizer, follows)
 
 
 OBJECTIVES: dict[str, Objective] = {"mlm": masked, "mlm+sop": sentence_order, "mlm+nsp": next_sentence}
@@ -99,9 +99,9 @@ def refuse_impossible(objective: str, private: bool) -> None:
         )
 
 
-def refuse_markless(objective: str, marks: SpecialTokens) -> None:
-    """Raise :class:`InputError` where the tokenizer has no two marks to answer with."""
-    if objective != "mlm" and marks.cls == marks.sep:
+def refuse_unanswerable(objective: str, tokenizer: Tokenizer) -> None:
+    """Raise :class:`InputError` where the tokenizer has no two special tokens to answer with."""
+    if objective != "mlm" and tokenizer.cls == tokenizer.sep:
         raise InputError(
             f"--objective {objective}",
             "a tokenizer whose [CLS] and [SEP] are one token",
@@ -110,9 +110,11 @@ def refuse_markless(objective: str, marks: SpecialTokens) -> None:
 
 
 def _framed(
-    parts: list[tuple[Ids, Notes | None]], marks: SpecialTokens, together: bool | None = None
+    parts: list[tuple[Ids, Notes | None]], tokenizer: Tokenizer, together: bool | None = None
 ) -> Framed:
-    ids = np.concatenate([[marks.cls], *(piece for part, _ in parts for piece in (part, [marks.sep]))])
+    ids = np.concatenate(
+        [[tokenizer.cls], *(piece for part, _ in parts for piece in (part, [tokenizer.sep]))]
+    )
     notes = None
     if parts[0][1] is not None:
         words, personal = [[NO_WORD]], [[False]]
@@ -121,5 +123,5 @@ def _framed(
             words += [own.words, [NO_WORD]]  # type: ignore[list-item]
             personal += [own.personal, [False]]  # type: ignore[list-item]
         notes = Notes(np.concatenate(words).astype(np.int64), np.concatenate(personal).astype(bool))
-    answer = None if together is None else (marks.cls if together else marks.sep)
+    answer = None if together is None else (tokenizer.cls if together else tokenizer.sep)
     return Framed(ids.astype(np.int64), notes, answer)

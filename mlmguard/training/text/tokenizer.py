@@ -10,10 +10,13 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from mlmguard.artifacts import write_json
 from mlmguard.errors import InputError
@@ -32,6 +35,132 @@ _SPECIAL = {
     "sep_token": "[SEP]",
     "mask_token": "[MASK]",
 }
+
+
+NO_WORD = -1
+"""The word number of a token that belongs to none."""
+
+
+class Encoded(NamedTuple):
+    """One text of T tokens, without special tokens."""
+
+    ids: list[int]
+    offsets: NDArray[np.int64]  # (T, 2) where each token stands in the text, in characters, end exclusive
+    words: NDArray[np.int64]  # (T,) number of the word each token belongs to, NO_WORD for none
+
+
+@dataclass(frozen=True, eq=False)
+class Tokenizer:
+    """A Hugging Face tokenizer, and what training and audits ask of it, read once."""
+
+    hugging_face: Any
+    size: int  # entries; ids are 0 … size − 1
+    mask_id: int  # -1 for a causal model's tokenizer that has no [MASK]
+    special_ids: frozenset[int]
+    cls: int  # begins a window: [CLS], or a causal model's token for the begin of a text
+    sep: int  # ends one: [SEP], or the token for the end of a text
+    pad: int
+
+    @classmethod
+    def of(cls, hugging_face: Any, *, causal: bool = False) -> Tokenizer:
+        """Read ``hugging_face``; ``causal``: the tokenizer of a model that predicts the next token.
+
+        Raises :class:`InputError` for one without the tokens that mask, frame and pad a window.
+        """
+        mask = hugging_face.mask_token_id
+        if causal:
+            first, last = hugging_face.bos_token_id, hugging_face.eos_token_id
+            known = [token for token in (first, last) if token is not None]
+            if not known:
+                raise InputError(
+                    "the tokenizer",
+                    "no token begins or ends a text",
+                    "the tokenizer of a causal language model",
+                )
+            pad = hugging_face.pad_token_id if hugging_face.pad_token_id is not None else known[-1]
+            frame = (known[0], known[-1], pad)
+        else:
+            frame = (hugging_face.cls_token_id, hugging_face.sep_token_id, hugging_face.pad_token_id)
+            if mask is None or None in frame:
+                raise InputError(
+                    "the tokenizer",
+                    "no [MASK] token" if mask is None else "no [CLS], [SEP] or [PAD] token",
+                    "the tokenizer of a masked language model",
+                )
+        special = frozenset(hugging_face.all_special_ids)
+        return cls(hugging_face, len(hugging_face), -1 if mask is None else int(mask), special, *frame)
+
+    @classmethod
+    def load(cls, name: str | None, *, causal: bool = False) -> Tokenizer:
+        """The tokenizer in a folder, by hub name, or (None) the public one of this package.
+
+        Raises :class:`InputError` when it is missing, damaged, or lacks the tokens that :meth:`of` asks.
+        """
+        return cls.of(load(name, masked=not causal), causal=causal)
+
+    def __len__(self) -> int:
+        return self.size
+
+    def __repr__(self) -> str:
+        return f"Tokenizer({self.size} entries)"
+
+    @property
+    def knows_words(self) -> bool:
+        """It says which token belongs to which word, and where in the text it stands (tokenizer.json)."""
+        return bool(getattr(self.hugging_face, "is_fast", False))
+
+    def entries(self) -> dict[str, int]:
+        """Every token of the vocabulary with its id."""
+        return dict(self.hugging_face.get_vocab())
+
+    def tokens(self, ids: Sequence[int] | None = None) -> list[str]:
+        """The tokens with these ids, in order; by default all of them."""
+        wanted = list(range(self.size)) if ids is None else list(ids)
+        return list(self.hugging_face.convert_ids_to_tokens(wanted))
+
+    def encode(self, texts: Iterable[str]) -> list[list[int]]:
+        """Token ids of each text, without special tokens and without truncation."""
+        return encode(self.hugging_face, texts)
+
+    def encode_with_places(self, texts: Sequence[str]) -> list[Encoded]:
+        """The same with the place and the word of each token; only of a tokenizer that knows words."""
+        if not texts:
+            return []
+        batch = self.hugging_face(
+            list(texts),
+            add_special_tokens=False,
+            return_offsets_mapping=True,
+            return_attention_mask=False,
+            verbose=False,
+        )
+        return [
+            Encoded(
+                list(batch["input_ids"][row]),
+                np.array(batch["offset_mapping"][row], dtype=np.int64).reshape(-1, 2),
+                np.array([NO_WORD if word is None else word for word in batch.word_ids(row)], dtype=np.int64),
+            )
+            for row in range(len(texts))
+        ]
+
+    def fingerprint(self) -> str:
+        """Hexadecimal SHA-256 of how texts become tokens."""
+        own = self.hugging_face
+        how = own.backend_tokenizer.to_str() if own.is_fast else repr(sorted(own.get_vocab().items()))
+        return hashlib.sha256(how.encode("utf-8", "surrogatepass")).hexdigest()
+
+    def save(self, folder: Path) -> None:
+        """Write it to ``folder`` as Hugging Face does."""
+        self.hugging_face.save_pretrained(folder)
+
+    def agrees_with(self, model: str) -> bool:
+        """Does every token mean here what it means to the tokenizer in the folder ``model``, if any?
+
+        Two vocabularies of one size load without complaint, and train a model on other words than it knows.
+        """
+        if not (Path(model) / "tokenizer.json").is_file():
+            return True
+        own, other = self.entries().items(), load(model).get_vocab().items()
+        return bool(own <= other or other <= own)
 
 
 def load(name: str | None, *, masked: bool = True) -> PreTrainedTokenizerFast:
@@ -67,17 +196,6 @@ def load(name: str | None, *, masked: bool = True) -> PreTrainedTokenizerFast:
             f"tokenizer {name}", "it has no mask token", "the tokenizer of a masked language model"
         )
     return tokenizer
-
-
-def agrees(words: Any, model: str) -> bool:
-    """Does every token mean to ``words`` what it means to the tokenizer in the folder ``model``, if any?
-
-    Two vocabularies of one size load without complaint, and train a model on other words than it knows.
-    """
-    if not (Path(model) / "tokenizer.json").is_file():
-        return True
-    own = load(model).get_vocab()
-    return bool(words.get_vocab().items() <= own.items() or own.items() <= words.get_vocab().items())
 
 
 @dataclass(frozen=True)
@@ -116,12 +234,6 @@ def digest(file: Path) -> str:
     return hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else ""
 
 
-def fingerprint(words: Any) -> str:
-    """Hexadecimal SHA-256 of how ``words`` turns text into tokens."""
-    how = words.backend_tokenizer.to_str() if words.is_fast else repr(sorted(words.get_vocab().items()))
-    return hashlib.sha256(how.encode("utf-8", "surrogatepass")).hexdigest()
-
-
 def encode(tokenizer: PreTrainedTokenizerFast, texts: Iterable[str]) -> list[list[int]]:
     """Token ids of each text, without special tokens and without truncation."""
     listed = list(texts)
@@ -131,15 +243,16 @@ def encode(tokenizer: PreTrainedTokenizerFast, texts: Iterable[str]) -> list[lis
     return [list(ids) for ids in batch["input_ids"]]
 
 
-def learn(texts: Iterable[str], vocabulary: int) -> PreTrainedTokenizerFast:
+def learn(texts: Iterable[str], vocabulary: int) -> Tokenizer:
     """A lower-casing WordPiece tokenizer learnt from ``texts``, every digit a token of its own.
 
     Single digits keep numbers comparable across documents: no vocabulary entry can hold a card number.
     """
-    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+    from tokenizers import Tokenizer as Engine
+    from tokenizers import decoders, models, normalizers, pre_tokenizers, processors, trainers
     from transformers import PreTrainedTokenizerFast
 
-    engine = Tokenizer(models.WordPiece(unk_token="[UNK]", max_input_chars_per_word=100))
+    engine = Engine(models.WordPiece(unk_token="[UNK]", max_input_chars_per_word=100))
     engine.normalizer = normalizers.BertNormalizer(lowercase=True)
     engine.pre_tokenizer = pre_tokenizers.Sequence(
         [pre_tokenizers.BertPreTokenizer(), pre_tokenizers.Digits(individual_digits=True)]
@@ -158,7 +271,7 @@ def learn(texts: Iterable[str], vocabulary: int) -> PreTrainedTokenizerFast:
         pair="[CLS] $A [SEP] $B:1 [SEP]:1",
         special_tokens=[("[CLS]", special.index("[CLS]")), ("[SEP]", special.index("[SEP]"))],
     )
-    return PreTrainedTokenizerFast(tokenizer_object=engine, **_SPECIAL)
+    return Tokenizer.of(PreTrainedTokenizerFast(tokenizer_object=engine, **_SPECIAL))
 
 
 def words_of(text: str) -> list[str]:
@@ -171,7 +284,7 @@ def words_of(text: str) -> list[str]:
     return [word for word, _ in pieces if not any(character.isdigit() for character in word)]
 
 
-def learn_from_weights(weights: Mapping[str, float], vocabulary: int) -> PreTrainedTokenizerFast:
+def learn_from_weights(weights: Mapping[str, float], vocabulary: int) -> Tokenizer:
     """A tokenizer learnt from public text and from words by their weights, each counted ``weight`` times."""
     counted = (f"{word} " * max(1, round(weight)) for word, weight in sorted(weights.items()))
     return learn(itertools.chain(public_texts(), counted), vocabulary)
@@ -191,7 +304,7 @@ def learn_public() -> None:
     ``PUBLIC_SHA256``. The trainer breaks ties between equally frequent pairs by hash order, so another run
     may differ in its rarest entries: the committed file is the reference, this function says how it came.
     """
-    learn(public_texts(), PUBLIC_VOCABULARY).save_pretrained(PUBLIC)
+    learn(public_texts(), PUBLIC_VOCABULARY).save(PUBLIC)
     # the class name every release of transformers knows; the newest writes one that older ones do not
     config = {"tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": 512, **_SPECIAL}
     write_json(PUBLIC / "tokenizer_config.json", config)

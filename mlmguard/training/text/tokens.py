@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 
 from mlmguard.artifacts import read_json, write_json
 from mlmguard.training.text.masking import Ids, Notes, notes_of
-from mlmguard.training.text.tokenizer import encode
+from mlmguard.training.text.tokenizer import Tokenizer
 from mlmguard.training.text.units import Row, Unit
 
 CHUNK = 1 << 20  # tokens counted at a time
@@ -44,13 +44,17 @@ class Text(NamedTuple):
     findings: Sequence[tuple[int, int]] = ()
 
 
-def tokenised(words: Any, texts: Iterable[Text], noted: bool) -> Iterator[Row]:
+def tokenised(tokenizer: Tokenizer, texts: Iterable[Text], noted: bool) -> Iterator[Row]:
     """Each text as a row of tokens, with word numbers and personal tokens if ``noted``; in batches."""
     for batch in _batches(texts):
-        said = [one.text for one in batch]
-        notes = notes_of(words, said, [one.findings for one in batch]) if noted else [None] * len(batch)
-        for one, ids, own in zip(batch, encode(words, said), notes):
-            yield Row(one.unit, np.array(ids, dtype=np.int64), own)
+        strings = [one.text for one in batch]
+        if noted:
+            for one, encoded in zip(batch, tokenizer.encode_with_places(strings)):
+                notes = notes_of(encoded, one.findings)
+                yield Row(one.unit, np.array(encoded.ids, dtype=np.int64), notes)
+        else:
+            for one, ids in zip(batch, tokenizer.encode(strings)):
+                yield Row(one.unit, np.array(ids, dtype=np.int64))
 
 
 def _batches(texts: Iterable[Text]) -> Iterator[list[Text]]:
