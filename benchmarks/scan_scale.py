@@ -49,6 +49,7 @@ def child(root: Path, workers: int, entities: tuple[str, ...] | None) -> None:
     began = time.perf_counter()
     from mlmguard import artifacts
     from mlmguard.scan import ScanSettings, scan
+    from mlmguard.types import Watcher
 
     moments: list[float] = []
 
@@ -60,7 +61,7 @@ def child(root: Path, workers: int, entities: tuple[str, ...] | None) -> None:
     settings = ScanSettings(workers=workers, entities=entities)
     key = artifacts.Key(b"benchmark" * 4)
     scan(root / "corpus.jsonl", place / "clean", place / "reports", key=key, settings=settings,
-         runs=place / "runs" / "x", progress=progress)  # fmt: skip
+         runs=place / "runs" / "x", watcher=Watcher(progress))  # fmt: skip
     ended = time.perf_counter()
     print(json.dumps({
         "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,

@@ -339,13 +339,13 @@ def scan_command(
     """
     from mlmguard.commands import baseline as known
     from mlmguard.commands import forget
-    from mlmguard.corpus.detect.finder import Names
     from mlmguard.corpus.read.sources import local
     from mlmguard.engine import default_workers
     from mlmguard.scan import ScanSettings, scan
+    from mlmguard.types import Watcher
 
     settings["countries"] = tuple(sorted({c.strip().lower() for c in (countries or "").split(",")} - {""}))
-    settings["names"] = Names(str(ner) if ner else None, names_by_cue)
+    settings["ner"], settings["names_by_cue"] = ner, names_by_cue
     if threshold is not None:
         settings["threshold"] = threshold
     key = artifacts.load_key()
@@ -358,9 +358,8 @@ def scan_command(
     chosen = ScanSettings(workers=workers or default_workers(), **settings)
     with interruptible(quiet or as_json) as progress:
         place = local(corpus, key, sys.stdin.buffer)
-        manifest = scan(
-            place, clean, reports, key=key, settings=chosen, overwrite=overwrite, progress=progress
-        )
+        watcher = Watcher(progress)
+        manifest = scan(place, clean, reports, key=key, settings=chosen, overwrite=overwrite, watcher=watcher)
     _show(manifest, as_json, lambda: console.scan_summary(manifest))
     console.written([clean, reports / "scan.json", reports / "findings.jsonl"], quiet)
     if accepted is None:

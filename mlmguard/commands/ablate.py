@@ -45,7 +45,7 @@ from mlmguard.leakage.exposure import COPIES_SLICE
 from mlmguard.report import ablation as page
 from mlmguard.scan import ScanSettings, scan
 from mlmguard.train import TrainSettings, train
-from mlmguard.types import Curve, Evidence, Measurement, Progress, silent
+from mlmguard.types import Curve, Evidence, Measurement, Progress, Watcher, silent
 
 EMBEDDED = "embedded"
 DEDUP = "dedup"  # the one axis that is not a setting of train
@@ -364,7 +364,7 @@ def _scan_once(corpus: Path, into: Path, dedup: bool, workers: int, progress: Pr
             key=load_key(),
             settings=settings,
             runs=into / RUNS,
-            progress=progress,
+            watcher=Watcher(progress),
         )
 
 

@@ -14,7 +14,7 @@ from mlmguard.policy.rule import Policy
 from mlmguard.report.formats import write
 from mlmguard.scan import ScanSettings, scan
 from mlmguard.train import TrainResult, TrainSettings, train
-from mlmguard.types import Evidence, Manifest, Progress, silent
+from mlmguard.types import Evidence, Manifest, Progress, Watcher, silent
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def review(
         settings=scanning,
         runs=runs,
         overwrite=overwrite,
-        progress=progress,
+        watcher=Watcher(progress),
     )
     tell("scan", manifest)
     trained = train(

@@ -20,7 +20,6 @@ from typing import Any
 import pytest
 
 from mlmguard import artifacts
-from mlmguard import scan as scan_module
 from mlmguard.corpus.clean import read_clean
 from mlmguard.corpus.detect import finder as pii
 from mlmguard.corpus.detect.builtin import severity
@@ -30,7 +29,9 @@ from mlmguard.corpus.synthetic import write_corpus
 from mlmguard.engine import LocalEngine
 from mlmguard.errors import InputError, PartialRun
 from mlmguard.scan import ScanSettings, scan
-from mlmguard.types import ColumnCount, Manifest, RepeatedIds
+from mlmguard.scan import examining as scan_examining
+from mlmguard.scan.job import made_by
+from mlmguard.types import ColumnCount, Manifest, RepeatedIds, Watcher
 
 KEY = artifacts.Key(b"k" * 32)
 
@@ -669,7 +670,12 @@ def test_progress_is_told(place: Place) -> None:
     place.put("1.txt", "one text")
     told: list[tuple[str, int, int | None]] = []
     scan(
-        place.corpus, place.clean, place.reports, key=KEY, runs=place.runs, progress=lambda *a: told.append(a)
+        place.corpus,
+        place.clean,
+        place.reports,
+        key=KEY,
+        runs=place.runs,
+        watcher=Watcher(lambda *a: told.append(a)),
     )
     assert ("scan (MB)", 0, 1) in told and told[-1] == ("write", 1, 1)
 
@@ -689,13 +695,14 @@ def test_real_mail(shared_data: Path, place: Place) -> None:
 CHILD = """
 import sys
 from pathlib import Path
-from mlmguard import artifacts, scan
+from mlmguard import artifacts
+from mlmguard.scan import ScanSettings, examining, scan
 if __name__ == "__main__":
     root = Path(sys.argv[1])
-    scan._BATCH_CHARS = 4000
-    settings = scan.ScanSettings(workers=int(sys.argv[2]))
-    scan.scan(root / "corpus", root / "clean", root / "reports", key=artifacts.Key(b"k" * 32),
-              settings=settings, runs=root / ".mlmguard" / "runs")
+    examining.BATCH_CHARS = 4000
+    settings = ScanSettings(workers=int(sys.argv[2]))
+    scan(root / "corpus", root / "clean", root / "reports", key=artifacts.Key(b"k" * 32),
+         settings=settings, runs=root / ".mlmguard" / "runs")
 """
 
 
@@ -720,7 +727,7 @@ def killed(place: Place, workers: int, after: int) -> None:
 def test_a_killed_scan_goes_on_and_ends_as_if_nothing_had_happened(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int
 ) -> None:
-    monkeypatch.setattr(scan_module, "_BATCH_CHARS", 4000)
+    monkeypatch.setattr(scan_examining, "BATCH_CHARS", 4000)
     straight, broken = Place(tmp_path / "straight"), Place(tmp_path / "broken")
     for place in (straight, broken):
         write_corpus(place.corpus, None, notes=150)
@@ -746,7 +753,7 @@ def test_a_killed_scan_goes_on_and_ends_as_if_nothing_had_happened(
 
 
 def test_an_interrupt_keeps_what_was_done(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scan_module, "_BATCH_CHARS", 10)
+    monkeypatch.setattr(scan_examining, "BATCH_CHARS", 10)
     for number in range(6):
         place.put(f"{number}.txt", f"text number {number} about cats")
     done: list[int] = []
@@ -757,7 +764,7 @@ def test_an_interrupt_keeps_what_was_done(place: Place, monkeypatch: pytest.Monk
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        scan(place.corpus, place.clean, place.reports, key=KEY, runs=place.runs, progress=stop)
-    with Spool(place.run, scan_module._made_by(ScanSettings())) as spool:
+        scan(place.corpus, place.clean, place.reports, key=KEY, runs=place.runs, watcher=Watcher(stop))
+    with Spool(place.run, made_by(ScanSettings())) as spool:
         assert spool.frames == 3
     assert place.scan().documents_written == 6 and not list(place.run.glob("*.part"))

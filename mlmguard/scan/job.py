@@ -1,0 +1,211 @@
+"""One scan: where from, where to, under which name and how; and what is refused before it starts."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import re
+import time
+from collections.abc import Collection, Iterator, Mapping
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from mlmguard import __version__, artifacts
+from mlmguard.corpus import split
+from mlmguard.corpus.detect.finder import Names, coverage, finder, names_digest
+from mlmguard.corpus.examine import Examine
+from mlmguard.corpus.read import documents
+from mlmguard.engine import LocalEngine
+from mlmguard.errors import InputError, PartialRun
+from mlmguard.settings import ScanSettings, check
+
+_NOT_SHOWN = ("workers", "max_skipped", "against", "ner", "names_by_cue", "kept", "left_out")
+
+
+@dataclass(frozen=True)
+class Job:
+    """Everything about a scan that is fixed before it starts."""
+
+    corpus: Path
+    clean: Path
+    reports: Path
+    ours: tuple[Path, ...]  # what we write: no part of a corpus that happens to lie around it
+    run: Path
+    run_id: str
+    inputs: Mapping[str, str]  # file -> SHA-256
+    listing: str  # the inputs and settings as text: what the run's name, salt and commitment depend on
+    key: artifacts.Key = field(repr=False)
+    settings: ScanSettings
+    began: float  # by time.perf_counter
+
+    @staticmethod
+    def of(
+        corpus: Path,
+        clean: Path,
+        reports: Path,
+        runs: Path,
+        key: artifacts.Key,
+        settings: ScanSettings,
+        overwrite: bool,
+    ) -> Job:
+        """Digest the inputs, name the run by them and make its folder.
+
+        Raises :class:`InputError` for settings that cannot be met, and where another run has left its
+        outputs, unless ``overwrite`` is set.
+        """
+        began = time.perf_counter()
+        check_settings(settings)
+        ours = (clean, reports, runs.parent)
+        inputs = documents.digests(corpus, ours)
+        against = [documents.digests(folder) for folder in settings.against]
+        listing = json.dumps([inputs, against, shown(settings)], sort_keys=True)
+        run_id = f"scan-{key.fingerprint('scan run', listing)}"
+        if not overwrite:
+            _refuse_another_run(run_id, clean, reports)
+        run = artifacts.run_folder(run_id, runs)
+        return Job(corpus, clean, reports, ours, run, run_id, inputs, listing, key, settings, began)
+
+    @property
+    def salt(self) -> str:
+        """What the commitment is salted with: keyed, so that nobody else can try inputs against it."""
+        return "".join(self.key.fingerprint(f"scan salt {half}", self.listing) for half in (1, 2))
+
+
+# --- what the settings mean ---------------------------------------------------------------------------
+
+
+def names(settings: ScanSettings) -> Names:
+    """Say who looks for names."""
+    return Names(str(settings.ner) if settings.ner else None, settings.names_by_cue)
+
+
+def reading(settings: ScanSettings) -> documents.Settings:
+    """Say how the corpus is read."""
+    return documents.Settings(
+        settings.text_key, settings.id_key, settings.unit_key, settings.mail_headers, settings.max_chars
+    )
+
+
+def examining(settings: ScanSettings, key: artifacts.Key) -> Examine:
+    """Give the work on one batch."""
+    return Examine(
+        settings.entities,
+        settings.threshold,
+        settings.language,
+        settings.mode,
+        settings.permutations,
+        key,
+        names(settings),
+        settings.countries,
+        frozenset(settings.kept),
+    )
+
+
+def workers(settings: ScanSettings) -> LocalEngine:
+    """Give the processes of this machine, with the detectors on their way into memory."""
+    return LocalEngine(settings.workers, preload=["mlmguard.corpus.detect.presidio"])
+
+
+def shown(settings: ScanSettings) -> dict[str, str]:
+    """Give the settings that decide what comes out; how many workers did it is none of them.
+
+    A model that finds names is given by its digest, values that stay by their number and a digest of all:
+    where files lie, and which values a baseline knows, is nobody's business.
+    """
+    values = {name: value for name, value in asdict(settings).items() if name not in _NOT_SHOWN}
+    values["names"] = {"model": names_digest(names(settings)), "cues": settings.names_by_cue}
+    values["kept"] = _summary("values", settings.kept)
+    values["left_out"] = _summary("documents", settings.left_out)
+    return {
+        name: str(value) if isinstance(value, str) else json.dumps(value, sort_keys=True)
+        for name, value in values.items()
+    }
+
+
+def _summary(what: str, some: Collection[object]) -> str:
+    """How many, and a digest of which."""
+    if not some:
+        return "none"
+    digest = hashlib.sha256(json.dumps(sorted(some, key=str)).encode()).hexdigest()[:12]
+    return f"{len(some)} {what}, {digest}"
+
+
+def made_by(settings: ScanSettings) -> str:
+    """Say what must be the same for an interrupted scan to be resumed, beside the run's name."""
+    detectors = coverage(names=names(settings), countries=settings.countries)
+    return json.dumps([__version__, [asdict(detector) for detector in detectors]])
+
+
+# --- before anything starts ---------------------------------------------------------------------------
+
+
+def check_settings(settings: ScanSettings) -> None:
+    """Raise :class:`InputError` for settings out of range, and for what no detector can look for."""
+    split.check_fractions(settings.splits)
+    check(settings)
+    finder(settings.entities, settings.threshold, settings.language, names(settings), settings.countries)
+
+
+def check_places(corpus: Path, clean: Path) -> None:
+    """Raise :class:`InputError` where there is no corpus, or where ``clean`` is not ours to replace."""
+    next(documents.files(corpus))
+    if corpus.resolve().is_relative_to(clean.resolve()):
+        raise InputError(str(clean), "it holds the corpus", "another folder for the cleaned corpus")
+    if not clean.exists():
+        return
+    if not clean.is_dir():
+        raise InputError(str(clean), "not a folder", "a new folder for the cleaned corpus")
+    entries = sorted(entry.name for entry in clean.iterdir())
+    foreign = [name for name in entries if not _OUR_FILE.fullmatch(name)]
+    ours = "manifest.json" in entries and _is_our_manifest(clean / "manifest.json")
+    if entries and (foreign or not ours):
+        raise InputError(
+            str(clean), "it holds files that mlmguard did not write", "a new folder", "name another"
+        )
+
+
+def _refuse_another_run(run_id: str, clean: Path, reports: Path) -> None:
+    for place, record in ((clean, "manifest.json"), (reports, "scan.json")):
+        if not (place / record).exists():
+            continue
+        found = artifacts.read_json(place / record)
+        there = found.get("run_id") if isinstance(found, dict) else None
+        if there != run_id:
+            raise InputError(
+                str(place),
+                f"it holds {there or record}, another run: its corpus, settings or key differ",
+                f"{run_id}, or a new folder",
+                "name another with --clean and --reports, or say --overwrite",
+            )
+
+
+_OUR_FILE = re.compile(r"(?:train|validation|test)-\d{5}\.jsonl|manifest\.json")
+
+
+def _is_our_manifest(path: Path) -> bool:
+    try:
+        found = artifacts.read_json(path)
+    except InputError:
+        return False
+    return isinstance(found, dict) and str(found.get("schema", "")).startswith("mlmguard/manifest/")
+
+
+@contextmanager
+def one_line_for_the_usual_failures() -> Iterator[None]:
+    """Raise :class:`PartialRun` with one line where the disk fails or a worker is lost."""
+    try:
+        yield
+    except BrokenProcessPool:
+        raise PartialRun("a worker process died, perhaps for lack of memory; try --workers 1.") from None
+    except OSError as error:
+        where = error.filename or "output"
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise PartialRun(
+                f"{where}: the disk is full; nothing half-written is left, free space and run again."
+            ) from None
+        what = os.strerror(error.errno).lower() if error.errno else type(error).__name__
+        raise PartialRun(f"{where}: {what}; nothing half-written is left.") from None
