@@ -16,7 +16,6 @@ from pathlib import Path
 import pytest
 import torch
 from evidence_fixture import clean, extractable, not_private
-from test_verify import said
 
 from mlmguard import cli
 from mlmguard.artifacts import weights_digest, write_json
@@ -24,6 +23,8 @@ from mlmguard.errors import InputError
 from mlmguard.report.clearance import case
 from mlmguard.report.formats import render
 from mlmguard.types import Evidence
+
+from .test_verify import said
 
 
 @pytest.fixture

@@ -33,7 +33,8 @@ from mlmguard.report.clearance import Case, case
 from mlmguard.report.formats import FORMATS, render, write
 from mlmguard.types import Evidence, Skipped
 
-SCHEMAS = Path(__file__).resolve().parent / "data" / "schemas"
+TESTS = Path(__file__).resolve().parent.parent
+SCHEMAS = TESTS / "data" / "schemas"
 EVIDENCE = {"clean": clean, "extractable": extractable, "untrained": untrained, "not private": not_private}
 WAIVER = {
     "rule": "pii-not-chance",
@@ -90,9 +91,7 @@ def test_the_schema_is_one_that_can_refuse(sarif_schema: jsonschema.Draft4Valida
 
 def test_every_result_stands_at_the_line_of_its_rule() -> None:
     run = json.loads(render("sarif", judged(extractable())))["runs"][0]
-    lines = (
-        (Path(__file__).resolve().parent.parent / "policies" / "base.yaml").read_text("utf-8").splitlines()
-    )
+    lines = (TESTS.parent / "policies" / "base.yaml").read_text("utf-8").splitlines()
     assert run["results"]
     for result in run["results"]:
         place = result["locations"][0]["physicalLocation"]

@@ -8,18 +8,16 @@ import subprocess
 import sys
 from dataclasses import replace
 from datetime import date, timedelta
-from pathlib import Path
 
 import pytest
 from evidence_fixture import TODAY, changed, clean, extractable, not_private, number, untrained
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mlmguard.errors import InputError
 from mlmguard.measures import broken
 from mlmguard.policy.judging import exit_code, judge
-from mlmguard.policy.reading import load, parse, shipped
-from mlmguard.policy.rule import Policy, Rule, Threshold
+from mlmguard.policy.reading import load
+from mlmguard.policy.rule import Policy
 from mlmguard.types import AttackRun, Evidence, Measurement, Status, Verdict
 
 RULE = {
@@ -308,135 +306,9 @@ def test_some_rules_cannot_be_waived() -> None:
         policy({"waivable": False}, waivers=[WAIVER])
 
 
-# --- policy files -------------------------------------------------------------------------------------
-
-GOOD = """\
-id: mine
-version: "1"
-title: Mine
-rules:
-  - id: leak
-    title: No leak
-    stage: audit
-    metric: pii.extraction_rate
-    fail: "> 0.05"
-    severity: high
-    why: Because.
-    do: Redact.
-"""
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "line"),
-    [
-        (
-            "    severity:",
-            "    severty:",
-            "p.yaml: line 10: unknown key 'severty' (did you mean 'severity'?)",
-        ),
-        ("title: Mine", "titel: Mine", "p.yaml: line 3: unknown key 'titel' (did you mean 'title'?)"),
-        (
-            "pii.extraction_rate",
-            "pii.extracton_rate",
-            "line 5: unknown metric 'pii.extracton_rate' (did you mean",
-        ),
-        ('"> 0.05"', '"about 5 %"', "line 9: fail 'about 5 %': not a threshold"),
-        ('"> 0.05"', '"> nan"', "not a threshold"),
-        ('"> 0.05"', '"> 1e999"', "not a finite threshold"),
-        ('"> 0.05"', '"> claim"', "for epsilon metrics only"),
-        ('    fail: "> 0.05"\n', "", "has no threshold"),
-        ('    fail: "> 0.05"\n', '    fail: "> 0.05"\n    warn: "> 0.5"\n', "lies beyond fail"),
-        ('    fail: "> 0.05"\n', '    fail: "> 0.05"\n    warn: "< 0.5"\n', "different directions"),
-        (
-            '    fail: "> 0.05"\n',
-            '    fail: "> 0.05"\n    fail: "> 0.9"\n',
-            "line 10: key 'fail' stands twice",
-        ),
-        ('version: "1"', "version: 1.0", "line 2: version '1.0'"),
-        ("high", "hihg", "line 10: severity 'hihg'"),
-        ("    do: Redact.\n", "", "line 5: no 'do'"),
-        ("rules:", "rules: [", "not valid YAML"),
-        ("rules:", "rules: []\nwaivers:", "an empty policy"),
-    ],
-)
-def test_a_bad_policy_gets_one_line(tmp_path: Path, old: str, new: str, line: str) -> None:
-    path = tmp_path / "p.yaml"
-    path.write_text(GOOD.replace(old, new, 1), "utf-8")
-    with pytest.raises(InputError) as caught:
-        load(path)
-    assert line in str(caught.value)
-    assert "\n" not in str(caught.value)
-    assert caught.value.exit_code == 2
-
-
-NO_POLICY = ("", "# nothing\n", "id: x\nversion: '1'\ntitle: x\n", "- a\n", "just words", "a: 2026-99-99")
-
-
-@pytest.mark.parametrize("text", NO_POLICY)
-def test_files_that_are_no_policy(text: str) -> None:
-    with pytest.raises(InputError):
-        parse(text, "p.yaml")
-
-
-BOMB = "a: &a [x, x, x, x, x, x, x, x]\n" + "".join(
-    f"{name}: &{name} [{', '.join(9 * [f'*{before}'])}]\n" for before, name in zip("abcdefghi", "bcdefghij")
-)
-
-
-@pytest.mark.parametrize(
-    ("text", "line"),
-    [
-        ("id: !!python/object/apply:os.system [ls]\n" + GOOD, "p.yaml: line 1: not valid YAML"),
-        (GOOD.replace("Mine", "!include /etc/hostname"), "p.yaml: line 3: not valid YAML"),
-        (GOOD + BOMB, "unknown key 'a'"),
-        (GOOD.replace("rules:", "other: &r [*r]\nrules:"), "unknown key 'other'"),
-        ("[" * 5000, "not valid YAML"),
-        ("id: *nobody", "line 1: not valid YAML"),
-        (GOOD + "---\n" + GOOD, "not valid YAML"),
-        (GOOD + "title: Yours\n", "line 13: key 'title' stands twice"),
-        (GOOD + "# " + "x" * 1_000_000, "expected a policy under 1,000,000 bytes"),
-    ],
-    ids=("tag", "include", "bomb", "circle", "deep", "alias", "documents", "twice", "huge"),
-)
-def test_hostile_yaml_gets_one_line(tmp_path: Path, text: str, line: str) -> None:
-    path = tmp_path / "p.yaml"
-    path.write_text(text, "utf-8")
-    with pytest.raises(InputError) as caught:
-        load(path)
-    assert line in str(caught.value)
-    assert "\n" not in str(caught.value)
-
-
-def test_a_name_that_is_not_there_gets_the_nearest() -> None:
-    with pytest.raises(InputError, match="did you mean 'base'"):
-        load("bass")
-
-
 def test_two_rules_of_one_name_are_refused() -> None:
     with pytest.raises(ValueError, match="two rules are called 'leak'"):
         policy({}, {})
-
-
-def test_every_shipped_policy_loads_and_explains_itself() -> None:
-    assert "base" in shipped()
-    for name in shipped():
-        for rule in load(name).rules:
-            assert rule.why and rule.do and rule.title
-            assert rule.required
-            assert isinstance(rule, Rule)
-
-
-def test_the_hash_is_of_what_the_policy_says_not_of_how_it_is_written() -> None:
-    once = parse(GOOD, "p.yaml")
-    again = parse("# a remark\n" + GOOD.replace('"> 0.05"', "'> 0.05'"), "p.yaml")
-    other = parse(GOOD.replace("0.05", "0.06"), "p.yaml")
-    assert once.digest == again.digest != other.digest
-
-
-def test_thresholds() -> None:
-    assert Threshold.parse(">= 1e-3") == Threshold(">=", 0.001)
-    assert Threshold.parse("<-2") == Threshold("<", -2.0)
-    assert not Threshold(">", None).crossed(3.0, None)
 
 
 def test_the_light_rooms_stay_light() -> None:

@@ -155,7 +155,7 @@ def test_nothing_is_wider_than_the_screen(
 @pytest.fixture(scope="session")
 def axe(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The source of axe-core: from node_modules/ if somebody installed it, else by npm elsewhere."""
-    here = Path(__file__).resolve().parent.parent / "node_modules" / "axe-core" / "axe.min.js"
+    here = Path(__file__).resolve().parent.parent.parent / "node_modules" / "axe-core" / "axe.min.js"
     if not here.exists():
         npm, folder = shutil.which("npm"), tmp_path_factory.mktemp("npm")
         if npm is None:
