@@ -102,7 +102,7 @@ def read_json(path: Path) -> Any:
         raise InputError(str(path), "not UTF-8 text", "a JSON file written by mlmguard") from None
     except json.JSONDecodeError as error:
         raise InputError(
-            str(path), f"not valid JSON at line {error.lineno}", "a whole file", "was it cut short?"
+            str(path), f"not valid JSON at line {error.lineno}", "a complete file", "was it cut short?"
         ) from None
 
 

@@ -75,7 +75,7 @@ METRICS: Mapping[str, str] = {
     "privacy.hazards_present": "how many known ways for the claim to be hollow apply",
     "privacy.tier": "how much the statement discloses, by the tiers of the OpenDP deployments registry",
     "scan.skipped_share": "share of records that could not be read",
-    "scan.missing_detectors": "how many entity types nobody looked for",
+    "scan.missing_detectors": "how many entity types no detector looked for",
     "scan.redacted": "1 if values of a type (the slice) are looked for, and what was found was redacted",
     "scan.recall": "share of the values of a type in a labelled sample that the scan found",
     "scan.residual_rate": "share of passages of the cleaned corpus in which a person still found something",
@@ -197,7 +197,7 @@ def _redacted(evidence: Evidence) -> Iterator[_Derived]:
         if found and not redacted:
             yield entity, 0.0, f"{found:,} values were found and left in the text"
         elif entity not in looked_for:
-            yield entity, None, f"nobody looked for {entity}"
+            yield entity, None, f"no detector looked for {entity}"
         else:
             yield entity, 1.0, ""
 

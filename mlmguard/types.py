@@ -446,7 +446,7 @@ class Verdict:
 
 @noun
 class WaiverUse:
-    """What became of one waiver of the policy on the day it was held against.
+    """What became of one waiver of the policy on the day of the judgement.
 
     ``state`` is "in force", "expires soon", "expired", "unused", "not yet" or "undated".
     """
@@ -483,7 +483,7 @@ class Judgement:
     policy_hash: str
     status: Status
     verdicts: tuple[Verdict, ...]
-    day: str = ""  # ISO date that waivers and signatures were held against
+    day: str = ""  # ISO date that waivers and signatures were checked against
     waivers: tuple[WaiverUse, ...] = ()
     attestations: tuple[Attested, ...] = ()
     loosened: tuple[str, ...] = ()  # what a child policy asks less of than its parent, by whom and why

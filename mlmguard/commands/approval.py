@@ -22,7 +22,7 @@ class Approval:
 
 
 def signed(policy: Policy, folder: Path | None = None) -> tuple[Approval, ...]:
-    """Who approved each waiver and signature, by signed commit; :class:`InputError` for the first nobody did.
+    """Who approved each waiver and signature, by signed commit; :class:`InputError` for the first without.
 
     Every line of it must come from commits whose signature git calls good, made by the approver's key (for an
     attestation: the signer's), which the schema already holds apart from the owner. Whose key it is git knows
@@ -56,7 +56,7 @@ def _approved(what: str, wanted: str, owner: str, file: Path, first: int, last: 
         state, _, signer = shown.strip("\n").partition("\0")
         if state != "G":
             found = {"N": "is not signed", "B": "has a bad signature"}.get(
-                state, "has a signature nobody vouches for"
+                state, "has a signature of an unknown key"
             )
             do = "have the approver commit it with git commit -S"
             raise InputError(f"{what}, commit {commit[:12]}", found, "a good signature", do)

@@ -69,7 +69,9 @@ def _with_reviews(paths: Sequence[Path]) -> list[tuple[Path, Evidence]]:
         review = read_noun(path, Review)
         for evidence_path, evidence in found:
             if evidence.manifest is None or evidence.manifest.commitment != review.commitment:
-                raise InputError(f"{path} and {evidence_path}", "of different corpora", "of one scan")
+                raise InputError(
+                    f"{path} and {evidence_path}", "they are of different corpora", "files of one scan"
+                )
         found = [
             (other, replace(evidence, measurements=(*evidence.measurements, *review.measurements)))
             for other, evidence in found
@@ -90,7 +92,7 @@ def _refuse_other_corpora(found: Sequence[tuple[Path, Evidence]]) -> None:
     if len(scans) > 1:
         one, other, *_ = reversed(scans.values())
         do = "judge them one after the other"
-        raise InputError(f"{one} and {other}", "evidence of different corpora", "of one scan", do)
+        raise InputError(f"{one} and {other}", "evidence of different corpora", "evidence of one scan", do)
 
 
 def judge_evidence(

@@ -49,7 +49,7 @@ def _changed(old: Rule, new: Rule) -> tuple[str, str]:
     ]
     if asked:
         return "asks more", f"{new.id}: {', '.join(asked)}"
-    return "said otherwise", f"{new.id}: {', '.join(fields)}"
+    return "reworded", f"{new.id}: {', '.join(fields)}"
 
 
 def _named(one: object) -> str:

@@ -97,7 +97,7 @@ def _experiment(client: object, store: str) -> str:
 
 
 def _tags(ckpt: Path, evidence: Path, statement: PrivacyStatement) -> dict[str, str]:
-    """What may be said of a version: the claim, the unit, and the digests that tie it to its papers."""
+    """Return the tags of a version: claim, unit, and the digests of its statement, weights and evidence."""
     claimed = statement.private and statement.epsilon is not None
     return {
         "mlmguard.epsilon": f"{statement.epsilon:.6g}" if claimed else "none",

@@ -1,6 +1,6 @@
-"""Whether a checkpoint is what its papers say: digests, statement, ledger, ε computed anew, signature.
+"""Whether a checkpoint agrees with its statement: digests, ledger, ε computed anew, signature.
 
-What was verified can be signed, so that the next reader need not take the papers' word for it.
+What was verified can be signed, so that the next reader need not trust the files that lie beside it.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle")
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that was held against another. What is unknown is said and is no contradiction."""
+    """One comparison and its outcome. What is unknown is named and is no contradiction."""
 
     what: str
     found: str
@@ -47,7 +47,7 @@ class Check:
 def verify(
     ckpt: Path, evidence: Path | None = None, out: Path | None = None, public_key: Path | None = None
 ) -> tuple[tuple[Check, ...], int]:
-    """Every check and the exit code: 10 if the checkpoint contradicts its papers, 0 otherwise.
+    """Every check and the exit code: 10 if the checkpoint contradicts its statement, 0 otherwise.
 
     ``out`` takes an in-toto statement about each file of the folder with the outcome of these checks. With
     ``public_key`` a missing signature is a contradiction: else who strips it passes.
@@ -68,7 +68,7 @@ def verify(
 
 
 def sign(ckpt: Path, private_key: Path, evidence: Path | None = None) -> Path:
-    """Sign what holds; :class:`InputError` for a checkpoint that contradicts its papers."""
+    """Sign what holds; :class:`InputError` for a checkpoint that contradicts its statement."""
     checks, _ = verify(ckpt, evidence)
     refuse_contradicted(ckpt, checks)
     return signature.write(ckpt, private_key)
@@ -78,7 +78,9 @@ def refuse_contradicted(ckpt: Path, checks: tuple[Check, ...]) -> None:
     """:class:`InputError` for the first check that contradicts."""
     for one in checks:
         if one.outcome == "contradicted":
-            raise InputError(f"{ckpt}: {one.what}", one.found, "a checkpoint that is what it says", one.do)
+            raise InputError(
+                f"{ckpt}: {one.what}", one.found, "a checkpoint that agrees with its statement", one.do
+            )
 
 
 def _weights(ckpt: Path, evidence: Path | None) -> Iterator[Check]:
@@ -184,7 +186,7 @@ def _journal(ckpt: Path, statement: PrivacyStatement) -> Iterator[Check]:
 def _signature(ckpt: Path, public_key: Path | None) -> Check:
     found = signature.find(ckpt)
     if public_key is None:
-        told = f"{found.name} was not looked into; digest only" if found else "none, digest only"
+        told = f"{found.name} was not checked; digest only" if found else "none, digest only"
         do = "name the key with --public-key" if found else "mlmguard sign before release"
         return Check("signature", f"{told}: catches accidents, not tampering", "unknown", do)
     if found is None:

@@ -79,7 +79,7 @@ def _with(file: Path, policy: Policy, entry: dict[str, object]) -> str:
     own = root["waivers"]
     if not own or own.fa.flow_style():
         place = f"{file}: line {root.lc.key('waivers')[0] + 1}"
-        raise InputError(place, "waivers in brackets", "a block, one item a dash", "write it as one")
+        raise InputError(place, "waivers: is a list in brackets", "one entry a line, each after a dash")
     lines = text.splitlines()
     at = policy.places["waivers", len(own) - 1].last  # a child's own come before its parent's
     added = textwrap.indent(item, " " * own.lc.col).splitlines()

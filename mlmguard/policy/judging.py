@@ -108,7 +108,7 @@ def _attested(
         elif not valid:
             reason = "signed for other weights"
         elif today is None:
-            reason = "its signature was not held against a date"
+            reason = "its signature was not checked against a date"
         else:
             reason = f"signed on {valid[0].date}, which is not within a year of {today}"
     observed = "signed" if timely else "not signed"
@@ -169,7 +169,7 @@ def _compare(rule: Rule, number: Measurement, claimed: float | None) -> Said:
     texts = (rule.fail, rule.warn, rule.inconclusive)
     fail, warn, mute = (Threshold.parse(text) if text else None for text in texts)
     if claimed is None and any(t is not None and t.limit is None for t in (fail, warn, mute)):
-        return unknown("no ε is claimed, so there is nothing to hold against it")
+        return unknown("no ε is claimed, so there is nothing to compare with")
     if number.examples < rule.min_n:
         return unknown(f"{number.examples:,} examples, and {rule.min_n:,} are needed")
 

@@ -109,7 +109,7 @@ def _not_yaml(error: Exception, text: str, thing: str) -> InputError:
     place = f"{thing}: line {mark.line + 1}" if mark else thing
     if isinstance(error, DuplicateKeyError) and mark:
         key = text.splitlines()[mark.line][mark.column :].partition(":")[0]
-        return InputError(place, f"key {key[:60]!r} stands twice", "once")
+        return InputError(place, f"key {key[:60]!r} is given twice", do="leave one out")
     problem = str(getattr(error, "problem", None) or type(error).__name__)
     return InputError(place, f"not valid YAML ({problem[:100]})", "a YAML policy")
 
@@ -254,7 +254,7 @@ _NOUNS: Mapping[str, type[Strict]] = {
 
 
 def _one_line(error: ValidationError, merged: _Merged) -> InputError:
-    """The first problem with its line and, for a key nobody knows, the nearest right one."""
+    """The first problem with its line and, for an unknown key, the nearest known one."""
     # a misspelt key is also a missing one: name the misspelling first
     problems = sorted(error.errors(include_url=False), key=lambda one: one["type"] != "extra_forbidden")
     problem = problems[0]

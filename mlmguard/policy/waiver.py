@@ -24,7 +24,7 @@ Line = Annotated[str, Field(min_length=1, max_length=1000)]
 
 
 class Strict(BaseModel):
-    """What a policy file may hold: no key that nobody knows."""
+    """What a policy file may hold: no unknown key."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
 
@@ -102,7 +102,7 @@ class Register:
     def _waived(self, waiver: Waiver, said: Said) -> Said:
         named = f"its waiver ({waiver.ticket})"
         if self._today is None:
-            return replace(said, reason=f"{said.reason}; {named} was not held against a date")
+            return replace(said, reason=f"{said.reason}; {named} was not checked against a date")
         if self._today > waiver.expires:
             expired = f"{said.reason}; {named} expired on {waiver.expires}"
             return replace(said, status=Status.FAIL, reason=expired)

@@ -100,11 +100,11 @@ def waivers(judgement: Judgement | None) -> Table | None:
 
 
 def attestations(judgement: Judgement | None) -> Table | None:
-    """What no number can say, and who said it."""
+    """Statements that no number can make, and who signed them."""
     if judgement is None or not judgement.attestations:
         return None
     rows = [
-        (a.statement, a.role, f"{a.signed_by}, {a.date}" if a.signed_by else "nobody")
+        (a.statement, a.role, f"{a.signed_by}, {a.date}" if a.signed_by else "not signed")
         for a in judgement.attestations
     ]
     return _table("Attestations", ("statement", "asked of the", "signed by"), rows)
@@ -138,12 +138,12 @@ def measurements(case: Case) -> Table:
 
 
 def membership(case: Case) -> Table:
-    """How far members were told from non-members, beside the guesser that never saw the model."""
+    """How far members were distinguished from non-members, and how far without the model."""
     names = {
         "auc": "AUC",
         "tpr_at_1pct_fpr": "members found at 1 % false",
         "tpr_at_10pct_fpr": "members found at 10 % false",
-        "blind_auc": "AUC, blind",
+        "blind_auc": "AUC without the model",
         "reference_auc": "AUC, reference alone",
     }
     rows = [
@@ -223,7 +223,7 @@ def totals(findings: Iterable[FindingCount]) -> tuple[int, int]:
 
 
 def coverage(manifest: Manifest | None) -> Table | None:
-    """What was looked for, and what nobody looked for."""
+    """The entity types with a detector, and those without."""
     if manifest is None or not manifest.coverage:
         return None
     unknown_first = sorted(manifest.coverage, key=lambda d: (d.status == "available", d.entity))

@@ -40,7 +40,7 @@ LIMITS = (
 def headline(case: Case) -> tuple[str, str]:
     """The verdict in a word or three, and the sentence under it."""
     if case.judgement is None:
-        return "Not judged", "No policy was asked. The numbers below are evidence without a verdict."
+        return "Not judged", "No policy was applied. The numbers below are evidence without a verdict."
     said = dict(tally(case.judgement))
     status = case.judgement.status
     if status is Status.FAIL:
@@ -116,7 +116,9 @@ def epsilon(case: Case) -> str:
     if claimed is None:
         return "No differential privacy is claimed for this checkpoint."
     if bound is None or bound.value is None:
-        return f"ε = {show_epsilon(claimed)} is claimed; the audit formed no lower bound to hold against it."
+        return (
+            f"ε = {show_epsilon(claimed)} is claimed; the audit computed no lower bound to compare with it."
+        )
     if bound.value > claimed:
         return (
             f"The run demonstrably spent ε ≥ {figure(bound.value)}, more than the {show_epsilon(claimed)} "
@@ -134,16 +136,16 @@ def epsilon(case: Case) -> str:
 
 
 def roc(case: Case) -> str:
-    """How far members can be told from non-members."""
+    """How far members can be distinguished from non-members."""
     found = [m for m in of(case.evidence, "membership.auc") if m.value is not None]
     if not found:
         return "Membership was not measured."
     best = max(found, key=lambda m: m.value or 0)
     chance = best.low is not None and best.high is not None and best.low <= 0.5 <= best.high
     text = (
-        "Members cannot be told from non-members: the best attack is no better than a coin"
+        "Members cannot be distinguished from non-members: the best attack is no better than a coin"
         if chance
-        else "Members can be told from non-members better than by chance"
+        else "Members can be distinguished from non-members better than by chance"
     )
     shift = _one(case, "membership.shift")
     if shift is not None and shift.value:
@@ -220,7 +222,7 @@ def personal_data(case: Case) -> str:
     documents = count(manifest.documents_read)
     text = f"{count(found)} values were found in {documents} documents and {count(redacted)} redacted."
     if missing:
-        text += f" Nobody looked for {', '.join(missing[:6])}{' …' if len(missing) > 6 else ''}."
+        text += f" No detector looked for {', '.join(missing[:6])}{' …' if len(missing) > 6 else ''}."
     return text
 
 

@@ -77,7 +77,7 @@ def test_a_true_checkpoint_holds_and_is_said_to_be_unsigned(ckpt: Path) -> None:
     }
     assert "none, digest only: catches accidents, not tampering" in said_of(checks, "signature")
     (ckpt / "model.sig").write_text("{}")
-    assert "was not looked into; digest only" in said_of(verify(ckpt)[0], "signature")
+    assert "was not checked; digest only" in said_of(verify(ckpt)[0], "signature")
 
 
 def _changed(**changes: object) -> Callable[[PrivacyStatement], PrivacyStatement]:

@@ -52,7 +52,7 @@ rules:
         (
             '    fail: "> 0.05"\n',
             '    fail: "> 0.05"\n    fail: "> 0.9"\n',
-            "line 10: key 'fail' stands twice",
+            "line 10: key 'fail' is given twice",
         ),
         ('version: "1"', "version: 1.0", "line 2: version '1.0'"),
         ("high", "hihg", "line 10: severity 'hihg'"),
@@ -95,7 +95,7 @@ BOMB = "a: &a [x, x, x, x, x, x, x, x]\n" + "".join(
         ("[" * 5000, "not valid YAML"),
         ("id: *nobody", "line 1: not valid YAML"),
         (GOOD + "---\n" + GOOD, "not valid YAML"),
-        (GOOD + "title: Yours\n", "line 13: key 'title' stands twice"),
+        (GOOD + "title: Yours\n", "line 13: key 'title' is given twice"),
         (GOOD + "# " + "x" * 1_000_000, "expected a policy under 1,000,000 bytes"),
     ],
     ids=("tag", "include", "bomb", "circle", "deep", "alias", "documents", "twice", "huge"),

@@ -171,7 +171,7 @@ def test_a_type_without_a_detector_is_unknown_and_not_clean() -> None:
         findings=(),
     )
     judgement = judge(signed("hipaa-safe-harbor"), replace(deidentified(), manifest=blind), TODAY)
-    assert _of(judgement, "c-ages") == (Status.INCONCLUSIVE, "nobody looked for AGE")
+    assert _of(judgement, "c-ages") == (Status.INCONCLUSIVE, "no detector looked for AGE")
 
 
 # --- attestations -------------------------------------------------------------------------------------
@@ -184,7 +184,7 @@ def test_a_type_without_a_detector_is_unknown_and_not_clean() -> None:
         ("f" * 16, date(2026, 2, 20), TODAY, "signed for other weights"),
         (WEIGHTS, date(2024, 2, 20), TODAY, "not within a year"),
         (WEIGHTS, date(2027, 2, 20), TODAY, "not within a year"),
-        (WEIGHTS, date(2026, 2, 20), None, "not held against a date"),
+        (WEIGHTS, date(2026, 2, 20), None, "not checked against a date"),
     ],
 )
 def test_a_signature_is_for_these_weights_and_a_year(

@@ -281,7 +281,7 @@ def test_a_commit_signed_by_the_approver_is_accepted(house: Path) -> None:
     [
         ("", "not signed"),
         ("model-owner", "signed by its owner"),
-        ("stranger", "nobody vouches for"),
+        ("stranger", "unknown key"),
     ],
 )
 def test_any_other_commit_is_refused(house: Path, key: str, line: str) -> None:

@@ -1,4 +1,4 @@
-"""Formats that other people's programs read, held against the schemas those programs publish."""
+"""Formats that other people's programs read, checked against the schemas those programs publish."""
 
 from __future__ import annotations
 
