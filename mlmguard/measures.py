@@ -165,7 +165,7 @@ def _tier(evidence: Evidence) -> list[_Derived]:
     if claim(evidence) is None:
         return []
     reached, missing = tier(evidence.statement)
-    return [("", reached, f"tier {reached + 1} needs {', '.join(missing)}" if missing else "")]
+    return [("", reached, _next(reached, missing) if missing else "")]
 
 
 def _skipped_share(evidence: Evidence) -> list[_Derived]:
@@ -264,6 +264,17 @@ def tier(statement: PrivacyStatement | None) -> tuple[int, tuple[str, ...]]:
         if missing:
             return below, missing
     return len(_TIERS), ()
+
+
+def disclosure(statement: PrivacyStatement | None) -> str:
+    """Return the tier a statement reaches and what the next one needs, as a reader says it."""
+    reached, missing = tier(statement)
+    said = f"tier {reached} of {len(_TIERS)} of the OpenDP deployments registry"
+    return f"{said}; {_next(reached, missing)}" if missing else said
+
+
+def _next(reached: int, missing: tuple[str, ...]) -> str:
+    return f"tier {reached + 1} needs {', '.join(missing)}"
 
 
 # --- showing ------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from doc_pages import DOCS, pages
 from ruamel.yaml import YAML
+from test_messages import FLAG, FLAGS
 
 from mlmguard import cli
 
@@ -54,3 +55,38 @@ def test_the_site_builds_without_a_warning_and_asks_nothing_of_the_network(tmp_p
         loaded = re.findall(r'<(?:script|img|iframe)[^>]*\bsrc="([^"]*)"|<link[^>]*\bhref="([^"]*)"', text)
         for source, style in loaded:
             assert not re.match(r"(https?:)?//", source or style), (page.name, source or style)
+
+
+# --- options ------------------------------------------------------------------------------------------
+
+#: Commands that a page under docs/ speaks of beside the one it is named after.
+BESIDE = {
+    "audit": ("plan", "train"),
+    "report": ("index",),
+}
+#: Code between backticks, and code in a block.
+CODE = re.compile(r"```.*?\n(.*?)```|`([^`]+)`", re.DOTALL)
+
+
+def _named(text: str, own: set[str]) -> list[tuple[str, set[str]]]:
+    """Each flag in a piece of code with the commands that it can belong to."""
+    found = []
+    for line in text.replace("\\\n", " ").splitlines():
+        line = re.sub(r"^torchrun .*? -m (?=mlmguard)", "", line)
+        command = re.search(r"(?:^|\s)(?:mlmguard )?((?:policy |publish )?[a-z-]+)(?=\s|$)", line)
+        names = {command[1]} if command and command[1] in FLAGS else own
+        found += [(flag, names) for flag in FLAG.findall(line.split(" # ")[0])]
+    return found
+
+
+@pytest.mark.parametrize("page", sorted(path.stem for path in DOCS.glob("*.md") if path.stem in FLAGS))
+def test_a_page_names_options_of_its_own_command_only(page: str) -> None:
+    own = {page, *BESIDE.get(page, ())}
+    text = (DOCS / f"{page}.md").read_text("utf-8")
+    wrong = [
+        f"{flag} of {', '.join(sorted(names))}"
+        for block, inline in CODE.findall(text)
+        for flag, names in _named(block or inline, own)
+        if not any(flag in FLAGS[name] for name in names)
+    ]
+    assert wrong == []

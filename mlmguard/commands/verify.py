@@ -24,7 +24,7 @@ from mlmguard.artifacts import (
 from mlmguard.commands import signature
 from mlmguard.commands.gate import read_evidence
 from mlmguard.errors import InputError
-from mlmguard.measures import show_epsilon, tier
+from mlmguard.measures import disclosure, show_epsilon
 from mlmguard.report import in_toto
 from mlmguard.types import LedgerEntry, PrivacyStatement
 
@@ -128,9 +128,7 @@ def _statement(ckpt: Path, statement: PrivacyStatement) -> Iterator[Check]:
             "claim", "no differential privacy is claimed", "holds", "treat the weights like the corpus"
         )
         return
-    reached, missing = tier(statement)
-    needs = f"; tier {reached + 1} needs {', '.join(missing)}" if missing else ""
-    yield Check("disclosure", f"tier {reached} of 3 (OpenDP registry){needs}", "holds")
+    yield Check("disclosure", disclosure(statement), "holds")
 
 
 def _claim(statement: PrivacyStatement) -> Iterator[Check]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mlmguard.errors import InputError
-from mlmguard.measures import show_epsilon, tier
+from mlmguard.measures import disclosure, show_epsilon
 from mlmguard.report import words
 from mlmguard.report.clearance import Case
 from mlmguard.report.markdown import escaped
@@ -21,13 +21,12 @@ def render(case: Case) -> str:
         rows.append(("Policy", f"{judged.policy} {judged.policy_version}, SHA-256 {judged.policy_hash}"))
     if statement is not None and statement.private and statement.epsilon is not None:
         delta = f"{statement.delta:g}" if statement.delta is not None else "not given"
-        reached, missing = tier(statement)
         rows += [
             ("Differential privacy", f"ε = {show_epsilon(statement.epsilon)}, δ = {delta}"),
             ("Unit of privacy", f"{statement.unit}: {statement.unit_definition}"),
             ("Neighbours", statement.adjacency),
             ("Covers", statement.covers),
-            ("Disclosure", _tier(reached, missing)),
+            ("Disclosure", disclosure(statement)),
         ]
     else:
         rows.append(("Differential privacy", "none is claimed"))
@@ -39,11 +38,6 @@ def render(case: Case) -> str:
     lines += [f"- {escaped(say(case))}" for say in takeaways]
     lines += ["", "### Limits", "", *(f"- {escaped(limit)}" for limit in words.LIMITS), END]
     return "\n".join(lines) + "\n"
-
-
-def _tier(reached: int, missing: tuple[str, ...]) -> str:
-    said = f"tier {reached} of 3 of the OpenDP deployments registry"
-    return f"{said}; tier {reached + 1} needs {', '.join(missing)}" if missing else said
 
 
 def merge(card: str, section: str) -> str:

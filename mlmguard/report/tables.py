@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from mlmguard.measures import show_epsilon, tier
+from mlmguard.measures import disclosure, show_epsilon
 from mlmguard.report.clearance import Case
 from mlmguard.types import Curve, Evidence, FindingCount, Judgement, Manifest, Measurement, Status, Verdict
 
@@ -308,9 +308,7 @@ def disclosed(case: Case) -> list[tuple[str, str]]:
     s = case.evidence.statement
     if s is None or not s.private:
         return []
-    reached, missing = tier(s)
-    needs = f"; tier {reached + 1} needs {', '.join(missing)}" if missing else ""
-    rows = [("Disclosure", f"tier {reached} of 3 of the OpenDP deployments registry{needs}")]
+    rows = [("Disclosure", disclosure(s))]
     if s.epsilon_without_amplification is not None:
         rows.append(("If the draws were known", f"ε = {show_epsilon(s.epsilon_without_amplification)}"))
     if s.group_epsilon:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from evidence_fixture import TODAY, clean
 
+from mlmguard import policy
 from mlmguard.errors import InputError
 from mlmguard.policy.judging import exit_code, judge
 from mlmguard.policy.reading import load, parse, shipped
@@ -213,3 +214,16 @@ def test_policies_that_extend_each_other_in_a_circle(tmp_path: Path) -> None:
     path.write_text(CHILD.replace("policy: base", "policy: ring.yaml").replace('"1.0"', '"3"'), "utf-8")
     with pytest.raises(InputError, match="no circle"):
         load(path)
+
+
+# --- old names ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["load", "parse", "shipped", "judge", "exit_code", "worst", "Policy"])
+def test_a_name_from_before_the_package_works_and_names_the_new_place(name: str) -> None:
+    with pytest.warns(
+        DeprecationWarning, match=rf"mlmguard\.policy\.{name} is now mlmguard\.policy\.\w+\.{name}"
+    ):
+        assert getattr(policy, name).__name__ == name
+    with pytest.raises(AttributeError):
+        _ = policy.nowhere
