@@ -22,7 +22,7 @@ class Approval:
 
 
 def signed(policy: Policy, folder: Path | None = None) -> tuple[Approval, ...]:
-    """Who approved each waiver and signature, by signed commit; :class:`InputError` for the first without.
+    """Return who approved each waiver and signature; :class:`InputError` for the first that nobody signed.
 
     Every line of it must come from commits whose signature git calls good, made by the approver's key (for an
     attestation: the signer's), which the schema already holds apart from the owner. Whose key it is git knows

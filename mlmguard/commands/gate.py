@@ -98,14 +98,14 @@ def _refuse_other_corpora(found: Sequence[tuple[Path, Evidence]]) -> None:
 def judge_evidence(
     path: Path, evidence: Evidence, policy: Policy, fail_on: FailOn = "fail", today: date | None = None
 ) -> Judged:
-    """The judgement of evidence that is at hand, as ``audit --policy`` and ``review`` need it."""
+    """Judge evidence that is in memory, as ``audit --policy`` and ``review`` do."""
     judgement = judge(policy, evidence, today or date.fromisoformat(source_date()))
     shown = case(evidence, judgement, policy.advice, exit_code(judgement, fail_on))
     return Judged(path, evidence, judgement, shown)
 
 
 def read_evidence(path: Path) -> Evidence:
-    """The evidence in a file that ``audit`` wrote, or in a JSON report made from one."""
+    """Read the evidence in a file that ``audit`` wrote, or in a JSON report made from one."""
     data = read_json(path)
     if isinstance(data, dict) and data.get("schema") == json.SCHEMA:
         data = data.get("evidence")
@@ -113,7 +113,7 @@ def read_evidence(path: Path) -> Evidence:
 
 
 def write_cases(cases: Sequence[tuple[Path, Case]], out: Sequence[tuple[str, Path]]) -> list[Path]:
-    """Every case in every format. All of them are rendered before the first is written."""
+    """Write every case in every format. All of them are rendered before the first is written."""
     jobs: list[tuple[str, Case, Path]] = []
     for name, template in out:
         if len(cases) > 1 and "{name}" not in str(template):

@@ -12,7 +12,7 @@ _WORDS = ("title", "why", "do", "control", "loosened")
 
 
 def resolved(policy: Policy) -> str:
-    """The policy as YAML without anything left to look up; it has the digest of the original."""
+    """Return the policy as YAML that extends nothing; it has the digest of the original."""
     data = policy.model_dump(mode="json", exclude_defaults=True, exclude={"extends", "drop"})
     body = io.StringIO()
     yaml = YAML()
@@ -22,7 +22,7 @@ def resolved(policy: Policy) -> str:
 
 
 def differences(old: Policy, new: Policy) -> tuple[tuple[str, str], ...]:
-    """What ``new`` asks other than ``old``, as (what happened, to which rule and how)."""
+    """Return what ``new`` asks other than ``old``, as (kind of change, rule and values)."""
     before, after = ({rule.id: rule for rule in policy.rules} for policy in (old, new))
     rows = [("left out", rule) for rule in before if rule not in after]
     rows += [("added", f"{rule}: {after[rule].required}") for rule in after if rule not in before]

@@ -34,7 +34,7 @@ def rerender(
 
 
 def as_saved(path: Path) -> Case:
-    """The judgement, advice and exit code of a JSON report; bare evidence has none."""
+    """Read the judgement, advice and exit code of a JSON report; bare evidence has none."""
     data = read_json(path)
     if not isinstance(data, dict) or data.get("schema") != json.SCHEMA:
         return case(read_evidence(path))

@@ -27,7 +27,7 @@ _KEY = "an elliptic-curve key (P-256, P-384, P-521) in a PEM file"
 
 
 def find(ckpt: Path) -> Path | None:
-    """The signature that lies in the folder."""
+    """Return the signature that lies in the folder."""
     return next((ckpt / name for name in NAMES if (ckpt / name).is_file()), None)
 
 
@@ -55,7 +55,7 @@ def write(ckpt: Path, private_key: Path) -> Path:
 
 
 def fault(ckpt: Path, signature: Path, public_key: Path) -> str:
-    """What is wrong with a signature, or "" if it is this key's, over these bytes of every file.
+    """Say what is wrong with a signature, or "" if it is this key's, over these bytes of every file.
 
     :class:`InputError` if the key cannot be read or the library is not there.
     """

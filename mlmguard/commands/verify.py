@@ -47,7 +47,7 @@ class Check:
 def verify(
     ckpt: Path, evidence: Path | None = None, out: Path | None = None, public_key: Path | None = None
 ) -> tuple[tuple[Check, ...], int]:
-    """Every check and the exit code: 10 if the checkpoint contradicts its statement, 0 otherwise.
+    """Return every check and the exit code: 10 if the checkpoint contradicts its statement, 0 otherwise.
 
     ``out`` takes an in-toto statement about each file of the folder with the outcome of these checks. With
     ``public_key`` a missing signature is a contradiction: else who strips it passes.
@@ -68,14 +68,14 @@ def verify(
 
 
 def sign(ckpt: Path, private_key: Path, evidence: Path | None = None) -> Path:
-    """Sign what holds; :class:`InputError` for a checkpoint that contradicts its statement."""
+    """Sign a checkpoint; :class:`InputError` for one that contradicts its statement."""
     checks, _ = verify(ckpt, evidence)
     refuse_contradicted(ckpt, checks)
     return signature.write(ckpt, private_key)
 
 
 def refuse_contradicted(ckpt: Path, checks: tuple[Check, ...]) -> None:
-    """:class:`InputError` for the first check that contradicts."""
+    """Raise :class:`InputError` for the first check that contradicts."""
     for one in checks:
         if one.outcome == "contradicted":
             raise InputError(

@@ -44,7 +44,7 @@ _SIGNED_FOR = timedelta(days=365)
 
 
 def judge(policy: Policy, evidence: Evidence, today: date | None = None) -> Judgement:
-    """Every rule's verdict on the evidence. Pure and total; waivers and signatures count on a day only."""
+    """Return every rule's verdict on the evidence. Pure and total; waivers and signatures need a day."""
     known: dict[str, list[Measurement]] = {}
     for number in numbers(evidence):
         known.setdefault(f"{number.attack}.{number.metric}", []).append(number)
@@ -77,7 +77,7 @@ def judge(policy: Policy, evidence: Evidence, today: date | None = None) -> Judg
 
 
 def fingerprint(rule: Rule, evidence: Evidence) -> str:
-    """A name for this rule on these weights, the same wherever the rule stands and whatever it is called."""
+    """Return a name for this rule on these weights, the same in every policy that has the rule."""
     named = "\0".join((rule.metric, rule.slice, evidence.model.digest))
     return hashlib.sha256(f"{rule.id}\0{named}".encode()).hexdigest()[:16]
 
@@ -119,12 +119,12 @@ def _attested(
 
 
 def worst(statuses: Iterable[Status]) -> Status:
-    """The gravest of several; of none, inconclusive: silence never passes."""
+    """Return the gravest of several; of none, inconclusive: silence never passes."""
     return max(statuses, key=_ORDER.index, default=Status.INCONCLUSIVE)
 
 
 def exit_code(judgement: Judgement, fail_on: Literal["fail", "warn"] = "fail") -> int:
-    """10 if a gate failed, 3 if nothing can be said, 0 otherwise."""
+    """Return 10 if a gate failed, 3 if it is inconclusive, 0 otherwise."""
     found = {judgement.status, *(verdict.status for verdict in judgement.verdicts)}
     if Status.FAIL in found or (fail_on == "warn" and Status.WARN in found):
         return 10

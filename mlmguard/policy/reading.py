@@ -35,7 +35,7 @@ _DEEPEST = 5
 
 
 def shipped() -> dict[str, Path]:
-    """The policies that come with the package, by name."""
+    """Return the policies that come with the package, by name."""
     here = Path(__file__).resolve().parent.parent
     # an installed wheel carries policies/ inside the package; a checkout has them beside it
     for folder in (here / "policies", here.parent / "policies"):
@@ -46,9 +46,12 @@ def shipped() -> dict[str, Path]:
 
 
 def load(name_or_path: str | Path, near: Path | None = None, depth: int = 0) -> Policy:
-    """The shipped policy of that name, or the one in that file; :class:`InputError` in one line otherwise.
+    """Return the shipped policy of that name, or the one in that file.
 
-    ``near`` is the folder that a path is looked for in: that of the policy which extends this one.
+    ``near`` is the folder in which a path is looked for: that of the policy which extends this one.
+
+    Raises:
+        InputError: there is none, or something in it is wrong: one line with its place.
     """
     asked = str(name_or_path)
     known = shipped()
@@ -67,7 +70,7 @@ def load(name_or_path: str | Path, near: Path | None = None, depth: int = 0) -> 
 
 
 def parse(text: str, thing: str, path: Path | None = None, depth: int = 0) -> Policy:
-    """A policy from YAML text; ``thing`` names it in errors, ``path`` is where it and its kin lie."""
+    """Return the policy in YAML text; ``thing`` names it in errors, what it extends lies beside ``path``."""
     root, data = _plain(text, thing)
     source = _Source(thing, _shown(path) if path else thing, root)
     merged = _Merged(data, source)
@@ -145,7 +148,7 @@ _INHERITED = ("attestations", "signatures", "waivers")
 
 
 class _Merged:
-    """A child's plain data, laid over its parent's, and where each piece stands."""
+    """A child's plain data, laid over its parent's, and the place of each piece."""
 
     def __init__(self, data: dict[str, Any], source: _Source) -> None:
         self.data = data

@@ -56,7 +56,7 @@ class Threshold:
         return cls(found[1], limit)
 
     def crossed(self, value: float, claimed: float | None) -> bool:
-        """Whether ``value`` is on the bad side."""
+        """Return whether ``value`` crosses the limit."""
         limit = claimed if self.limit is None else self.limit
         return limit is not None and _COMPARE[self.sign](value, limit)
 
@@ -286,7 +286,7 @@ def limit_of(metric: str, threshold: Threshold, claimed: float | None = None) ->
 
 
 def written(value: object) -> str:
-    """A value as a policy file says it.
+    """Return a value as a policy file says it.
 
     >>> [written(one) for one in ("> 6", "high", None, True, 1000, "no")]
     ['"> 6"', 'high', 'null', 'true', '1000', '"no"']
@@ -312,7 +312,7 @@ _SEVERITIES = ("low", "medium", "high", "critical")
 
 
 def looser(old: Rule, new: Rule) -> str:
-    """How ``new`` asks less than ``old``, or "" if everything that stopped under ``old`` still stops."""
+    """Say how ``new`` asks less than ``old``, or "" if everything that stopped under ``old`` still stops."""
     for name in ("metric", "slice", "void_if"):
         before, after = getattr(old, name), getattr(new, name)
         if before != after and not (name == "void_if" and after is None):

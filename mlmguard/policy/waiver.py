@@ -61,7 +61,7 @@ class Waiver(Strict):
 
 
 def same_person(one: str, other: str) -> bool:
-    """Whether two names are one, whatever their case, blanks and hyphens.
+    """Return whether two names are one, whatever their case, blanks and hyphens.
 
     >>> same_person("Privacy Officer", "privacy-officer")
     True
@@ -89,7 +89,7 @@ class Register:
         self._needed: set[int] = set()
 
     def apply(self, rule: str, fingerprint: str, said: Said) -> Said:
-        """``said`` as it counts: waived, failed because its waiver ran out, or as it was."""
+        """Return ``said`` waived, failed because its waiver ran out, or unchanged."""
         for number, waiver in enumerate(self._waivers):
             narrowed = waiver.slice in ("", said.slice) and waiver.fingerprint in ("", fingerprint)
             if waiver.rule == rule and narrowed:
@@ -114,7 +114,7 @@ class Register:
         return replace(said, status=Status.WAIVED, reason=f"{accepted}. {without}")
 
     def uses(self) -> tuple[WaiverUse, ...]:
-        """Every waiver and what became of it."""
+        """Return every waiver and what became of it."""
         return tuple(
             WaiverUse(
                 *(w.rule, w.slice, w.fingerprint, w.reason, w.owner, w.approver, w.ticket),

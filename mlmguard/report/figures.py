@@ -333,7 +333,7 @@ def frontier(case: Case) -> str:
 
 
 def training(case: Case, name: str) -> str:
-    """One thing that the training wrote down, step by step."""
+    """Draw one series that the training recorded, step by step."""
     found = curves(case.evidence, "training", name)
     if not found:
         return ""
@@ -346,7 +346,7 @@ def training(case: Case, name: str) -> str:
 
 
 def training_names(case: Case) -> list[str]:
-    """What the training wrote down, in its order."""
+    """Return the names of what the training recorded, in its order."""
     return list(dict.fromkeys(c.name for c in case.evidence.curves if c.attack == "training" and c.x and c.y))
 
 

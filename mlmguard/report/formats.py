@@ -77,7 +77,7 @@ def _writer(name: str) -> Writer:
 
 
 def content(name: str, case: Case, path: Path) -> str:
-    """What ``path`` shall hold: the whole of it, or what is there with this format's part renewed."""
+    """Return the new content of ``path``: the whole, or what is there with this format's part renewed."""
     text = render(name, case)
     if name not in PARTS or not path.exists():
         return text
@@ -93,7 +93,7 @@ def write(name: str, case: Case, path: Path) -> None:
 
 
 def parse_out(text: str) -> tuple[str, Path]:
-    """``FORMAT=PATH`` or a path whose ending names the format; the format is checked to exist.
+    """Split ``FORMAT=PATH``, or a path whose ending names the format; the format must exist and load.
 
     >>> parse_out("reports/audit.html")[0]
     'html'

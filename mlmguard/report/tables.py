@@ -34,12 +34,12 @@ def _table(
 
 
 def count(value: float) -> str:
-    """A count with its thousands parted."""
+    """Format a count with separated thousands."""
     return f"{round(value):,}"
 
 
 def figure(value: float | None) -> str:
-    """Three digits; a dash for what is not there."""
+    """Format a number with three digits; a dash for None."""
     if value is None:
         return "–"
     text = f"{int(value):,}" if value == int(value) else f"{value:.3g}"
@@ -47,19 +47,19 @@ def figure(value: float | None) -> str:
 
 
 def interval(m: Measurement) -> str:
-    """Both ends, or a dash."""
+    """Format both ends of an interval, or a dash."""
     return "–" if m.low is None or m.high is None else f"{figure(m.low)} … {figure(m.high)}"
 
 
 def of(evidence: Evidence, name: str, slice: str | None = None) -> list[Measurement]:
-    """The measurements called ``attack.metric``, of one slice or of all."""
+    """Return the measurements called ``attack.metric``, of one slice or of all."""
     attack, metric = name.split(".")
     found = [m for m in evidence.measurements if (m.attack, m.metric) == (attack, metric)]
     return [m for m in found if slice is None or m.slice == slice]
 
 
 def curves(evidence: Evidence, attack: str, name: str) -> list[Curve]:
-    """The series of one figure that have points."""
+    """Return the series of one figure that have points."""
     return [c for c in evidence.curves if (c.attack, c.name) == (attack, name) and c.x and c.y]
 
 
@@ -67,7 +67,7 @@ def curves(evidence: Evidence, attack: str, name: str) -> list[Curve]:
 
 
 def gravest_first(judgement: Judgement) -> list[Verdict]:
-    """Verdicts as they should be read: what stops the release, then what is unknown, then the rest."""
+    """Order verdicts: what stops the release, then what is unknown, then the rest."""
 
     def gravity(verdict: Verdict) -> tuple[int, int]:
         known = verdict.severity in _SEVERITIES
@@ -78,13 +78,13 @@ def gravest_first(judgement: Judgement) -> list[Verdict]:
 
 
 def tally(judgement: Judgement) -> list[tuple[Status, int]]:
-    """How many rules came out which way, gravest first."""
+    """Count the rules by status, gravest first."""
     counted = Counter(verdict.status for verdict in judgement.verdicts)
     return [(status, counted[status]) for status in _GRAVEST_FIRST if counted[status]]
 
 
 def waivers(judgement: Judgement | None) -> Table | None:
-    """Every waiver of the policy and what became of it."""
+    """List every waiver of the policy and what became of it."""
     if judgement is None or not judgement.waivers:
         return None
     rows = [
@@ -100,7 +100,7 @@ def waivers(judgement: Judgement | None) -> Table | None:
 
 
 def attestations(judgement: Judgement | None) -> Table | None:
-    """Statements that no number can make, and who signed them."""
+    """List the statements that no number can make, and who signed them."""
     if judgement is None or not judgement.attestations:
         return None
     rows = [
@@ -114,13 +114,13 @@ def attestations(judgement: Judgement | None) -> Table | None:
 
 
 def attacks(case: Case) -> Table:
-    """Which attacks were tried, and why the others were not."""
+    """List the attacks that were run, and why the others were not."""
     rows = [(a.attack, a.status, a.detail) for a in case.evidence.attacks]
     return _table("Attacks", ("attack", "status", "detail"), rows)
 
 
 def measurements(case: Case) -> Table:
-    """Every number of the audit."""
+    """List every number of the audit."""
     rows = [
         (
             f"{m.attack}.{m.metric}",
@@ -138,7 +138,7 @@ def measurements(case: Case) -> Table:
 
 
 def membership(case: Case) -> Table:
-    """How far members were distinguished from non-members, and how far without the model."""
+    """List how far members were distinguished from non-members, and how far without the model."""
     names = {
         "auc": "AUC",
         "tpr_at_1pct_fpr": "members found at 1 % false",
@@ -160,7 +160,7 @@ def membership(case: Case) -> Table:
 
 
 def points(caption: str, found: Sequence[Curve], limit: int = 24) -> Table:
-    """The numbers behind a figure: at most ``limit`` points a series, ends included."""
+    """List the numbers behind a figure: at most ``limit`` points a series, ends included."""
     banded = any(c.low and c.high for c in found)
     rows = []
     for curve in found:
@@ -173,7 +173,7 @@ def points(caption: str, found: Sequence[Curve], limit: int = 24) -> Table:
 
 
 def thinned(length: int, limit: int) -> list[int]:
-    """At most ``limit`` evenly spread positions of a sequence, first and last among them."""
+    """Return at most ``limit`` evenly spread positions of a sequence, first and last among them."""
     if length <= limit:
         return list(range(length))
     return sorted({round(i * (length - 1) / (limit - 1)) for i in range(limit)})
@@ -183,7 +183,7 @@ def thinned(length: int, limit: int) -> list[int]:
 
 
 def personal_data(manifest: Manifest | None) -> Table | None:
-    """Entity types by source: found, and redacted. Values in removed copies were found and not redacted."""
+    """List entity types by source: found, and redacted. Values in removed copies were found, not redacted."""
     if manifest is None or not manifest.findings:
         return None
     by_source: Counter[str] = Counter()
@@ -214,7 +214,7 @@ def personal_data(manifest: Manifest | None) -> Table | None:
 
 
 def totals(findings: Iterable[FindingCount]) -> tuple[int, int]:
-    """Values found, and values redacted."""
+    """Return the numbers of values found and redacted."""
     found = redacted = 0
     for finding in findings:
         found += finding.found
@@ -223,7 +223,7 @@ def totals(findings: Iterable[FindingCount]) -> tuple[int, int]:
 
 
 def coverage(manifest: Manifest | None) -> Table | None:
-    """The entity types with a detector, and those without."""
+    """List the entity types with a detector, and those without."""
     if manifest is None or not manifest.coverage:
         return None
     unknown_first = sorted(manifest.coverage, key=lambda d: (d.status == "available", d.entity))
@@ -232,7 +232,7 @@ def coverage(manifest: Manifest | None) -> Table | None:
 
 
 def skipped(manifest: Manifest | None) -> Table | None:
-    """Records left out, added up by reason."""
+    """List the records left out, added up by reason."""
     if manifest is None or not manifest.skipped:
         return None
     reasons = Counter(record.reason for record in manifest.skipped)
@@ -241,7 +241,7 @@ def skipped(manifest: Manifest | None) -> Table | None:
 
 
 def duplicates(manifest: Manifest | None) -> Table | None:
-    """Copies removed, and the sizes of the clusters they formed."""
+    """List the copies removed, and the sizes of the clusters they formed."""
     if manifest is None:
         return None
     d = manifest.duplicates
@@ -256,7 +256,7 @@ def duplicates(manifest: Manifest | None) -> Table | None:
 
 
 def repeated(manifest: Manifest | None) -> Table | None:
-    """Types whose values stand in several documents, the worst first: severity times documents."""
+    """List the types whose values stand in several documents, the worst first: severity times documents."""
     if manifest is None or not manifest.repetition:
         return None
     rows = [
@@ -274,7 +274,7 @@ def repeated(manifest: Manifest | None) -> Table | None:
 
 
 def by_copies(case: Case) -> list[Measurement]:
-    """The n-gram excess by how often a phrase was copied, few copies first."""
+    """Return the n-gram excess by how often a phrase was copied, few copies first."""
     return [
         m
         for m in of(case.evidence, "ngram.top1_excess")
@@ -286,7 +286,7 @@ def by_copies(case: Case) -> list[Measurement]:
 
 
 def ledger(case: Case) -> Table | None:
-    """What each release cost."""
+    """List what each release cost."""
     statement = case.evidence.statement
     if statement is None or not statement.ledger:
         return None
@@ -304,7 +304,7 @@ def ledger(case: Case) -> Table | None:
 
 
 def disclosed(case: Case) -> list[tuple[str, str]]:
-    """What else the statement says of its claim, where it says it, and how much of it is disclosed."""
+    """List what else the statement says of its claim, and how much of it is disclosed."""
     s = case.evidence.statement
     if s is None or not s.private:
         return []
@@ -327,7 +327,7 @@ def disclosed(case: Case) -> list[tuple[str, str]]:
 
 
 def accountants(case: Case) -> Table | None:
-    """ε of the ledger by every accountant that read it."""
+    """List ε of the ledger by every accountant that read it."""
     statement = case.evidence.statement
     if statement is None or not statement.accountants:
         return None
@@ -336,7 +336,7 @@ def accountants(case: Case) -> Table | None:
 
 
 def hazards(case: Case) -> Table | None:
-    """Known ways for the claim to be hollow; those that apply first."""
+    """List the known ways for the claim to be hollow, those that apply first."""
     statement = case.evidence.statement
     if statement is None or not statement.hazards:
         return None

@@ -38,7 +38,7 @@ LIMITS = (
 
 
 def headline(case: Case) -> tuple[str, str]:
-    """The verdict in a word or three, and the sentence under it."""
+    """Return the verdict in one to three words, and the sentence under it."""
     if case.judgement is None:
         return "Not judged", "No policy was applied. The numbers below are evidence without a verdict."
     said = dict(tally(case.judgement))
@@ -61,7 +61,7 @@ def headline(case: Case) -> tuple[str, str]:
 
 
 def broken(case: Case) -> str:
-    """Why this model cannot be found clean, as a sentence."""
+    """Say why this model cannot be found clean."""
     if not case.evidence.model.head_loaded:
         return "The masked-language head was not in the checkpoint, so this audit cannot clear it."
     if not case.evidence.model.beats_unigram:
@@ -70,7 +70,7 @@ def broken(case: Case) -> str:
 
 
 def unmet(case: Case) -> list[list[Verdict]]:
-    """Verdicts that ask for something, gravest first; those with one status and reason stand together."""
+    """Group the verdicts that ask for something by status and reason, gravest first."""
     if case.judgement is None:
         return []
     groups: dict[tuple[Status, str], list[Verdict]] = {}
@@ -81,7 +81,7 @@ def unmet(case: Case) -> list[list[Verdict]]:
 
 
 def advice(case: Case, verdict: Verdict) -> tuple[str, str] | None:
-    """Why a rule matters and what to do, for a verdict that asks for it.
+    """Return why a rule matters and what to do, for a verdict that asks for it.
 
     A reason that several rules share is about the model or the run; the advice of one rule would mislead.
     """
@@ -94,7 +94,7 @@ def _rules(n: int, one: str, many: str) -> str:
 
 
 def percent(value: float | None) -> str:
-    """A share in percent, with as many digits as it carries."""
+    """Return a share in percent, with as many digits as it carries."""
     if value is None:
         return "–"
     hundred = 100 * value
@@ -110,7 +110,7 @@ def _one(case: Case, name: str, slice: str | None = None) -> Measurement | None:
 
 
 def epsilon(case: Case) -> str:
-    """Claim against what the audit could show."""
+    """Compare the claim with what the audit could show."""
     said, bound = claim(case.evidence), _one(case, "epsilon.one_run_lower_bound")
     claimed = said.epsilon if said else None
     if claimed is None:
@@ -136,7 +136,7 @@ def epsilon(case: Case) -> str:
 
 
 def roc(case: Case) -> str:
-    """How far members can be distinguished from non-members."""
+    """Say how far members can be distinguished from non-members."""
     found = [m for m in of(case.evidence, "membership.auc") if m.value is not None]
     if not found:
         return "Membership was not measured."
@@ -165,7 +165,7 @@ def roc(case: Case) -> str:
 
 
 def unknown(case: Case) -> str:
-    """Training phrases against held-out ones."""
+    """Compare training phrases with held-out ones."""
     excess = _one(case, "ngram.top1_excess", "")
     if excess is None or excess.value is None:
         return "Completion of training phrases, by how many of their tokens are hidden."
@@ -180,7 +180,7 @@ def unknown(case: Case) -> str:
 
 
 def exposure(case: Case) -> str:
-    """Planted canaries against their twins."""
+    """Compare planted canaries with their twins."""
     mean, p = _one(case, "canary.exposure_mean"), _one(case, "canary.exposure_p")
     rate = _one(case, "canary.extraction_rate")
     if mean is None or mean.value is None:
@@ -196,7 +196,7 @@ def exposure(case: Case) -> str:
 
 
 def secrets(case: Case) -> str:
-    """Planted secrets by how many of their tokens are hidden, and whole."""
+    """Say how many planted secrets are recovered, by how many of their tokens are hidden, and whole."""
     rate, twin = _one(case, "canary.extraction_rate"), _one(case, "canary.extraction_rate_heldout")
     if rate is None:
         return "Completion of planted secrets, by how many of their tokens are hidden."
@@ -205,7 +205,7 @@ def secrets(case: Case) -> str:
 
 
 def copies(case: Case) -> str:
-    """Whether repeats are remembered."""
+    """Say whether repeated phrases are completed better."""
     found = by_copies(case)
     if any(m.low is not None and m.low > 0 for m in found):
         return "Phrases that occur more often are completed better than unseen ones."
@@ -213,7 +213,7 @@ def copies(case: Case) -> str:
 
 
 def personal_data(case: Case) -> str:
-    """How much was found, and how much of it was removed."""
+    """Say how much was found, and how much of it was redacted."""
     manifest = case.evidence.manifest
     if manifest is None:
         return "No scan is part of this evidence: what personal data the corpus held is unknown."
@@ -227,7 +227,7 @@ def personal_data(case: Case) -> str:
 
 
 def duplicates(case: Case) -> str:
-    """How much of the corpus was copies."""
+    """Say how much of the corpus was copies."""
     manifest = case.evidence.manifest
     if manifest is None:
         return "No scan is part of this evidence."
@@ -238,7 +238,7 @@ def duplicates(case: Case) -> str:
 
 
 def frontier(case: Case) -> str:
-    """What a smaller ε costs."""
+    """Say what a smaller ε costs."""
     found = [c for c in case.evidence.curves if (c.attack, c.name) == ("ablation", "frontier") and c.x]
     if not found:
         return "No runs at several ε were compared."
@@ -248,7 +248,7 @@ def frontier(case: Case) -> str:
 
 
 def training(case: Case, name: str) -> str:
-    """Where a series of the training began and ended."""
+    """Say where a series of the training began and ended."""
     series = [c for c in case.evidence.curves if (c.attack, c.name) == ("training", name) and c.x and c.y]
     first = series[0]
     label = f"{first.y_label[:1].upper()}{first.y_label[1:]}"
@@ -256,7 +256,7 @@ def training(case: Case, name: str) -> str:
 
 
 def dp_ceiling(epsilon: float, delta: float, false_positives: float) -> float:
-    """The most true positives any attack can reach at this false-positive rate under (ε, δ).
+    """Return the most true positives any attack can reach at this false-positive rate under (ε, δ).
 
     >>> round(dp_ceiling(1.0, 1e-5, 0.01), 4)
     0.0272
