@@ -29,7 +29,9 @@ from transformers import DataCollatorForLanguageModeling, Trainer, TrainingArgum
 
 from mlmguard.training import loop, models
 from mlmguard.training.evaluation import held_out, unigram_log_probabilities
+from mlmguard.training.examples import collate, example
 from mlmguard.training.journal import Journal
+from mlmguard.training.recipes import Recipe
 from mlmguard.training.text import tokenizer, units
 
 WINDOW = 128
@@ -41,7 +43,7 @@ CLOCKS: dict[str, Callable[[], float]] = {"wall": time.perf_counter, "cpu": time
 class Bench:
     """The texts as windows, and the settings that both sides share."""
 
-    def __init__(self, texts: list[str], recipe: loop.Recipe, now: Callable[[], float]) -> None:
+    def __init__(self, texts: list[str], recipe: Recipe, now: Callable[[], float]) -> None:
         order = np.random.default_rng(0).permutation(len(texts))
         split = len(texts) // 10
         apart, learnt = [texts[k] for k in order[:split]], [texts[k] for k in order[split:]]
@@ -105,8 +107,8 @@ class Bench:
         for step in range(recipe.steps):
             drawn = units.shuffled_draw(len(self.units), recipe.batch_units, step, recipe.seed)
             rng = np.random.default_rng([recipe.seed, step, 1])
-            examples = [loop.example(self.units[k], self.tokenizer, recipe, rng) for k in drawn]
-            loop.collate(examples, self.tokenizer.pad, recipe.micro_tokens, CPU)
+            examples = [example(self.units[k], self.tokenizer, recipe, rng) for k in drawn]
+            collate(examples, self.tokenizer.pad, recipe.micro_tokens, CPU)
         return self.now() - began
 
     def loss(self, model: torch.nn.Module) -> float:
@@ -117,7 +119,7 @@ def main() -> int:
     options = read_options()
     torch.set_num_threads(options.threads)
     texts = [json.loads(line)["text"] for file in options.files for line in file.open(encoding="utf-8")]
-    recipe = loop.Recipe(
+    recipe = Recipe(
         steps=options.steps,
         batch_units=options.batch,
         learning_rate=options.learning_rate,

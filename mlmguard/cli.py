@@ -653,6 +653,7 @@ def train_command(
 ) -> None:
     """Train a masked language model on CLEAN (default clean/), private or honestly not."""
     from mlmguard.train import TrainSettings, train
+    from mlmguard.types import Watcher
 
     chosen = TrainSettings(**settings)
     if chosen.dp_epsilon is None:
@@ -660,7 +661,7 @@ def train_command(
     with watched(quiet or as_json) as (progress, stop):
         result = train(
             clean, ckpt, reports, chosen,
-            track=track, progress=progress, stop=stop, tell=lambda line: console.say(line, quiet),
+            track=track, watcher=Watcher(progress, lambda line: console.say(line, quiet), stop),
         )  # fmt: skip
     if int(os.environ.get("RANK", "0")) > 0:  # under torchrun the first process talks for all
         return

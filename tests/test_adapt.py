@@ -12,13 +12,16 @@ from mlmguard.training import adapt, loop, models
 from mlmguard.training.clipping.clip import clipped_gradient_sum
 from mlmguard.training.clipping.per_sample import one_record_sum
 from mlmguard.training.clipping.unit_batch import read_batch
+from mlmguard.training.examples import collate, example
+from mlmguard.training.journal import Journal
+from mlmguard.training.recipes import Recipe
 from mlmguard.training.text import units
 from mlmguard.training.text.tokenizer import Tokenizer
 from mlmguard.types import DpPlan
 from tests.test_units import QUICK, scanned, trained
 
 TOKENIZER = Tokenizer.load(None)
-RECIPE = loop.Recipe(3, 6, 1e-2, 1, 32)
+RECIPE = Recipe(3, 6, 1e-2, 1, 32)
 CPU = torch.device("cpu")
 
 
@@ -41,8 +44,8 @@ def test_clipped_sums_are_those_of_a_one_record_loop(model, kind):
             if "lora_B" in name:
                 parameter.normal_()
     rng = np.random.default_rng(0)
-    examples = [loop.example(unit, TOKENIZER, RECIPE, rng) for unit in corpus()]
-    (batch,) = loop.collate(examples, TOKENIZER.pad, 8192, CPU)
+    examples = [example(unit, TOKENIZER, RECIPE, rng) for unit in corpus()]
+    (batch,) = collate(examples, TOKENIZER.pad, 8192, CPU)
     ours = clipped_gradient_sum(model, batch, 0.1)
     truth = one_record_sum(model, read_batch(model, batch), 0.1)
     assert ours.gradients.keys() == {n for n, p in model.named_parameters() if p.requires_grad}
@@ -56,7 +59,7 @@ def test_frozen_parameters_get_neither_gradient_nor_noise(model, kind, tmp_path)
     adapt.adapt(model, kind, seed=0)
     before = {name: p.clone() for name, p in model.named_parameters()}
     plan = DpPlan(1.0, 1.0, 0.5, 3, 1e-5, "document", 6.0, 8.0)
-    loop.train(model, corpus(), TOKENIZER, RECIPE, loop.Journal(tmp_path, plan), plan)
+    loop.train(model, corpus(), TOKENIZER, RECIPE, Journal(tmp_path, plan), plan)
     for name, parameter in model.named_parameters():
         assert torch.equal(parameter, before[name]) != parameter.requires_grad, name
 

@@ -14,13 +14,14 @@ import torch.multiprocessing as mp
 
 from mlmguard.artifacts import read_noun
 from mlmguard.training import distributed, journal, loop, mechanism, models
+from mlmguard.training.recipes import Recipe
 from mlmguard.training.text import units
 from mlmguard.training.text.tokenizer import Tokenizer
 from mlmguard.types import DpPlan, PrivacyStatement
 from tests.test_units import scanned
 
 STEPS = 12
-RECIPE = loop.Recipe(STEPS, 20, 0.05, 1, 32, weight_decay=0.0)
+RECIPE = Recipe(STEPS, 20, 0.05, 1, 32, weight_decay=0.0)
 
 
 def seeded(seed):

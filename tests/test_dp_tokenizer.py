@@ -13,7 +13,7 @@ from mlmguard.scan import ScanSettings, scan
 from mlmguard.train import TrainSettings, train
 from mlmguard.training.privacy import releases
 from mlmguard.training.text import tokenizer
-from mlmguard.types import LedgerEntry
+from mlmguard.types import LedgerEntry, Watcher
 from tests.workbench import KEY
 
 SECRET = "zyzzogeton"
@@ -117,7 +117,8 @@ def test_a_resumed_run_keeps_its_vocabulary_and_pays_once(folder):
     runs = folder / ".mlmguard" / "runs"
     settings = replace(QUICK, tokenizer="dp", steps=4)
     with pytest.raises(Interrupted):
-        train(folder / "clean", folder / "ckpt", folder / "reports", settings, runs=runs, stop=lambda: True)
+        stopped = Watcher(stop=lambda: True)
+        train(folder / "clean", folder / "ckpt", folder / "reports", settings, runs=runs, watcher=stopped)
     statement = train(folder / "clean", folder / "ckpt", folder / "reports", settings, runs=runs).statement
     assert [entry.mechanism for entry in statement.ledger].count("gaussian-threshold") == 1
     assert statement.epsilon <= 8

@@ -8,12 +8,14 @@ import torch
 from safetensors.torch import load_file
 
 from mlmguard.artifacts import read_json, write_json
-from mlmguard.training import loop, models, watch
+from mlmguard.training import gradients, loop, models, watch
+from mlmguard.training.examples import example
 from mlmguard.training.journal import Journal
+from mlmguard.training.recipes import Recipe
 from mlmguard.training.text import masking, packing, units
 from mlmguard.training.text.masking import Masking
 from mlmguard.training.text.tokenizer import Tokenizer
-from mlmguard.types import DpPlan
+from mlmguard.types import DpPlan, Watcher
 
 TOKENIZER = Tokenizer.load(None)
 CPU = torch.device("cpu")
@@ -31,13 +33,16 @@ def small_model(seed=0):
 
 def recipe(**changes):
     usual = {"steps": 20, "batch_units": 4, "learning_rate": 1e-3, "warmup_steps": 2, "window": 32}
-    return loop.Recipe(**{**usual, **changes})
+    return Recipe(**{**usual, **changes})
 
 
-def run(folder, model, how, **options):
+def run(folder, model, how, tell=lambda line: None, stop=bool, **options):
     folder.mkdir(exist_ok=True)
     journal = Journal(folder, options.pop("plan", None))
-    loop.train(model, some_units(), TOKENIZER, how, journal, journal.plan, device=CPU, **options)
+    watcher = Watcher(tell=tell, stop=stop)
+    loop.train(
+        model, some_units(), TOKENIZER, how, journal, journal.plan, device=CPU, watcher=watcher, **options
+    )
     return journal
 
 
@@ -68,7 +73,7 @@ def test_a_watch_fed_the_losses_so_far_is_the_one_that_saw_them():
 
 def breaks_at(step, monkeypatch, times=1):
     """The loss is NaN at a step, as often as said; the gradient is left as it was."""
-    original, seen = loop.plain_gradient, {"calls": 0, "broke": 0}
+    original, seen = gradients.plain_gradient, {"calls": 0, "broke": 0}
 
     def broken(*args):
         loss = original(*args)
@@ -79,7 +84,7 @@ def breaks_at(step, monkeypatch, times=1):
         seen["calls"] += 1
         return loss
 
-    monkeypatch.setattr(loop, "plain_gradient", broken)
+    monkeypatch.setattr(gradients, "plain_gradient", broken)
 
 
 def test_after_a_loss_that_is_not_finite_the_run_goes_back_and_on_at_half_the_rate(tmp_path, monkeypatch):
@@ -114,7 +119,7 @@ def test_a_run_that_diverges_falls_back_to_before_it_did(tmp_path):
     journal = Journal(tmp_path)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(loop, "schedule", jolts)
-        loop.train(model, corpus, TOKENIZER, how, journal, device=CPU, tell=said.append)
+        loop.train(model, corpus, TOKENIZER, how, journal, device=CPU, watcher=Watcher(tell=said.append))
     assert len(said) == 1 and "back to step 100" in said[0]
     assert np.mean(journal.losses[-20:]) < np.mean(journal.losses[90:100]) + 0.1
     assert len(journal.losses) == 200
@@ -122,8 +127,8 @@ def test_a_run_that_diverges_falls_back_to_before_it_did(tmp_path):
 
 def test_a_private_run_neither_falls_back_nor_keeps_good_states(tmp_path, monkeypatch):
     plan = DpPlan(1.0, 1.0, 0.5, 6, 1e-5, "document", 6.0, 8.0)
-    original = loop.private_gradient
-    monkeypatch.setattr(loop, "private_gradient", lambda *args: (original(*args), math.nan)[1])
+    original = gradients.private_gradient
+    monkeypatch.setattr(gradients, "private_gradient", lambda *args: (original(*args), math.nan)[1])
     said, evaluated = [], []
     how = recipe(steps=6, evaluate_every=1, patience=1)
     journal = run(
@@ -252,7 +257,16 @@ def test_a_run_that_overfits_stops_and_keeps_its_best_weights(tmp_path):
     corpus = [units.Unit(f"u{k}", (rng.choice(np.arange(100, 104), 24),)) for k in range(12)]
     how = recipe(steps=100, learning_rate=1e-2, evaluate_every=10, patience=3)
     journal = Journal(tmp_path)
-    loop.train(model, corpus, TOKENIZER, how, journal, device=CPU, validate=validate, tell=said.append)
+    loop.train(
+        model,
+        corpus,
+        TOKENIZER,
+        how,
+        journal,
+        device=CPU,
+        validate=validate,
+        watcher=Watcher(tell=said.append),
+    )
     assert said == ["step 50: the validation loss has stopped falling; back to step 20"]
     assert journal.applied == 50 and torch.equal(weights(model), at[6.0])
 
@@ -274,8 +288,8 @@ def test_gradients_are_scaled_down_together_to_the_norm_asked_for(tmp_path):
     journal = run(tmp_path, small_model(), recipe(steps=1, max_grad_norm=1e-3))
     model = small_model()
     model(**{key: torch.randint(5, 50, (2, 8)) for key in ("input_ids", "labels")}).loss.backward()
-    before = loop.gradient_norm(model, 1e-3)
-    after = loop.gradient_norm(model, math.inf)
+    before = gradients.gradient_norm(model, 1e-3)
+    after = gradients.gradient_norm(model, math.inf)
     assert before > 1e-2 and after == pytest.approx(1e-3, rel=1e-3)
     assert journal.curves["gradient_norm"][0] > 1e-3  # what is recorded is what it was before
 
@@ -313,7 +327,7 @@ def test_a_run_stopped_anywhere_and_resumed_is_the_same_run_bit_for_bit(tmp_path
         loop.train(
             model, corpus, TOKENIZER, how, journal, device=CPU,
             validate=lambda: float(weights(model).square().sum()),
-            stop=lambda: next(step) + 1 == stop,
+            watcher=Watcher(stop=lambda: next(step) + 1 == stop),
         )  # fmt: skip
         return journal
 
@@ -366,11 +380,11 @@ def test_packed_examples_have_the_loss_and_the_gradient_they_have_alone(kind):
     packing.refuse_unpackable(model, len(TOKENIZER), 32, TOKENIZER.pad)
     rng = np.random.default_rng(0)
     corpus = [units.Unit(f"u{k}", (rng.integers(10, len(TOKENIZER), 3 + 2 * k),)) for k in range(8)]
-    examples = [loop.example(unit, TOKENIZER, recipe(), rng) for unit in corpus]
+    examples = [example(unit, TOKENIZER, recipe(), rng) for unit in corpus]
     found = []
     for packed in (0, 32):
         model.zero_grad()
-        loss = loop.plain_gradient(model, examples, TOKENIZER.pad, 8192, CPU, packed=packed)
+        loss = gradients.plain_gradient(model, examples, TOKENIZER.pad, 8192, CPU, packed=packed)
         found.append((loss, torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])))
     assert found[0][0] == pytest.approx(found[1][0], rel=1e-6)
     assert float((found[0][1] - found[1][1]).norm() / found[0][1].norm()) < 1e-5

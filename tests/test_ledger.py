@@ -20,15 +20,16 @@ from mlmguard.train import TrainSettings, train
 from mlmguard.training import journal as journals
 from mlmguard.training import loop, mechanism, models
 from mlmguard.training.privacy.ledger import CorpusLedger
+from mlmguard.training.recipes import Recipe
 from mlmguard.training.text import units
 from mlmguard.training.text.tokenizer import Tokenizer
-from mlmguard.types import DpPlan, LedgerEntry
+from mlmguard.types import DpPlan, LedgerEntry, Watcher
 from tests.test_units import QUICK, notes
 from tests.workbench import KEY, damaged
 
 STEPS = 260
 PLAN = DpPlan(6.0, 1.0, 0.5, STEPS, 1e-5, "document", 6.0, 0.0)
-RECIPE = loop.Recipe(steps=STEPS, batch_units=6, learning_rate=1e-3, warmup_steps=1, window=16)
+RECIPE = Recipe(steps=STEPS, batch_units=6, learning_rate=1e-3, warmup_steps=1, window=16)
 
 
 def run_to_the_end(folder):
@@ -169,7 +170,14 @@ def shared_corpus(tmp_path_factory):
 
     def trained(clean, stop=bool, **changes):
         settings = TrainSettings(**{**vars(QUICK), **changes})
-        return train(folder / clean, folder / "ckpt", folder / "reports", settings, runs=runs, stop=stop)
+        return train(
+            folder / clean,
+            folder / "ckpt",
+            folder / "reports",
+            settings,
+            runs=runs,
+            watcher=Watcher(stop=stop),
+        )
 
     scanned("clean")
     plain = trained("clean", dp_epsilon=None, steps=2)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from mlmguard.errors import InputError
+from mlmguard.settings import read_mix
 from mlmguard.training.text import masking, units
 from mlmguard.training.text.masking import IGNORED, Masking, Mix, Notes
 from mlmguard.training.text.tokenizer import Tokenizer
@@ -189,16 +190,17 @@ def test_rates_that_mask_nothing_or_everything_are_refused(rate):
 @pytest.mark.parametrize("text", ["80/10", "80/10/20", "80/-10/30", "all", "80,10,10"])
 def test_a_mix_that_is_none_is_refused(text):
     with pytest.raises(InputError, match="--mask-mix"):
-        masking.read_mix(text)
+        read_mix(text)
 
 
 def test_a_mix_is_read_as_shares():
-    assert masking.read_mix("80/10/10") == Mix(0.8, 0.1, 0.1)
+    assert Mix(*read_mix("80/10/10")) == Mix(0.8, 0.1, 0.1)
 
 
 def test_static_masks_are_a_function_of_the_unit_alone():
     """Another unit more, or another order, moves nobody's masks: what per-unit clipping relies on."""
-    from mlmguard.training.loop import Recipe, example
+    from mlmguard.training.examples import example
+    from mlmguard.training.recipes import Recipe
 
     recipe = Recipe(4, 2, 1e-3, 1, 16, masking=Masking(static=True))
     rng = np.random.default_rng(0)

@@ -5,7 +5,10 @@ import pytest
 import torch
 
 from mlmguard.errors import InputError
-from mlmguard.training import loop, mechanism, models
+from mlmguard.settings import TrainSettings, check
+from mlmguard.training import gradients, loop, mechanism, models
+from mlmguard.training.examples import example
+from mlmguard.training.recipes import Recipe
 from mlmguard.training.text import masking, objectives, units
 from mlmguard.training.text.masking import Masking
 from mlmguard.training.text.tokenizer import Tokenizer
@@ -67,34 +70,34 @@ def test_words_keep_their_place_through_the_swap():
 
 
 def test_the_answer_is_a_label_at_the_first_position_and_no_token_shows_it():
-    recipe = loop.Recipe(4, 2, 1e-3, 1, 32, objective="mlm+sop")
+    recipe = Recipe(4, 2, 1e-3, 1, 32, objective="mlm+sop")
     rng = np.random.default_rng(0)
-    ids, labels = loop.example(UNIT, TOKENIZER, recipe, rng)
+    ids, labels = example(UNIT, TOKENIZER, recipe, rng)
     assert ids[0] == TOKENIZER.cls and labels[0] in (TOKENIZER.cls, TOKENIZER.sep)
 
 
 def test_pairs_of_two_units_are_refused_under_epsilon():
     with pytest.raises(InputError, match=r"mlm\+nsp.*mlm\+sop"):
-        objectives.refuse_impossible("mlm+nsp", True)
-    objectives.refuse_impossible("mlm+nsp", False)
-    objectives.refuse_impossible("mlm+sop", True)
+        check(TrainSettings(objective="mlm+nsp", dp_epsilon=8.0))
+    check(TrainSettings(objective="mlm+nsp"))
+    check(TrainSettings(objective="mlm+sop", dp_epsilon=8.0))
     with pytest.raises(InputError, match="--objective"):
-        objectives.refuse_impossible("clm", False)
+        check(TrainSettings(objective="clm"))
 
 
 def test_one_unit_moves_the_private_sum_by_at_most_c_with_the_question():
     models.SIZES["test"] = models.Size(1, 16, 2)
     model = models.fresh("test", TOKENIZER, 32, 0.0, 0)
-    recipe = loop.Recipe(1, 4, 1e-3, 1, 32, objective="mlm+sop", masking=Masking(rate=0.3))
+    recipe = Recipe(1, 4, 1e-3, 1, 32, objective="mlm+sop", masking=Masking(rate=0.3))
     plan = DpPlan(0.0, 1.0, 0.5, 1, 1e-5, "document", 1.0, 8.0)
     draw = np.random.default_rng(0)
     members = [units.Unit(f"u{k}", (draw.integers(10, len(TOKENIZER), 40),)) for k in range(6)]
 
     def summed(chosen):
         rng, noise = np.random.default_rng(1), mechanism.entropy_generator(torch.device("cpu"))
-        examples = [loop.example(unit, TOKENIZER, recipe, rng) for unit in chosen]
+        examples = [example(unit, TOKENIZER, recipe, rng) for unit in chosen]
         cpu = torch.device("cpu")
-        loop.private_gradient(model, examples, TOKENIZER.pad, plan, noise, "one-pass", 8192, cpu)
+        gradients.private_gradient(model, examples, TOKENIZER.pad, plan, noise, "one-pass", 8192, cpu)
         return torch.cat([p.grad.flatten() for p in model.parameters()])
 
     moved = float((summed(members) - summed(members[:-1])).norm())
@@ -112,7 +115,7 @@ def test_the_order_of_passages_can_be_learnt(tmp_path):
         units.Unit(f"u{k}", (np.concatenate([rng.integers(100, 200, 14), rng.integers(1000, 1100, 15)]),))
         for k in range(64)
     ]
-    recipe = loop.Recipe(120, 32, 5e-3, 5, 32, objective="mlm+sop")
+    recipe = Recipe(120, 32, 5e-3, 5, 32, objective="mlm+sop")
     loop.train(model, corpus, TOKENIZER, recipe, Journal(tmp_path))
     framing = [framed("mlm+sop", rng, unit) for unit in corpus]
     tokens = torch.from_numpy(np.stack([one.ids for one in framing]))

@@ -11,9 +11,12 @@ from mlmguard import cli
 from mlmguard.commands import private_step
 from mlmguard.commands.private_step import audit_private_step
 from mlmguard.errors import InputError
-from mlmguard.training import loop, mechanism, models
+from mlmguard.training import gradients, loop, mechanism, models
 from mlmguard.training.clipping import unit_batch
+from mlmguard.training.journal import Journal
+from mlmguard.training.recipes import Recipe
 from mlmguard.training.text.tokenizer import Tokenizer
+from mlmguard.training.text.units import Unit
 
 SEEDS = range(5)
 
@@ -107,13 +110,13 @@ def test_training_uses_the_functions_that_are_audited(tmp_path, monkeypatch):
     model = models.fresh("test", tokenizer, 16, 0.0, 0)
     plan = replace(audit_private_step(canaries=20, guesses=2, steps=2).plan, steps=2)
     called.clear()
-    journal = loop.Journal(tmp_path, plan)
-    recipe = loop.Recipe(2, 2, 1e-3, 1, 16)
-    units = [loop.Unit(str(k), (np.arange(10, 15 + k),)) for k in range(4)]
+    journal = Journal(tmp_path, plan)
+    recipe = Recipe(2, 2, 1e-3, 1, 16)
+    units = [Unit(str(k), (np.arange(10, 15 + k),)) for k in range(4)]
     loop.train(model, units, tokenizer, recipe, journal, plan)
     assert called.count("poisson_draw") == 2
     assert called.count("gaussian") == 2 * sum(1 for _ in model.parameters())
-    assert loop.clipped_gradient_sum.__globals__["clip_factors"] is unit_batch.clip_factors
+    assert gradients.clipped_gradient_sum.__globals__["clip_factors"] is unit_batch.clip_factors
 
 
 def test_too_few_canaries_are_said_to_be_unable_to_refute():

@@ -5,7 +5,8 @@ import itertools
 import numpy as np
 import pytest
 
-from mlmguard.training import loop
+from mlmguard.training.examples import example
+from mlmguard.training.recipes import Recipe
 from mlmguard.training.text import masking, tokens, units
 from mlmguard.training.text.masking import Notes
 from mlmguard.training.text.tokenizer import Tokenizer
@@ -41,12 +42,10 @@ def test_units_on_disk_are_those_gathered_in_memory(tmp_path, noted, vocabulary)
 def test_an_example_of_a_unit_on_disk_is_the_one_of_the_unit_in_memory(tmp_path):
     kept = tokens.kept(tmp_path / "tokens", "k", some_rows, len(TOKENIZER))
     for strategy, objective in itertools.product(masking.STRATEGIES, ("mlm", "mlm+sop", "mlm+nsp")):
-        recipe = loop.Recipe(4, 6, 1e-3, 1, 16, masking=masking.Masking(strategy), objective=objective)
+        recipe = Recipe(4, 6, 1e-3, 1, 16, masking=masking.Masking(strategy), objective=objective)
         said = []
         for whole in (kept, units.group(some_rows())):
-            drawn = [
-                loop.example(unit, TOKENIZER, recipe, np.random.default_rng(3), 0, whole) for unit in whole
-            ]
+            drawn = [example(unit, TOKENIZER, recipe, np.random.default_rng(3), 0, whole) for unit in whole]
             said.append([(ids.dtype, ids.tolist(), labels.tolist()) for ids, labels in drawn])
         assert said[0] == said[1]
 

@@ -15,11 +15,12 @@ from mlmguard.audited import read_checkpoint
 from mlmguard.errors import InputError
 from mlmguard.scan import ScanSettings, scan
 from mlmguard.train import TrainSettings, train
-from mlmguard.training import evaluation, loop, models
+from mlmguard.training import evaluation, gradients, loop, models
 from mlmguard.training.privacy import claim
 from mlmguard.training.privacy.ledger import CorpusLedger
 from mlmguard.training.text import masking
 from mlmguard.training.text.tokenizer import Tokenizer
+from mlmguard.types import Watcher
 
 TESTS = Path(__file__).parent
 TOKENIZER = Tokenizer.load(None)
@@ -51,10 +52,10 @@ def runs(folder):
     return folder / ".mlmguard" / "runs"
 
 
-def trained(folder, settings, **options):
-    return train(
-        folder / "clean", folder / "ckpt", folder / "reports", settings, runs=runs(folder), **options
-    )
+def trained(folder, settings, tell=lambda line: None, stop=bool, **options):
+    places = (folder / "clean", folder / "ckpt", folder / "reports")
+    watcher = Watcher(tell=tell, stop=stop)
+    return train(*places, settings, runs=runs(folder), watcher=watcher, **options)
 
 
 def with_(settings, **changes):
@@ -90,15 +91,14 @@ def test_every_option_that_both_kinds_of_run_take_reaches_the_run(place, base):
 
 def test_findings_are_never_predicted_when_they_are_excluded(place, monkeypatch):
     """Every token of every address the scan found, in whatever window it is drawn, stays without a label."""
-    from mlmguard.training import loop
 
-    seen, original = [], loop.plain_gradient
+    seen, original = [], gradients.plain_gradient
 
     def look(model, examples, *rest):
         seen.extend(examples)
         return original(model, examples, *rest)
 
-    monkeypatch.setattr(loop, "plain_gradient", look)
+    monkeypatch.setattr(gradients, "plain_gradient", look)
     trained(place, with_(PLAIN, pii_targets="exclude", mask_rate=0.5, steps=20, mask_mix="0/0/100"))
     addressed = predicted = 0
     for ids, labels in seen:
@@ -322,7 +322,7 @@ def test_a_refusal_leaves_an_interrupted_run_as_it_is(tmp_path, monkeypatch):
     def refuse(*arguments):
         raise InputError("something", "wrong", "right")
 
-    monkeypatch.setattr("mlmguard.train._tokenise", refuse)
+    monkeypatch.setattr("mlmguard.train.data.tokenised", refuse)
     with pytest.raises(InputError, match="something"):
         trained(folder, PRIVATE)
     assert {path: path.read_bytes() for path in runs(folder).rglob("*") if path.is_file()} == before

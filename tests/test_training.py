@@ -10,13 +10,17 @@ import numpy as np
 import pytest
 import torch
 
+from mlmguard.training import examples as examples_of
+from mlmguard.training import gradients, loop, mechanism, models
 from mlmguard.training import journal as journals
-from mlmguard.training import loop, mechanism, models
 from mlmguard.training.clipping import precision
+from mlmguard.training.examples import collate
+from mlmguard.training.gradients import clipped_total
 from mlmguard.training.privacy import releases
+from mlmguard.training.recipes import Recipe
 from mlmguard.training.text import masking, tokenizer, units
 from mlmguard.training.text.tokenizer import Tokenizer
-from mlmguard.types import DpPlan
+from mlmguard.types import DpPlan, Watcher
 
 TOKENIZER = Tokenizer.load(None)
 
@@ -36,7 +40,7 @@ def plan(**changes):
     return DpPlan(**{**base, "unit": "document", "normaliser": 6.0, "epsilon": 8.0, **changes})
 
 
-RECIPE = loop.Recipe(steps=4, batch_units=6, learning_rate=1e-3, warmup_steps=1, window=32)
+RECIPE = Recipe(steps=4, batch_units=6, learning_rate=1e-3, warmup_steps=1, window=32)
 
 
 # --- masking ------------------------------------------------------------------------------------------
@@ -114,13 +118,13 @@ def test_micro_batches_hold_every_sequence_once_within_the_budget():
 # --- the private step ---------------------------------------------------------------------------------
 
 
-def gradients(model):
+def all_gradients(model):
     return torch.cat([p.grad.flatten() for p in model.parameters()])
 
 
 def private(model, examples, **changes):
     noise = mechanism.entropy_generator(torch.device("cpu"))
-    return loop.private_gradient(
+    return gradients.private_gradient(
         model, examples, TOKENIZER.pad, plan(**changes), noise, "one-pass", 8192, torch.device("cpu")
     )
 
@@ -128,7 +132,7 @@ def private(model, examples, **changes):
 def test_an_empty_draw_is_noise_of_the_planned_scale():
     model = small_model()
     loss = private(model, [], noise_multiplier=2.0, max_grad_norm=0.5, normaliser=4.0)
-    found = gradients(model)
+    found = all_gradients(model)
     assert math.isnan(loss)
     assert float(found.std()) == pytest.approx(2.0 * 0.5 / 4.0, rel=0.02)
     assert float(found.mean()) == pytest.approx(0, abs=5 * 0.25 / math.sqrt(len(found)))
@@ -137,7 +141,7 @@ def test_an_empty_draw_is_noise_of_the_planned_scale():
 def test_a_margin_for_rounding_widens_the_noise():
     model = small_model()
     private(model, [], noise_multiplier=2.0, max_grad_norm=0.5, normaliser=4.0, precision_margin=0.5)
-    assert float(gradients(model).std()) == pytest.approx(1.5 * 2.0 * 0.5 / 4.0, rel=0.02)
+    assert float(all_gradients(model).std()) == pytest.approx(1.5 * 2.0 * 0.5 / 4.0, rel=0.02)
 
 
 def test_the_margin_covers_what_16_bit_passes_add():
@@ -155,11 +159,11 @@ def test_the_margin_covers_what_16_bit_passes_add():
     assert all(torch.equal(a, b) for a, b in zip(before, model.parameters()))
     rng = np.random.default_rng(5)
     drawn = [units.Unit("u", (rng.integers(10, len(TOKENIZER), rng.integers(1, 31)),)) for _ in range(48)]
-    examples = [loop.example(unit, TOKENIZER, RECIPE, rng) for unit in drawn]
+    examples = [examples_of.example(unit, TOKENIZER, RECIPE, rng) for unit in drawn]
 
     def released(some):
-        batches = loop.collate(some, TOKENIZER.pad, recipe.micro_tokens, device)
-        return loop.clipped_total(model, batches, 1e-2, "one-pass", half)[0]
+        batches = collate(some, TOKENIZER.pad, recipe.micro_tokens, device)
+        return clipped_total(model, batches, 1e-2, "one-pass", half)[0]
 
     whole = released(examples)
     for left_out in range(0, 48, 6):
@@ -173,17 +177,17 @@ def test_noise_never_repeats():
     seen = []
     for _ in range(3):
         private(model, [])
-        seen.append(gradients(model).clone())
+        seen.append(all_gradients(model).clone())
     assert not any(torch.equal(a, b) for a, b in itertools.pairwise(seen))
 
 
 def test_one_unit_moves_the_noiseless_mean_by_at_most_c_over_the_normaliser():
     model, rng = small_model(), np.random.default_rng(0)
-    examples = [loop.example(u, TOKENIZER, RECIPE, rng) for u in some_units(7)]
+    examples = [examples_of.example(u, TOKENIZER, RECIPE, rng) for u in some_units(7)]
     private(model, examples[:-1], noise_multiplier=0.0)
-    without = gradients(model).clone()
+    without = all_gradients(model).clone()
     private(model, examples, noise_multiplier=0.0)
-    moved = (gradients(model) - without).norm() * 6.0
+    moved = (all_gradients(model) - without).norm() * 6.0
     assert (
         0.5 < float(moved) <= 1.0 + 1e-3
     )  # these gradients are longer than C, so the bound is met, not slack
@@ -191,18 +195,18 @@ def test_one_unit_moves_the_noiseless_mean_by_at_most_c_over_the_normaliser():
 
 def test_the_normaliser_is_public_and_not_the_draw():
     model, rng = small_model(), np.random.default_rng(0)
-    example = loop.example(some_units(1)[0], TOKENIZER, RECIPE, rng)
-    private(model, [example], noise_multiplier=0.0, normaliser=6.0)
-    assert float(gradients(model).norm()) == pytest.approx(1 / 6, rel=1e-3)
+    one = examples_of.example(some_units(1)[0], TOKENIZER, RECIPE, rng)
+    private(model, [one], noise_multiplier=0.0, normaliser=6.0)
+    assert float(all_gradients(model).norm()) == pytest.approx(1 / 6, rel=1e-3)
 
 
 def test_micro_batch_size_changes_memory_and_not_the_sum():
     model, rng = small_model(), np.random.default_rng(0)
-    examples = [loop.example(u, TOKENIZER, RECIPE, rng) for u in some_units(9, length=15)]
+    examples = [examples_of.example(u, TOKENIZER, RECIPE, rng) for u in some_units(9, length=15)]
     sums = []
     for tokens in (16, 64, 8192):
         noise = mechanism.entropy_generator(torch.device("cpu"))
-        loop.private_gradient(
+        gradients.private_gradient(
             model,
             examples,
             TOKENIZER.pad,
@@ -212,7 +216,7 @@ def test_micro_batch_size_changes_memory_and_not_the_sum():
             tokens,
             torch.device("cpu"),
         )
-        sums.append(gradients(model).clone())
+        sums.append(all_gradients(model).clone())
     for other in sums[1:]:
         assert float((other - sums[0]).norm() / sums[0].norm()) < 1e-6
 
@@ -222,7 +226,7 @@ def test_micro_batch_size_changes_memory_and_not_the_sum():
 
 def run(model, folder, the_plan, stop=lambda: False, recipe=RECIPE):
     journal = journals.Journal(folder, the_plan)
-    loop.train(model, some_units(), TOKENIZER, recipe, journal, the_plan, stop=stop)
+    loop.train(model, some_units(), TOKENIZER, recipe, journal, the_plan, watcher=Watcher(stop=stop))
     return journal
 
 
@@ -240,8 +244,8 @@ def test_a_step_is_charged_before_its_noise_exists(tmp_path, monkeypatch):
         charged.append(len((tmp_path / "ledger.jsonl").read_text().splitlines()))
         return original(*args)
 
-    original = loop.private_gradient
-    monkeypatch.setattr(loop, "private_gradient", look)
+    original = gradients.private_gradient
+    monkeypatch.setattr(gradients, "private_gradient", look)
     run(small_model(), tmp_path, plan())
     assert charged == [1, 2, 3, 4]
 
@@ -251,7 +255,7 @@ class Killed(BaseException):
 
 
 def test_a_private_run_killed_anywhere_and_resumed_never_spends_more(tmp_path, monkeypatch):
-    original = loop.private_gradient
+    original = gradients.private_gradient
     rng = np.random.default_rng(5)
 
     def kill_sometimes(*args):
@@ -259,8 +263,8 @@ def test_a_private_run_killed_anywhere_and_resumed_never_spends_more(tmp_path, m
             raise Killed  # after the charge, before or instead of the step
         return original(*args)
 
-    monkeypatch.setattr(loop, "private_gradient", kill_sometimes)
-    the_plan, recipe = plan(steps=12), loop.Recipe(12, 6, 1e-3, 1, 32)
+    monkeypatch.setattr(gradients, "private_gradient", kill_sometimes)
+    the_plan, recipe = plan(steps=12), Recipe(12, 6, 1e-3, 1, 32)
     for _ in range(40):
         try:
             journal = run(small_model(), tmp_path, the_plan, recipe=recipe)
@@ -274,7 +278,7 @@ def test_a_private_run_killed_anywhere_and_resumed_never_spends_more(tmp_path, m
 
 
 def test_a_plain_run_stopped_and_resumed_ends_with_the_same_weights(tmp_path):
-    recipe = loop.Recipe(6, 4, 1e-3, 2, 32, seed=3)
+    recipe = Recipe(6, 4, 1e-3, 2, 32, seed=3)
     whole = small_model()
     (tmp_path / "a").mkdir()
     run(whole, tmp_path / "a", None, recipe=recipe)

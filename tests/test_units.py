@@ -12,8 +12,10 @@ from mlmguard.artifacts import read_json, read_noun
 from mlmguard.errors import InputError
 from mlmguard.scan import ScanSettings, scan
 from mlmguard.train import TrainSettings, train
-from mlmguard.training import loop, mechanism, models
+from mlmguard.training import gradients, mechanism, models
+from mlmguard.training.examples import example
 from mlmguard.training.privacy import claim
+from mlmguard.training.recipes import Recipe
 from mlmguard.training.text import units
 from mlmguard.training.text.tokenizer import Tokenizer
 from mlmguard.types import DpPlan, PrivacyStatement
@@ -109,18 +111,18 @@ def test_a_unit_key_that_the_scan_did_not_have_is_refused_by_name(tmp_path):
 @pytest.mark.parametrize("asked", [("author", None, None), ("document", "author", "author")])
 def test_units_that_contradict_each_other_are_refused(asked):
     with pytest.raises(InputError, match="--unit"):
-        claim.unit_of_privacy(*asked, 64)
+        claim.UnitOfPrivacy.of(*asked, 64)
 
 
 # --- what one unit can do -----------------------------------------------------------------------------
 
 
 def noiseless_sum(model, members, rng):
-    recipe = loop.Recipe(1, 4, 1e-3, 1, 32)
+    recipe = Recipe(1, 4, 1e-3, 1, 32)
     plan = DpPlan(0.0, 1.0, 0.5, 1, 1e-5, "author", 1.0, 8.0)
-    examples = [loop.example(unit, TOKENIZER, recipe, rng) for unit in members]
+    examples = [example(unit, TOKENIZER, recipe, rng) for unit in members]
     noise, cpu = mechanism.entropy_generator(torch.device("cpu")), torch.device("cpu")
-    loop.private_gradient(model, examples, TOKENIZER.pad, plan, noise, "one-pass", 8192, cpu)
+    gradients.private_gradient(model, examples, TOKENIZER.pad, plan, noise, "one-pass", 8192, cpu)
     return torch.cat([p.grad.flatten() for p in model.parameters()])
 
 
@@ -205,7 +207,7 @@ def test_a_sampler_that_is_not_poisson_is_said_in_the_statement(by_author, monke
 
 
 def test_a_run_in_16_bits_says_by_how_much_its_noise_is_wider(by_author, monkeypatch):
-    monkeypatch.setattr("mlmguard.train.precision_margin", lambda *args: 0.0625)
+    monkeypatch.setattr("mlmguard.training.clipping.precision.precision_margin", lambda *args: 0.0625)
     statement = trained(by_author, TrainSettings(**{**vars(QUICK), "precision": "bf16"})).statement
     assert statement.plan.precision_margin == 0.0625
     (hazard,) = [h for h in statement.hazards if h.id == "precision"]

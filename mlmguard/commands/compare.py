@@ -23,7 +23,7 @@ from mlmguard.errors import InputError
 from mlmguard.report import overview
 from mlmguard.report.clearance import name
 from mlmguard.train import TrainSettings, source_of, train
-from mlmguard.types import Progress, silent
+from mlmguard.types import Progress, Watcher, silent
 
 
 @dataclass(frozen=True)
@@ -175,7 +175,12 @@ def _losses(
     settings = TrainSettings(init="scratch", steps=steps, canaries=0, leave_out=source)
     place = run.folder / "suspects"
     result = train(
-        run.clean, place / "ckpt", place, settings, runs=run.folder.parent, progress=progress, stop=stop
+        run.clean,
+        place / "ckpt",
+        place,
+        settings,
+        runs=run.folder.parent,
+        watcher=Watcher(progress, stop=stop),
     )
     measured = read_json(run.folder.parent / result.statement.run_id / "metrics.json")["held_out"]
     return {key: (loss, tokens) for key, loss, tokens in measured}

@@ -8,8 +8,9 @@ import numpy as np
 
 from mlmguard.corpus.detect import finder as pii
 from mlmguard.errors import InputError
+from mlmguard.settings import read_mix
 from mlmguard.training.text import masking
-from mlmguard.training.text.masking import IGNORED, Masking
+from mlmguard.training.text.masking import IGNORED, Masking, Mix
 from mlmguard.training.text.tokenizer import Tokenizer
 
 
@@ -40,7 +41,7 @@ def mask(
     Raises :class:`InputError` for a text without tokens, an impossible rate, or a tokenizer that is not fast.
     """
     tokenizer = Tokenizer.load(name)
-    shares = masking.read_mix(mix)
+    shares = Mix(*read_mix(mix))
     ways = {
         "token": Masking("token", rate, mix=shares),
         "word": Masking("word", rate, mix=shares),

@@ -61,7 +61,7 @@ def review(
     )
     tell("scan", manifest)
     trained = train(
-        clean, ckpt, reports, training or TrainSettings(), runs=runs, progress=progress, stop=stop
+        clean, ckpt, reports, training or TrainSettings(), runs=runs, watcher=Watcher(progress, stop=stop)
     )
     tell("train", trained)
     evidence = audit(ckpt, reports, auditing, runs=runs, corpus=corpus, progress=progress)

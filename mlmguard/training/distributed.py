@@ -8,7 +8,7 @@ and a rank with an empty one would wait for ever or drift apart.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -42,6 +42,10 @@ class Team:
         box: list[_T | None] = [value if self.first else None]
         dist.broadcast_object_list(box, src=0)
         return box[0]  # type: ignore[return-value]
+
+    def from_first(self, make: Callable[[], _T]) -> _T:
+        """``make()`` of the first process, in all of them; the others wait and make nothing."""
+        return self.agree(make() if self.first else None)  # type: ignore[return-value]
 
     def add_to_first(self, tensor: Tensor) -> None:
         """Sum ``tensor`` over all processes, in place, in the first; elsewhere it holds nothing of use."""

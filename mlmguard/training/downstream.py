@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from mlmguard.artifacts import lines_of
 from mlmguard.errors import InputError
 from mlmguard.training.clipping.unit_batch import encoder_of
-from mlmguard.training.loop import padded
+from mlmguard.training.examples import padded
 from mlmguard.training.numerics import autocast
 from mlmguard.training.text.masking import IGNORED, Ids
 from mlmguard.training.text.tokenizer import Tokenizer

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 from torch import nn
 
 from mlmguard.artifacts import read_json
-from mlmguard.training.loop import collate
+from mlmguard.training.examples import collate
 from mlmguard.training.models import masked_logits
 from mlmguard.training.numerics import autocast
 from mlmguard.training.text.masking import IGNORED, Flags, Ids
 from mlmguard.training.text.tokenizer import Tokenizer
-from mlmguard.training.text.units import micro_batches, windows
+from mlmguard.training.text.tokens import Text, tokenised
+from mlmguard.training.text.units import Row, micro_batches, windows
 from mlmguard.types import Curve
 
 Floats = NDArray[np.float64]
@@ -214,6 +215,41 @@ class HeldOutTexts:
         self._unigram = unigram_log_probabilities(self.counts)
         self._tokenizer, self._window = tokenizer, window
         self._personal, self._kinds = personal, kinds
+
+    @classmethod
+    def of(
+        cls,
+        tokenizer: Tokenizer,
+        validation: Iterable[Text],
+        test: Iterable[Text],
+        counts: NDArray[np.int64],
+        window: int,
+        *,
+        noted: bool,
+    ) -> HeldOutTexts:
+        """One window of each text; ``noted``: with the findings in it.
+
+        The test texts stand in for validation where there are no others.
+        """
+        rows: list[Row] = []
+        first = 0
+        for texts in (validation, test):
+            rows += [
+                Row(row.unit, row.ids[:window].copy(), row.notes and row.notes.part(slice(window)))
+                for row in tokenised(tokenizer, texts, noted)
+                if len(row.ids)
+            ]
+            first = first or len(rows)
+        return cls(
+            [row.ids for row in rows],
+            first,
+            counts,
+            tokenizer,
+            window,
+            [row.notes.personal for row in rows if row.notes] or None,
+            [kind_of(token) for token in tokenizer.tokens()],
+            [row.unit for row in rows],
+        )
 
     def validation_loss(self, model: nn.Module, device: torch.device) -> float:
         """The mean masked loss on the validation texts."""

@@ -64,6 +64,7 @@ class Journal:
         self.scaler: torch.amp.GradScaler | None = None  # of a run in fp16; the loop sets it
         self.saves = 0
         self.seconds_saving = 0.0
+        self.seconds_running = 0.0  # of this process, in its steps
         self._saved_at = time.monotonic()
         plan_text = json.dumps(asdict(plan), sort_keys=True) if plan else "plain"
         self._ledger = ChainedFile(folder / "ledger.jsonl", plan_text)

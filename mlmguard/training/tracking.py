@@ -46,6 +46,12 @@ class Trackers:
             tracker.finish()
 
 
+def refuse_unknown(names: Sequence[str]) -> None:
+    """Raise :class:`InputError` for a tracker that is not installed."""
+    for name in names:
+        known(name)
+
+
 def known(name: str) -> Any:
     """The tracker's class in accelerate; :class:`InputError` for one that is not installed."""
     try:

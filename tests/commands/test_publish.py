@@ -165,7 +165,7 @@ def test_every_number_is_a_gauge_that_a_parser_reads() -> None:
 def test_tensorboard_holds_the_curves_of_the_run(tmp_path: Path) -> None:
     pytest.importorskip("tensorboard")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-    from test_failures import MARKS, VOCABULARY, recipe, small_model, some_units
+    from test_failures import TOKENIZER, recipe, small_model, some_units
 
     from mlmguard.training import loop
     from mlmguard.training.journal import Journal
@@ -178,9 +178,7 @@ def test_tensorboard_holds_the_curves_of_the_run(tmp_path: Path) -> None:
         trackers = Trackers(["tensorboard"], tmp_path / "log", name, {"size": "nano"}, private is not None)
         journal = Journal(tmp_path / name, private, track=trackers.log)
         how = recipe(steps=4)
-        loop.train(
-            small_model(), some_units(), VOCABULARY, MARKS, how, journal, private, device=torch.device("cpu")
-        )
+        loop.train(small_model(), some_units(), TOKENIZER, how, journal, private, device=torch.device("cpu"))
         trackers.close()
         log = EventAccumulator(str(tmp_path / "log" / name))
         log.Reload()

@@ -19,7 +19,9 @@ import torch
 from torch import Tensor, nn
 
 from mlmguard.training.clipping.clip import Engine
-from mlmguard.training.loop import Recipe, clipped_total, collate, example
+from mlmguard.training.examples import collate, example
+from mlmguard.training.gradients import clipped_total
+from mlmguard.training.recipes import Recipe
 from mlmguard.training.text.masking import Ids, Masking
 from mlmguard.training.text.tokenizer import Tokenizer
 from mlmguard.training.text.units import Unit

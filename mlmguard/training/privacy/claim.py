@@ -11,58 +11,74 @@ from dataclasses import dataclass
 
 from mlmguard.errors import InputError
 from mlmguard.measures import show_epsilon
+from mlmguard.settings import UnitKind
 from mlmguard.training.mechanism import SamplerCheck
 from mlmguard.types import CorpusRelease, Hazard
 
-DOCUMENT, SEQUENCE = "document", "sequence"
+DOCUMENT, SEQUENCE = UnitKind.DOCUMENT, UnitKind.SEQUENCE
 
 
 @dataclass(frozen=True)
 class UnitOfPrivacy:
-    """What one row of the sampler is, by name and in a sentence."""
+    """What one row of the sampler is, by name and in a sentence; a name of neither kind is a key."""
 
     name: str
     definition: str
 
+    @classmethod
+    def of(cls, kind: str | None, unit_key: str | None, scanned_by: str | None, window: int) -> UnitOfPrivacy:
+        """The unit of a run on rows that were scanned by the key ``scanned_by`` (None: without one).
 
-def unit_of_privacy(
-    asked: str | None, unit_key: str | None, scanned_by: str | None, window: int
-) -> UnitOfPrivacy:
-    """The unit of a run on rows that were scanned by the key ``scanned_by`` (None: without one).
+        ``kind`` is "document", "sequence" or None: the key where the scan had one, else the document.
 
-    ``asked`` is "document", "sequence" or None: the key where the scan had one, else the document.
+        Raises:
+            InputError: ``unit_key`` is not the key of the scan, or is named beside a smaller unit.
+        """
+        if unit_key is not None and unit_key != scanned_by:
+            raise InputError(
+                f"--unit-key {unit_key}",
+                f"the corpus was scanned by {scanned_by}"
+                if scanned_by
+                else "the corpus was scanned without a key",
+                "rows that say whose they are",
+                f"run `mlmguard scan --unit-key {unit_key}` first",
+            )
+        if unit_key is not None and kind is not None:
+            raise InputError(
+                f"--unit {kind}", f"named beside --unit-key {unit_key}", "one of the two", "leave one out"
+            )
+        if kind == SEQUENCE:
+            return cls(
+                str(SEQUENCE),
+                f"one piece of at most {window - 2} tokens of a row of clean/train; a row is as many units "
+                "as it has pieces, and a whole document has the guarantee of a group",
+            )
+        draw = f"each draw contributes one random window of at most {window} tokens"
+        if kind is None and scanned_by is not None:
+            return cls(
+                scanned_by,
+                f"all rows of clean/train that share one value of “{scanned_by}”; {draw} of one of them",
+            )
+        if kind in (None, DOCUMENT):
+            return cls(str(DOCUMENT), f"one row of clean/train; {draw}")
+        raise InputError("--unit", repr(kind), f'"{DOCUMENT}" or "{SEQUENCE}"', "a person is --unit-key KEY")
 
-    Raises:
-        InputError: ``unit_key`` is not the key of the scan, or is named beside a smaller unit.
-    """
-    if unit_key is not None and unit_key != scanned_by:
-        raise InputError(
-            f"--unit-key {unit_key}",
-            f"the corpus was scanned by {scanned_by}"
-            if scanned_by
-            else "the corpus was scanned without a key",
-            "rows that say whose they are",
-            f"run `mlmguard scan --unit-key {unit_key}` first",
-        )
-    if unit_key is not None and asked is not None:
-        raise InputError(
-            f"--unit {asked}", f"named beside --unit-key {unit_key}", "one of the two", "leave one out"
-        )
-    if asked == SEQUENCE:
-        return UnitOfPrivacy(
-            SEQUENCE,
-            f"one piece of at most {window - 2} tokens of a row of clean/train; a row is as many units as it "
-            "has pieces, and a whole document has the guarantee of a group",
-        )
-    draw = f"each draw contributes one random window of at most {window} tokens"
-    if asked is None and scanned_by is not None:
-        return UnitOfPrivacy(
-            scanned_by,
-            f"all rows of clean/train that share one value of “{scanned_by}”; {draw} of one of them",
-        )
-    if asked in (None, DOCUMENT):
-        return UnitOfPrivacy(DOCUMENT, f"one row of clean/train; {draw}")
-    raise InputError("--unit", repr(asked), f'"{DOCUMENT}" or "{SEQUENCE}"', "a person is --unit-key KEY")
+    @property
+    def gathers_rows(self) -> bool:
+        """Several rows of clean/ can belong to one unit, as all of a person's do."""
+        return self.name not in (DOCUMENT, SEQUENCE)
+
+    @property
+    def is_piece(self) -> bool:
+        """A row of clean/ is cut into several units."""
+        return self.name == SEQUENCE
+
+    def is_larger_than(self, other: str) -> bool:
+        """Does one unit hold several of the kind named ``other``? Keys hold whole documents."""
+        return _EXTENT.get(self.name, 2) > _EXTENT.get(other, 2)
+
+
+_EXTENT = {str(SEQUENCE): 0, str(DOCUMENT): 1}
 
 
 RAW_CORPUS = (
@@ -154,7 +170,7 @@ def _size(public: bool) -> Hazard:
 
 
 def _unit(unit: UnitOfPrivacy) -> Hazard:
-    if unit.name in (DOCUMENT, SEQUENCE):
+    if not unit.gathers_rows:
         said = f"the unit is a {unit.name}: a person with several of them has the guarantee of a group"
         return Hazard("unit-smaller-than-person", "present", said)
     said = f"the unit is one value of “{unit.name}”; whether that is one person is not known here"

@@ -222,19 +222,6 @@ def _whole_findings(places: Ids, rng: np.random.Generator) -> Ids:
 # --- what is read of a user, a tokenizer, a unit -------------------------------------------------------
 
 
-def read_mix(text: str) -> Mix:
-    """``80/10/10`` as shares; :class:`InputError` where they are not three numbers that add up to 100."""
-    try:
-        hidden, swapped, kept = (float(part) / 100 for part in text.split("/"))
-    except ValueError:
-        hidden = swapped = kept = -1.0
-    if min(hidden, swapped, kept) < 0 or abs(hidden + swapped + kept - 1) > 1e-9:
-        raise InputError(
-            "--mask-mix", repr(text), "three numbers that add up to 100, as in 80/10/10: hidden/swapped/kept"
-        )
-    return Mix(hidden, swapped, kept)
-
-
 def refuse_impossible(masking: Masking) -> None:
     """Raise :class:`InputError` for a rate or a strategy that cannot be masked with."""
     for flag, rate in (("--mask-rate", masking.rate), ("--final-mask-rate", masking.final_rate)):

@@ -86,19 +86,6 @@ def next_sentence(
 OBJECTIVES: dict[str, Objective] = {"mlm": masked, "mlm+sop": sentence_order, "mlm+nsp": next_sentence}
 
 
-def refuse_impossible(objective: str, private: bool) -> None:
-    """Raise :class:`InputError` for an objective that there is not, or not here."""
-    if objective not in OBJECTIVES:
-        raise InputError("--objective", repr(objective), "one of " + ", ".join(OBJECTIVES))
-    if objective == "mlm+nsp" and private:
-        raise InputError(
-            "--objective mlm+nsp",
-            "a pair of two units in a private run: one would move the other's gradient",
-            "an objective within one unit",
-            "--objective mlm+sop asks a like question",
-        )
-
-
 def refuse_unanswerable(objective: str, tokenizer: Tokenizer) -> None:
     """Raise :class:`InputError` where the tokenizer has no two special tokens to answer with."""
     if objective != "mlm" and tokenizer.cls == tokenizer.sep:

@@ -1,0 +1,71 @@
+"""``mlmguard train``: a masked language model from ``clean/``, with differential privacy or without.
+
+    clean/ ──▶ units (+ canaries) ──▶ plan ──▶ initial model ──▶ steps ──▶ ckpt/ + privacy.json
+
+What may be released goes to the checkpoint folder. Canary coins, metrics on private text and the state of an
+unfinished run go to the run folder, and nowhere else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+from mlmguard.artifacts import RUNS
+from mlmguard.settings import TrainSettings, check
+from mlmguard.train import data, initial, planning, released
+from mlmguard.train.data import source_of
+from mlmguard.train.released import TrainResult
+from mlmguard.train.run import Run
+from mlmguard.training import checkpoint, distributed, tracking
+from mlmguard.training.loop import Interrupted, run_steps
+from mlmguard.training.privacy.claim import UnitOfPrivacy
+from mlmguard.types import SILENT, Watcher
+
+__all__ = ["Interrupted", "TrainResult", "TrainSettings", "source_of", "train"]
+
+
+def train(
+    clean: Path,
+    ckpt: Path,
+    reports: Path,
+    settings: TrainSettings = TrainSettings(),  # noqa: B008 - frozen
+    *,
+    runs: Path = RUNS,
+    planted: Path | None = None,
+    track: Sequence[str] = (),
+    watcher: Watcher = SILENT,
+) -> TrainResult:
+    """Train on the rows of ``clean/train-*`` and write the checkpoint, or go on with an interrupted run.
+
+    ``planted`` is a file of canaries with coins that several runs share; without it a run draws its own.
+    ``track`` names trackers of accelerate that are given every step; their files lie in the run folder.
+    Raises :class:`InputError` for what cannot be started, and :class:`Interrupted` after a whole step when
+    the watcher asks to stop.
+    """
+    check(settings)
+    tracking.refuse_unknown(track)
+    checkpoint.refuse_foreign(ckpt)
+    corpus = data.opened(clean, settings, watcher)
+    unit = UnitOfPrivacy.of(settings.unit, settings.unit_key, corpus.scanned_by, settings.window)
+    run = Run.open(corpus, settings, runs, distributed.join())
+    watcher = run.heard_by(watcher)
+
+    with run.refusable(unit):  # of a run that is refused only what it has spent stays
+        texts = data.texts(corpus, settings, unit, run.planted(settings, planted))
+        tokenizer = initial.tokenizer(run, settings, unit, texts)
+        units = data.tokenised(run, tokenizer, texts, unit, settings, corpus)
+        plan = planning.plan(run, settings, len(units), unit)
+        model = initial.model(run, settings, tokenizer, plan.recipe, watcher)
+        mode = planning.mode(run, plan, settings, model, tokenizer, units)
+        mode.prepare(settings)
+    run.enter(unit, plan, mode.plan)  # in the ledger of the corpus, before the first step
+
+    held_out = data.held_out(corpus, tokenizer, units, plan.recipe)
+    with run.journal(mode.plan, settings, track) as journal:
+        validate = partial(held_out.validation_loss, model, mode.device)
+        run_steps(mode, journal, validate=validate, watcher=watcher)
+    return run.team.from_first(
+        lambda: released.release(ckpt, reports, run, settings, unit, plan, mode, journal, held_out, corpus)
+    )

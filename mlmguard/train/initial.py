@@ -1,0 +1,180 @@
+"""Where a run starts from: its tokenizer, and the model before its first step on private text."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mlmguard import __version__, accounting
+from mlmguard.artifacts import read_noun, run_folder
+from mlmguard.corpus.synthetic import public_documents
+from mlmguard.errors import InputError
+from mlmguard.settings import FROM_SCRATCH, LEARNT_TOKENIZERS, TrainSettings
+from mlmguard.train import planning
+from mlmguard.train.data import Texts
+from mlmguard.train.run import Run
+from mlmguard.training import checkpoint, models, numerics
+from mlmguard.training.journal import Journal
+from mlmguard.training.loop import train as run_plain_steps
+from mlmguard.training.numerics import best_device
+from mlmguard.training.privacy import releases
+from mlmguard.training.privacy.claim import UnitOfPrivacy
+from mlmguard.training.recipes import Recipe
+from mlmguard.training.text import masking, objectives
+from mlmguard.training.text import tokenizer as tokenizers
+from mlmguard.training.text.tokenizer import Tokenizer
+from mlmguard.training.text.units import group
+from mlmguard.types import PrivacyStatement, Watcher
+
+WARM_STEPS = 600
+WARM_BATCH = 128
+
+
+# --- the tokenizer ------------------------------------------------------------------------------------
+
+
+def tokenizer(run: Run, settings: TrainSettings, unit: UnitOfPrivacy, texts: Texts) -> Tokenizer:
+    """Public by path or name, the shipped one, or learnt here: from noised counts, or from the text itself.
+
+    Raises :class:`InputError` for one that cannot do what the settings' masking and objective need.
+    """
+    chosen = _tokenizer(run, settings, unit, texts)
+    masking.refuse_wordless(planning.masking_of(settings, planning.PLAIN_MASKS), chosen)
+    objectives.refuse_unanswerable(settings.objective, chosen)
+    return chosen
+
+
+def _tokenizer(run: Run, settings: TrainSettings, unit: UnitOfPrivacy, texts: Texts) -> Tokenizer:
+    name = settings.tokenizer or settings.starts_from
+    if name not in LEARNT_TOKENIZERS:
+        return Tokenizer.load(name)
+    kept = run.folder / "tokenizer"
+    if not (kept / "tokenizer.json").exists():  # a resumed run has it, and has paid for it
+        if name == "dp":
+            learnt = _learn_privately(run, settings, unit, texts)
+        else:
+            learnt = tokenizers.learn((one.text for one in texts()), tokenizers.PUBLIC_VOCABULARY)
+        learnt.save(kept)
+    return Tokenizer.load(str(kept))
+
+
+def _learn_privately(run: Run, settings: TrainSettings, unit: UnitOfPrivacy, texts: Texts) -> Tokenizer:
+    """A vocabulary from word counts under noise, charged before anything of it reaches the disk."""
+    assert settings.dp_epsilon is not None
+    count = len({hash(one.unit) for one in texts()})
+    size, spent = planning.public_size(run, settings, count)
+    delta = planning.delta_of(settings, size)
+    share = settings.tokenizer_epsilon or settings.dp_epsilon / 10
+    part = delta / 10  # of δ, for the noise and again for the threshold
+    weights, entry = releases.noisy_words(
+        _words_by_unit(texts, unit), accounting.noise_multiplier(share, part, 1.0, 1), part
+    )
+    spent = (*spent, entry)
+    run.update(spent=[asdict(one) for one in spent])
+    run.charge(unit, delta, spent)
+    return tokenizers.learn_from_weights(weights, tokenizers.PUBLIC_VOCABULARY)
+
+
+def _words_by_unit(texts: Texts, unit: UnitOfPrivacy) -> Iterator[Iterable[str]]:
+    """The words of each unit. Only where a unit has several texts must its distinct words be held."""
+    if not unit.gathers_rows:
+        yield from (tokenizers.words_of(one.text) for one in texts())
+        return
+    found: dict[str, set[str]] = {}
+    for one in texts():
+        found.setdefault(one.unit, set()).update(map(sys.intern, tokenizers.words_of(one.text)))
+    yield from found.values()
+
+
+# --- the model ----------------------------------------------------------------------------------------
+
+
+def model(run: Run, settings: TrainSettings, tokenizer: Tokenizer, recipe: Recipe, watcher: Watcher) -> Any:
+    """The model before its first step on private text, kept in the run folder as the audit's reference.
+
+    Raises :class:`InputError` for a checkpoint that is not of this tokenizer or has too few positions.
+    """
+    if not run.team.first:
+        return models.load(run.folder / "initial")[0]
+    found = _initial(run, settings, tokenizer, recipe, watcher)
+    if not (run.folder / "initial").exists():
+        partial = run.folder / "initial.partial"  # a kill here must not leave half a reference
+        checkpoint.save_weights(partial, found, tokenizer)
+        partial.rename(run.folder / "initial")
+    run.ready()
+    return found
+
+
+def _initial(
+    run: Run, settings: TrainSettings, tokenizer: Tokenizer, recipe: Recipe, watcher: Watcher
+) -> Any:
+    if settings.init is None:
+        return _warmed_up(run, settings, tokenizer, recipe, watcher)
+    if settings.init == FROM_SCRATCH:
+        return models.fresh(settings.size, tokenizer, recipe.window, 0.0, settings.seed)
+    found, _ = models.load(settings.init)
+    claimed = Path(settings.init) / "privacy.json"
+    if claimed.is_file():
+        accounting.refuse_edited(read_noun(claimed, PrivacyStatement), str(claimed))
+    if len(tokenizer) > found.config.vocab_size or not tokenizer.agrees_with(settings.init):
+        raise InputError(
+            "the tokenizer",
+            f"{len(tokenizer):,} entries that are not those of the model",
+            f"the model's own, at most {found.config.vocab_size:,}",
+            "leave --tokenizer out",
+        )
+    if models.window_of(found) < recipe.window:
+        raise InputError(
+            "--window", str(recipe.window), f"at most the model's {models.window_of(found)} positions"
+        )
+    return found
+
+
+def _warmed_up(
+    run: Run, settings: TrainSettings, tokenizer: Tokenizer, recipe: Recipe, watcher: Watcher
+) -> Any:
+    """A model trained plainly on public text; kept, because every run with these settings starts the same."""
+    documents = public_documents()
+    rows = [
+        (f"{document.id}#{k}", part)
+        for document, ids in zip(documents, tokenizer.encode(d.text for d in documents))
+        for k, part in enumerate(
+            np.array_split(np.array(ids, dtype=np.int64), max(1, len(ids) // (2 * recipe.window)))
+        )
+    ]
+    steps = max(1, WARM_STEPS * 64 // recipe.window)
+    of = [settings.size, recipe.window, steps, WARM_BATCH, settings.seed, __version__]
+    entries = sorted(tokenizer.entries())
+    name = hashlib.sha256(json.dumps([*of, entries]).encode()).hexdigest()[:12]
+    runs = run.folder.parent
+    folder = runs.parent / "warm" / name
+    if not (folder / "config.json").exists():
+        fresh = models.fresh(settings.size, tokenizer, recipe.window, 0.0, settings.seed)
+        plain = Recipe(
+            steps,
+            WARM_BATCH,
+            planning.learning_rate(replace(settings, init=None, adapt="full")),
+            steps // 10,
+            recipe.window,
+            precision=numerics.chosen("auto", best_device(), False),
+            seed=settings.seed,
+        )
+        scratch = run_folder(f"warm-{name}", runs)
+
+        def warming(stage: str, done: int, total: int | None) -> None:
+            watcher.progress("warm up on public text", done, total)
+
+        hears = Watcher(warming, stop=watcher.stop)
+        run_plain_steps(fresh, group(rows), tokenizer, plain, Journal(scratch), watcher=hears)
+        temporary = scratch / "model"
+        checkpoint.save_weights(temporary, fresh, tokenizer)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        checkpoint.replace_folder(temporary, folder)
+    return models.load(folder)[0]

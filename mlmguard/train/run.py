@@ -1,0 +1,198 @@
+"""The private folder of one training run, and its entry in the ledger of its corpus."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mlmguard import __version__, accounting
+from mlmguard.artifacts import as_noun, read_json, run_folder, sha256_file, write_json
+from mlmguard.errors import InputError
+from mlmguard.leakage import canaries
+from mlmguard.settings import TrainSettings
+from mlmguard.training.distributed import Team
+from mlmguard.training.journal import Journal
+from mlmguard.training.privacy.claim import UnitOfPrivacy
+from mlmguard.training.privacy.ledger import CorpusLedger
+from mlmguard.training.tracking import Trackers
+from mlmguard.types import DpPlan, LedgerEntry, Watcher, silent
+
+if TYPE_CHECKING:
+    from mlmguard.train.data import Corpus
+    from mlmguard.train.planning import Plan
+
+
+class Run:
+    """One training run: its id, its folder and the few facts that must survive an interruption."""
+
+    def __init__(self, run_id: str, folder: Path, team: Team) -> None:
+        self.id = run_id
+        self.folder = folder
+        self.team = team
+        self.ledger = CorpusLedger(folder.parent)
+
+    @classmethod
+    def open(cls, corpus: Corpus, settings: TrainSettings, runs: Path, team: Team) -> Run:
+        """The interrupted run with these settings on this corpus, or a new one.
+
+        All but the first process of a team wait until :meth:`ready`, and go on from what lies there.
+        """
+        if team.first:
+            return _opened(corpus, settings, runs, team)
+        run_id = team.agree("")
+        return cls(run_id, runs / run_id, team)
+
+    def ready(self) -> None:
+        """Let the other processes of the team go on: the folder holds all that they need."""
+        if self.team.first:
+            self.team.agree(self.id)
+
+    def heard_by(self, watcher: Watcher) -> Watcher:
+        """``watcher`` as this process may call it: only the first one shows progress."""
+        return watcher if self.team.first else replace(watcher, progress=silent)
+
+    # --- facts ---
+
+    def facts(self) -> dict[str, Any]:
+        """``run.json`` as it stands."""
+        return dict(read_json(self.folder / "run.json"))
+
+    def update(self, **more: object) -> None:
+        """Add facts to ``run.json``."""
+        known = self.facts() if (self.folder / "run.json").exists() else {}
+        write_json(self.folder / "run.json", {**known, **more}, mode=0o600)
+
+    def canaries_digest(self) -> str:
+        """SHA-256 of the canary file, by which an audit knows its coins; "" without canaries."""
+        path = self.folder / "canaries.jsonl"
+        return sha256_file(path) if path.exists() else ""
+
+    def planted(self, settings: TrainSettings, shared: Path | None) -> list[canaries.Secret]:
+        """The run's canaries; coins are drawn once, before anything is trained, or read from ``shared``."""
+        path = self.folder / "canaries.jsonl"
+        if settings.canaries == 0:
+            return []
+        if not path.exists():
+            seed = secrets.randbits(128) if settings.private else [settings.seed, 7]
+            rng = np.random.default_rng(seed)
+            drawn = canaries.draw(settings.canaries, rng, settings.canary_repetitions, settings.canary_tiers)
+            canaries.save(canaries.load(shared) if shared else drawn, path)
+            # fixed here, before any score exists: a number of guesses chosen afterwards voids the bound
+            self.update(guesses=max(2, settings.canaries // 2))
+        return canaries.load(path)
+
+    # --- the ledger of the corpus ---
+
+    @contextmanager
+    def refusable(self, unit: UnitOfPrivacy) -> Iterator[None]:
+        """Before the first step: where an :class:`InputError` refuses the run, only what it spent stays.
+
+        A refusal may have said the noised number of units: that is charged, and the same number said again.
+        """
+        try:
+            yield
+        except InputError:
+            if self.team.first:
+                self._leave(unit)
+            raise
+
+    def _leave(self, unit: UnitOfPrivacy) -> None:
+        known = self.facts()
+        if known.get("entered"):  # an interrupted run, with steps of its own
+            return
+        if not known.get("spent"):
+            shutil.rmtree(self.folder)
+        elif self.id not in {entered.run_id for entered in self.ledger.read()}:
+            spent = [as_noun(entry, LedgerEntry, "run.json") for entry in known["spent"]]
+            self.charge(unit, accounting.default_delta(known["size"]), spent)
+
+    def charge(
+        self,
+        unit: UnitOfPrivacy,
+        delta: float | None,
+        spent: Sequence[LedgerEntry],
+        plan: DpPlan | None = None,
+    ) -> None:
+        """Put the run into the ledger of its corpus; entered again, it replaces what it had planned."""
+        known = self.facts()
+        planned = list(spent)
+        if plan is not None:
+            planned.append(
+                LedgerEntry(
+                    "poisson-gaussian", plan.noise_multiplier, plan.sample_rate, plan.steps, what="training"
+                )
+            )
+        self.ledger.start(
+            self.id,
+            corpus=known["commitment"],
+            raw=known["raw"],
+            private=delta is not None,
+            unit=unit.name,
+            delta=delta,
+            planned=planned,
+        )
+
+    def enter(self, unit: UnitOfPrivacy, plan: Plan, measured: DpPlan | None) -> None:
+        """Enter the run before its first step; ``measured`` is its plan with the margin for rounding."""
+        if not self.team.first:
+            return
+        if measured is not None and not plan.margin_known and plan.recipe.precision != "fp32":
+            self.update(plan=asdict(measured), margin=measured.precision_margin)
+        if not self.facts().get("entered"):  # a resumed run is there already
+            self.charge(unit, plan.dp.delta if plan.dp else None, plan.spent, plan.dp)
+            self.update(entered=True)
+
+    def finish(self, charged: Sequence[LedgerEntry]) -> None:
+        """Enter that the run has ended and what it charged."""
+        self.ledger.finish(self.id, charged)
+
+    @contextmanager
+    def journal(
+        self, plan: DpPlan | None, settings: TrainSettings, track: Sequence[str]
+    ) -> Iterator[Journal]:
+        """The journal of the steps, which passes every step on to the trackers named by ``track``."""
+        first, private = self.team.first, plan is not None
+        names = track if first else ()
+        trackers = Trackers(names, self.folder / "tracking", self.id, asdict(settings), private)
+        quiet = settings.quiet_metrics and private
+        yield Journal(self.folder, plan, writes=first, quiet=quiet, track=trackers.log)
+        trackers.close()
+
+
+def _opened(corpus: Corpus, settings: TrainSettings, runs: Path, team: Team) -> Run:
+    clean, manifest = corpus.clean.folder.resolve(), corpus.clean.manifest
+    damaged = corpus.clean.damaged
+    of = [asdict(settings), manifest.commitment, str(clean), [shard.shard for shard in damaged]]
+    wanted = hashlib.sha256(json.dumps(of).encode()).hexdigest()
+    for path in sorted(runs.glob("train-*/run.json")):
+        known = read_json(path)
+        if known.get("settings_digest") == wanted and known.get("status") == "running":
+            return Run(path.parent.name, path.parent, team)
+    # a private run never repeats; a plain one is a function of its settings, and so is its name
+    tail = secrets.token_hex(6) if settings.private else wanted[:12]
+    run = Run(f"train-{tail}", run_folder(f"train-{tail}", runs), team)
+    for stale in run.folder.iterdir():  # a finished plain run with the same name is done again
+        if stale.is_file():
+            stale.unlink()
+    run.update(
+        status="running",
+        settings=asdict(settings),
+        settings_digest=wanted,
+        clean=str(clean),
+        scan_run=manifest.run_id,
+        raw=corpus.raw,
+        commitment=manifest.commitment,
+        left_out=[asdict(shard) for shard in damaged],
+        held_out_digest=corpus.held_out_digest,
+        tool_version=__version__,
+    )
+    return run

@@ -1,0 +1,92 @@
+"""Units as examples, and examples as padded batches.
+
+An example is a window of one unit, framed by special tokens and masked: (input ids, labels), both (T,).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mlmguard.training.recipes import Recipe
+from mlmguard.training.text.masking import IGNORED, Ids, mask, own_rng
+from mlmguard.training.text.objectives import OBJECTIVES
+from mlmguard.training.text.tokenizer import Tokenizer
+from mlmguard.training.text.units import Unit, micro_batches, shuffled_draw
+
+Batch = dict[str, Tensor]
+Examples = Sequence[tuple[Ids, Ids]]
+
+
+def example(
+    unit: Unit,
+    tokenizer: Tokenizer,
+    recipe: Recipe,
+    rng: np.random.Generator,
+    step: int = 0,
+    units: Sequence[Unit] = (),
+) -> tuple[Ids, Ids]:
+    """One random window of ``unit``, masked afresh, (input ids, labels); always the same if masks are static.
+
+    ``units`` is where an objective over pairs, in a plain run, finds another one.
+    """
+    if recipe.masking.static:
+        rng = own_rng(unit.id, recipe.seed)
+    frame = OBJECTIVES[recipe.objective]
+    framed = frame(unit, recipe.window, tokenizer, rng, lambda: units[int(rng.integers(len(units)))])
+    rate = recipe.masking.at(step, recipe.steps)
+    ids, labels = mask(framed.ids, tokenizer, rng, recipe.masking, framed.notes, rate)
+    if framed.answer is not None:
+        labels[0] = framed.answer
+    return ids, labels
+
+
+def shuffled_examples(units: Sequence[Unit], tokenizer: Tokenizer, recipe: Recipe, step: int) -> Examples:
+    """The examples of one plain step, a function of the step and the seed."""
+    rng = np.random.default_rng([recipe.seed, step, 1])
+    drawn = shuffled_draw(len(units), recipe.batch_units, step, recipe.seed)
+    return [example(units[k], tokenizer, recipe, rng, step, units) for k in drawn]
+
+
+class Ahead:
+    """Makes what the next step needs while this one is computed. Plain runs only: a private draw is charged
+    when it is made, and one that was made ahead would be lost with every stop."""
+
+    def __init__(self, make: Callable[[int], Examples]) -> None:
+        self._make = make
+        self._thread = ThreadPoolExecutor(1)
+        self._next: tuple[int, Future[Examples]] | None = None
+
+    def __call__(self, step: int) -> Examples:
+        made = self._next[1].result() if self._next and self._next[0] == step else self._make(step)
+        self._next = (step + 1, self._thread.submit(self._make, step + 1))
+        return made
+
+
+def collate(examples: Examples, pad_id: int, micro_tokens: int, device: torch.device) -> list[Batch]:
+    """Micro-batches of similar length; the attention mask keeps padding out of every other record."""
+    return [
+        padded([examples[k] for k in members], pad_id, device)
+        for members in micro_batches([ids for ids, _ in examples], micro_tokens)
+    ]
+
+
+def padded(examples: Examples, pad_id: int, device: torch.device) -> Batch:
+    """Examples (ids, labels) as one batch, as wide as the longest."""
+    length = max(len(ids) for ids, _ in examples)
+    input_ids = torch.full((len(examples), length), pad_id)
+    labels = torch.full((len(examples), length), IGNORED)
+    attention = torch.zeros((len(examples), length), dtype=torch.long)
+    for row, (ids, targets) in enumerate(examples):
+        input_ids[row, : len(ids)] = torch.from_numpy(ids)
+        labels[row, : len(ids)] = torch.from_numpy(targets)
+        attention[row, : len(ids)] = 1
+    return {
+        "input_ids": input_ids.to(device),
+        "attention_mask": attention.to(device),
+        "labels": labels.to(device),
+    }

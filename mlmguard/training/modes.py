@@ -1,0 +1,244 @@
+"""What differs between a private run and a plain one, so that the loop need not ask which it is.
+
+Charging and Poisson draws belong to :class:`Private`; falling back after divergence, early stopping and
+batches that are made ahead belong to :class:`Plain`. Nothing computed on private text steers a private run.
+"""
+
+from __future__ import annotations
+
+import math
+import secrets
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import nn
+
+from mlmguard.errors import MlmguardError
+from mlmguard.settings import TrainSettings
+from mlmguard.training import adapt, gradients, mechanism, models, numerics
+from mlmguard.training.clipping import precision
+from mlmguard.training.clipping.clip import Engine, refuse_unclippable, self_check
+from mlmguard.training.distributed import ALONE, Team
+from mlmguard.training.examples import Ahead, Examples, collate, example, shuffled_examples
+from mlmguard.training.journal import Journal
+from mlmguard.training.recipes import Recipe
+from mlmguard.training.text import packing
+from mlmguard.training.text.tokenizer import Tokenizer
+from mlmguard.training.text.units import Unit
+from mlmguard.training.watch import LossWatch, best, evaluation, overfits
+from mlmguard.types import DpPlan, Watcher
+
+PLAIN_DROPOUT = 0.1  # a private run has none: its noise regularises, and dropout would add to it
+
+Optimizer = torch.optim.Optimizer
+
+
+class Mode(ABC):
+    """A model, its units and its recipe, on a device: what a step needs beside the optimiser."""
+
+    plan: DpPlan | None = None
+
+    def __init__(
+        self,
+        model: nn.Module,
+        tokenizer: Tokenizer,
+        units: Sequence[Unit],
+        recipe: Recipe,
+        *,
+        team: Team = ALONE,
+        device: torch.device | None = None,
+    ) -> None:
+        self.model, self.tokenizer, self.units, self.recipe = model, tokenizer, units, recipe
+        self.team, self.device = team, device or numerics.best_device()
+        # a 16-bit float has few exponents: small gradients would be 0 but for the factor, enabled or 1
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=recipe.precision == "fp16")
+        self.trained_parameters = adapt.trained_parameters(model)
+
+    def prepare(self, settings: TrainSettings) -> None:
+        """Make the model ready for its first step; :class:`InputError` if it cannot be trained so."""
+        adapt.adapt(self.model, settings.adapt, settings.seed)
+        self.trained_parameters = adapt.trained_parameters(self.model)
+        if settings.gradient_checkpointing:
+            models.checkpoint_gradients(self.model)
+        self.prepare_mode(settings)
+
+    @property
+    def largest_norm(self) -> float:
+        """What the norm of a whole step's gradient is scaled down to."""
+        return math.inf
+
+    @abstractmethod
+    def prepare_mode(self, settings: TrainSettings) -> None:
+        """What :meth:`prepare` does for this mode alone."""
+
+    @abstractmethod
+    @contextmanager
+    def running(self, journal: Journal, optimizer: Optimizer) -> Iterator[int]:
+        """Restore what ``journal`` holds and give the first step to run; clean up after the last."""
+
+    @abstractmethod
+    def draw(self, step: int) -> Examples:
+        """The examples of ``step``."""
+
+    @abstractmethod
+    def gradient(self, examples: Examples) -> Callable[[int], float]:
+        """A function that sets every ``.grad`` and returns the mean loss; its argument: tokens a pass."""
+
+    def diverged(self, loss: float) -> bool:
+        """Must the run go back to an earlier state? Never in a private one: losses steer nothing."""
+        return False
+
+    def fall_back(self, step: int, loss: float, watcher: Watcher) -> int:
+        """Go back after :meth:`diverged`; return the step to go on from."""
+        raise NotImplementedError
+
+    def finished(
+        self, step: int, loss: float, validate: Callable[[], float] | None, watcher: Watcher
+    ) -> bool:
+        """Do what follows ``step`` done steps; is it time to stop early?"""
+        return False
+
+
+class Plain(Mode):
+    """A run that is not private: shuffled epochs, and remedies for its own failures (``watch``)."""
+
+    _compile = False
+
+    def prepare_mode(self, settings: TrainSettings) -> None:
+        models.set_dropout(self.model, PLAIN_DROPOUT)
+        self._compile = settings.compile
+        if settings.compile:
+            numerics.refuse_uncompilable(self.model.to(self.device), self.device)
+        if settings.packing:
+            window, pad = self.recipe.window, self.tokenizer.pad
+            packing.refuse_unpackable(self.model.to(self.device), len(self.tokenizer), window, pad)
+
+    @property
+    def largest_norm(self) -> float:
+        return self.recipe.max_grad_norm
+
+    @contextmanager
+    def running(self, journal: Journal, optimizer: Optimizer) -> Iterator[int]:
+        model, recipe = self.model, self.recipe
+        self._journal, self._optimizer, journal.scaler = journal, optimizer, self.scaler
+        first = journal.restore(model, optimizer)
+        self._watch = LossWatch(journal.losses)
+        self._ahead = Ahead(lambda step: shuffled_examples(self.units, self.tokenizer, recipe, step))
+        if not (journal.folder / "good.json").exists():
+            journal.save(model, optimizer, 0, "good")
+        with numerics.compiled(model) if self._compile else nullcontext():
+            yield first
+        if recipe.patience and journal.evaluations:
+            self.team.wait()
+            journal.restore_weights(model, "best")
+
+    def draw(self, step: int) -> Examples:
+        torch.manual_seed(self.recipe.seed * 1_000_003 + step)  # dropout: a resumed run repeats it
+        return self._ahead(step)
+
+    def gradient(self, examples: Examples) -> Callable[[int], float]:
+        recipe = self.recipe
+        packed = recipe.window if recipe.packed else 0
+
+        def work(micro_tokens: int) -> float:
+            self._optimizer.zero_grad(set_to_none=True)  # what a pass left that ran out of memory
+            return gradients.plain_gradient(
+                self.model, examples, self.tokenizer.pad, micro_tokens, self.device, self.team,
+                packed, recipe.precision, self.scaler,
+            )  # fmt: skip
+
+        return work
+
+    def diverged(self, loss: float) -> bool:
+        return self._watch.left(loss)
+
+    def fall_back(self, step: int, loss: float, watcher: Watcher) -> int:
+        said = f"the loss has risen to {loss:.3g}" if math.isfinite(loss) else "the loss is not finite"
+        if self._journal.eased < 1:
+            raise MlmguardError(f"step {step + 1}: {said} again; lower --learning-rate")
+        self.team.wait()
+        back = self._journal.fall_back(self.model, self._optimizer)
+        self._watch = LossWatch(self._journal.losses)
+        watcher.tell(f"step {step + 1}: {said}; back to step {back} at half the learning rate")
+        return back
+
+    def finished(
+        self, step: int, loss: float, validate: Callable[[], float] | None, watcher: Watcher
+    ) -> bool:
+        recipe, journal, model = self.recipe, self._journal, self.model
+        if step % recipe.keep_every == 0 and self._watch.well(loss):
+            journal.save(model, self._optimizer, step, "good")
+        if not (validate and recipe.evaluate_every and step % recipe.evaluate_every == 0):
+            return False
+        seen = journal.evaluations
+        seen.append(evaluation(seen, step, self.team.agree(validate()), journal.losses))
+        if recipe.patience and best(seen) is seen[-1]:
+            journal.save(model, self._optimizer, step, "best")
+        if not overfits(seen, recipe.patience):
+            return False
+        watcher.tell(f"step {step}: the validation loss has stopped falling; back to step {best(seen).step}")
+        return True
+
+
+class Private(Mode):
+    """A run under ``plan``: Poisson draws that are charged, per-unit clipping, noise."""
+
+    plan: DpPlan
+
+    def __init__(
+        self,
+        model: nn.Module,
+        tokenizer: Tokenizer,
+        units: Sequence[Unit],
+        recipe: Recipe,
+        plan: DpPlan,
+        *,
+        engine: Engine = "one-pass",
+        margin_known: bool = False,
+        team: Team = ALONE,
+        device: torch.device | None = None,
+    ) -> None:
+        """``margin_known``: an earlier start of this run measured ``plan.precision_margin`` already."""
+        super().__init__(model, tokenizer, units, recipe, team=team, device=device)
+        self.plan, self.engine, self.margin_known = plan, engine, margin_known
+
+    def prepare_mode(self, settings: TrainSettings) -> None:
+        """No dropout, clippable, the self-check passed; ``plan`` with noise for what 16-bit passes round."""
+        model, recipe, tokenizer = self.model, self.recipe, self.tokenizer
+        models.set_dropout(model, 0.0)
+        refuse_unclippable(model)
+        rng = np.random.default_rng(secrets.randbits(64))
+        trial = [example(unit, tokenizer, recipe, rng) for unit in self.units[:4]]
+        batches = collate(trial, tokenizer.pad, recipe.micro_tokens, self.device)
+        self_check(model.to(self.device), batches[0], self.plan.max_grad_norm)
+        if self.team.first and recipe.precision != "fp32" and not self.margin_known:
+            short = numerics.autocast(self.device, recipe.precision)
+            margin = precision.precision_margin(model, tokenizer, recipe, self.engine, self.device, short)
+            self.plan = replace(self.plan, precision_margin=margin)
+        self.plan = self.team.agree(self.plan)
+
+    @contextmanager
+    def running(self, journal: Journal, optimizer: Optimizer) -> Iterator[int]:
+        self._journal, journal.scaler = journal, self.scaler
+        first = journal.restore(self.model, optimizer)
+        self._rng = self.team.agree(mechanism.entropy_rng())  # one draw for all processes, and one window
+        self._noise = mechanism.entropy_generator(self.device)
+        yield first
+
+    def draw(self, step: int) -> Examples:
+        """Charge ``step`` and draw its units: when this returns, the step is paid for."""
+        drawn = mechanism.draw(len(self.units), self.plan, step, self._journal, self._rng)
+        return [example(self.units[k], self.tokenizer, self.recipe, self._rng, step) for k in drawn]
+
+    def gradient(self, examples: Examples) -> Callable[[int], float]:
+        def work(micro_tokens: int) -> float:
+            return gradients.private_gradient(
+                self.model, examples, self.tokenizer.pad, self.plan, self._noise, self.engine,
+                micro_tokens, self.device, self.team, self.recipe.precision,
+            )  # fmt: skip
+
+        return work
