@@ -1190,9 +1190,9 @@ def waive_command(file: Path, rule: str, **given: Any) -> None:
 @click.option("--public-size", "units", type=int, required=True, help="Number of units, roughly.")
 @click.option("--dp-epsilon", "epsilon", type=float, required=True, help="Target ε.")
 @click.option("--delta", type=float, help="δ.  [default: a power of ten at most 1/(10 n)]")
-@click.option("--steps", type=click.IntRange(1), default=120, show_default=True, help="Optimiser steps.")
+@click.option("--steps", type=click.IntRange(1), help="Optimiser steps.  [default: those of train]")
 @click.option(
-    "--batch-units", type=click.IntRange(1), default=512, show_default=True, help="Expected units a step."
+    "--batch-units", type=click.IntRange(1), help="Expected units a step.  [default: those of train]"
 )
 @click.option(
     "--canaries", type=click.IntRange(0), default=500, show_default=True, help="Canaries of the audit."

@@ -10,53 +10,19 @@ from typing import Any
 
 import pytest
 import torch
-import transformers
 from torch import Tensor, nn
 from torch.nn import functional as F
-from transformers import AutoModelForMaskedLM
+from transformers import CONFIG_MAPPING, AutoModelForMaskedLM
 
 from mlmguard.errors import InputError, MlmguardError
+from mlmguard.training.architectures import ARCHITECTURES
 from mlmguard.training.clipping import clip, layers
 from mlmguard.training.clipping.clip import ClippedSum, Engine, clipped_gradient_sum, self_check
-from mlmguard.training.clipping.per_sample import OPACUS_EXACT
 
 NORM = 1.0
 VOCABULARY = 120
 
-DEBERTA: dict[str, Any] = {
-    "relative_attention": True,
-    "position_buckets": 8,
-    "pos_att_type": ["c2p", "p2c"],
-    "norm_rel_ebd": "layer_norm",
-    "share_att_key": True,
-    "position_biased_input": False,
-    "type_vocab_size": 0,
-}
-ESM: dict[str, Any] = {"pad_token_id": 1, "mask_token_id": 2}
-ARCHITECTURES: dict[str, tuple[str, dict[str, Any]]] = {
-    "bert": ("BertConfig", {}),
-    "roberta": ("RobertaConfig", {"pad_token_id": 1}),
-    "xlm-roberta": ("XLMRobertaConfig", {"pad_token_id": 1}),
-    "distilbert": ("DistilBertConfig", {}),
-    "electra": ("ElectraConfig", {"embedding_size": 16}),
-    "albert": ("AlbertConfig", {"embedding_size": 16}),
-    "mpnet": ("MPNetConfig", {"pad_token_id": 1}),
-    "esm": ("EsmConfig", {**ESM, "token_dropout": True}),
-    "esm-rotary": ("EsmConfig", {**ESM, "position_embedding_type": "rotary", "emb_layer_norm_before": True}),
-    "deberta-v2": ("DebertaV2Config", {**DEBERTA, "conv_kernel_size": 3, "share_att_key": False}),
-    "deberta-v3": ("DebertaV2Config", DEBERTA),
-    "modernbert": (
-        "ModernBertConfig",
-        {
-            "pad_token_id": 0,
-            "bos_token_id": 1,
-            "eos_token_id": 2,
-            "cls_token_id": 1,
-            "sep_token_id": 2,
-            "local_attention": 8,
-        },
-    ),
-}
+TRIALS = {name: (row.model_type, options) for row in ARCHITECTURES for name, options in row.trials.items()}
 SIZES = {
     "hidden_size": 32,
     "num_hidden_layers": 2,
@@ -69,12 +35,12 @@ DISTILBERT_SIZES = {"dim": 32, "n_layers": 2, "n_heads": 2, "hidden_dim": 64, "m
 
 def model_of(name: str, tied: bool = True, **more: object) -> Any:
     """Small, in eval mode, away from its initialisation: there biases are 0 and norms are 1, which hides."""
-    config, options = ARCHITECTURES[name]
+    model_type, options = TRIALS[name]
     sizes = DISTILBERT_SIZES if name == "distilbert" else SIZES
     torch.manual_seed(1)
     auto: Any = AutoModelForMaskedLM
     model = auto.from_config(
-        getattr(transformers, config)(
+        CONFIG_MAPPING[model_type](
             vocab_size=VOCABULARY, tie_word_embeddings=tied, **{**sizes, **options, **more}
         )
     )
@@ -168,7 +134,7 @@ def assert_same(ours: ClippedSum, truth: ClippedSum, relative: float = 1e-4) -> 
 
 
 @pytest.mark.parametrize("tied", [True, False], ids=["tied", "untied"])
-@pytest.mark.parametrize("name", ARCHITECTURES)
+@pytest.mark.parametrize("name", TRIALS)
 def test_every_architecture_is_exact(name: str, tied: bool) -> None:
     model = model_of(name, tied)
     for padded in (True, False):
@@ -178,7 +144,7 @@ def test_every_architecture_is_exact(name: str, tied: bool) -> None:
     assert_same(clipped_gradient_sum(model, several, NORM), loop(model, several))
 
 
-@pytest.mark.parametrize("name", ARCHITECTURES)
+@pytest.mark.parametrize("name", TRIALS)
 def test_a_saved_folder_is_exact(name: str, tmp_path: Path) -> None:
     saved = model_of(name)
     saved.save_pretrained(tmp_path)
@@ -211,7 +177,7 @@ def test_the_norm_factors_bite_and_spare() -> None:
     assert_same(clipped_gradient_sum(model, batch, between), loop(model, batch, between))
 
 
-@pytest.mark.parametrize("name", sorted(OPACUS_EXACT))
+@pytest.mark.parametrize("name", [row.model_type for row in ARCHITECTURES if row.opacus_exact])
 def test_opacus_agrees(name: str) -> None:
     for tied in (True, False):
         model = model_of(name, tied)
@@ -407,7 +373,7 @@ def test_one_unit_moves_the_sum_by_at_most_the_norm(record: str, tied: bool, nor
         assert bool(model(**batch).loss.isfinite())
 
 
-@pytest.mark.parametrize("name", ARCHITECTURES)
+@pytest.mark.parametrize("name", TRIALS)
 def test_the_longest_unit_moves_the_sum_by_at_most_the_norm(name: str) -> None:
     """Sixteen windows of one unit beside units of one: the groups of unequal size."""
     model = model_of(name)
@@ -419,7 +385,7 @@ def test_the_longest_unit_moves_the_sum_by_at_most_the_norm(name: str) -> None:
     assert 0.49 <= moved <= 0.5 * (1 + 1e-3)
 
 
-@pytest.mark.parametrize("name", ARCHITECTURES)
+@pytest.mark.parametrize("name", TRIALS)
 def test_neighbours_change_nothing(name: str) -> None:
     """Row 1 has all the labels, so the sum is its contribution; the others change in length and content."""
     model = model_of(name)
@@ -530,7 +496,7 @@ def test_per_unit_data_is_in_no_repr() -> None:
 def test_the_self_check_passes_everywhere_and_catches_a_missing_cross_term(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    for name in ARCHITECTURES:
+    for name in TRIALS:
         model = model_of(name).train()
         self_check(model, batch_of(model, units=[0, 1, 1, 2, 0, 1]), NORM)
         assert model.training

@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from mlmguard import accounting
-from mlmguard.errors import InputError
 from mlmguard.leakage import metrics
 from mlmguard.leakage.metrics import EXPECTED_FALSE_POSITIVES, FALSE_POSITIVE_RATES
 from mlmguard.measures import DERIVED
 from mlmguard.policy.rule import Policy, Rule, Threshold
+from mlmguard.settings import TrainSettings, UnitKind, check
+from mlmguard.train import planning
 from mlmguard.types import LedgerEntry
 
 
@@ -45,19 +46,27 @@ class Size:
 def plan(
     units: int,
     epsilon: float,
-    steps: int,
-    batch_units: int,
+    steps: int | None,
+    batch_units: int | None,
     delta: float | None,
     canaries: int,
     policy: Policy,
 ) -> Plan:
-    """Calibrate σ for ``units``; what an audit with ``canaries`` could refute, and what ``policy`` needs."""
-    if units < 1:
-        raise InputError("--public-size", str(units), "at least 1")
-    delta = accounting.default_delta(units) if delta is None else delta
-    batch = min(batch_units, units)
-    rate = batch / units
-    sigma = accounting.noise_multiplier(epsilon, delta, rate, steps)
+    """Plan as `mlmguard train` does for ``units``; what an audit could refute, and what ``policy`` needs.
+
+    Raises :class:`InputError` for what ``train --public-size`` refuses by its numbers.
+    """
+    settings = TrainSettings(
+        dp_epsilon=epsilon,
+        steps=steps,
+        batch_units=batch_units,
+        delta=delta,
+        public_size=units,
+        canaries=canaries,
+    )
+    check(settings)
+    dp = planning.private_plan(settings, units, (), UnitKind.DOCUMENT)
+    sigma, rate, steps, delta, batch = dp.noise_multiplier, dp.sample_rate, dp.steps, dp.delta, dp.normaliser
     ledger = [LedgerEntry("poisson-gaussian", sigma, rate, steps)]
     guesses = max(2, canaries // 2)
     return Plan(

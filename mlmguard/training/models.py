@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from mlmguard.artifacts import read_json
 from mlmguard.errors import InputError
+from mlmguard.training.architectures import architecture_of
 from mlmguard.training.clipping.unit_batch import last_to_mix_tokens
 from mlmguard.training.text.tokenizer import Tokenizer
 
@@ -126,18 +127,8 @@ def size_of(path: str | Path) -> str:
 def first_position(model: nn.Module) -> int:
     """The position id of a sequence's first token: RoBERTa and its kin count from padding_idx + 1."""
     config: Any = model.config
-    return (config.pad_token_id or 0) + 1 if config.model_type in _OFFSET_POSITIONS else 0
-
-
-_OFFSET_POSITIONS = {
-    "roberta",
-    "xlm-roberta",
-    "camembert",
-    "mpnet",
-    "esm",
-    "xlm-roberta-xl",
-    "roberta-prelayernorm",
-}
+    counts = architecture_of(config.model_type).counts_from_padding
+    return (config.pad_token_id or 0) + 1 if counts else 0
 
 
 def set_dropout(model: nn.Module, rate: float) -> None:

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mlmguard.training.architectures import architecture_of
 from mlmguard.training.clipping.unit_batch import (
     IGNORED,
     ClippedSum,
@@ -23,11 +24,6 @@ from mlmguard.training.clipping.unit_batch import (
     clip_factors,
     full_position_ids,
 )
-
-# Architectures on which Opacus' hooks were compared with the loop and agree (tests/test_clipping.py). On the
-# others they raise or are wrong: batch-independent lookups (MPNet, DeBERTa-v2), LayerNorm without bias
-# (ModernBERT), parameters used outside of a layer (ESM).
-OPACUS_EXACT = frozenset({"albert", "bert", "distilbert", "electra", "roberta", "xlm-roberta"})
 
 
 def one_record_sum(model: nn.Module, units: UnitBatch, max_grad_norm: float) -> ClippedSum:
@@ -66,7 +62,9 @@ def opacus_sum(model: nn.Module, units: UnitBatch, max_grad_norm: float) -> Clip
     Works on a copy of the model: Opacus leaves hooks and attributes behind, and the duplicate of the output
     bias, which it takes for a layer of its own, has to go.
     """
-    if getattr(getattr(model, "config", None), "model_type", "") not in OPACUS_EXACT:
+    # where it is wrong: batch-independent lookups (MPNet, DeBERTa-v2), LayerNorm without bias (ModernBERT),
+    # parameters used outside of a layer (ESM)
+    if not architecture_of(getattr(getattr(model, "config", None), "model_type", "")).opacus_exact:
         return one_record_sum(model, units, max_grad_norm)
     from opacus import GradSampleModule  # slow to import, and rarely needed
 

@@ -20,16 +20,11 @@ from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
 from mlmguard.errors import InputError
+from mlmguard.training.architectures import ADDING_BIAS, SHARING_POSITIONS, UNREACHED_HEADS
 from mlmguard.training.clipping.layers import OuterShare, Rows, Share, UnitShare, lookup_share, wide
-from mlmguard.training.clipping.unit_batch import SHARES_POSITIONS, UnitBatch, masked_logits
+from mlmguard.training.clipping.unit_batch import UnitBatch, masked_logits
 
 DO = 'use engine "opacus", or freeze it'
-
-# Parameters of these classes belong to other tasks than masked language modelling: no forward reaches them.
-OTHER_TASKS = frozenset({"EsmContactPredictionHead"})
-
-# These classes add a parameter of their own to their output, with no layer in between.
-ADDS_BIAS = frozenset({"EsmLMHead"})
 
 
 @dataclass(repr=False)
@@ -94,7 +89,7 @@ def traced_shares(model: nn.Module, units: UnitBatch) -> tuple[dict[str, list[Sh
     """
     trainable: dict[Tensor, str] = {p: name for name, p in model.named_parameters() if p.requires_grad}
     trace = Trace()
-    fans_out = any(type(module).__name__ in SHARES_POSITIONS for module in model.modules())
+    fans_out = any(type(module).__name__ in SHARING_POSITIONS for module in model.modules())
     if fans_out and len(units.unit_of_row) == 1:
         units = units.with_silent_copy()  # a copy for one record cannot be told from no copy
     with torch.enable_grad(), _watched(model, trainable, trace):
@@ -217,11 +212,11 @@ def _walk(model: nn.Module, total: Tensor, trace: Trace, trainable: dict[Tensor,
     Raises:
         InputError: a parameter used in an unknown way, or not at all.
     """
-    jumps = {c.output.node: c for c in trace.calls if type(c.layer).__name__ not in ADDS_BIAS}
+    jumps = {c.output.node: c for c in trace.calls if type(c.layer).__name__ not in ADDING_BIAS}
     added = {
         p
         for c in trace.calls
-        if type(c.layer).__name__ in ADDS_BIAS
+        if type(c.layer).__name__ in ADDING_BIAS
         for p in c.layer.parameters(recurse=False)
         if p in trainable
     }
@@ -309,7 +304,7 @@ def _refuse_unreached(model: nn.Module, trainable: dict[Tensor, str], reached: s
         tied = getattr(module, "_tied_weights_keys", None) or {}
         aliases |= {*tied, *(tied.values() if isinstance(tied, dict) else ())}
     for name, module in model.named_modules():
-        if type(module).__name__ in OTHER_TASKS:
+        if type(module).__name__ in UNREACHED_HEADS:
             aliases |= {f"{name}.{own}" for own, _ in module.named_parameters()}
     for parameter, name in trainable.items():
         if parameter not in reached and not any(name.endswith(alias) for alias in aliases):
@@ -431,7 +426,7 @@ def _rule_of(layer: nn.Module) -> Rule | None:
             return rule
     if _is_own_rms_norm(layer):
         return _rms_norm
-    return _added_bias if type(layer).__name__ in ADDS_BIAS else None
+    return _added_bias if type(layer).__name__ in ADDING_BIAS else None
 
 
 def _keeps_tokens(layer: nn.Conv1d) -> bool:

@@ -18,20 +18,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mlmguard.errors import InputError
+from mlmguard.training.architectures import POINTWISE_LAYERS, SHARING_POSITIONS
 from mlmguard.training.clipping.layers import Rows
 
 IGNORED = -100  # the label of a token that was not masked (torch's and Hugging Face's convention)
 OWN_KEYS = frozenset({"labels", "unit_ids", "units"})  # what the model itself is not given
-
-
-# These classes make something once for all records (relative position biases, projected relative position
-# embeddings) and hand every record its copy with Tensor.expand or Tensor.repeat.
-SHARES_POSITIONS = frozenset({"MPNetEncoder", "DisentangledSelfAttention"})
-
-# Layers that, after the module they call ``attention``, treat every token by itself.
-POINTWISE_AFTER_ATTENTION = frozenset(
-    {"BertLayer", "ElectraLayer", "MPNetLayer", "RobertaLayer", "XLMRobertaLayer"}
-)
 
 
 @dataclass(frozen=True, repr=False)
@@ -193,7 +184,7 @@ def full_position_ids(model: nn.Module, rows: int) -> Iterator[None]:
     handles = [
         embedding.register_forward_pre_hook(expand)
         for owner in model.modules()
-        if type(owner).__name__ not in SHARES_POSITIONS  # whose table (T, T) is (1, T) for one token
+        if type(owner).__name__ not in SHARING_POSITIONS  # whose table (T, T) is (1, T) for one token
         for embedding in owner.children()
         if isinstance(embedding, nn.Embedding)
     ]
@@ -239,7 +230,7 @@ def last_to_mix_tokens(model: nn.Module) -> nn.Module:
     encoder = encoder_of(model)
     layers = getattr(getattr(encoder, "encoder", None), "layer", None)
     last = layers[-1] if isinstance(layers, nn.ModuleList) and len(layers) else None
-    if last is None or type(last).__name__ not in POINTWISE_AFTER_ATTENTION:
+    if last is None or type(last).__name__ not in POINTWISE_LAYERS:
         return encoder
     unusual = (
         getattr(last, "add_cross_attention", False)  # attends once more
