@@ -80,5 +80,7 @@ def _git(file: Path, *arguments: str) -> str | None:
     try:
         ran = subprocess.run(command, capture_output=True, text=True, check=False)
     except FileNotFoundError:
-        raise InputError("--require-signed", "git is not installed", "git, to read signatures") from None
+        raise InputError(
+            "--require-signed", "git is not installed", do="install git, which reads the signatures"
+        ) from None
     return ran.stdout if ran.returncode == 0 else None

@@ -53,8 +53,7 @@ def publish_mlflow(ckpt: Path, evidence: Path, policy: str, store: str, name: st
         raise InputError(
             "publish mlflow",
             "mlflow is not installed",
-            "the package mlflow",
-            "pip install 'mlmguard[tracking]'",
+            do="pip install 'mlmguard[tracking]'",
         ) from None
     checks, _ = verify(ckpt, evidence)
     refuse_contradicted(ckpt, checks)

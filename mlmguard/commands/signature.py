@@ -44,7 +44,7 @@ def write(ckpt: Path, private_key: Path) -> Path:
         AttributeError,
     ):  # TypeError: it is encrypted; Attribute: it is RSA
         do = "model_signing signs with encrypted keys, certificates and identities"
-        raise InputError(str(private_key), "no private key that can be used", _KEY, do) from None
+        raise InputError(str(private_key), "not a private key that can be used", _KEY, do) from None
     with tempfile.TemporaryDirectory() as folder:  # the library does not write all or nothing
         try:
             signer.set_hashing_config(hashing).sign(ckpt, Path(folder) / NAME)
@@ -62,7 +62,7 @@ def fault(ckpt: Path, signature: Path, public_key: Path) -> str:
     try:
         verifier = _library().verifying.Config().use_elliptic_key_verifier(public_key=public_key)
     except (OSError, ValueError, AttributeError):
-        raise InputError(str(public_key), "no public key that can be used", _KEY) from None
+        raise InputError(str(public_key), "not a public key that can be used", _KEY) from None
     try:
         verifier.verify(ckpt, signature)
         unsigned = _left_out(ckpt, signature)

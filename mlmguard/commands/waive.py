@@ -35,7 +35,7 @@ def waive(
     """
     if str(file) in shipped() or file.resolve() in {path.resolve() for path in shipped().values()}:
         do = "write a policy that extends it, and waive there"
-        raise InputError(str(file), "a policy that comes with mlmguard", "one of yours", do)
+        raise InputError(str(file), "a policy that comes with mlmguard", "a policy of your own", do)
     policy = load(file)
     begins = created or date.fromisoformat(source_date())
     if not 1 <= days <= LONGEST.days:

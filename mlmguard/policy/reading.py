@@ -224,7 +224,9 @@ class _Merged:
         if less and not change.get("loosened"):
             found = f"rule {old.id!r} asks less than {parent.id} {parent.version}: {less}"
             raise InputError(
-                f"{self.source.thing}: line {where.line}", found, "loosened: {owner: …, reason: …}"
+                f"{self.source.thing}: line {where.line}",
+                found,
+                do="add loosened: {owner: …, reason: …}, or ask as much",
             )
         return after if less or agreed is None else {"loosened": agreed, **after}
 
@@ -242,7 +244,9 @@ def _parent(pinned: Extends, source: _Source, near: Path | None, depth: int) -> 
             place, f"{parent.id} is version {parent.version}", f"{pinned.version} as pinned", compare
         )
     if not parent.digest.startswith(pinned.digest):
-        raise InputError(place, f"{parent.id} has digest {parent.digest[:16]}", "the one pinned", compare)
+        raise InputError(
+            place, f"{parent.id} has digest {parent.digest[:16]}", "the digest that is pinned", compare
+        )
     return parent
 
 

@@ -167,7 +167,7 @@ def test_verdicts_of_a_child_stand_in_the_file_that_says_so(tmp_path: Path) -> N
     ("old", "new", "line"),
     [
         ('"> 6"', '"> 20"', "line 6: rule 'dp-epsilon' asks less than base 1.0: fail was"),
-        ('    fail: "> 6"\n    warn: "> 4"', "    warn: null", "expected loosened"),
+        ('    fail: "> 6"\n    warn: "> 4"', "    warn: null", "add loosened"),
         ('"> 6"', '"about 6"', "line 7: fail 'about 6': not a threshold"),
         ("    fail:", "    fial:", "line 7: unknown key 'fial' (did you mean 'fail'?)"),
         ('version: "1.0"', 'version: "0.9"', "line 4: base is version 1.0; expected 0.9 as pinned"),
