@@ -10,7 +10,7 @@ from mlmguard.training.privacy import claim
 def answered(**change: object) -> dict[str, str]:
     """The status of each hazard of a run with these facts."""
     facts: dict[str, object] = {
-        "unit": claim.unit_of_privacy(None, None, None, 128),
+        "unit": claim.UnitOfPrivacy("document", "one row of clean/train"),
         "public_size": True,
         "tokenizer": "shipped",
         "initial_weights": None,
