@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -32,22 +31,14 @@ def _commands() -> str:
         "",
         f"* `-v, --verbose`: {_verbose().help}",
     ]
-    for path, command in _leaves(cli.cli, "mlmguard"):
+    for path, command in sorted(cli.leaves().items()):
+        path = f"mlmguard {path}"
         lines += ["", f"## {path}", "", *_usage(path, command), "", *_described(command), *_options(command)]
     return "\n".join(lines).rstrip() + "\n"
 
 
-def _leaves(group: click.Group, path: str) -> Iterator[tuple[str, click.Command]]:
-    for name in sorted(group.commands):
-        command = group.commands[name]
-        if isinstance(command, click.Group):
-            yield from _leaves(command, f"{path} {name}")
-        else:
-            yield f"{path} {name}", command
-
-
 def _verbose() -> click.Option:
-    _, command = next(_leaves(cli.cli, ""))
+    command = cli.leaves()["gate"]
     return next(p for p in command.params if isinstance(p, click.Option) and p.name == "verbose")
 
 
@@ -69,7 +60,7 @@ def _options(command: click.Command) -> list[str]:
     context = click.Context(command)
     said = []
     for parameter in command.params:
-        if not isinstance(parameter, click.Option) or parameter.name == "verbose":
+        if not isinstance(parameter, click.Option) or parameter.name == "verbose" or parameter.hidden:
             continue
         if record := parameter.get_help_record(context):
             said.append(f"* `{record[0]}`: {' '.join(record[1].split())}")

@@ -10,10 +10,12 @@ import sys
 import time
 from pathlib import Path
 
+import click
 import pytest
 
 from mlmguard import cli
 from mlmguard.artifacts import to_json
+from mlmguard.settings import AuditSettings, ScanSettings, TrainSettings, dials
 from tests.evidence_fixture import clean, extractable
 
 
@@ -265,30 +267,49 @@ def test_an_interrupted_private_run_goes_on_and_spends_no_more(tmp_path, number)
 
 
 def test_every_option_has_a_help_text():
-    def walk(command, path):
-        for name, sub in getattr(command, "commands", {}).items():
-            yield from walk(sub, [*path, name])
-        for parameter in command.params:
-            if parameter.param_type_name == "option":
-                yield " ".join(path), parameter
+    for name, command in cli.leaves().items():
+        for option in command.params:
+            assert option.param_type_name != "option" or option.help, (name, option.name)
 
-    for where, option in walk(cli.cli, ["mlmguard"]):
-        assert option.help, (where, option.name)
+
+def test_every_command_is_listed_with_one_whole_sentence(capsys):
+    assert cli.run(["--help"]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    for name in (name for names in cli.COMMANDS.values() for name in names):
+        sentence = cli._summary(name)
+        assert sentence[0].isupper() and sentence[-1] in ".?" and f"{name} " in shown, name
+        assert sentence in shown, name
+        help_text = cli.cli.get_command(None, name).help
+        assert help_text.startswith(sentence), name
+
+
+def test_every_dial_is_one_line_of_help_and_comes_from_its_field():
+    for name, settings in (("scan", ScanSettings), ("train", TrainSettings), ("audit", AuditSettings)):
+        command = cli.leaves()[name]
+        shown = {option: p for p in command.params for option in p.opts}
+        for dial in dials(settings):
+            if dial.flag:
+                assert shown[dial.flag].help.startswith(dial.help) and dial.group, (name, dial.name)
+    help_text = cli.leaves()["train"].get_help(click.Context(cli.leaves()["train"]))
+    first = help_text.split("Most used:")[1].split("\n\n")[0]
+    assert len(re.findall(r"^  --", first, re.MULTILINE)) == 6
+
+
+def test_old_names_of_flags_work_and_name_the_new_one(tmp_path):
+    done = mlmguard("audit", "nowhere", "--stop-early", cwd=tmp_path)
+    assert done.returncode == 2 and done.stderr.count("--stop-early is now --sequential") == 1
+    assert "nowhere" in done.stderr.splitlines()[-1]
+    (tmp_path / "mlmguard.toml").write_text("[audit]\nstop_early = true\n")
+    assert "unknown" not in mlmguard("audit", "nowhere", cwd=tmp_path).stderr
 
 
 def test_readme_and_docs_name_only_commands_and_options_that_exist():
     root = Path(__file__).parent.parent
-    options = {o for c in _commands(cli.cli) for p in c.params for o in p.opts} | {"--help", "--version"}
-    names = set(cli.cli.commands)
+    options = {o for c in cli.leaves().values() for p in c.params for o in p.opts} | {"--help", "--version"}
+    names = set(cli.cli.list_commands(None))
     for page in [root / "README.md", *(root / "docs").rglob("*.md")]:
         text = page.read_text("utf-8")
         for command, rest in re.findall(r"(?:^|`)\$? ?mlmguard ([a-z][a-z-]*)([^`\n]*)", text, re.MULTILINE):
             assert command in names, f"{page.name}: mlmguard {command}"
             for option in re.findall(r"(?<!\S)--[a-z][a-z-]*", rest):
                 assert option in options, f"{page.name}: {option}"
-
-
-def _commands(command):
-    yield command
-    for sub in getattr(command, "commands", {}).values():
-        yield from _commands(sub)

@@ -10,7 +10,6 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
-import click
 import pytest
 
 from mlmguard import cli, logs
@@ -108,11 +107,7 @@ def test_no_shared_memory_means_one_process(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_every_command_can_be_verbose(capsys: pytest.CaptureFixture[str]) -> None:
-    def leaves(group: click.Group) -> Iterator[click.Command]:
-        for command in group.commands.values():
-            yield from leaves(command) if isinstance(command, click.Group) else (command,)
-
-    for command in leaves(cli.cli):
+    for command in cli.leaves().values():
         assert [option for option in command.params if "--verbose" in option.opts], command.name
     assert cli.run(["policy", "check", "base", "--verbose"]) == 0
     begin, end = (facts(line) for line in capsys.readouterr().err.splitlines())

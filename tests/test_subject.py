@@ -6,7 +6,7 @@ import json
 import pytest
 
 from mlmguard.artifacts import Key, write_json
-from mlmguard.commands.forget import forget_list, read
+from mlmguard.commands.forget_list import forget_list, read
 from mlmguard.commands.subject import subject, values_of
 from mlmguard.corpus.clean import read_clean
 from mlmguard.errors import InputError

@@ -1,6 +1,9 @@
-"""What a training choice does to memorisation: a grid of runs, each trained, probed and audited alike.
+"""Train, evaluate and audit every cell of a grid of settings.
 
-    PLAN.yaml ──▶ a scan with copies, one without ──▶ cells: train, audit, probe ──▶ effects, frontier, page
+PLAN is a YAML file with a corpus and a grid; the page says what each choice does to utility and leakage.
+
+\f
+PLAN.yaml ──▶ a scan with copies, one without ──▶ cells: train, audit, probe ──▶ effects, frontier, page
 
 All cells share their canaries, their run folders and so their ledger: every private cell is a release of the
 same corpus, and the page says what choosing among them costs. A cell is kept under the digest of everything
@@ -18,12 +21,13 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+import click
 import numpy as np
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 from scipy import stats
 
-from mlmguard import __version__
+from mlmguard import __version__, console
 from mlmguard.artifacts import (
     RUNS,
     as_noun,
@@ -36,7 +40,9 @@ from mlmguard.artifacts import (
 )
 from mlmguard.audit import AuditSettings, audit
 from mlmguard.commands.ledger import ledger
+from mlmguard.commands.options import FILE, FOLDER, Page, shared, show
 from mlmguard.commands.probe import linear_probe
+from mlmguard.commands.watching import interruptible
 from mlmguard.corpus.synthetic import private_documents, write_corpus
 from mlmguard.engine import LocalEngine
 from mlmguard.errors import InputError
@@ -45,7 +51,7 @@ from mlmguard.leakage.exposure import COPIES_SLICE
 from mlmguard.report import ablation as page
 from mlmguard.scan import ScanSettings, scan
 from mlmguard.train import TrainSettings, train
-from mlmguard.types import Curve, Evidence, Measurement, Progress, Watcher, silent
+from mlmguard.types import SILENT, Curve, Evidence, Measurement, Watcher
 
 EMBEDDED = "embedded"
 DEDUP = "dedup"  # the one axis that is not a setting of train
@@ -277,22 +283,22 @@ class Ablation:
     page: Path
 
 
-def ablate(plan_file: Path, into: Path, workers: int = 1, *, progress: Progress = silent) -> Ablation:
+def ablate(plan_file: Path, into: Path, workers: int = 1, *, watcher: Watcher = SILENT) -> Ablation:
     """Run the cells of ``plan_file`` below ``into`` and write ``reports/ablation``, html, json and md."""
     plan = read_plan(plan_file)
     grid = cells(plan)
     corpus = _corpus(plan, into)
     for dedup in sorted({cell.dedup for cell in grid}):
-        _scan_once(corpus, into, dedup, workers, progress)
+        _scan_once(corpus, into, dedup, workers, watcher)
     _draw_canaries(plan, into, grid)
     run = _Run(into, plan.audit, _probe_file(plan, into))
     outcomes: list[Outcome] = []
-    progress("cells", 0, len(grid))
+    watcher.progress("cells", 0, len(grid))
     # the first cell alone: it makes what all others share, such as the model warmed up on public text
     for part in (grid[:1], grid[1:]):
         for outcome in LocalEngine(workers if len(part) > 1 else 1).map(run, part):
             outcomes.append(outcome)
-            progress("cells", len(outcomes), len(grid))
+            watcher.progress("cells", len(outcomes), len(grid))
     found = effects(plan, outcomes)
     together = "; ".join(one.together for one in ledger(into / RUNS))
     target = into / "reports" / "ablation.html"
@@ -353,7 +359,7 @@ def _clean(into: Path, dedup: bool) -> Path:
     return into / ("clean" if dedup else "clean-with-copies")
 
 
-def _scan_once(corpus: Path, into: Path, dedup: bool, workers: int, progress: Progress) -> None:
+def _scan_once(corpus: Path, into: Path, dedup: bool, workers: int, watcher: Watcher) -> None:
     clean = _clean(into, dedup)
     if not (clean / "manifest.json").exists():
         settings = ScanSettings(keep="first" if dedup else "all", workers=workers)
@@ -364,7 +370,7 @@ def _scan_once(corpus: Path, into: Path, dedup: bool, workers: int, progress: Pr
             key=load_key(),
             settings=settings,
             runs=into / RUNS,
-            watcher=Watcher(progress),
+            watcher=watcher,
         )
 
 
@@ -467,3 +473,26 @@ def _frontiers(outcomes: Sequence[Outcome], memorised: tuple[str, str]) -> list[
             x, y, low, high = zip(*best)
             found.append(Curve("ablation", "frontier", UTILITY["accuracy"], said, kind, x, y, low, high))
     return found
+
+
+# --- the command ----------------------------------------------------------------------------------------
+
+
+@click.command("ablate", cls=Page)
+@click.argument("plan", type=FILE)
+@click.option(
+    "--into", type=FOLDER, default="ablation", show_default=True, help="Folder for all that it makes."
+)
+@click.option("--workers", type=click.IntRange(1), help="Cells at a time.  [default: one a core]")
+@shared
+def command(plan: Path, into: Path, workers: int | None, quiet: bool, as_json: bool) -> None:
+    from mlmguard.engine import default_workers
+
+    with interruptible(quiet or as_json) as watcher:
+        done = ablate(plan, into, workers or default_workers(), watcher=watcher)
+    rows = [
+        (f"{one.axis}: {one.change}", f"{one.number} {one.mean:+.3f} over {one.pairs} pairs")
+        for one in done.effects
+    ]
+    show(done, as_json, lambda: console.explanation("Ablation", [*rows, ("cost", done.together)]))
+    console.written([done.page], quiet)

@@ -1,5 +1,6 @@
-"""Findings that somebody has looked at and answers for, so that only new ones stop a pipeline.
+"""Accept the findings of a scan, so that later scans fail on new ones only.
 
+\f
 An entry names a value by its keyed fingerprint, never by its text, and says why it may be there, who says so
 and until when. It holds for a value wherever it stands; a value that comes back after the entry's last day is
 new. Without the key that made the fingerprints nothing can be compared, and that is an error, not a pass.
@@ -13,7 +14,11 @@ from dataclasses import asdict, dataclass
 from datetime import date, timedelta
 from pathlib import Path
 
+import click
+
+from mlmguard import artifacts, console
 from mlmguard.artifacts import Key, as_noun, read_json, write_json
+from mlmguard.commands.options import FILE, Page, shared, show
 from mlmguard.errors import InputError
 from mlmguard.types import noun
 
@@ -145,3 +150,24 @@ def _day(text: str, thing: str) -> date:
         return date.fromisoformat(text)
     except ValueError:
         raise InputError(thing, f"expires {text!r}", "a date like 2026-12-31") from None
+
+
+# --- the command ----------------------------------------------------------------------------------------
+
+
+@click.command("baseline", cls=Page)
+@click.option("--findings", type=FILE, default="reports/findings.jsonl", show_default=True, help="Of a scan.")
+@click.option("--out", type=FILE, default="baseline.json", show_default=True, help="Added to if it is there.")
+@click.option("--reason", required=True, help="Why these values may be there.")
+@click.option("--owner", required=True, help="Who answers for it.")
+@click.option("--expires", required=True, metavar="DATE", help="The last day it holds, a year off at most.")
+@shared
+def command(
+    findings: Path, out: Path, reason: str, owner: str, expires: str, quiet: bool, as_json: bool
+) -> None:
+    from mlmguard.commands import baseline as known
+
+    today = date.fromisoformat(artifacts.source_date())
+    found = known.write(out, known.values(findings), artifacts.load_key(), reason, owner, expires, today)
+    show(found, as_json, lambda: console.tell(f"{len(found.entries)} values in {out}"))
+    console.written([out], quiet)

@@ -1,4 +1,7 @@
-"""Personal data in single files, for a hook before a commit: places and types, never the values."""
+"""Look for personal data in single files, as a pre-commit hook does.
+
+Exit code 10 where there is any.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import click
+
+from mlmguard import console
+from mlmguard.commands.options import FILE, Page
 from mlmguard.corpus.detect import finder as pii
 from mlmguard.corpus.detect.builtin import severity
 from mlmguard.errors import InputError
@@ -41,3 +48,25 @@ def check(files: Sequence[Path], least: str = "medium") -> tuple[tuple[Place, ..
                 line = text.count("\n", 0, span.start) + 1
                 places.append(Place(path, line, span.rule, severity(span.rule)))
     return tuple(places), tuple(skipped)
+
+
+# --- the command ----------------------------------------------------------------------------------------
+
+
+@click.command("check", cls=Page)
+@click.argument("files", type=FILE, nargs=-1, required=True)
+@click.option(
+    "--least",
+    type=click.Choice(["low", "medium", "high"]),
+    default="medium",
+    show_default=True,
+    help="Least severity that counts.",
+)
+@click.option("-q", "--quiet", is_flag=True, help="No talk.")
+def command(files: tuple[Path, ...], least: str, quiet: bool) -> int:
+    places, skipped = check(files, least)
+    for place in places:
+        console.tell(f"{place.path}:{place.line}: {place.entity} ({place.severity})")
+    if skipped:
+        console.say(f"{len(skipped)} files are no UTF-8 text and were not looked at", quiet)
+    return 10 if places else 0

@@ -1,5 +1,8 @@
-"""When new data made it worse: what came and went, what moved, and which source is to blame.
+"""Say what changed between two checkpoints, and which source explains it.
 
+OLD and NEW are checkpoints; --suspects trains small models, each without one of the sources that are new.
+
+\f
 The blame is found by leaving out: small plain models, one of all rows and one without each source that
 brought rows, measured on the same held-out texts. Each of them reads the private text again and enters itself
 in the corpus ledger; none of them may leave the house.
@@ -9,21 +12,25 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import click
 import numpy as np
 
+from mlmguard import console
 from mlmguard.artifacts import find_run_folder, read_json
-from mlmguard.commands.rerender import as_saved
+from mlmguard.commands.options import FILE, FOLDER, Page, shared, show
+from mlmguard.commands.report import as_saved
+from mlmguard.commands.watching import watched
 from mlmguard.corpus.clean import CleanCorpus, read_clean
 from mlmguard.errors import InputError
 from mlmguard.report import overview
 from mlmguard.report.clearance import name
 from mlmguard.train import TrainSettings, source_of, train
-from mlmguard.types import Progress, Watcher, silent
+from mlmguard.types import SILENT, Watcher
 
 
 @dataclass(frozen=True)
@@ -100,8 +107,7 @@ def compare(
     *,
     suspects: bool = False,
     steps: int = 200,
-    progress: Progress = silent,
-    stop: Callable[[], bool] = bool,
+    watcher: Watcher = SILENT,
 ) -> Compared:
     """Set the runs behind two checkpoints side by side, and find ``suspects`` if asked to.
 
@@ -115,7 +121,7 @@ def compare(
     sources = _sources(before.corpus, after.corpus)
     found: tuple[Suspect, ...] = ()
     if suspects:
-        found = _suspects(after, [one.source for one in sources if one.came], steps, progress, stop)
+        found = _suspects(after, [one.source for one in sources if one.came], steps, watcher)
     worst = max(found, key=lambda one: one.low, default=None)
     blamed = worst.source if worst is not None and worst.low > 0 else ""
     return Compared(sources, _moved(before.metrics, after.metrics), side, found, blamed)
@@ -151,26 +157,22 @@ def _moved(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[Moved, ...]:
     return tuple(Moved(key, float(old[key]), float(new[key])) for key in both)
 
 
-def _suspects(
-    run: _Run, sources: list[str], steps: int, progress: Progress, stop: Callable[[], bool]
-) -> tuple[Suspect, ...]:
+def _suspects(run: _Run, sources: list[str], steps: int, watcher: Watcher) -> tuple[Suspect, ...]:
     if not sources:
         raise InputError("--suspects", "no source brought rows", "two corpora that differ")
     if len({source_of(row["id"]) for row in run.corpus.train}) < 2:
         raise InputError("--suspects", "all rows come from one source", "at least two sources")
-    everything = _losses(run, None, steps, progress, stop)
+    everything = _losses(run, None, steps, watcher)
     found = []
     for source in sources:
-        without = _losses(run, source, steps, progress, stop)
+        without = _losses(run, source, steps, watcher)
         rows = [key for key in everything if source_of(key) != source]
         if rows:
             found.append(_suspect(source, [everything[key] for key in rows], [without[key] for key in rows]))
     return tuple(found)
 
 
-def _losses(
-    run: _Run, source: str | None, steps: int, progress: Progress, stop: Callable[[], bool]
-) -> dict[str, tuple[float, float]]:
+def _losses(run: _Run, source: str | None, steps: int, watcher: Watcher) -> dict[str, tuple[float, float]]:
     """(summed loss, masked tokens) of every held-out text, of a nano model without ``source``."""
     settings = TrainSettings(init="scratch", steps=steps, canaries=0, leave_out=source)
     place = run.folder / "suspects"
@@ -180,7 +182,7 @@ def _losses(
         place,
         settings,
         runs=run.folder.parent,
-        watcher=Watcher(progress, stop=stop),
+        watcher=watcher,
     )
     measured = read_json(run.folder.parent / result.statement.run_id / "metrics.json")["held_out"]
     return {key: (loss, tokens) for key, loss, tokens in measured}
@@ -193,3 +195,33 @@ def _suspect(source: str, having: list[tuple[float, float]], without: list[tuple
     residuals = gaps - gain * tokens
     half = 1.96 * math.sqrt(float((residuals**2).sum())) / float(tokens.sum())
     return Suspect(source, gain, gain - half, gain + half, len(gaps))
+
+
+# --- the command ----------------------------------------------------------------------------------------
+
+
+@click.command("compare", cls=Page)
+@click.argument("old", type=FOLDER)
+@click.argument("new", type=FOLDER)
+@click.option("--evidence", nargs=2, type=FILE, help="The audits of both, to set side by side.")
+@click.option(
+    "--suspects",
+    is_flag=True,
+    help="Train small models, each without one source that brought rows: reads private text again.",
+)
+@click.option(
+    "--steps", type=click.IntRange(1), default=200, show_default=True, help="Steps of each of them."
+)
+@shared
+def command(
+    old: Path,
+    new: Path,
+    evidence: tuple[Path, Path] | None,
+    suspects: bool,
+    steps: int,
+    quiet: bool,
+    as_json: bool,
+) -> None:
+    with watched(quiet or as_json) as watcher:
+        found = compare(old, new, evidence, suspects=suspects, steps=steps, watcher=watcher)
+    show(found, as_json, lambda: console.explanation(f"From {old.name} to {new.name}", found.lines()))

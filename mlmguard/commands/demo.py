@@ -1,16 +1,23 @@
-"""The main job on the corpus that the package carries."""
+"""Run the whole job on an embedded corpus of invented notes, at ε = 8.
+
+It takes some minutes on two cores.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
 
-from mlmguard.commands.review import Reviewed, review
+import click
+
+from mlmguard.commands.options import Page, place, quietly
+from mlmguard.commands.review import Reviewed, review, show_review, show_verb
+from mlmguard.commands.watching import watched
 from mlmguard.corpus.synthetic import write_corpus
 from mlmguard.errors import InputError
 from mlmguard.scan import ScanSettings
 from mlmguard.train import TrainSettings
-from mlmguard.types import Progress, silent
+from mlmguard.types import SILENT, Watcher
 
 EPSILON = 8.0
 
@@ -18,9 +25,8 @@ EPSILON = 8.0
 def demo(
     folder: Path,
     *,
-    tell: Callable[[str, object], None] = lambda stage, result: None,
-    progress: Progress = silent,
-    stop: Callable[[], bool] = bool,
+    show: Callable[[str, object], None] = lambda stage, result: None,
+    watcher: Watcher = SILENT,
 ) -> Reviewed:
     """Write the invented notes below ``folder`` and review them at ε = 8.
 
@@ -38,7 +44,18 @@ def demo(
         scanning=ScanSettings(unit_key=None),
         overwrite=True,  # the folder is the demo's own
         training=TrainSettings(dp_epsilon=EPSILON),
-        tell=tell,
-        progress=progress,
-        stop=stop,
+        show=show,
+        watcher=watcher,
     )
+
+
+# --- the command ----------------------------------------------------------------------------------------
+
+
+@click.command("demo", cls=Page)
+@place("--into", "folder", "Folder for everything the demo writes.", "demo")
+@quietly
+def command(folder: Path, quiet: bool) -> int:
+    with watched(quiet) as watcher:
+        done = demo(folder, show=show_verb, watcher=watcher)
+    return show_review(done, quiet)

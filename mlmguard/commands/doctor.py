@@ -1,4 +1,4 @@
-"""What is installed, which device there is, who may read key and run folders, what can be detected."""
+"""Show what is installed, which device there is and what can be detected."""
 
 from __future__ import annotations
 
@@ -10,7 +10,11 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Literal
 
+import click
+
+from mlmguard import console
 from mlmguard.artifacts import RUNS, key_path, read_json
+from mlmguard.commands.options import Page, quietly
 from mlmguard.errors import InputError
 from mlmguard.plugins import find
 from mlmguard.policy.reading import shipped
@@ -192,3 +196,22 @@ def _detectors(coverage: Sequence[Detector] | None) -> list[Row]:
             Row("no detector", ", ".join(missing), "warn", "values of these types stay in the text, unseen")
         )
     return rows
+
+
+# --- the command ----------------------------------------------------------------------------------------
+
+
+@click.command("doctor", cls=Page)
+@click.option(
+    "--private-step", is_flag=True, help="Audit the private step itself: a lower bound on ε beside its claim."
+)
+@quietly
+def command(private_step: bool, quiet: bool) -> int:
+    if private_step:
+        from mlmguard.commands.private_step import show_private_step
+
+        return show_private_step(quiet)
+    from mlmguard.corpus.pii import coverage
+
+    console.checks([(row.what, row.found, row.health, row.do) for row in doctor(coverage())])
+    return 0

@@ -1,4 +1,4 @@
-"""What a rule, a metric, an entity type or a hazard means, why it matters and what to do about it."""
+"""Say what a rule, metric, entity type or hazard means and what to do."""
 
 from __future__ import annotations
 
@@ -6,7 +6,11 @@ import difflib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import click
+
+from mlmguard import console
 from mlmguard.commands.glossary import ENTITIES
+from mlmguard.commands.options import Page
 from mlmguard.corpus.detect.builtin import RULES, WITHOUT_DETECTOR
 from mlmguard.errors import InputError
 from mlmguard.measures import HAZARDS, METRICS
@@ -106,3 +110,14 @@ def _entity(name: str, policies: Sequence[Policy]) -> Explanation:
     asking = [f"{rule.id} ({one.id})" for one in policies for rule in one.rules if rule.slice == name]
     lines.append(("rules", ", ".join(asking) or "none asks for it by name"))
     return Explanation(name, f"Entity type {name}", tuple(lines))
+
+
+# --- the command ----------------------------------------------------------------------------------------
+
+
+@click.command("explain", cls=Page)
+@click.argument("name")
+@click.option("--policy", metavar="NAME|FILE", help="Look in this policy only.")
+def command(name: str, policy: str | None) -> None:
+    found = explain(name, policy)
+    console.explanation(found.title, found.lines)

@@ -1,4 +1,4 @@
-"""Judge saved evidence against a policy: no model, no corpus, no GPU."""
+"""Judge saved evidence by a policy: no model, no corpus, no GPU."""
 
 from __future__ import annotations
 
@@ -6,10 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
+import click
+
+from mlmguard import console
 from mlmguard.artifacts import as_noun, read_json, read_noun, source_date, write_text
 from mlmguard.commands.approval import signed
+from mlmguard.commands.options import FILE, Page, outputs, policies, shared
 from mlmguard.errors import InputError
 from mlmguard.policy.judging import exit_code, judge
 from mlmguard.policy.reading import load
@@ -126,3 +130,36 @@ def write_cases(cases: Sequence[tuple[Path, Case]], out: Sequence[tuple[str, Pat
     for path, text in rendered:
         write_text(path, text)
     return targets
+
+
+# --- the command ----------------------------------------------------------------------------------------
+
+
+@click.command("gate", cls=Page)
+@click.argument("evidence", type=FILE, nargs=-1, required=True)
+@policies("base")
+@click.option(
+    "--require-signed", is_flag=True, help="Refuse waivers whose commit the approver has not signed."
+)
+@outputs
+@shared
+def command(
+    evidence: tuple[Path, ...],
+    policy: str,
+    fail_on: Any,
+    require_signed: bool,
+    out: tuple[str, ...],
+    quiet: bool,
+    as_json: bool,
+) -> int:
+    from mlmguard.report.formats import parse_out, render
+
+    targets = [parse_out(text) for text in out]
+    judged, code = gate(evidence, policy, fail_on, targets, require_signed=require_signed)
+    for one in judged:
+        if as_json:
+            click.echo(render("json", one.case), nl=False)
+        else:
+            console.verdicts(one.case)
+    console.written([path for _, path in targets], quiet)
+    return code

@@ -1,4 +1,7 @@
-"""``index.html`` of a reports folder: its runs, and two of them side by side."""
+"""Write a page of all runs of a reports folder, and what changed between two.
+
+FOLDER is reports/ by default; the page is FOLDER/index.html.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import quote
 
+import click
+
+from mlmguard import console
 from mlmguard.artifacts import read_json, write_text
-from mlmguard.commands.rerender import as_saved
+from mlmguard.commands.options import FOLDER, Page
+from mlmguard.commands.report import as_saved
 from mlmguard.errors import InputError
 from mlmguard.report.clearance import name
 from mlmguard.report.json import SCHEMA
@@ -46,3 +53,16 @@ def _pair(runs: Sequence[Run], compare: Sequence[str]) -> tuple[Run, Run] | None
         raise InputError(f"--compare {missing[0]}", "no such run", f"one of: {', '.join(known) or 'none'}")
     old, new = compare
     return known[old], known[new]
+
+
+# --- the command ----------------------------------------------------------------------------------------
+
+
+@click.command("index", cls=Page)
+@click.argument("folder", type=FOLDER, default="reports")
+@click.option(
+    "--compare", nargs=2, metavar="OLD NEW", help="Two runs to set side by side.  [default: the last two]"
+)
+@click.option("-q", "--quiet", is_flag=True, help="No talk.")
+def command(folder: Path, compare: tuple[str, str] | None, quiet: bool) -> None:
+    console.written([index(folder, compare or ())], quiet)

@@ -1,11 +1,14 @@
-"""What has been taken from each corpus: all runs, what they cost together, and what voids a claim."""
+"""List every run on every corpus: what it cost, alone and together."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
 
-from mlmguard import accounting
+import click
+
+from mlmguard import accounting, artifacts, console
+from mlmguard.commands.options import FOLDER, Page, shared, show
 from mlmguard.errors import InputError
 from mlmguard.measures import show_epsilon
 from mlmguard.training.privacy.ledger import CorpusLedger, RunOnCorpus
@@ -92,3 +95,22 @@ def _row(run: RunOnCorpus) -> Row:
     steps = sum(entry.steps for entry in run.entries)
     epsilon = accounting.compose(run.entries, run.delta) if run.private and run.delta else None
     return Row(run.run_id, run.unit, epsilon, run.delta, steps, run.finished)
+
+
+# --- the command ----------------------------------------------------------------------------------------
+
+
+@click.command("ledger", cls=Page)
+@click.option(
+    "--runs", type=FOLDER, default=artifacts.RUNS, show_default=True, help="Where the run folders are."
+)
+@shared
+def command(runs: Path, quiet: bool, as_json: bool) -> None:
+    found = ledger(runs)
+
+    def tables() -> None:
+        for corpus in found:
+            rows = [(run.run_id, run.said) for run in corpus.runs]
+            console.explanation(f"Corpus {corpus.name}", [*rows, ("together", corpus.together)])
+
+    show(found, as_json, tables)

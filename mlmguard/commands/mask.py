@@ -1,11 +1,15 @@
-"""What each masking strategy does to a sentence."""
+"""Show what each masking strategy does to a text."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
+import click
 import numpy as np
 
+from mlmguard import console
+from mlmguard.commands.options import Page, shared, show
 from mlmguard.corpus.detect import finder as pii
 from mlmguard.errors import InputError
 from mlmguard.settings import read_mix
@@ -76,3 +80,27 @@ def _fate(now: int, label: int, tokenizer: Tokenizer) -> str:
     if now == label:
         return "kept"
     return "hidden" if now == tokenizer.mask_id else "swapped"
+
+
+# --- the command ----------------------------------------------------------------------------------------
+
+
+@click.command("mask", cls=Page)
+@click.argument("text")
+@click.option("--tokenizer", "name", help="A tokenizer by folder or name.  [default: the one shipped]")
+@click.option(
+    "--mask-rate", "rate", type=float, default=0.15, show_default=True, help="Share of tokens masked."
+)
+@click.option("--mask-mix", "mix", default="80/10/10", show_default=True, help="Hidden, swapped, kept.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Another seed, other masks.")
+@shared
+def command(text: str, quiet: bool, as_json: bool, **given: Any) -> None:
+    found = mask(text, **given)
+    rows = [
+        (
+            f"{one.strategy} ({one.predicted} of {one.tokens})",
+            [(p.text, p.fate, p.personal) for p in one.pieces],
+        )
+        for one in found
+    ]
+    show(found, as_json, lambda: console.masks(rows))

@@ -1,14 +1,18 @@
-"""What a private run and its audit can come to, before any GPU time is spent."""
+"""Compute noise, ε and what an audit can refute, before any training."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
-from mlmguard import accounting
+import click
+
+from mlmguard import accounting, console
+from mlmguard.commands.options import Page, shared, show
 from mlmguard.leakage import metrics
 from mlmguard.leakage.metrics import EXPECTED_FALSE_POSITIVES, FALSE_POSITIVE_RATES
-from mlmguard.measures import DERIVED
+from mlmguard.measures import DERIVED, show_epsilon
 from mlmguard.policy.rule import Policy, Rule, Threshold
 from mlmguard.settings import TrainSettings, UnitKind, check
 from mlmguard.train import planning
@@ -109,3 +113,51 @@ def _upper_limit(rule: Rule) -> float | None:
     if threshold is None or threshold.sign != ">" or rule.bound not in (None, "upper_ci"):
         return None
     return threshold.limit if threshold.limit is not None and 0 < threshold.limit < 1 else None
+
+
+# --- the command ----------------------------------------------------------------------------------------
+
+
+@click.command("plan", cls=Page)
+@click.option("--public-size", "units", type=int, required=True, help="Number of units, roughly.")
+@click.option("--dp-epsilon", "epsilon", type=float, required=True, help="Target ε.")
+@click.option("--delta", type=float, help="δ.  [default: a power of ten at most 1/(10 n)]")
+@click.option("--steps", type=click.IntRange(1), help="Optimiser steps.  [default: those of train]")
+@click.option(
+    "--batch-units", type=click.IntRange(1), help="Expected units a step.  [default: those of train]"
+)
+@click.option(
+    "--canaries", type=click.IntRange(0), default=500, show_default=True, help="Canaries of the audit."
+)
+@click.option(
+    "--policy", metavar="NAME|FILE", default="base", show_default=True, help="Whose thresholds need how much."
+)
+@shared
+def command(quiet: bool, as_json: bool, policy: str, **numbers: Any) -> None:
+    from mlmguard.policy.reading import load
+
+    found = plan(**numbers, policy=load(policy))
+    rows = [
+        ("noise", f"σ = {found.noise_multiplier:.3f}; {found.noise_per_unit:.2g} C in a step's mean"),
+        (
+            "claim",
+            f"ε = {show_epsilon(found.epsilon)} at δ = {found.delta:g}, "
+            f"sample rate {found.sample_rate:.3g}, {found.steps} steps",
+        ),
+        (
+            "no amplification",
+            f"ε = {show_epsilon(found.epsilon_without_amplification)} if the draws were known",
+        ),
+        (
+            "membership",
+            f"at most {found.true_positives_at_1_percent:.1%} true positives at 1 % false positives",
+        ),
+        ("audit ceiling", f"{found.canaries} canaries can show at most ε = {found.ceiling:.2f}"),
+        ("to refute", _canaries(found.canaries_to_refute)),
+        *((size.rule, f"{size.examples:,} examples of {size.metric}, at least") for size in found.sizes),
+    ]
+    show(found, as_json, lambda: console.explanation("Plan", rows))
+
+
+def _canaries(needed: int | None) -> str:
+    return f"{needed:,} canaries, every guess right" if needed else "no audit of practical size"

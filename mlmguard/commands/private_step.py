@@ -13,7 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from mlmguard import accounting
+from mlmguard import accounting, console
+from mlmguard.commands.watching import interruptible
 from mlmguard.errors import InputError
 from mlmguard.leakage import metrics
 from mlmguard.training.mechanism import SamplerCheck, entropy_rng
@@ -85,3 +86,21 @@ def audit_private_step(
         right=right,
         sampler=ran.sampler,
     )
+
+
+def show_private_step(quiet: bool) -> int:
+    """Audit the private step, print what was found, and return 1 where its claim is refuted."""
+    with interruptible(quiet) as watcher:
+        found = audit_private_step(progress=watcher.progress)
+    plan, sizes = found.plan, found.sampler
+    sampled = "as claimed" if sizes.agrees else "NOT those of Poisson sampling"
+    rows = [
+        ("plan", f"σ = {plan.noise_multiplier:.3f}, sample rate {plan.sample_rate:g}, {plan.steps} steps"),
+        ("claim", f"ε = {found.claimed:.3f} at δ = {plan.delta:g}, from the ledger"),
+        ("lower bound", f"ε = {found.lower_bound:.3f} at 95 %; it could show at most {found.ceiling:.2f}"),
+        ("guesses", f"{found.right} of {found.guesses} right, over {found.canaries:,} canaries"),
+        ("batch sizes", f"{sampled}: {sizes.variance_ratio:.2f} × binomial variance, p {sizes.p_value:.2g}"),
+        ("verdict", "REFUTED: do not train with this installation" if found.refuted else "not refuted"),
+    ]
+    console.explanation("The private step", rows)
+    return 1 if found.refuted or not sizes.agrees else 0

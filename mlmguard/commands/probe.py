@@ -1,4 +1,7 @@
-"""What training was worth downstream, so that a privacy gain is never sold without its cost in use."""
+"""Measure a checkpoint on a labelled task, before and after training.
+
+A linear probe and a short fine-tuning, beside the weights that training started from.
+"""
 
 from __future__ import annotations
 
@@ -6,16 +9,20 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import click
 import numpy as np
 
+from mlmguard import console
 from mlmguard.artifacts import find_run_folder, read_json
+from mlmguard.commands.options import FILE, FOLDER, Page, shared, show
+from mlmguard.commands.watching import interruptible
 from mlmguard.errors import InputError
 from mlmguard.leakage import metrics
 from mlmguard.training import downstream, models
 from mlmguard.training.downstream import Scores
 from mlmguard.training.numerics import best_device
 from mlmguard.training.text.tokenizer import Tokenizer
-from mlmguard.types import Progress, silent
+from mlmguard.types import SILENT, Watcher
 
 RESAMPLES = 400
 WINDOW = 128
@@ -35,7 +42,7 @@ class Probed:
 
 
 def probe(
-    ckpt: Path, data: Path, task: str, before: str | None = None, *, progress: Progress = silent
+    ckpt: Path, data: Path, task: str, before: str | None = None, *, watcher: Watcher = SILENT
 ) -> tuple[Probed, ...]:
     """Measure ``ckpt``, and ``before`` beside it: by default the weights its training started from.
 
@@ -45,9 +52,9 @@ def probe(
     found = []
     for name, place in (("before", before or _started_from(ckpt)), ("after", str(ckpt))):
         for method in METHODS:
-            progress(f"{method}, {name}", 0, 1)
+            watcher.progress(f"{method}, {name}", 0, 1)
             found.append(_measured(name, place, method, labelled))
-            progress(f"{method}, {name}", 1, 1)
+            watcher.progress(f"{method}, {name}", 1, 1)
     return tuple(found)
 
 
@@ -103,3 +110,35 @@ def macro_auc(scores: Scores) -> float:
         if own.any() and not own.all():
             areas.append(metrics.auc(column[own], column[~own]).value)
     return float(np.mean(areas)) if areas else float("nan")
+
+
+# --- the command ----------------------------------------------------------------------------------------
+
+
+@click.command("probe", cls=Page)
+@click.argument("ckpt", type=FOLDER)
+@click.option(
+    "--task",
+    type=click.Choice(["classification", "token-classification"]),
+    required=True,
+    help="What to learn.",
+)
+@click.option(
+    "--data",
+    type=FILE,
+    required=True,
+    help='JSON lines: {"text", "label"}, or {"tokens", "labels"} for token classification.',
+)
+@click.option("--before", help="A model to compare with.  [default: the weights that training started from]")
+@shared
+def command(ckpt: Path, task: str, data: Path, before: str | None, quiet: bool, as_json: bool) -> None:
+    with interruptible(quiet or as_json) as watcher:
+        found = probe(ckpt, data, task, before, watcher=watcher)
+    rows = [
+        (
+            f"{one.method}, {one.model}",
+            f"{one.metric} {one.value:.3f} [{one.low:.3f}, {one.high:.3f}], n = {one.examples}",
+        )
+        for one in found
+    ]
+    show(found, as_json, lambda: console.explanation("Probe", rows))

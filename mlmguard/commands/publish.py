@@ -1,5 +1,6 @@
-"""A checkpoint in a model registry, with its claim and its verdict as tags.
+"""Register a checkpoint where others find it.
 
+\f
 MLflow's registry wants a database behind it (its own file store is refused there, and here in one line). The
 alias ``privacy-approved`` moves to a version only when its gate passed: who loads by it never loads a model
 that failed.
@@ -11,8 +12,12 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+import click
+
+from mlmguard import console
 from mlmguard.artifacts import read_noun, sha256_file, weights_digest
 from mlmguard.commands.gate import gate
+from mlmguard.commands.options import FILE, FOLDER
 from mlmguard.commands.verify import refuse_contradicted, verify
 from mlmguard.errors import InputError
 from mlmguard.types import PrivacyStatement
@@ -107,3 +112,25 @@ def _tags(ckpt: Path, evidence: Path, statement: PrivacyStatement) -> dict[str, 
         "mlmguard.weights_digest": weights_digest(ckpt),
         "mlmguard.evidence_digest": sha256_file(evidence),
     }
+
+
+# --- the command ----------------------------------------------------------------------------------------
+
+
+@click.group("publish")
+def command() -> None: ...
+
+
+@command.command("mlflow")
+@click.argument("ckpt", type=FOLDER)
+@click.option("--evidence", type=FILE, required=True, help="The audit of these weights.")
+@click.option("--policy", metavar="NAME|FILE", default="base", show_default=True, help="Judges the evidence.")
+@click.option("--store", required=True, help="A database, as in sqlite:///mlflow.db, or a server's address.")
+@click.option("--name", required=True, help="The registered model that gets a new version.")
+def publish_mlflow_command(ckpt: Path, evidence: Path, policy: str, store: str, name: str) -> int:
+    """Register CKPT in MLflow; the alias privacy-approved moves to it only when its gate passed."""
+
+    done = publish_mlflow(ckpt, evidence, policy, store, name)
+    alias = f"alias {APPROVED} set" if done.approved else f"alias {APPROVED} not set"
+    console.tell(f"{done.name} version {done.version}: {done.status}, {alias}")
+    return done.exit_code

@@ -1,5 +1,13 @@
-"""What the scan missed, from a random sample that a person labels.
+"""Label a random sample of cleaned passages: what did the scan miss?
 
+The sample is blinded. After each passage type what is still in it:
+
+\b
+  PERSON 2, US_SSN   two names and a social security number are left
+  Enter alone        nothing is left
+  Ctrl-D             stop; the next call goes on there
+
+\f
 Passages of ``clean/`` are drawn by a keyed order, so that nobody chooses them. They are shown blinded:
 without their document, and with every stand-in of the scan as the same bar. The person says which types are
 still in them; from that come the share of passages that hold something and the recall of each type, with
@@ -15,14 +23,18 @@ from __future__ import annotations
 import heapq
 import json
 import re
+import sys
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mlmguard import __version__
+import click
+
+from mlmguard import __version__, artifacts, console
 from mlmguard.artifacts import Key, find_run_folder, lines_of, read_noun, write_json
+from mlmguard.commands.options import FILE, FOLDER, Page, shared, show
 from mlmguard.errors import InputError
 from mlmguard.leakage.metrics import clopper_pearson
 from mlmguard.types import Manifest, Measurement, Review
@@ -199,3 +211,32 @@ def measure(drawn: Sequence[Passage], missed: Sequence[dict[str, int]]) -> Itera
 def _rate(metric: str, slice_: str, hits: int, of: int, note: str) -> Measurement:
     low, high = clopper_pearson(hits, of, _ALPHA)
     return Measurement("scan", metric, hits / of, low, high, 0.95, of, slice=slice_, note=note)
+
+
+# --- the command ----------------------------------------------------------------------------------------
+
+
+@click.command("sample-review", cls=Page)
+@click.argument("clean", type=FOLDER, default="clean")
+@click.option("--passages", type=int, default=299, show_default=True, help="How many to label.")
+@click.option("--out", type=FILE, default="reports/review.json", show_default=True, help="The numbers.")
+@shared
+def command(clean: Path, passages: int, out: Path, quiet: bool, as_json: bool) -> None:
+    from mlmguard.commands import sample_review as review
+
+    def ask(number: int, of: int, text: str) -> str:
+        click.echo(f"\n--- {number} of {of} ---\n{text}\n", err=True)
+        click.echo("still in it: ", nl=False, err=True)
+        line = sys.stdin.readline()
+        if not line:
+            raise EOFError
+        return line
+
+    try:
+        found = review.sample_review(clean, artifacts.load_key(), ask, console.warn, passages)
+    except EOFError:
+        console.say("Stopped; the answers are kept, and the next call goes on from here.", quiet)
+        raise KeyboardInterrupt from None
+    review.write(found, out)
+    show(found, as_json, lambda: console.explanation("Sample review", review.lines(found)))
+    console.written([out], quiet)

@@ -1,5 +1,8 @@
-"""What is held about one person: in which documents, in which checkpoints, how exposed, what was done.
+"""Say what is held about one person: documents, checkpoints, exposure.
 
+Name the person by values or by the key the corpus was scanned by. No value is printed.
+
+\f
 A data subject asks (GDPR article 15), and the answer must not spread the data further: values come from a
 file or from standard input, so that no shell keeps them, and leave as their number in that list. Findings
 are met by their keyed fingerprints; beside that the cleaned text is read, for what no detector found.
@@ -11,9 +14,14 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import click
+
+from mlmguard import artifacts, console
 from mlmguard.artifacts import Key, find_run_folder, lines_of, read_json
-from mlmguard.commands.forget import Exposed, exposed
+from mlmguard.commands.forget_list import Exposed, exposed
+from mlmguard.commands.options import FILE, FOLDER, Page, shared, show
 from mlmguard.corpus.clean import CleanCorpus, read_clean
 from mlmguard.errors import InputError
 from mlmguard.measures import show_epsilon
@@ -179,3 +187,36 @@ def _checkpoints(runs: Path, commitment: str) -> Iterator[Trained]:
             claim = f"ε = {show_epsilon(plan['epsilon'])}, unit {plan['unit']}" if plan else "not private"
             done = known.get("status") == "done"
             yield Trained(path.parent.name, claim, str(known.get("checkpoint", "")), done)
+
+
+# --- the command ----------------------------------------------------------------------------------------
+
+
+@click.command("subject", cls=Page)
+@click.option(
+    "--values",
+    "listed",
+    type=click.File("r", encoding="utf-8"),
+    help="Values, one a line; - is standard input.",
+)
+@click.option(
+    "--key", "person", metavar="KEY=VALUE", help="The person, by the key the corpus was scanned by."
+)
+@click.option("--clean", type=FOLDER, default="clean", show_default=True, help="The scanned corpus.")
+@click.option("--records", type=FILE, help="From `audit --records`: how exposed these documents are.")
+@shared
+def command(
+    listed: Any, person: str | None, clean: Path, records: Path | None, quiet: bool, as_json: bool
+) -> None:
+    if listed is None and person is None:
+        raise click.UsageError("name the person: --values FILE, or --key KEY=VALUE")
+    values = values_of(listed) if listed is not None else []
+    found = subject(clean, artifacts.RUNS, artifacts.load_key(), values, person or "", records)
+    rows = [
+        (f"value {one.value}" if one.value else "by key", f"{one.document_id} ({one.split or 'not kept'}): "
+         f"{f'{one.found_as}, ' if one.found_as else ''}{one.status}")
+        for one in found.held
+    ]  # fmt: skip
+    rows += [("trained on", f"{one.run_id}: {one.claim}") for one in found.checkpoints]
+    rows += [("exposed", f"{row.document_id}: {row.attack}, {row.kind}") for row in found.exposed]
+    show(found, as_json, lambda: console.explanation("Held", rows or [("nothing", "no document holds it")]))

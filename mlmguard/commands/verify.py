@@ -1,6 +1,6 @@
-"""Whether a checkpoint agrees with its statement: digests, ledger, ε computed anew, signature.
+"""Check a checkpoint against its statement: digests, ledger, ε, signature.
 
-What was verified can be signed, so that the next reader need not trust the files that lie beside it.
+Exit code 10 where something is contradicted.
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from mlmguard import accounting
+import click
+
+from mlmguard import accounting, console
 from mlmguard.artifacts import (
     RUNS,
     find_run_folder,
@@ -23,6 +25,7 @@ from mlmguard.artifacts import (
 )
 from mlmguard.commands import signature
 from mlmguard.commands.gate import read_evidence
+from mlmguard.commands.options import FILE, FOLDER, Page
 from mlmguard.errors import InputError
 from mlmguard.measures import disclosure, show_epsilon
 from mlmguard.report import in_toto
@@ -203,3 +206,19 @@ def _in_toto(ckpt: Path, checks: tuple[Check, ...]) -> str:
     by = {one: [c.what for c in checks if c.outcome == one] for one in ("holds", "unknown", "contradicted")}
     papers = {"name": "privacy.json", "digest": {"sha256": sha256_file(ckpt / "privacy.json")}}
     return in_toto.statement(subjects, [papers], by["holds"], by["unknown"], by["contradicted"])
+
+
+# --- the command ----------------------------------------------------------------------------------------
+
+
+@click.command("verify", cls=Page)
+@click.argument("ckpt", type=FOLDER)
+@click.option("--evidence", type=FILE, help="An audit that must be of these weights.")
+@click.option("--public-key", type=FILE, help="The key (PEM) that must have signed every file of the folder.")
+@click.option("--out", type=FILE, help="Write an in-toto statement of every file and check to this path.")
+def command(ckpt: Path, evidence: Path | None, public_key: Path | None, out: Path | None) -> int:
+    checks, code = verify(ckpt, evidence, out, public_key)
+    health = {"holds": "ok", "unknown": "warn", "contradicted": "missing"}
+    console.checks([(one.what, one.found, health[one.outcome], one.do) for one in checks], "Verify")
+    console.written([out] if out else [])
+    return code

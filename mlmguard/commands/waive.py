@@ -1,4 +1,7 @@
-"""Write a waiver into a policy file."""
+"""Write a waiver of one rule into a policy file.
+
+To be approved, commit the file signed.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +9,15 @@ import io
 import textwrap
 from datetime import date, timedelta
 from pathlib import Path
+from typing import Any
 
+import click
 from pydantic import ValidationError
 from ruamel.yaml import YAML
 
+from mlmguard import console
 from mlmguard.artifacts import source_date, write_text
+from mlmguard.commands.options import FILE, Page
 from mlmguard.errors import InputError
 from mlmguard.policy.reading import load, parse, shipped
 from mlmguard.policy.rule import Policy
@@ -84,3 +91,21 @@ def _with(file: Path, policy: Policy, entry: dict[str, object]) -> str:
     at = policy.places["waivers", len(own) - 1].last  # a child's own come before its parent's
     added = textwrap.indent(item, " " * own.lc.col).splitlines()
     return "\n".join([*lines[:at], *added, *lines[at:]]) + "\n"
+
+
+# --- the command ----------------------------------------------------------------------------------------
+
+
+@click.command("waive", cls=Page)
+@click.argument("file", type=FILE)
+@click.argument("rule")
+@click.option("--reason", required=True, help="Why the rule may go unmet.")
+@click.option("--owner", required=True, help="The role that answers for it.")
+@click.option("--approver", required=True, help="The other role that approved it.")
+@click.option("--ticket", required=True, help="Where it was decided.")
+@click.option("--days", type=int, default=90, show_default=True, help="How long it lasts, 365 at most.")
+@click.option("--slice", default="", help="Only this slice of the rule.")
+@click.option("--fingerprint", default="", help="Only this rule on these weights, by its fingerprint.")
+def command(file: Path, rule: str, **given: Any) -> None:
+    waiver = waive(file, rule, **given)
+    console.say(f"waived {waiver.rule} until {waiver.expires}; it stands at the end of waivers: in {file}")

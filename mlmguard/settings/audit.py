@@ -31,7 +31,6 @@ class AuditSettings:
         "Begin no attack after this many minutes; attacks that were not run are listed.",
         group=SPENDING,
         above=0,
-        common=True,
     )
     queries: int | None = dial(
         None,
@@ -43,6 +42,7 @@ class AuditSettings:
     stop_early: bool = dial(
         False,
         "End a search that a quarter of its findings decides; both looks share the level.",
+        flag="--sequential",
         group=SPENDING,
     )
     seed: int = dial(0, "Seed of samples and searches.", group=SPENDING)

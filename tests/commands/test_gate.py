@@ -12,7 +12,7 @@ from evidence_fixture import TODAY, clean, extractable, manifest, untrained
 from mlmguard import cli
 from mlmguard.artifacts import write_json
 from mlmguard.commands.gate import gate, read_evidence
-from mlmguard.commands.rerender import rerender
+from mlmguard.commands.report import rerender
 from mlmguard.errors import InputError
 from mlmguard.report.formats import FORMATS
 from mlmguard.types import Evidence, Status

@@ -10,7 +10,7 @@ from policy.test_reading import CHILD, REASON
 from policy.test_rule import BASE_RULE
 from ruamel.yaml import YAML
 
-from mlmguard.commands.policies import differences, resolved
+from mlmguard.commands.policy import differences, resolved
 from mlmguard.policy.reading import load, parse, shipped
 from mlmguard.policy.rule import Policy
 

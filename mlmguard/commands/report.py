@@ -1,4 +1,4 @@
-"""Saved evidence in other formats, without judging it anew unless a policy is named."""
+"""Render saved evidence in other formats."""
 
 from __future__ import annotations
 
@@ -6,8 +6,12 @@ from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 
+import click
+
+from mlmguard import console
 from mlmguard.artifacts import as_noun, read_json
 from mlmguard.commands.gate import judge_evidence, read_evidence, write_cases
+from mlmguard.commands.options import FILE, Page, outputs
 from mlmguard.errors import InputError
 from mlmguard.policy.reading import load
 from mlmguard.report import json
@@ -47,3 +51,18 @@ def as_saved(path: Path) -> Case:
         raise InputError(f"{path}: advice", "not a mapping of rules to why and do") from None
     code = data.get("exit_code")
     return case(read_evidence(path), judgement, told, code if isinstance(code, int) else None)
+
+
+# --- the command ----------------------------------------------------------------------------------------
+
+
+@click.command("report", cls=Page)
+@click.argument("evidence", type=FILE)
+@click.option("--policy", metavar="NAME|FILE", help="Judge anew; otherwise the saved judgement is shown.")
+@outputs
+@click.option("-q", "--quiet", is_flag=True, help="No talk.")
+def command(evidence: Path, policy: str | None, out: tuple[str, ...], quiet: bool) -> None:
+    from mlmguard.report.formats import parse_out
+
+    _, paths = rerender(evidence, [parse_out(text) for text in out], policy)
+    console.written(paths, quiet)

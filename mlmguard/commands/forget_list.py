@@ -1,5 +1,8 @@
-"""From what an audit found to what the next corpus leaves out.
+"""List documents that the next scan leaves out.
 
+RECORDS is the file that `audit --records` wrote; `scan --forget-list` reads the list.
+
+\f
 ``audit --records`` names the documents that a checkpoint gives away. Whoever answers for the data decides; a
 forget-list says which documents go, why and on whose word, and ``scan --leave-out`` leaves them out.
 """
@@ -11,7 +14,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import click
+
+from mlmguard import console
 from mlmguard.artifacts import as_noun, lines_of, read_json, write_json
+from mlmguard.commands.options import FILE, Page, shared, show
 from mlmguard.errors import InputError
 from mlmguard.types import noun
 
@@ -89,3 +96,18 @@ def exposed(records: Path) -> Iterator[Exposed]:
 def read(path: Path) -> ForgetList:
     """A list as :func:`forget_list` writes it."""
     return as_noun(read_json(path), ForgetList, str(path))
+
+
+# --- the command ----------------------------------------------------------------------------------------
+
+
+@click.command("forget-list", cls=Page)
+@click.argument("records", type=FILE)
+@click.option("--out", type=FILE, default="forget.json", show_default=True, help="Added to if it is there.")
+@click.option("--owner", required=True, help="The role that decided it.")
+@click.option("--above", type=float, default=0.0, show_default=True, help="Least score of what is listed.")
+@shared
+def command(records: Path, out: Path, owner: str, above: float, quiet: bool, as_json: bool) -> None:
+    written = forget_list(records, out, owner, above)
+    show(written, as_json, lambda: console.tell(f"{written.documents} documents in {out}, {written.new} new"))
+    console.written([out], quiet)

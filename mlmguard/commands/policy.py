@@ -1,11 +1,13 @@
-"""Policies side by side: what one asks in full, and what another asks more, less or otherwise."""
+"""Check policy files, resolve what they inherit, and compare them."""
 
 from __future__ import annotations
 
 import io
 
+import click
 from ruamel.yaml import YAML
 
+from mlmguard import console
 from mlmguard.policy.rule import Policy, Rule, looser, written
 
 _WORDS = ("title", "why", "do", "control", "loosened")
@@ -59,3 +61,49 @@ def _named(one: object) -> str:
             until = f" until {one.expires}" if hasattr(one, "expires") else ""
             return f"{getattr(one, name)}{until}"
     return type(one).__name__
+
+
+# --- the command ----------------------------------------------------------------------------------------
+
+
+@click.group("policy")
+def command() -> None: ...
+
+
+@command.command("check")
+@click.argument("files", metavar="NAME|FILE...", nargs=-1, required=True)
+def policy_check(files: tuple[str, ...]) -> None:
+    """Check policy FILES and say their rules and digests."""
+    from mlmguard.policy.reading import load
+
+    for policy in [load(file) for file in files]:
+        console.explanation(
+            f"{policy.id} {policy.version}",
+            [
+                ("title", policy.title),
+                ("rules", str(len(policy.rules))),
+                *[("loosened", text) for text in policy.loosened],
+                ("digest", policy.digest),
+            ],
+        )
+
+
+@command.command("resolve")
+@click.argument("file", metavar="NAME|FILE")
+def policy_resolve(file: str) -> None:
+    """Print a policy FILE in full, with everything it inherits."""
+    from mlmguard.policy.reading import load
+
+    click.echo(resolved(load(file)), nl=False)
+
+
+@command.command("diff")
+@click.argument("old", metavar="OLD")
+@click.argument("new", metavar="NEW")
+def policy_diff(old: str, new: str) -> None:
+    """Say what the policy NEW asks more, less or otherwise than OLD."""
+    from mlmguard.policy.reading import load
+
+    before, after = load(old), load(new)
+    rows = differences(before, after) or [("same", "both ask the same")]
+    console.explanation(f"{before.id} {before.version} → {after.id} {after.version}", rows)

@@ -1,0 +1,202 @@
+"""What commands share: options made from dials, flags that several have, and help in groups."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from mlmguard import console
+from mlmguard.artifacts import to_json
+from mlmguard.settings import Dial, dials
+
+FOLDER = click.Path(path_type=Path, file_okay=False)
+FILE = click.Path(path_type=Path, dir_okay=False)
+PLACE = click.Path(path_type=Path)
+
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+
+class Page(click.Command):
+    """A command whose help lists its options in groups, those that most people need first.
+
+    ``renamed`` maps old names of flags to new ones: they work for one version, with a line that says so.
+    """
+
+    def __init__(self, *arguments: Any, renamed: Mapping[str, str] | None = None, **about: Any) -> None:
+        super().__init__(*arguments, **about)
+        self.renamed = dict(renamed or {})
+
+    def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
+        """Put new names in the place of old ones, then parse."""
+        return super().parse_args(context, [self._current(one) for one in args])
+
+    def _current(self, argument: str) -> str:
+        flag, equals, value = argument.partition("=")
+        new = self.renamed.get(flag)
+        if new is None:
+            return argument
+        console.warn(f"{flag} is now {new}; the old name goes with the next version")
+        return new + equals + value
+
+    def format_options(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write one section a group; options without a group come last."""
+        for title, options in groups(self):
+            with formatter.section(title):
+                formatter.write_dl([record for one in options if (record := one.get_help_record(context))])
+
+
+class Grouped(click.Option):
+    """An option that stands in a group of the help page, or, if it is ``common``, at its top."""
+
+    def __init__(self, names: Iterable[str], group: str = "", common: bool = False, **about: Any) -> None:
+        super().__init__([*names], **about)
+        self.group, self.common = group, common
+
+
+MOST_USED, OTHERS = "Most used", "Output"
+
+
+def groups(command: click.Command) -> list[tuple[str, list[click.Option]]]:
+    """The options of ``command`` that help shows, by group, in the order of the page."""
+    found: dict[str, list[click.Option]] = {MOST_USED: []}
+    rest = []
+    for one in command.params:
+        if not isinstance(one, click.Option) or one.hidden:
+            continue
+        if not isinstance(one, Grouped) or not one.group:
+            rest.append(one)
+        else:
+            found.setdefault(MOST_USED if one.common else one.group, []).append(one)
+    title = OTHERS if any(found.values()) else "Options"
+    return [(name, some) for name, some in [*found.items(), (title, rest)] if some]
+
+
+# --- options made from dials --------------------------------------------------------------------------
+
+
+def options(settings: type, only: Collection[str] = ()) -> Decorator:
+    """Give a command one option for each dial of ``settings``, or for those named in ``only``.
+
+    Ranges and contradictions are refused by :func:`mlmguard.settings.check`, for the library and the command
+    line alike.
+    """
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        chosen = [one for one in dials(settings) if one.flag and (not only or one.name in only)]
+        for one in reversed(chosen):
+            command = _option(one)(command)
+        return command
+
+    return decorate
+
+
+def _option(one: Dial) -> Decorator:
+    about: dict[str, Any] = {"help": one.help, "metavar": one.metavar}
+    if one.derived:
+        about["help"] += f"  [default: {one.derived}]"
+    if one.kind is bool:
+        about["is_flag"] = True
+    else:
+        about["type"] = _type(one)
+        about["multiple"] = one.several and not one.separated
+    if not one.several and one.default is not None:
+        about["default"] = str(one.default) if one.choices else one.default
+        about["show_default"] = one.kind is not bool
+    if one.separated:
+        about["default"] = ",".join(one.default)
+    return click.option(one.flag, one.name, cls=Grouped, group=one.group, common=one.common, **about)
+
+
+def _type(one: Dial) -> Any:
+    if one.choices:
+        return click.Choice(one.choices)
+    if one.separated:
+        return _Separated()
+    return PLACE if one.kind is Path else one.kind
+
+
+class _Separated(click.ParamType):
+    """Several values in one, with commas between: in small letters, sorted, each once."""
+
+    name = "codes"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if isinstance(value, str):
+            value = value.split(",")
+        return tuple(sorted({part.strip().lower() for part in value} - {""}))
+
+
+# --- flags that several commands have -----------------------------------------------------------------
+
+
+quietly = click.option(
+    "-q", "--quiet", is_flag=True, help="No progress and no talk; results and errors only."
+)
+"""``--quiet``."""
+
+
+def shared(command: Callable[..., Any]) -> Callable[..., Any]:
+    """``--quiet`` and ``--json``."""
+    text = "Print the result as JSON instead of tables."
+    return quietly(click.option("--json", "as_json", is_flag=True, help=text)(command))
+
+
+class _Out(click.Option):
+    """``--out``, whose help names every format there is, those of plug-ins too."""
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        from mlmguard.report.formats import names
+
+        self.help = f"Write a report; FORMAT is {', '.join(names())}. Repeatable."
+        return super().get_help_record(ctx)
+
+
+def outputs(command: Callable[..., Any]) -> Callable[..., Any]:
+    """``--out FORMAT=PATH``, repeatable."""
+    return click.option(
+        "--out", cls=_Out, metavar="FORMAT=PATH", multiple=True, help="Write a report. Repeatable."
+    )(command)
+
+
+def policies(default: str | None) -> Decorator:
+    """``--policy`` and ``--fail-on``."""
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        command = click.option(
+            "--fail-on",
+            type=click.Choice(["fail", "warn"]),
+            default="fail",
+            show_default=True,
+            help="What makes the exit code 10.",
+        )(command)
+        text = "Judge the evidence by a shipped policy or a YAML file."
+        return click.option(
+            "--policy", metavar="NAME|FILE", default=default, show_default=default is not None, help=text
+        )(command)
+
+    return decorate
+
+
+overwriting = click.option(
+    "--overwrite", is_flag=True, help="Replace what another scan has left in these folders."
+)
+"""``--overwrite``."""
+
+
+def place(
+    flag: str, name: str, help: str, default: str | None = None, *, type: Any = FOLDER, group: str = ""
+) -> Decorator:
+    """An option for a folder or file, with its default shown."""
+    about = {"type": type, "default": default, "show_default": default is not None, "help": help}
+    return click.option(flag, name, cls=Grouped, group=group, **about)
+
+
+def show(result: object, as_json: bool, tables: Callable[[], None]) -> None:
+    """Print ``result`` as JSON, or as ``tables`` prints it."""
+    if as_json:
+        click.echo(to_json(result), nl=False)
+    else:
+        tables()

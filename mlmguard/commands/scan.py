@@ -1,0 +1,80 @@
+"""Find personal data and duplicates; write a cleaned, split corpus.
+
+CORPUS is a folder, a file, a pattern ("notes/**/*.txt"), "-" for standard input, or an address that fsspec
+knows ("s3://..."). The corpus is read and left as it is; what is written is a cleaned copy with a manifest.
+"""
+
+from __future__ import annotations
+
+import sys
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import click
+
+from mlmguard import artifacts, console
+from mlmguard.commands.options import FILE, Page, options, overwriting, place, shared, show
+from mlmguard.commands.watching import interruptible
+from mlmguard.settings import ScanSettings
+
+
+@click.command("scan", cls=Page, renamed={"--leave-out": "--forget-list"})
+@click.argument("corpus")
+@options(ScanSettings)
+@place("--clean", "clean", "Where the cleaned, split corpus goes.", "clean")
+@place("--reports", "reports", "Where counts and findings go.", "reports")
+@place(
+    "--forget-list",
+    "forget",
+    "A list that `forget-list` wrote: its documents are left out.",
+    type=FILE,
+    group="Copies and splits",
+)
+@place(
+    "--baseline",
+    "baseline",
+    "Known findings: end with 10 only when there is one that is not in it.",
+    type=FILE,
+)
+@overwriting
+@shared
+def command(
+    corpus: str,
+    clean: Path,
+    reports: Path,
+    forget: Path | None,
+    baseline: Path | None,
+    workers: int | None,
+    overwrite: bool,
+    quiet: bool,
+    as_json: bool,
+    **settings: Any,
+) -> int:
+    from mlmguard.commands import baseline as known
+    from mlmguard.commands import forget_list
+    from mlmguard.corpus.read.sources import local
+    from mlmguard.engine import default_workers
+    from mlmguard.scan import scan
+
+    key = artifacts.load_key()
+    today = date.fromisoformat(artifacts.source_date())
+    accepted = known.read(baseline, key) if baseline else None
+    if accepted:
+        settings["kept"] = known.kept(accepted, today)
+    if forget:
+        settings["left_out"] = frozenset(one.id for one in forget_list.read(forget).documents)
+    chosen = ScanSettings(workers=workers or default_workers(), **settings)
+    with interruptible(quiet or as_json) as watcher:
+        manifest = scan(
+            local(corpus, key, sys.stdin.buffer), clean, reports,
+            key=key, settings=chosen, overwrite=overwrite, watcher=watcher,
+        )  # fmt: skip
+    show(manifest, as_json, lambda: console.scan_summary(manifest))
+    console.written([clean, reports / "scan.json", reports / "findings.jsonl"], quiet)
+    if accepted is None:
+        return 0
+    compared = known.compare(reports / "findings.jsonl", accepted, today)
+    if not as_json:
+        console.explanation("Beside the baseline", compared.lines())
+    return 10 if compared.new else 0

@@ -1,0 +1,97 @@
+"""Train a masked language model, with or without differential privacy.
+
+CLEAN is the folder that `mlmguard scan` wrote, clean/ by default. An interrupted run goes on when the same
+command is given again.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mlmguard import console
+from mlmguard.commands.options import FOLDER, Page, options, place, shared, show
+from mlmguard.commands.watching import watched
+from mlmguard.settings import TrainSettings
+
+if TYPE_CHECKING:
+    from mlmguard.train import TrainResult
+
+
+@click.command("train", cls=Page)
+@click.argument("clean", type=FOLDER, default="clean")
+@options(TrainSettings)
+@click.option(
+    "--track",
+    metavar="NAME",
+    multiple=True,
+    help="Log every step to a tracker of accelerate: tensorboard, mlflow, wandb, trackio … Repeatable.",
+)
+@place("--ckpt", "ckpt", "Where the checkpoint goes.", "ckpt")
+@place("--reports", "reports", "Where train.json goes.", "reports")
+@shared
+def command(
+    clean: Path,
+    ckpt: Path,
+    reports: Path,
+    track: tuple[str, ...],
+    quiet: bool,
+    as_json: bool,
+    **settings: Any,
+) -> None:
+    from mlmguard.train import train
+
+    chosen = TrainSettings(**settings)
+    if not chosen.private:
+        console.warn("no --dp-epsilon: this model is NOT private; treat its weights like the corpus")
+    with watched(quiet or as_json) as watcher:
+        result = train(clean, ckpt, reports, chosen, track=track, watcher=watcher)
+    if int(os.environ.get("RANK", "0")) > 0:  # under torchrun the first process talks for all
+        return
+    show(result, as_json, lambda: tables(result))
+    console.written([ckpt, reports / "train.json"], quiet)
+
+
+def tables(result: TrainResult) -> None:
+    """Print what a run came to: model, plan, held-out numbers, the claim."""
+    facts: dict[str, Any] = dict(result.facts)
+    rows = {
+        "model": f"{facts['parameters']:,} parameters, {facts['init']}",
+        "plan": f"{facts['steps']} steps of {facts['batch_units']} units, window {facts['window']}, "
+        f"masks {facts['mask_rate']:.0%}, rate {facts['learning_rate']:g}",
+        "took": f"{facts['seconds']:.0f} s on {facts['device']}, {facts['precision']}, "
+        f"{facts['memory_gib']:.1f} GiB, {facts['saves']} saves",
+        "latency": f"{facts['latency_p50_ms']:.1f} ms a window, "
+        f"{facts['latency_p95_ms']:.1f} ms at the 95th percentile",
+        **_held_out(result),
+    }
+    if result.statement.plan is not None:
+        plan = result.statement.plan
+        rows["noise"] = (
+            f"σ = {plan.noise_multiplier:.3f}, C = {plan.max_grad_norm:g}, sample rate {plan.sample_rate:.3g}"
+        )
+    if result.left_out:
+        rows["left out"] = ", ".join(f"{one.shard} ({one.reason})" for one in result.left_out)
+    console.train_summary(result.statement, rows)
+
+
+def _held_out(result: TrainResult) -> dict[str, str]:
+    numbers = result.unprotected
+    if "heldout_loss" not in numbers:
+        return {}
+    kinds = (("top5", "among the first five"), ("rare", "rare tokens"), ("personal", "findings"))
+    parts = [
+        f"{name} {numbers[f'heldout_{key}_accuracy']:.1%}"
+        for key, name in kinds
+        if f"heldout_{key}_accuracy" in numbers
+    ]
+    return {
+        "held out": f"loss {numbers['heldout_loss']:.3f} against {numbers['unigram_loss']:.3f} of a unigram "
+        f"model, accuracy {numbers['heldout_accuracy']:.1%} (not covered by ε)",
+        "accuracy at": ", ".join(parts),
+        "vocabulary": f"{numbers['vocabulary_seen']:.0%} of its entries in the training text, "
+        f"{numbers['vocabulary_seen_often']:.0%} ten times and more",
+    }
