@@ -5,7 +5,7 @@ OLD and NEW are checkpoints; --suspects trains small models, each without one of
 \f
 The blame is found by leaving out: small plain models, one of all rows and one without each source that
 brought rows, measured on the same held-out texts. Each of them reads the private text again and enters itself
-in the corpus ledger; none of them may leave the house.
+in the corpus ledger; none of them is for release.
 """
 
 from __future__ import annotations
@@ -78,15 +78,15 @@ class Compared:
     blamed: str = ""
 
     def lines(self) -> list[tuple[str, str]]:
-        """What is to be said, in order."""
-        told = [
+        """(name, value) of each line of the comparison, in order."""
+        rows = [
             (one.source, f"{one.came} rows came, {one.went} went, {one.stayed} stayed")
             for one in self.sources
         ]
-        told += [(one.number.replace("_", " "), f"{one.old:.4g} → {one.new:.4g}") for one in self.numbers]
+        rows += [(one.number.replace("_", " "), f"{one.old:.4g} → {one.new:.4g}") for one in self.numbers]
         if self.evidence:
-            told.append(("audits", self.evidence))
-        told += [
+            rows.append(("audits", self.evidence))
+        rows += [
             (
                 f"without {one.source}",
                 f"{one.gain:+.3f} nats [{one.low:+.3f}, {one.high:+.3f}], n = {one.texts}",
@@ -94,10 +94,10 @@ class Compared:
             for one in self.suspects
         ]
         if self.suspects:
-            said = f"train without it: --leave-out {self.blamed}" if self.blamed else "no source stands out"
-            told.append(("verdict", f"{self.blamed or 'nobody'}: {said}"))
-            told.append(("cost", f"{len(self.suspects) + 1} plain runs more in the ledger of the corpus"))
-        return told
+            advice = f"train without it: --leave-out {self.blamed}" if self.blamed else "no source stands out"
+            rows.append(("verdict", f"{self.blamed or 'nobody'}: {advice}"))
+            rows.append(("cost", f"{len(self.suspects) + 1} plain runs more in the ledger of the corpus"))
+        return rows
 
 
 def compare(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 from mlmguard import accounting
 from mlmguard.artifacts import as_noun
 from mlmguard.errors import InputError
-from mlmguard.settings import TrainSettings, read_mix
+from mlmguard.settings import Size, TrainSettings, read_mix
 from mlmguard.training import models, numerics
 from mlmguard.training.clipping.clip import Engine
 from mlmguard.training.modes import Mode, Plain, Private
@@ -208,7 +208,13 @@ def learning_rate(settings: TrainSettings) -> float:
     return rate if settings.adapt == "full" else 3 * rate
 
 
-RATES = {"nano": 1e-2, "tiny": 4e-3, "mini": 1e-3, "small": 5e-4, "base": 2e-4}
+RATES: dict[str, float] = {
+    Size.NANO: 1e-2,
+    Size.TINY: 4e-3,
+    Size.MINI: 1e-3,
+    Size.SMALL: 5e-4,
+    Size.BASE: 2e-4,
+}
 CAREFUL = 5e-4
 
 

@@ -177,20 +177,20 @@ def _metrics(
 def _card(stated: PrivacyStatement, facts: Mapping[str, object]) -> str:
     """The model card: Hugging Face front matter and what may be said."""
     if stated.private and stated.epsilon is not None:
-        said = (
+        claim = (
             f"Trained with differential privacy: **ε = {show_epsilon(stated.epsilon)} at "
             f"δ = {stated.delta:g}**, unit: {stated.unit} ({stated.unit_definition}), "
             f"adjacency: {stated.adjacency}. Covers {stated.covers}."
         )
     else:
-        said = "**Not private**: trained without differential privacy. Treat the weights like the corpus."
+        claim = "**Not private**: trained without differential privacy. Treat the weights like the corpus."
     lines = "\n".join(
         f"| {name.replace('_', ' ')} | {value} |" for name, value in facts.items() if value not in ("", None)
     )
     return (
         "---\nlibrary_name: transformers\npipeline_tag: fill-mask\n"
         "tags: [mlmguard, masked-language-model]\n---\n\n"
-        f"# Masked language model\n\n{said}\n\n"
+        f"# Masked language model\n\n{claim}\n\n"
         "The whole statement, with its ledger and hazards, is in `privacy.json`. "
         "Before a release, run `mlmguard audit` on this folder.\n\n"
         f"| | |\n|---|---|\n{lines}\n\nWritten by mlmguard {__version__} on {source_date()}.\n"

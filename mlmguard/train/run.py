@@ -96,7 +96,7 @@ class Run:
     def refusable(self, unit: UnitOfPrivacy) -> Iterator[None]:
         """Before the first step: where an :class:`InputError` refuses the run, only what it spent stays.
 
-        A refusal may have said the noised number of units: that is charged, and the same number said again.
+        A refusal may have shown the noised number of units: that is charged, and shown again as it is.
         """
         try:
             yield

@@ -1,1 +1,1 @@
-"""Masked language model training, private or honestly not."""
+"""Train a masked language model, with differential privacy or without."""

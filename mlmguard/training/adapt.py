@@ -13,9 +13,10 @@ import torch
 from torch import nn
 
 from mlmguard.errors import InputError
+from mlmguard.settings import Adaptation
 from mlmguard.training.clipping.unit_batch import encoder_of
 
-KINDS = ("full", "lora", "bitfit", "head")
+KINDS = tuple(map(str, Adaptation))
 RANK = 8  # of the low-rank updates; their scale is 2, as in the paper's alpha = 2 r
 
 

@@ -72,16 +72,16 @@ def read_labelled(path: Path, task: str) -> Labelled:
     for number, line in enumerate(lines_of(path), 1):
         try:
             row = json.loads(line)
-            said, labels = row[key], row[many]
+            words, labels = row[key], row[many]
         except (ValueError, KeyError, TypeError):
             raise InputError(
                 f"{path}: line {number}", f'no "{key}" with its "{many}"', "a labelled row"
             ) from None
         if task == "classification":
-            said, labels = [said], [labels]
-        if not said or len(said) != len(labels) or not all(isinstance(word, str) for word in said):
+            words, labels = [words], [labels]
+        if not words or len(words) != len(labels) or not all(isinstance(word, str) for word in words):
             raise InputError(f"{path}: line {number}", "words and labels do not match", "one label for each")
-        read.append((tuple(said), tuple(map(str, labels))))
+        read.append((tuple(words), tuple(map(str, labels))))
     names = sorted({label for _, labels in read for label in labels})
     if len(read) < FEWEST or len(names) < 2:
         raise InputError(
@@ -184,9 +184,9 @@ def macro_f1(scores: Scores, names: Sequence[str]) -> float:
     values = []
     for k, name in enumerate(names):
         right = float(((predicted == k) & (scores.truth == k)).sum())
-        said, true = float((predicted == k).sum()), float((scores.truth == k).sum())
-        if name != "O" and said + true:
-            values.append(2 * right / (said + true))
+        words, true = float((predicted == k).sum()), float((scores.truth == k).sum())
+        if name != "O" and words + true:
+            values.append(2 * right / (words + true))
     return float(np.mean(values)) if values else float("nan")
 
 
@@ -213,8 +213,8 @@ def _batches(
     encoded: list[tuple[Ids, Ids]] = []
     for row in members:
         ids, targets = [tokenizer.cls], [IGNORED]
-        said, labels = labelled.rows[row]
-        for word, label in zip(said, labels):
+        words, labels = labelled.rows[row]
+        for word, label in zip(words, labels):
             pieces = tokenizer.encode([word])[0]
             first = [label] if labelled.task == "token-classification" else [IGNORED]
             ids += pieces

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from mlmguard.artifacts import read_json
 from mlmguard.errors import InputError
+from mlmguard.settings import Size as Choice
 from mlmguard.training.architectures import architecture_of
 from mlmguard.training.clipping.unit_batch import last_to_mix_tokens
 from mlmguard.training.text.tokenizer import Tokenizer
@@ -24,12 +25,12 @@ class Size(NamedTuple):
 
 
 # The BERT miniatures of Turc et al. 2019, and one below them for demonstrations and ablations.
-SIZES = {
-    "nano": Size(2, 64, 2),
-    "tiny": Size(2, 128, 2),
-    "mini": Size(4, 256, 4),
-    "small": Size(4, 512, 8),
-    "base": Size(12, 768, 12),
+SIZES: dict[str, Size] = {
+    Choice.NANO: Size(2, 64, 2),
+    Choice.TINY: Size(2, 128, 2),
+    Choice.MINI: Size(4, 256, 4),
+    Choice.SMALL: Size(4, 512, 8),
+    Choice.BASE: Size(12, 768, 12),
 }
 
 

@@ -157,13 +157,13 @@ class Plain(Mode):
         return self._watch.left(loss)
 
     def fall_back(self, step: int, loss: float, watcher: Watcher) -> int:
-        said = f"the loss has risen to {loss:.3g}" if math.isfinite(loss) else "the loss is not finite"
+        what = f"the loss has risen to {loss:.3g}" if math.isfinite(loss) else "the loss is not finite"
         if self._journal.eased < 1:
-            raise MlmguardError(f"step {step + 1}: {said} again; lower --learning-rate")
+            raise MlmguardError(f"step {step + 1}: {what} again; lower --learning-rate")
         self.team.wait()
         back = self._journal.fall_back(self.model, self._optimizer)
         self._watch = LossWatch(self._journal.losses)
-        watcher.tell(f"step {step + 1}: {said}; back to step {back} at half the learning rate")
+        watcher.tell(f"step {step + 1}: {what}; back to step {back} at half the learning rate")
         return back
 
     def finished(

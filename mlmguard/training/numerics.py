@@ -14,9 +14,10 @@ import torch
 from torch import nn
 
 from mlmguard.errors import InputError
+from mlmguard.settings import Precision
 from mlmguard.training.clipping.unit_batch import encoder_of
 
-PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+PRECISIONS = tuple(map(str, Precision))
 _TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 _HAS_BF16 = (8, 0)  # compute capability from which on a GPU multiplies bf16 itself
 

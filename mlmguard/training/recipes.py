@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from mlmguard.settings import Schedule
 from mlmguard.training.text.masking import Masking
 
 
@@ -28,7 +29,7 @@ class Recipe:
     )
     micro_tokens: int = 8192  # padded tokens a forward pass; memory, not mathematics
     precision: str = "fp32"  # of the passes: "fp32", "bf16", or in a plain run "fp16"
-    packed: bool = False  # several examples in one row, blind to each other; plain runs only
+    packed: bool = False  # several examples in one row, none attending to another; plain runs only
     evaluate_every: int = 0  # steps; 0: never
     patience: int = 0  # evaluations without a gain after which a plain run stops; 0: never
     seed: int = 0
@@ -48,8 +49,8 @@ def schedule(step: int, recipe: Recipe) -> float:
 
 
 SCHEDULES: dict[str, Callable[[float], float]] = {
-    "linear": lambda done: 1 - done,
-    "cosine": lambda done: 0.5 * (1 + math.cos(math.pi * done)),
-    "constant": lambda done: 1.0,
+    Schedule.LINEAR: lambda done: 1 - done,
+    Schedule.COSINE: lambda done: 0.5 * (1 + math.cos(math.pi * done)),
+    Schedule.CONSTANT: lambda done: 1.0,
 }
 """What is left of the learning rate above the last one, by the share of the steps after warm-up."""

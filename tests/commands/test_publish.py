@@ -165,12 +165,12 @@ def test_every_number_is_a_gauge_that_a_parser_reads() -> None:
 def test_tensorboard_holds_the_curves_of_the_run(tmp_path: Path) -> None:
     pytest.importorskip("tensorboard")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-    from test_failures import TOKENIZER, recipe, small_model, some_units
 
     from mlmguard.training import loop
     from mlmguard.training.journal import Journal
     from mlmguard.training.tracking import Trackers
     from mlmguard.types import DpPlan
+    from tests.training.test_failures import TOKENIZER, recipe, small_model, some_units
 
     plan = DpPlan(1.0, 1.0, 0.5, 4, 1e-5, "document", 6.0, 8.0)
     for name, private in (("a", None), ("b", plan)):

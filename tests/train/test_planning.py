@@ -9,8 +9,8 @@ import pytest
 from mlmguard.commands.plan import plan
 from mlmguard.errors import InputError
 from mlmguard.policy.reading import load
-from mlmguard.settings import Size, TrainSettings
-from mlmguard.train import initial, planning, train
+from mlmguard.settings import TrainSettings
+from mlmguard.train import initial, train
 from mlmguard.train.run import Run
 from tests.train.places import scanned
 
@@ -65,7 +65,3 @@ def test_a_plan_for_too_few_units_is_refused() -> None:
     """A hundred units at ε = 0.001: a step would be noise."""
     with pytest.raises(InputError, match="units are too few"):
         plan(100, 0.001, None, None, None, 0, load("base"))
-
-
-def test_every_size_has_a_learning_rate() -> None:
-    assert set(planning.RATES) == set(map(str, Size))

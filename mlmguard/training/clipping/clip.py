@@ -97,8 +97,8 @@ def self_check(model: nn.Module, batch: Mapping[str, Tensor | int], max_grad_nor
     picked = torch.tensor(rows, device=whole.labels.device)
     few: dict[str, Tensor | int] = {key: value[picked] for key, value in whole.inputs.items()}
     few["labels"] = labels = whole.labels[picked]
-    # The words asked for stand in the text too: where they are masked, what a tied word matrix learns as an
-    # embedding and as a decoder hardly meets, and a missing cross term would pass for rounding.
+    # What is to be predicted stands in the text too: where it is masked, what a tied embedding matrix learns
+    # as an embedding and as a decoder hardly meets, and a missing cross term would pass for rounding.
     few["input_ids"] = torch.where(labels == IGNORED, whole.inputs["input_ids"][picked], labels)
     few["unit_ids"] = torch.unique(whole.unit_of_row[picked], return_inverse=True)[1]
     modes = {module: module.training for module in model.modules()}

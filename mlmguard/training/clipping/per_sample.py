@@ -1,7 +1,7 @@
 """The slow ways to the same clipped sum, for comparison and for layers that the one-pass engine refuses.
 
-* :func:`one_record_sum`: every row its own forward and backward. Nothing can mix; it is the truth the other
-  two are held against.
+* :func:`one_record_sum`: every row its own forward and backward. Nothing can mix; the other two are
+  compared with it.
 * :func:`opacus_sum`: Opacus' hooks (``GradSampleModule``), which write out every record's gradient of every
   parameter, B times the memory of the model.
 """

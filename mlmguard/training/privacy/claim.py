@@ -1,4 +1,4 @@
-"""The words of a claim: what the unit is, what is done with one, and the ways in which a claim can be hollow.
+"""What a claim says: what the unit is, what is done with one, and the ways in which a claim can be hollow.
 
 Each hazard is a question that NIST SP 800-226 or the pitfalls page of jax_privacy asks of a private training
 run, with the answer for this one. "absent" is said only where this program made it so.
@@ -100,7 +100,7 @@ class Facts:
     corpus_epsilon: float | None
     learning_rate_given: bool
     left_out: Sequence[str]  # shards of clean/ that were not as the scan wrote them
-    sealed: bool  # the others were held against the scan's digests
+    sealed: bool  # the others have the digests that the scan wrote
     precision_margin: float | None  # by what share 16-bit passes widened the noise; None: all of it fp32
 
 
@@ -108,7 +108,7 @@ ALWAYS = (
     Hazard("steps", "absent", "a fixed number of steps; no early stop and no retry on private results"),
     Hazard("normaliser", "absent", "sums are divided by a public number, never by the draw"),
     Hazard("batch-mixing", "absent", "layers that mix records are refused; losses are per unit"),
-    Hazard("clipping", "absent", "held against a one-record loop on the first units of this run"),
+    Hazard("clipping", "absent", "compared with a one-record loop on the first units of this run"),
     Hazard("resumption", "absent", "steps are charged before their noise is drawn and never run twice"),
     Hazard("validation", "absent", "held-out numbers are computed after the last step and steer nothing"),
     Hazard(
@@ -157,10 +157,10 @@ def hazards(facts: Facts) -> tuple[Hazard, ...]:
 
 def _sampler(check: SamplerCheck) -> Hazard:
     if check.agrees:
-        said = f"batch sizes vary as Poisson sampling does ({check.variance_ratio:.2f} of its variance)"
-        return Hazard("sampling-mismatch", "absent", said)
-    said = f"batch sizes are not those of Poisson sampling (p = {check.p_value:.1g}): the ε does not hold"
-    return Hazard("sampling-mismatch", "present", said)
+        detail = f"batch sizes vary as Poisson sampling does ({check.variance_ratio:.2f} of its variance)"
+        return Hazard("sampling-mismatch", "absent", detail)
+    detail = f"batch sizes are not those of Poisson sampling (p = {check.p_value:.1g}): the ε does not hold"
+    return Hazard("sampling-mismatch", "present", detail)
 
 
 def _size(public: bool) -> Hazard:
@@ -171,10 +171,10 @@ def _size(public: bool) -> Hazard:
 
 def _unit(unit: UnitOfPrivacy) -> Hazard:
     if not unit.gathers_rows:
-        said = f"the unit is a {unit.name}: a person with several of them has the guarantee of a group"
-        return Hazard("unit-smaller-than-person", "present", said)
-    said = f"the unit is one value of “{unit.name}”; whether that is one person is not known here"
-    return Hazard("unit-smaller-than-person", "unknown", said)
+        detail = f"the unit is a {unit.name}: a person with several of them has the guarantee of a group"
+        return Hazard("unit-smaller-than-person", "present", detail)
+    detail = f"the unit is one value of “{unit.name}”; whether that is one person is not known here"
+    return Hazard("unit-smaller-than-person", "unknown", detail)
 
 
 TOKENIZERS = {
@@ -192,8 +192,8 @@ TOKENIZERS = {
 def _initial(weights: str | None) -> Hazard:
     if weights is None:
         return Hazard("initial-weights", "absent", "random or warmed up on public text")
-    said = "whatever the initial checkpoint was trained on is outside the claim"
-    return Hazard("initial-weights", "unknown", said)
+    detail = "whatever the initial checkpoint was trained on is outside the claim"
+    return Hazard("initial-weights", "unknown", detail)
 
 
 def _tuning(facts: Facts) -> Hazard:
@@ -217,11 +217,11 @@ def _tuning(facts: Facts) -> Hazard:
 def _precision(margin: float | None) -> Hazard:
     if margin is None:
         return Hazard("precision", "absent", "norms, sums and noise are fp32, as all of the step")
-    said = (
+    detail = (
         "passes run in bf16; norms, sums and noise are fp32, and the noise is wider by "
         f"{margin:.2%} for what rounding was measured to add: measured, not proved"
     )
-    return Hazard("precision", "present", said)
+    return Hazard("precision", "present", detail)
 
 
 def damaged_input(left_out: Sequence[str], sealed: bool, named: bool) -> Hazard:
@@ -229,16 +229,14 @@ def damaged_input(left_out: Sequence[str], sealed: bool, named: bool) -> Hazard:
     if not left_out and sealed:
         return Hazard("damaged-input", "absent", "every file of clean/ has the digest that the scan gave it")
     if not left_out:
-        said = (
-            "every row of clean/ could be read; the digests of the scan were not at hand to hold it against"
-        )
-        return Hazard("damaged-input", "unknown", said)
+        detail = "every row of clean/ could be read; the digests of the scan were not at hand to compare with"
+        return Hazard("damaged-input", "unknown", detail)
     which = ", ".join(left_out) if named else "named in the run folder, for their numbers tell the size"
-    said = (
+    detail = (
         f"{len(left_out)} files of clean/ were not as the scan wrote them and were left out ({which}): "
         "the claim is for the rows of the others, as they lie in them"
     )
-    return Hazard("damaged-input", "present", said)
+    return Hazard("damaged-input", "present", detail)
 
 
 def _siblings(others: Sequence[CorpusRelease]) -> Hazard:
@@ -246,5 +244,5 @@ def _siblings(others: Sequence[CorpusRelease]) -> Hazard:
     if not plain:
         return Hazard("non-private-releases", "absent", "none in the corpus ledger of this machine")
     shown = ", ".join(plain[:5]) + (f" and {len(plain) - 5} more" if len(plain) > 5 else "")
-    said = f"void this claim if they leave the house (NIST SP 800-226, 2.6): {shown}"
-    return Hazard("non-private-releases", "present", said)
+    detail = f"void this claim if they are released (NIST SP 800-226, 2.6): {shown}"
+    return Hazard("non-private-releases", "present", detail)

@@ -18,6 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlmguard.errors import InputError
+from mlmguard.settings import Masking as Choice
+from mlmguard.settings import PiiTargets
 from mlmguard.training.text.tokenizer import NO_WORD, Encoded, Tokenizer
 
 Ids = NDArray[np.int64]
@@ -140,12 +142,16 @@ def choose_spans(free: Ids, notes: Notes | None, rate: float, rng: np.random.Gen
 
 Strategy = Callable[[Ids, "Notes | None", float, np.random.Generator], Ids]
 
-STRATEGIES: dict[str, Strategy] = {"token": choose_tokens, "word": choose_words, "span": choose_spans}
+STRATEGIES: dict[str, Strategy] = {
+    Choice.TOKEN: choose_tokens,
+    Choice.WORD: choose_words,
+    Choice.SPAN: choose_spans,
+}
 
 PERSONAL_RATE = 0.5
 """Share of the findings that ``mask-more`` hides, each as a whole, whatever the rate of everything else."""
 
-PII_TARGETS = ("mask-more", "exclude")
+PII_TARGETS = tuple(map(str, PiiTargets))
 
 
 def mask(

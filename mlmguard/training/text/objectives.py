@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mlmguard.errors import InputError
+from mlmguard.settings import Objective as Choice
 from mlmguard.training.text.masking import Ids, Notes
 from mlmguard.training.text.tokenizer import NO_WORD, Tokenizer
 from mlmguard.training.text.units import Unit, passage
@@ -83,7 +84,11 @@ def next_sentence(
     return _framed([head, tail], tokenizer, follows)
 
 
-OBJECTIVES: dict[str, Objective] = {"mlm": masked, "mlm+sop": sentence_order, "mlm+nsp": next_sentence}
+OBJECTIVES: dict[str, Objective] = {
+    Choice.MLM: masked,
+    Choice.SOP: sentence_order,
+    Choice.NSP: next_sentence,
+}
 
 
 def refuse_unanswerable(objective: str, tokenizer: Tokenizer) -> None:

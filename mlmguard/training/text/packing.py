@@ -1,4 +1,4 @@
-"""Several examples in one row, blind to each other: no padding, and the same loss.
+"""Several examples in one row, none attending to another: no padding, and the same loss.
 
 Each example keeps its own positions and attends to itself alone, so that what a row holds beside it changes
 nothing (``refuse_unpackable`` checks that on the model at hand). Only plain runs pack: a private one clips

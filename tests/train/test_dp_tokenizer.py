@@ -12,7 +12,7 @@ from mlmguard.errors import InputError
 from mlmguard.scan import ScanSettings, scan
 from mlmguard.train import TrainSettings, train
 from mlmguard.training.privacy import releases
-from mlmguard.training.text import tokenizer
+from mlmguard.training.text.tokenizer import Tokenizer
 from mlmguard.types import LedgerEntry, Watcher
 from tests.workbench import KEY
 
@@ -68,7 +68,7 @@ def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("words")
     (folder / "corpus").mkdir()
     rng = np.random.default_rng(0)
-    plain = [word for word in tokenizer.load(None).get_vocab() if word.isalpha() and len(word) > 3]
+    plain = [word for word in Tokenizer.load(None).entries() if word.isalpha() and len(word) > 3]
     texts = [f"{COMMON} {' '.join(rng.choice(plain, 12))}" for _ in range(900)]
     texts[7] += f" {SECRET}" * 100
     rows = "".join(json.dumps({"id": f"n{k}", "text": text}) + "\n" for k, text in enumerate(texts))

@@ -14,10 +14,10 @@ from mlmguard.commands.compare import _suspect, compare
 from mlmguard.errors import InputError
 from mlmguard.scan import ScanSettings, scan
 from mlmguard.train import TrainSettings, source_of, train
-from mlmguard.training.text import tokenizer
+from mlmguard.training.text.tokenizer import Tokenizer
 
 KEY = Key(b"a key that only tests use, 32 b.")
-WORDS = [w for w in tokenizer.load(None).get_vocab() if w.isalpha() and len(w) > 3]
+WORDS = [w for w in Tokenizer.load(None).entries() if w.isalpha() and len(w) > 3]
 QUICK = TrainSettings(init="scratch", steps=10, batch_units=16, canaries=0, window=32)
 
 

@@ -22,7 +22,7 @@ from mlmguard.training.text import masking
 from mlmguard.training.text.tokenizer import Tokenizer
 from mlmguard.types import Watcher
 
-TESTS = Path(__file__).parent
+TESTS = Path(__file__).parents[1]
 TOKENIZER = Tokenizer.load(None)
 PLAIN = TrainSettings(init="scratch", steps=12, batch_units=16, canaries=0, window=32)
 PRIVATE = TrainSettings(

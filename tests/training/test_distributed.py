@@ -18,7 +18,7 @@ from mlmguard.training.recipes import Recipe
 from mlmguard.training.text import units
 from mlmguard.training.text.tokenizer import Tokenizer
 from mlmguard.types import DpPlan, PrivacyStatement
-from tests.test_units import scanned
+from tests.train.test_units import scanned
 
 STEPS = 12
 RECIPE = Recipe(STEPS, 20, 0.05, 1, 32, weight_decay=0.0)

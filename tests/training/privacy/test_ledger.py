@@ -24,7 +24,7 @@ from mlmguard.training.recipes import Recipe
 from mlmguard.training.text import units
 from mlmguard.training.text.tokenizer import Tokenizer
 from mlmguard.types import DpPlan, LedgerEntry, Watcher
-from tests.test_units import QUICK, notes
+from tests.train.test_units import QUICK, notes
 from tests.workbench import KEY, damaged
 
 STEPS = 260
