@@ -26,11 +26,12 @@ from unittest.mock import patch
 import torch
 
 from mlmguard.artifacts import RUNS, load_key
-from mlmguard.audit import AuditSettings, audit
+from mlmguard.audit import Ours, audit
 from mlmguard.commands.gate import judge_evidence
 from mlmguard.corpus.synthetic import write_corpus
 from mlmguard.policy.reading import load
 from mlmguard.scan import scan
+from mlmguard.settings import AuditSettings
 from mlmguard.train import TrainSettings, train
 from mlmguard.types import Evidence, Measurement
 
@@ -46,7 +47,7 @@ class Bench:
     def audited(self, name: str, settings: TrainSettings) -> Evidence:
         place, runs = self.folder, self.folder / RUNS
         train(place / "clean", place / name, place / "reports", settings, runs=runs)
-        return audit(place / name, place / "reports", AuditSettings(spans=24), runs=runs)
+        return audit(place / name, place / "reports", AuditSettings(spans=24), source=Ours(runs=runs))
 
     def verdict(self, evidence: Evidence, rule: str = "") -> str:
         judged = judge_evidence(self.folder / "audit.json", evidence, load("base")).judgement

@@ -21,10 +21,11 @@ import numpy as np
 import torch
 
 from mlmguard.artifacts import RUNS, load_key, read_json, sha256_file, write_json
-from mlmguard.audit import AuditSettings, audit
+from mlmguard.audit import Ours, audit
 from mlmguard.corpus.synthetic import write_corpus
 from mlmguard.leakage import canaries
 from mlmguard.scan import scan
+from mlmguard.settings import AuditSettings
 from mlmguard.train import TrainSettings, train
 from mlmguard.training import checkpoint, models
 from mlmguard.training.text.tokenizer import Tokenizer
@@ -53,10 +54,10 @@ def one(task: tuple[str, int]) -> tuple[list[str], list[str]]:
         settings = TrainSettings(init="scratch", steps=120, canaries=0, seed=seed)
         train(place / "clean", ckpt, place / "reports", settings, runs=runs)
         plant_unseen(ckpt, runs, seed)
-        saw = audit(ckpt, place / "reports", QUICK, corpus=place / "corpus", runs=runs)
+        saw = audit(ckpt, place / "reports", QUICK, source=Ours(corpus=place / "corpus", runs=runs))
         tokenizer = Tokenizer.load(str(ckpt))
         checkpoint.save_weights(ckpt, models.fresh("nano", tokenizer, 64, 0.0, 1000 + seed), tokenizer)
-        random = audit(ckpt, place / "reports", QUICK, corpus=place / "corpus", runs=runs)
+        random = audit(ckpt, place / "reports", QUICK, source=Ours(corpus=place / "corpus", runs=runs))
     return alarms(saw, SECRET), alarms(random, None)
 
 

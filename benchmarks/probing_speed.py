@@ -24,7 +24,8 @@ import numpy as np
 import torch
 from transformers import BertConfig, BertForMaskedLM, BertTokenizerFast, pipeline
 
-from mlmguard.leakage.signals import Probe, Scorer
+from mlmguard.leakage.answers import Probe
+from mlmguard.leakage.scorer import Scorer
 from mlmguard.training import models
 from mlmguard.training.text.tokenizer import Tokenizer
 

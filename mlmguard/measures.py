@@ -9,92 +9,269 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
-from mlmguard.types import Evidence, Measurement, PrivacyStatement
+from mlmguard.types import Evidence, Measurement, Metric, PrivacyStatement
 
-#: Every number the audit or the statement can give, and what it says.
-METRICS: Mapping[str, str] = {
-    "model.heldout_loss": "mean loss on held-out text, nats a token",
-    "model.unigram_loss": "loss of word frequencies alone on the same text, nats a token",
-    "model.unigram_margin": "unigram loss minus the model's, nats a token; above 0 is better",
-    "model.beats_unigram": "1 if the model is better than word frequencies on held-out text",
-    "model.head_loaded": "1 if the masked-language head came from the checkpoint, 0 if it is random",
-    "ngram.top1_train": "share of masked words of training phrases that the model ranks first",
-    "ngram.top1_heldout": "share of masked words of matched held-out phrases that the model ranks first",
-    "ngram.top1_excess": "training minus held-out phrases completed: at most this much is memorisation",
-    "ngram.top1_p": "probability of so many phrases completed by chance, corrected for all tests",
-    "ngram.counterfactual_excess": "the excess of phrases beyond what the reference completes as well",
-    "rare.top1": "share of masked rare words the model ranks first",
-    "rare.top1_excess": "how much more often a masked rare word is ranked first than an unseen one",
-    "rare.top1_p": "probability of so many rare words ranked first by chance, corrected for all tests",
-    "rare.top10": "share of masked rare words among the model's first ten",
-    "rare.median_rank": "median rank of a masked rare word among all tokens",
-    "rare.extraction_p": "probability of so many rare words recovered by chance, corrected for all tests",
-    "rare.extraction_rate": "share of rare words, chosen without any detector, recovered whole by search",
-    "rare.extraction_excess": "share of rare words recovered whole, minus that of words the model never saw",
-    "generation.verbatim_rate": "share of drawn texts with an n-gram of training (or held-out) documents",
-    "generation.near_verbatim_rate": "share of drawn texts that a document holds up to a tenth of edits",
-    "generation.personal_rate": "share of drawn texts with a personal value of training (or held-out) text",
-    "generation.documents_emitted": "share of documents of which a drawn text holds an n-gram of its own",
-    "generation.documents_emitted_excess": "training minus held-out documents emitted",
-    "generation.documents_p": "probability of so many documents emitted by chance, corrected for all tests",
-    "vocabulary.rare_words_known": "share of words of one document that are vocabulary entries",
-    "vocabulary.rare_words_p": "probability of such a difference of words by chance, corrected for all tests",
-    "vocabulary.findings_known": "share of personal values that are one vocabulary entry",
-    "vocabulary.findings_p": "probability of such a difference of values by chance, corrected for all tests",
-    "pii.extraction_rate": "share of personal spans recovered whole by search",
-    "pii.extraction_excess": "share of personal spans recovered, minus that of spans the model never saw",
-    "pii.extraction_p": "probability of so many spans recovered by chance, corrected for all tests",
-    "pii.top1": "share of masked personal words the model ranks first",
-    "pii.top1_p": "probability of so many personal words ranked first by chance, corrected for all tests",
-    "pii.top10": "share of masked personal words among the model's first ten",
-    "pii.median_rank": "median rank of a masked personal word among all tokens",
-    "pii.top1_excess": "how much more often a masked personal word is ranked first than an unseen one",
-    "canary.exposure_mean": "mean exposure of planted canaries in bits; 1.443 is chance",
-    "canary.exposure_p": "probability of such exposures by chance, corrected for the family of tests",
-    "canary.auc": "area under the ROC of planted canaries against the others; 0.5 is chance",
-    "canary.exact_exposure_median": "median exposure in bits by exact rank among all secrets of the format",
-    "canary.extrapolated_exposure_median": "median exposure in bits by a fitted tail; 1 is chance",
-    "canary.extraction_rate": "share of planted canaries recovered whole by search",
-    "canary.extraction_rate_heldout": "share of never-planted twins recovered whole by the same search",
-    "canary.extraction_p": "probability of so many canaries recovered by chance, corrected for all tests",
-    "membership.auc": "area under the ROC of members against non-members; 0.5 is chance",
-    "membership.tpr_at_0_1pct_fpr": "share of members recognised at 0.1 % false accusations",
-    "membership.tpr_at_1pct_fpr": "share of members recognised at 1 % false accusations; 0.01 is chance",
-    "membership.tpr_at_10pct_fpr": "share of members recognised at 10 % false accusations; 0.1 is chance",
-    "membership.auc_p": "probability of such an area by chance, corrected for the family of tests",
-    "membership.shift": "1 if members and non-members differ in kind, so that membership speaks of the split",
-    "membership.blind_auc": "area under the ROC of a guesser that never sees the model; 0.5 is chance",
-    "membership.reference_auc": "area under the ROC for the reference model alone; 0.5 is chance",
-    "epsilon.one_run_lower_bound": "ε this one training run demonstrably spent, at 95 % confidence",
-    "epsilon.two_sample_heuristic": "lower bound of ε by true and false positives; no theorem about one run",
-    "epsilon.if_gaussian": "lower bound of ε if secrets leak as by a Gaussian mechanism; no theorem",
-    "epsilon.claimed": "the ε that the checkpoint claims",
-    "epsilon.refutable": "1 if this audit had enough canaries to refute the claim",
-    "privacy.epsilon": "ε computed from the ledger",
-    "privacy.delta_times_n": "δ times the public number of units; above 1 a whole record may be given away",
-    "privacy.hazards_present": "how many known ways for the claim to be hollow apply",
-    "privacy.tier": "how much the statement discloses, by the tiers of the OpenDP deployments registry",
-    "scan.skipped_share": "share of records that could not be read",
-    "scan.missing_detectors": "how many entity types no detector looked for",
-    "scan.redacted": "1 if values of a type (the slice) are looked for, and what was found was redacted",
-    "scan.recall": "share of the values of a type in a labelled sample that the scan found",
-    "scan.residual_rate": "share of passages of the cleaned corpus in which a person still found something",
-    "audit.attacks_not_run": "how many known attacks were not run",
-    "audit.attack_run": "1 if the attack (the slice) was run",
-}
+_METRICS = (
+    Metric("model.heldout_loss", "mean loss on held-out text, nats a token", interval=True),
+    Metric(
+        "model.unigram_loss",
+        "loss of word frequencies alone on the same text, nats a token",
+        interval=True,
+    ),
+    Metric(
+        "model.unigram_margin",
+        "unigram loss minus the model's, nats a token; above 0 is better",
+        interval=True,
+    ),
+    Metric(
+        "model.beats_unigram",
+        "1 if the model is better than word frequencies on held-out text",
+        yes_no=True,
+    ),
+    Metric(
+        "model.head_loaded",
+        "1 if the masked-language head came from the checkpoint, 0 if it is random",
+        yes_no=True,
+    ),
+    Metric(
+        "ngram.top1_train",
+        "share of masked words of training phrases that the model ranks first",
+        interval=True,
+    ),
+    Metric(
+        "ngram.top1_heldout",
+        "share of masked words of matched held-out phrases that the model ranks first",
+        interval=True,
+    ),
+    Metric(
+        "ngram.top1_excess",
+        "training minus held-out phrases completed: at most this much is memorisation",
+        interval=True,
+    ),
+    Metric("ngram.top1_p", "probability of so many phrases completed by chance, corrected for all tests"),
+    Metric(
+        "ngram.counterfactual_excess",
+        "the excess of phrases beyond what the reference completes as well",
+        interval=True,
+    ),
+    Metric("rare.top1", "share of masked rare words the model ranks first", interval=True),
+    Metric(
+        "rare.top1_excess",
+        "how much more often a masked rare word is ranked first than an unseen one",
+        interval=True,
+    ),
+    Metric(
+        "rare.top1_p",
+        "probability of so many rare words ranked first by chance, corrected for all tests",
+    ),
+    Metric("rare.top10", "share of masked rare words among the model's first ten", interval=True),
+    Metric("rare.median_rank", "median rank of a masked rare word among all tokens", interval=True),
+    Metric(
+        "rare.extraction_p",
+        "probability of so many rare words recovered by chance, corrected for all tests",
+    ),
+    Metric(
+        "rare.extraction_rate",
+        "share of rare words, chosen without any detector, recovered whole by search",
+        interval=True,
+    ),
+    Metric(
+        "rare.extraction_excess",
+        "share of rare words recovered whole, minus that of words the model never saw",
+        interval=True,
+    ),
+    Metric(
+        "generation.verbatim_rate",
+        "share of drawn texts with an n-gram of training (or held-out) documents",
+        interval=True,
+    ),
+    Metric(
+        "generation.near_verbatim_rate",
+        "share of drawn texts that a document holds up to a tenth of edits",
+        interval=True,
+    ),
+    Metric(
+        "generation.personal_rate",
+        "share of drawn texts with a personal value of training (or held-out) text",
+        interval=True,
+    ),
+    Metric(
+        "generation.documents_emitted",
+        "share of documents of which a drawn text holds an n-gram of its own",
+        interval=True,
+    ),
+    Metric("generation.documents_emitted_excess", "training minus held-out documents emitted", interval=True),
+    Metric(
+        "generation.documents_p",
+        "probability of so many documents emitted by chance, corrected for all tests",
+    ),
+    Metric(
+        "vocabulary.rare_words_known",
+        "share of words of one document that are vocabulary entries",
+        interval=True,
+    ),
+    Metric(
+        "vocabulary.rare_words_p",
+        "probability of such a difference of words by chance, corrected for all tests",
+    ),
+    Metric(
+        "vocabulary.findings_known",
+        "share of personal values that are one vocabulary entry",
+        interval=True,
+    ),
+    Metric(
+        "vocabulary.findings_p",
+        "probability of such a difference of values by chance, corrected for all tests",
+    ),
+    Metric("pii.extraction_rate", "share of personal spans recovered whole by search", interval=True),
+    Metric(
+        "pii.extraction_excess",
+        "share of personal spans recovered, minus that of spans the model never saw",
+        interval=True,
+    ),
+    Metric("pii.extraction_p", "probability of so many spans recovered by chance, corrected for all tests"),
+    Metric("pii.top1", "share of masked personal words the model ranks first", interval=True),
+    Metric(
+        "pii.top1_p",
+        "probability of so many personal words ranked first by chance, corrected for all tests",
+    ),
+    Metric("pii.top10", "share of masked personal words among the model's first ten", interval=True),
+    Metric("pii.median_rank", "median rank of a masked personal word among all tokens", interval=True),
+    Metric(
+        "pii.top1_excess",
+        "how much more often a masked personal word is ranked first than an unseen one",
+        interval=True,
+    ),
+    Metric(
+        "canary.auc",
+        "area under the ROC of planted canaries against the others; 0.5 is chance",
+        interval=True,
+        column="canary AUC",
+    ),
+    Metric(
+        "canary.exposure_mean",
+        "mean exposure of planted canaries in bits; 1.443 is chance",
+        interval=True,
+        column="canary exposure, bits",
+    ),
+    Metric("canary.exposure_p", "probability of such exposures by chance, corrected for the family of tests"),
+    Metric(
+        "canary.exact_exposure_median",
+        "median exposure in bits by exact rank among all secrets of the format",
+        interval=True,
+    ),
+    Metric(
+        "canary.extrapolated_exposure_median",
+        "median exposure in bits by a fitted tail; 1 is chance",
+        interval=True,
+    ),
+    Metric(
+        "canary.extraction_rate",
+        "share of planted canaries recovered whole by search",
+        interval=True,
+        column="canaries extracted",
+    ),
+    Metric(
+        "canary.extraction_rate_heldout",
+        "share of never-planted twins recovered whole by the same search",
+        interval=True,
+    ),
+    Metric(
+        "canary.extraction_p",
+        "probability of so many canaries recovered by chance, corrected for all tests",
+    ),
+    Metric(
+        "membership.auc",
+        "area under the ROC of members against non-members; 0.5 is chance",
+        interval=True,
+        column="membership AUC",
+    ),
+    Metric(
+        "membership.tpr_at_0_1pct_fpr",
+        "share of members recognised at 0.1 % false accusations",
+        interval=True,
+    ),
+    Metric(
+        "membership.tpr_at_1pct_fpr",
+        "share of members recognised at 1 % false accusations; 0.01 is chance",
+        interval=True,
+    ),
+    Metric(
+        "membership.tpr_at_10pct_fpr",
+        "share of members recognised at 10 % false accusations; 0.1 is chance",
+        interval=True,
+    ),
+    Metric("membership.auc_p", "probability of such an area by chance, corrected for the family of tests"),
+    Metric(
+        "membership.shift",
+        "1 if members and non-members differ in kind, so that membership speaks of the split",
+        yes_no=True,
+    ),
+    Metric(
+        "membership.blind_auc",
+        "area under the ROC of a guesser that never sees the model; 0.5 is chance",
+        interval=True,
+    ),
+    Metric(
+        "membership.reference_auc",
+        "area under the ROC for the reference model alone; 0.5 is chance",
+        interval=True,
+    ),
+    Metric(
+        "epsilon.one_run_lower_bound",
+        "ε this one training run demonstrably spent, at 95 % confidence",
+        column="ε shown",
+    ),
+    Metric(
+        "epsilon.two_sample_heuristic",
+        "lower bound of ε by true and false positives; no theorem about one run",
+    ),
+    Metric("epsilon.if_gaussian", "lower bound of ε if secrets leak as by a Gaussian mechanism; no theorem"),
+    Metric("epsilon.claimed", "the ε that the checkpoint claims"),
+    Metric("epsilon.refutable", "1 if this audit had enough canaries to refute the claim", yes_no=True),
+    Metric("privacy.epsilon", "ε computed from the ledger"),
+    Metric(
+        "privacy.delta_times_n",
+        "δ times the public number of units; above 1 a whole record may be given away",
+    ),
+    Metric("privacy.hazards_present", "how many known ways for the claim to be hollow apply"),
+    Metric(
+        "privacy.tier",
+        "how much the statement discloses, by the tiers of the OpenDP deployments registry",
+    ),
+    Metric("scan.skipped_share", "share of records that could not be read"),
+    Metric("scan.missing_detectors", "how many entity types no detector looked for"),
+    Metric(
+        "scan.redacted",
+        "1 if values of a type (the slice) are looked for, and what was found was redacted",
+        yes_no=True,
+    ),
+    Metric(
+        "scan.recall",
+        "share of the values of a type in a labelled sample that the scan found",
+        interval=True,
+    ),
+    Metric(
+        "scan.residual_rate",
+        "share of passages of the cleaned corpus in which a person still found something",
+        interval=True,
+    ),
+    Metric("audit.attacks_not_run", "how many known attacks were not run"),
+    Metric("audit.attack_run", "1 if the attack (the slice) was run", yes_no=True),
+)
+
+#: Every number the audit or the statement can give, by name; what plug-ins measure comes on top.
+METRICS: Mapping[str, Metric] = {metric.name: metric for metric in _METRICS}
+
+
+def family(name: str) -> tuple[Metric, ...]:
+    """The metrics of one attack: those whose names begin with its own."""
+    return tuple(metric for metric in _METRICS if metric.family == name)
+
 
 #: Families that speak of the claim, the corpus or the run; every other family is an attack on the model.
 NOT_LEAKAGE = frozenset({"model", "privacy", "scan", "audit"})
-YES_NO = frozenset(
-    {
-        "model.beats_unigram",
-        "model.head_loaded",
-        "epsilon.refutable",
-        "membership.shift",
-        "scan.redacted",
-        "audit.attack_run",
-    }
-)
+YES_NO = frozenset(metric.name for metric in _METRICS if metric.yes_no)
 
 #: A number that follows from the nouns: its slice, its value (None: it cannot be said) and what it counts.
 _Derived = tuple[str, float | None, str]

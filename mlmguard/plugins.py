@@ -10,6 +10,7 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 from mlmguard.errors import InputError
+from mlmguard.types import Metric
 
 
 def names(kind: str, builtin: Mapping[str, Any]) -> tuple[str, ...]:
@@ -39,6 +40,16 @@ def every(kind: str, builtin: Mapping[str, Any]) -> dict[str, Any]:
     """
     outside = {name: _loaded(kind, point) for name, point in _points(kind, builtin).items()}
     return {**builtin, **outside}
+
+
+def metrics() -> dict[str, Metric]:
+    """Return what plug-ins measure, by name: the metrics that their attacks declare.
+
+    Raises:
+        InputError: a plug-in does not load, or has a name that is taken.
+    """
+    parts = (part for attack in every("attacks", {}).values() for part in getattr(attack, "parts", ()))
+    return {metric.name: metric for part in parts for metric in part.metrics}
 
 
 def _points(kind: str, builtin: Mapping[str, Any]) -> dict[str, EntryPoint]:

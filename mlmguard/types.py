@@ -348,6 +348,25 @@ class Measurement:
 
 
 @noun
+class Metric:
+    """What one number is called, what it says, and how it is to be shown.
+
+    ``name`` is ``family.metric``; the family is the attack that measures it, or what it speaks of.
+    """
+
+    name: str
+    says: str
+    interval: bool = False  # formed with an interval around it, always
+    yes_no: bool = False
+    column: str = ""  # its heading in an ablation's table; "" = it has no column there
+
+    @property
+    def family(self) -> str:
+        """What comes before the dot."""
+        return self.name.split(".")[0]
+
+
+@noun
 class Curve:
     """Points behind a figure. ``low``/``high`` are pointwise interval ends, empty if there are none."""
 

@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from mlmguard.artifacts import Key, read_json, sha256_file, write_json
-from mlmguard.audit import AuditSettings, audit
+from mlmguard.audit import Ours, audit
 from mlmguard.corpus.synthetic import write_corpus
 from mlmguard.leakage import canaries
 from mlmguard.scan import scan
+from mlmguard.settings import AuditSettings
 from mlmguard.train import TrainSettings, train
 from mlmguard.training import checkpoint, models
 from mlmguard.training.text.tokenizer import Tokenizer
@@ -36,7 +37,7 @@ class Bench:
         return self.folder / name
 
     def audit(self, ckpt: Path, settings: AuditSettings = QUICK) -> Evidence:
-        return audit(ckpt, self.folder / "reports", settings, runs=self.runs)
+        return audit(ckpt, self.folder / "reports", settings, source=Ours(runs=self.runs))
 
     def run_of(self, ckpt: Path) -> Path:
         return self.runs / str(read_json(ckpt / "privacy.json")["run_id"])

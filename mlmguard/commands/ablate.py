@@ -38,7 +38,7 @@ from mlmguard.artifacts import (
     write_json,
     write_text,
 )
-from mlmguard.audit import AuditSettings, audit
+from mlmguard.audit import Ours, audit
 from mlmguard.commands.ledger import ledger
 from mlmguard.commands.options import FILE, FOLDER, Page, shared, show
 from mlmguard.commands.probe import linear_probe
@@ -47,9 +47,11 @@ from mlmguard.corpus.synthetic import private_documents, write_corpus
 from mlmguard.engine import LocalEngine
 from mlmguard.errors import InputError
 from mlmguard.leakage import canaries, metrics
-from mlmguard.leakage.exposure import COPIES_SLICE
+from mlmguard.leakage.planted import COPIES_SLICE
+from mlmguard.measures import METRICS
 from mlmguard.report import ablation as page
 from mlmguard.scan import ScanSettings, scan
+from mlmguard.settings import AuditSettings
 from mlmguard.train import TrainSettings, train
 from mlmguard.types import SILENT, Curve, Evidence, Measurement, Watcher
 
@@ -60,13 +62,7 @@ PROBE_NOTES = (
 )
 
 UTILITY = {"accuracy": "held-out accuracy", "probe": "probe AUC"}
-LEAKAGE = {
-    "canary.auc": "canary AUC",
-    "canary.exposure_mean": "canary exposure, bits",
-    "canary.extraction_rate": "canaries extracted",
-    "membership.auc": "membership AUC",
-    "epsilon.one_run_lower_bound": "ε shown",
-}
+LEAKAGE = {metric.name: metric.column for metric in METRICS.values() if metric.column}
 """What is read of a cell's evidence, and what the page calls it."""
 _REPEATED = ("canary.auc", "canary.extraction_rate")
 """What is read again of canaries that were planted more often: one column for each number of copies."""
@@ -220,7 +216,7 @@ class _Run:
                 _clean(self.into, cell.dedup), ckpt, reports, cell.settings,
                 runs=runs, planted=_canaries(self.into),
             )  # fmt: skip
-            evidence = audit(ckpt, reports, AuditSettings(**self.audit), runs=runs)
+            evidence = audit(ckpt, reports, AuditSettings(**self.audit), source=Ours(runs=runs))
         except InputError as refusal:
             outcome = Outcome(cell.place, cell.seed, refused=str(refusal))
         else:

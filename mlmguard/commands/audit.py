@@ -29,7 +29,7 @@ from mlmguard.commands.watching import interruptible
 from mlmguard.settings import AuditSettings
 
 if TYPE_CHECKING:
-    from mlmguard.audit import SelfTest
+    from mlmguard.audit import Foreign, Ours, SelfTest
 
 
 DATA = "Data and models to compare with"
@@ -119,15 +119,15 @@ def command(
     from mlmguard.report.clearance import case
 
     chosen = verb.AuditSettings(**settings)
-    where: dict[str, Any] = {"run": run_folder, "corpus": corpus, "foreign": None}
+    source: Ours | Foreign = verb.Ours(run_folder, corpus)
     if members and non_members:
-        where["foreign"] = verb.Foreign(members, non_members, reference, shadows)
+        source = verb.Foreign(members, non_members, reference, shadows)
     with interruptible(quiet or as_json) as watcher:
         if selftest is not None:
-            tested = verb.selftest(ckpt, selftest, chosen, **where, progress=watcher.progress)
+            tested = verb.selftest(ckpt, selftest, chosen, source=source, watcher=watcher)
             show(tested, as_json, lambda: console.explanation("Self-test", _alarms(tested)))
             return 0
-        evidence = verb.audit(ckpt, reports, chosen, **where, records=records, progress=watcher.progress)
+        evidence = verb.audit(ckpt, reports, chosen, source=source, records=records, watcher=watcher)
     shown = judge_evidence(reports / "audit.json", evidence, rules, fail_on).case if rules else case(evidence)
     for name, path in wanted:
         write(name, shown, path)

@@ -13,9 +13,10 @@ from mlmguard.commands.glossary import ENTITIES
 from mlmguard.commands.options import Page
 from mlmguard.corpus.detect.builtin import RULES, WITHOUT_DETECTOR
 from mlmguard.errors import InputError
-from mlmguard.measures import HAZARDS, METRICS
+from mlmguard.measures import HAZARDS
 from mlmguard.policy.reading import load, shipped
-from mlmguard.policy.rule import Attestation, Policy, Rule
+from mlmguard.policy.rule import Attestation, Policy, Rule, known_metrics
+from mlmguard.types import Metric
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ def pages(policies: Sequence[Policy]) -> Iterator[Explanation]:
     """Yield the page of every rule, metric, entity type, hazard and attestation."""
     for policy in policies:
         yield from (_rule(rule, policy) for rule in policy.rules)
-    yield from (_metric(name, policies) for name in METRICS)
+    yield from (_metric(metric, policies) for metric in known_metrics().values())
     yield from (_entity(name, policies) for name in ENTITIES)
     for name, (what, do) in HAZARDS.items():
         yield Explanation(name, f"Hazard {name}", (("what", what), ("do", do)))
@@ -64,7 +65,7 @@ def _rule(rule: Rule, policy: Policy) -> Explanation:
     narrowed = f" of {rule.slice}" if rule.slice else ""
     lines = (
         ("policy", f"{policy.id} {policy.version}"),
-        ("metric", f"{rule.metric}{narrowed}: {METRICS[rule.metric]}"),
+        ("metric", f"{rule.metric}{narrowed}: {known_metrics()[rule.metric].says}"),
         ("required", rule.required),
         ("fails when", rule.fail or "never"),
         ("warns when", rule.warn or "never"),
@@ -78,10 +79,10 @@ def _rule(rule: Rule, policy: Policy) -> Explanation:
     return Explanation(rule.id, rule.title, (*control, *lines))
 
 
-def _metric(name: str, policies: Sequence[Policy]) -> Explanation:
-    users = [rule.id for one in policies for rule in one.rules if rule.metric == name]
-    lines = (("says", METRICS[name]), ("rules", ", ".join(users) or "none"))
-    return Explanation(name, f"Metric {name}", lines)
+def _metric(metric: Metric, policies: Sequence[Policy]) -> Explanation:
+    users = [rule.id for one in policies for rule in one.rules if rule.metric == metric.name]
+    lines = (("says", metric.says), ("rules", ", ".join(users) or "none"))
+    return Explanation(metric.name, f"Metric {metric.name}", lines)
 
 
 def _attestation(asked: Attestation, policy: Policy) -> Explanation:

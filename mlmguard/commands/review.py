@@ -11,7 +11,7 @@ import click
 
 from mlmguard import console
 from mlmguard.artifacts import RUNS, load_key
-from mlmguard.audit import AuditSettings, audit
+from mlmguard.audit import Ours, audit
 from mlmguard.commands import train as train_command
 from mlmguard.commands.gate import FailOn, Judged, judge_evidence
 from mlmguard.commands.options import FOLDER, Page, options, outputs, overwriting, place, policies, quietly
@@ -20,6 +20,7 @@ from mlmguard.policy.reading import load
 from mlmguard.policy.rule import Policy
 from mlmguard.report.formats import write
 from mlmguard.scan import ScanSettings, scan
+from mlmguard.settings import AuditSettings
 from mlmguard.train import TrainResult, TrainSettings, train
 from mlmguard.types import SILENT, Evidence, Manifest, Watcher
 
@@ -68,7 +69,7 @@ def review(
     show("scan", manifest)
     trained = train(clean, ckpt, reports, training or TrainSettings(), runs=runs, watcher=watcher)
     show("train", trained)
-    evidence = audit(ckpt, reports, auditing, runs=runs, corpus=corpus, progress=watcher.progress)
+    evidence = audit(ckpt, reports, auditing, source=Ours(corpus=corpus, runs=runs), watcher=watcher)
     show("audit", evidence)
     judged = judge_evidence(reports / "audit.json", evidence, rules, fail_on)
     targets = [*out] or [("html", reports / "report.html"), ("json", reports / "report.json")]

@@ -1,21 +1,19 @@
-"""Canaries: how much better those that were planted are known, whole secrets got back, and ε from below."""
+"""How much better planted canaries are known than those that were not: scores, exposure and exact ranks."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mlmguard.leakage import metrics, sequential
-from mlmguard.leakage.attacks import unknowns
+from mlmguard.leakage import metrics
+from mlmguard.leakage.answers import Answers, Floats, Ids, masked_span_score, pseudo_log_likelihood
 from mlmguard.leakage.canaries import Secret
-from mlmguard.leakage.extraction import Target, exact_ranks, search
-from mlmguard.leakage.results import CONTROL, PValue, Result, fisher, measured
-from mlmguard.leakage.signals import Floats, Ids, Scorer, masked_span_score, pseudo_log_likelihood
-from mlmguard.measures import show_epsilon
+from mlmguard.leakage.extraction import Target, exact_ranks
+from mlmguard.leakage.results import CONTROL, PValue, Result, measured
 from mlmguard.types import Curve, Measurement
 
 
@@ -35,8 +33,8 @@ class CanaryScores:
 
 
 def score_canaries(
-    scorer: Scorer,
-    reference: Scorer,
+    model: Answers,
+    reference: Answers,
     secrets: Sequence[Secret],
     targets: Sequence[Target],
     twins: Sequence[Target],
@@ -52,10 +50,10 @@ def score_canaries(
     """
     windows, spans = _where(targets)
     one_word = [[0] * len(span) for span in spans]
-    own, outside = (pseudo_log_likelihood(s, windows, spans) for s in (scorer, reference))
-    ordered = [pseudo_log_likelihood(s, windows, spans, one_word) for s in (scorer, reference)]
-    hidden = [masked_span_score(s, windows, spans) for s in (scorer, reference)]
-    beside = [pseudo_log_likelihood(s, *_where(twins)) for s in (scorer, reference)]
+    own, outside = (pseudo_log_likelihood(s, windows, spans) for s in (model, reference))
+    ordered = [pseudo_log_likelihood(s, windows, spans, one_word) for s in (model, reference)]
+    hidden = [masked_span_score(s, windows, spans) for s in (model, reference)]
+    beside = [pseudo_log_likelihood(s, *_where(twins)) for s in (model, reference)]
     share = _explained(*beside)
     return CanaryScores(
         np.array([secret.canary.planted for secret in secrets], dtype=bool),
@@ -146,7 +144,7 @@ def _distribution(name: str, series: str, values: Floats, cap: float) -> Curve:
 
 
 def ranked(
-    scorer: Scorer, planted: Sequence[Target], controls: Sequence[Target], alphabets: Sequence[Ids]
+    model: Answers, planted: Sequence[Target], controls: Sequence[Target], alphabets: Sequence[Ids]
 ) -> Result:
     """The exact rank of each secret among all that its format allows, the whole secret hidden, in bits.
 
@@ -155,7 +153,7 @@ def ranked(
     """
     numbers = []
     for series, group in (("planted", planted), (CONTROL, controls)):
-        ranks = exact_ranks(scorer, group, alphabets)
+        ranks = exact_ranks(model, group, alphabets)
         bits = [
             math.log2(math.prod(len(alphabets[kind]) for kind in target.alphabets)) - math.log2(rank)
             for target, rank in zip(group, ranks)
@@ -165,136 +163,3 @@ def ranked(
             interval = metrics.median(bits)
             numbers.append(measured("canary", "exact_exposure_median", interval, len(bits), series))
     return Result(tuple(numbers))
-
-
-def extract_canaries(
-    scorer: Scorer,
-    planted: Sequence[Target],
-    controls: Sequence[Target],
-    alphabets: Sequence[Ids],
-    rng: np.random.Generator,
-    restarts: int = 24,
-    early: bool = False,
-) -> Result:
-    """Whole-secret extraction by coordinate search, planted against controls, with the k-unknown curve.
-
-    ``early``: the search ends after a quarter of each side where that settles the test.
-    """
-    both = [(True, target) for target in planted] + [(False, target) for target in controls]
-    parts = sequential.looks(both, lambda item: item[0], early)
-    hits, sizes = {True: 0, False: 0}, {True: 0, False: 0}
-    for part in parts:
-        found = search(scorer, [target for _, target in part], alphabets, rng, restarts=restarts)
-        for (side, _), extraction in zip(part, found):
-            hits[side] += extraction.recovered
-            sizes[side] += 1
-        p = sequential.over_looks(fisher(hits[True], sizes[True], hits[False], sizes[False]), len(parts))
-        test = PValue("canary", p, sizes[True], metric="extraction")
-        if sequential.settled([test]):
-            break
-    stopped = sum(sizes.values()) < len(both)
-    note = f"ended at the first look: {sum(sizes.values())} of {len(both)} canaries" if stopped else ""
-    measurements = [
-        measured(
-            "canary", name, metrics.rate(hits[side], sizes[side], 0.05 / len(parts)), sizes[side], note=note
-        )
-        for name, side in (("extraction_rate", True), ("extraction_rate_heldout", False))
-    ]
-    curves = [
-        unknowns(scorer, "canary", group, min(len(t.positions) for t in group), series, rng)
-        for series, group in (("planted", planted), ("controls", controls))
-        if group
-    ]
-    return Result(tuple(measurements), tuple(curves), (test,))
-
-
-COPIES_SLICE = "copies "
-"""How the slices begin that tell of canaries planted more often."""
-
-
-def of_copies(found: Result, copies: int) -> Result:
-    """What canaries planted ``copies`` times brought, as slices: a control of the audit, no alarm of its own.
-
-    Repetition is what models memorise: these show that the attack finds what is there to be found, and from
-    how many copies on.
-    """
-    label = f"{COPIES_SLICE}{copies}"
-    return Result(tuple(replace(m, slice=label) for m in found.measurements if m.slice in ("", "calibrated")))
-
-
-# --- ε ------------------------------------------------------------------------------------------------
-
-
-def one_run_epsilon(found: CanaryScores, guesses: int, delta: float, claimed: float | None) -> Result:
-    """The one-run lower bound (Steinke, Nasr and Jagielski 2023) beside the claim, with its ceiling.
-
-    ``guesses`` was fixed before training: the highest-scored half of it is guessed in, the lowest half out.
-    """
-    m = len(found.scores)
-    guesses = min(guesses, m) // 2 * 2
-    order = np.argsort(found.scores, kind="stable")
-    out, into = order[: guesses // 2], order[m - guesses // 2 :]
-    right = int(found.planted[into].sum() + (~found.planted[out]).sum())
-    bound = metrics.one_run_epsilon_lower_bound(m, guesses, right, delta)
-    ceiling = metrics.one_run_ceiling(m, guesses, delta)
-    refutable = float(claimed is not None and ceiling > claimed)
-    note = f"{right} of {guesses} guesses right over {m} canaries"
-    return Result(
-        (
-            Measurement("epsilon", "one_run_lower_bound", bound, bound, None, 0.95, m, ceiling, note=note),
-            Measurement("epsilon", "claimed", claimed, None, None, 1.0, m),
-            Measurement("epsilon", "refutable", refutable, None, None, 1.0, m, note=_need(claimed, delta)),
-        )
-    )
-
-
-def epsilon_heuristics(found: CanaryScores, delta: float, rng: np.random.Generator) -> Result:
-    """Two bounds that are no theorems about one training run: shown, able to warn, never a reason to fail.
-
-    ``two_sample_heuristic``: Clopper-Pearson on true and false positives (Nasr et al. 2021), proved for
-    independent runs. ``if_gaussian``: the same ends as a μ-GDP test (Nasr et al. 2023), true only if the
-    model's secrets leak like a Gaussian mechanism's. The threshold is chosen on half of the canaries and
-    used on the other.
-    """
-    order = rng.permutation(len(found.scores))
-    choose, use = order[: len(order) // 2], order[len(order) // 2 :]
-    candidates = np.unique(found.scores[choose])
-    best = max(candidates, key=lambda t: _two_sample(found, choose, float(t), delta), default=np.inf)
-    m = len(use)
-    bounds = {
-        "two_sample_heuristic": _two_sample(found, use, float(best), delta),
-        "if_gaussian": metrics.gaussian_epsilon(_mu(found, use, float(best)), delta),
-    }
-    note = "not a theorem about one training run"
-    return Result(
-        tuple(
-            Measurement("epsilon", name, bound, bound, None, 0.95, m, note=note)
-            for name, bound in bounds.items()
-        )
-    )
-
-
-def _positives(found: CanaryScores, use: Ids, threshold: float) -> tuple[int, int, int, int]:
-    """True positives, planted, false positives, not planted, at scores of at least ``threshold``."""
-    above, planted = found.scores[use] >= threshold, found.planted[use]
-    return (
-        int((above & planted).sum()), int(planted.sum()), int((above & ~planted).sum()), int((~planted).sum())
-    )  # fmt: skip
-
-
-def _two_sample(found: CanaryScores, use: Ids, threshold: float, delta: float) -> float:
-    return metrics.two_sample_epsilon_lower_bound(*_positives(found, use, threshold), delta)
-
-
-def _mu(found: CanaryScores, use: Ids, threshold: float) -> float:
-    tp, positives, fp, negatives = _positives(found, use, threshold)
-    return metrics.gaussian_mu_lower_bound(tp, positives, fp, negatives)
-
-
-def _need(claimed: float | None, delta: float) -> str:
-    if claimed is None:
-        return "no ε is claimed"
-    needed = metrics.canaries_to_refute(claimed, delta)
-    if needed is None:
-        return "no canary audit of practical size can refute this ε"
-    return f"refuting ε = {show_epsilon(claimed)} takes {needed:,} canaries, every guess right"

@@ -15,7 +15,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from mlmguard.leakage.signals import Floats, Ids, Probe, Scorer
+from mlmguard.leakage import metrics
+from mlmguard.leakage.answers import Answers, Floats, Ids, Probe
+from mlmguard.types import Curve
 
 Candidate = tuple[int, ...]
 
@@ -41,7 +43,7 @@ class Extraction:
 
 
 def search(
-    scorer: Scorer,
+    model: Answers,
     targets: Sequence[Target],
     alphabets: Sequence[Ids],
     rng: np.random.Generator,
@@ -58,25 +60,25 @@ def search(
     for k, target in enumerate(targets):
         for _ in range(restarts):
             pools[k].add(tuple(int(rng.choice(alphabets[a])) for a in target.alphabets))
-    for k, decoded in enumerate(_parallel(scorer, targets)):
+    for k, decoded in enumerate(_parallel(model, targets)):
         pools[k].add(decoded)
     for order in (1, -1):
-        for k, decoded in enumerate(_sequential(scorer, targets, order)):
+        for k, decoded in enumerate(_sequential(model, targets, order)):
             pools[k].add(decoded)
-    for k, beams in enumerate(_surest_first(scorer, targets)):
+    for k, beams in enumerate(_surest_first(model, targets)):
         pools[k].update(beams)
     settled: list[set[Candidate]] = [set() for _ in targets]
     for _ in range(sweeps):
         active = [(k, c) for k, pool in enumerate(pools) for c in sorted(pool - settled[k])]
         if not active:
             break
-        moved = _sweep(scorer, targets, active)
+        moved = _sweep(model, targets, active)
         for (k, before), after in zip(active, moved):
             pools[k].discard(before)
             pools[k].add(after)
             if before == after:
                 settled[k].add(after)
-    return _best(scorer, targets, [sorted(pool) for pool in pools])
+    return _best(model, targets, [sorted(pool) for pool in pools])
 
 
 def fill(target: Target, candidate: Candidate) -> Ids:
@@ -87,7 +89,7 @@ def fill(target: Target, candidate: Candidate) -> Ids:
 
 
 def _sweep(
-    scorer: Scorer, targets: Sequence[Target], active: Sequence[tuple[int, Candidate]]
+    model: Answers, targets: Sequence[Target], active: Sequence[tuple[int, Candidate]]
 ) -> list[Candidate]:
     """Each candidate after one pass of 'best token here given the rest' over its positions."""
     current = [list(candidate) for _, candidate in active]
@@ -95,7 +97,7 @@ def _sweep(
     for place in range(longest):
         rows = [row for row, candidate in enumerate(current) if place < len(candidate)]
         probes = [_one(targets[active[row][0]], tuple(current[row]), place) for row in rows]
-        for row, answer in zip(rows, scorer.answer(probes)):
+        for row, answer in zip(rows, model.answer(probes)):
             current[row][place] = int(answer.best[0])
     return [tuple(candidate) for candidate in current]
 
@@ -104,19 +106,19 @@ def _one(target: Target, candidate: Candidate, place: int) -> Probe:
     return Probe(fill(target, candidate), (target.positions[place],), (target.alphabets[place],))
 
 
-def _parallel(scorer: Scorer, targets: Sequence[Target]) -> list[Candidate]:
+def _parallel(model: Answers, targets: Sequence[Target]) -> list[Candidate]:
     """Every position hidden, every argmax taken at once."""
-    answers = scorer.answer([Probe(t.ids, t.positions, t.alphabets) for t in targets])
+    answers = model.answer([Probe(t.ids, t.positions, t.alphabets) for t in targets])
     return [tuple(int(token) for token in answer.best) for answer in answers]
 
 
-def _sequential(scorer: Scorer, targets: Sequence[Target], order: int) -> list[Candidate]:
+def _sequential(model: Answers, targets: Sequence[Target], order: int) -> list[Candidate]:
     """One position at a time, left to right (1) or right to left (−1), the rest still hidden."""
     known: list[dict[int, int]] = [{} for _ in targets]
     for step in range(max((len(t.positions) for t in targets), default=0)):
         rows = [k for k, t in enumerate(targets) if step < len(t.positions)]
         probes = [_rest(targets[k], _Partial(known[k], 0.0)) for k in rows]
-        for k, answer in zip(rows, scorer.answer(probes)):
+        for k, answer in zip(rows, model.answer(probes)):
             hidden = [p for p in range(len(targets[k].positions)) if p not in known[k]]
             edge = 0 if order == 1 else len(hidden) - 1
             known[k][hidden[edge]] = int(answer.best[edge])
@@ -134,7 +136,7 @@ class _Partial:
     score: float
 
 
-def _surest_first(scorer: Scorer, targets: Sequence[Target]) -> list[list[Candidate]]:
+def _surest_first(model: Answers, targets: Sequence[Target]) -> list[list[Candidate]]:
     """A beam that fills the place where the model is surest, step by step (cf. Ghazvininejad et al. 2019)."""
     beams = [[_Partial({}, 0.0)] for _ in targets]
     for step in range(max((len(t.positions) for t in targets), default=0)):
@@ -145,7 +147,7 @@ def _surest_first(scorer: Scorer, targets: Sequence[Target]) -> list[list[Candid
             for partial in beams[k]
         ]
         grown: dict[int, list[_Partial]] = {}
-        answers = scorer.answer([_rest(targets[k], partial) for k, partial in asked], top=BEAM)
+        answers = model.answer([_rest(targets[k], partial) for k, partial in asked], top=BEAM)
         for (k, partial), answer in zip(asked, answers):
             hidden = [p for p in range(len(targets[k].positions)) if p not in partial.known]
             surest = int(answer.confidence[:, 0].argmax())
@@ -168,7 +170,7 @@ def _rest(target: Target, partial: _Partial) -> Probe:
 
 
 def _best(
-    scorer: Scorer, targets: Sequence[Target], pools: Sequence[Sequence[Candidate]]
+    model: Answers, targets: Sequence[Target], pools: Sequence[Sequence[Candidate]]
 ) -> list[Extraction]:
     """The candidate of each pool with the highest pseudo-log-likelihood, checked against the truth."""
     probes = [
@@ -177,7 +179,7 @@ def _best(
         for candidate in pool
         for position in targets[k].positions
     ]
-    answers = iter(scorer.answer(probes))
+    answers = iter(model.answer(probes))
     results = []
     for target, pool in zip(targets, pools):
         scores = [sum(float(next(answers).log_probability[0]) for _ in target.positions) for _ in pool]
@@ -188,13 +190,48 @@ def _best(
     return results
 
 
+# --- a curve of unknowns ---------------------------------------------------------------------------------
+
+
+def unknowns(
+    model: Answers,
+    attack: str,
+    targets: Sequence[Target],
+    longest: int,
+    series: str,
+    rng: np.random.Generator,
+) -> Curve:
+    """Exact recovery by parallel decoding with k of the secret's tokens hidden, k = 1 … ``longest``."""
+    rates = []
+    for k in range(1, longest + 1):
+        probes = []
+        for target in targets:
+            places = rng.permutation(len(target.positions))[:k]
+            probes.append(
+                Probe(
+                    target.ids,
+                    tuple(target.positions[p] for p in places),
+                    tuple(target.alphabets[p] for p in places),
+                )
+            )
+        right = 0
+        for probe, answer in zip(probes, model.answer(probes)):
+            right += bool((answer.best == probe.ids[list(probe.positions)]).all())
+        rates.append(metrics.rate(right, len(targets)))
+    return Curve(
+        attack, "k-unknown", "tokens hidden", "exact recovery", series,
+        tuple(float(k) for k in range(1, longest + 1)),
+        tuple(r.value for r in rates), tuple(r.low for r in rates), tuple(r.high for r in rates),
+    )  # fmt: skip
+
+
 # --- exact ranks --------------------------------------------------------------------------------------
 
 MOST_HALVES = 2_000_000
 """Candidates that half a span may have: the rank is then exact among the square of that."""
 
 
-def exact_ranks(scorer: Scorer, targets: Sequence[Target], alphabets: Sequence[Ids]) -> list[int | None]:
+def exact_ranks(model: Answers, targets: Sequence[Target], alphabets: Sequence[Ids]) -> list[int | None]:
     """The rank of each truth among *all* fills of its span, by the additive span score; None: too many.
 
     The score of a candidate is Σ log p(its token | the whole span hidden), so that no candidate is tried:
@@ -205,7 +242,7 @@ def exact_ranks(scorer: Scorer, targets: Sequence[Target], alphabets: Sequence[I
     longest = max((max(sizes[k]) for k in small), default=1)
     probes = [Probe(targets[k].ids, targets[k].positions, targets[k].alphabets) for k in small]
     ranks: list[int | None] = [None] * len(targets)
-    for k, answer in zip(small, scorer.answer(probes, top=longest)):
+    for k, answer in zip(small, model.answer(probes, top=longest)):
         rows = [confidence[np.isfinite(confidence)] for confidence in answer.confidence]
         ranks[k] = additive_rank(rows, answer.log_probability)
     return ranks

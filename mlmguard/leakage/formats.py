@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 
 import numpy as np
 
-from mlmguard.leakage.signals import Ids
+from mlmguard.leakage.answers import Ids
 
 DIGIT, CONTINUATION, WORD, PUNCTUATION, SPECIAL = range(5)
 

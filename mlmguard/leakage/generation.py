@@ -3,7 +3,7 @@
 A masked language model has no order of writing, but it can be sampled: start from masks, or from the
 beginning of a document, and draw one position after another given the rest (Gibbs sampling; Wang and Cho
 2019). What comes out is searched for n-grams of the training documents and of as many held-out ones. The
-model knows how people write, so some turn up on both sides; only the difference is the training data.
+model knows how people write, so some turn up in both; only the difference is the training data.
 """
 
 from __future__ import annotations
@@ -12,13 +12,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from mlmguard.leakage import metrics
-from mlmguard.leakage.ngrams import NgramIndex, places_of
-from mlmguard.leakage.results import Exposed, PValue, Result, fisher, measured
-from mlmguard.leakage.signals import Ids, Scorer
+from mlmguard.leakage import formats, metrics
+from mlmguard.leakage.answers import Answers, Ids
+from mlmguard.leakage.attack import Attack, Bench, Rows, fills_no_masks
+from mlmguard.leakage.ngram_index import NgramIndex, places_of
+from mlmguard.leakage.results import CONTROL, Exposed, PValue, Result, fisher, measured
+from mlmguard.leakage.spans import PERSONAL
+from mlmguard.measures import family
 from mlmguard.types import Measurement
 
 PROMPT = 8
@@ -29,7 +31,7 @@ NEAR = 0.9
 
 
 @dataclass(frozen=True)
-class Side:
+class Split:
     """Documents that were trained on, or as many that were not, and their index."""
 
     name: str
@@ -40,7 +42,7 @@ class Side:
 
 
 def gibbs(
-    scorer: Scorer,
+    model: Answers,
     prompts: Sequence[Ids],
     length: int,
     frame: tuple[int, int],
@@ -56,29 +58,28 @@ def gibbs(
     if not prompts:
         return []
     rng = np.random.default_rng(seed)
-    generator = torch.Generator().manual_seed(seed)
-    texts = np.full((len(prompts), length + 2), scorer.mask_id, dtype=np.int64)
+    draw = model.sampler(seed, allowed)
+    texts = np.full((len(prompts), length + 2), model.mask_id, dtype=np.int64)
     texts[:, 0], texts[:, -1] = frame
     free = np.ones((len(prompts), length), dtype=bool)
     for row, prompt in enumerate(prompts):
         given = prompt[:length]
         texts[row, 1 : 1 + len(given)] = given
         free[row, : len(given)] = False
-    tokens = torch.from_numpy(allowed)
     for _ in range(sweeps):
         orders = [1 + rng.permutation(np.flatnonzero(row)) for row in free]
         for step in range(max(len(order) for order in orders)):
             rows = np.array([k for k, order in enumerate(orders) if step < len(order)])
             places = np.array([orders[k][step] for k in rows])
-            texts[rows, places] = scorer.sample(texts[rows], places, generator, tokens)
+            texts[rows, places] = draw(texts[rows], places)
     return [text[1:-1] for text in texts]
 
 
-def regurgitated(texts: Sequence[Ids], owned: Sequence[int], trained: Side, held_out: Side) -> Result:
-    """Search ``texts`` for what stands in the documents of either side; ``owned`` is each prompt's length.
+def regurgitated(texts: Sequence[Ids], owned: Sequence[int], trained: Split, held_out: Split) -> Result:
+    """Search ``texts`` for what stands in the documents of either split; ``owned`` is each prompt's length.
 
     A document is *emitted* when a text holds, in the model's own part, an n-gram that occurs in this document
-    alone of its side and nowhere on the other. Documents were dealt to the sides at random, so as many of
+    alone of its split and nowhere in the other. Documents were dealt to the splits at random, so as many of
     each would be emitted by chance: the test is over documents, whatever one of them does to many texts.
     """
     n, count = trained.index.n, len(texts)
@@ -91,10 +92,10 @@ def regurgitated(texts: Sequence[Ids], owned: Sequence[int], trained: Side, held
         different = len({gram for one in found for gram in one.grams})
         once = len({gram for one in found for gram in one.once})
         per = 1000 / max(count, 1)
-        told = f"of 1,000 texts: {different * per:.0f} different n-grams of {n}, {once * per:.0f} seen once"
+        counts = f"of 1,000 texts: {different * per:.0f} different n-grams of {n}, {once * per:.0f} seen once"
         values = own.values - other.values
         for name, hits, note in (
-            ("verbatim_rate", sum(bool(one.grams) for one in found), told),
+            ("verbatim_rate", sum(bool(one.grams) for one in found), counts),
             ("near_verbatim_rate", sum(_nearly(text, own) for text in drawn), ""),
             (
                 "personal_rate",
@@ -124,13 +125,13 @@ def regurgitated(texts: Sequence[Ids], owned: Sequence[int], trained: Side, held
 
 @dataclass(frozen=True)
 class _Verbatim:
-    """N-grams of one text that stand on a side and not on the other; for those of one document, which."""
+    """N-grams of one text that stand in one split and not in the other; for those of one document, which."""
 
     grams: frozenset[tuple[int, ...]]
     once: Mapping[tuple[int, ...], int]
 
 
-def _verbatim(text: Ids, own: Side, other: Side) -> _Verbatim:
+def _verbatim(text: Ids, own: Split, other: Split) -> _Verbatim:
     n = own.index.n
     counts = own.index.confirmed(text, own.tokens.__getitem__)
     counts[other.index.counts(text) > 0] = 0
@@ -140,7 +141,7 @@ def _verbatim(text: Ids, own: Side, other: Side) -> _Verbatim:
     return _Verbatim(frozenset(grams.values()), once)
 
 
-def _nearly(text: Ids, own: Side) -> bool:
+def _nearly(text: Ids, own: Split) -> bool:
     """Does one document hold ``text`` up to a tenth of its tokens inserted, lost or changed?
 
     Looked for around the n-grams that both hold: with so few edits, there is one.
@@ -177,3 +178,63 @@ def holds_any(text: Ids, values: frozenset[tuple[int, ...]]) -> bool:
         for length in {len(value) for value in values}
         for start in range(len(tokens) - length + 1)
     )
+
+
+# --- the attack ---------------------------------------------------------------------------------------
+
+MOST_SEARCHED = 10_000
+"""Documents of each split that drawn texts are compared with."""
+LONGEST_SAMPLE = 32
+FEWEST_TOKENS_OF_A_VALUE = 3
+"""What is shorter turns up by chance."""
+
+
+def _run(bench: Bench) -> Result:
+    """Texts from masks alone, and from the beginnings of training and of held-out documents."""
+    rng, samples = bench.rng("generation"), bench.settings.samples
+    rows = (bench.audited.members, bench.audited.held_out)
+    count = min(MOST_SEARCHED, *map(len, rows))
+    trained, outside = (
+        _compared(bench, name, [split[k] for k in sorted(rng.permutation(len(split))[:count])])
+        for name, split in zip(("train", CONTROL), rows)
+    )
+    begun = samples // 4
+    beginnings = [
+        split.tokens[k][:PROMPT] for split in (trained, outside) for k in rng.permutation(count)[:begun]
+    ]
+    nothing = np.zeros(0, dtype=np.int64)
+    prompts = [*beginnings, *[nothing] * (samples - len(beginnings))]
+    texts = gibbs(
+        bench.model,
+        prompts,
+        min(LONGEST_SAMPLE, bench.audited.window - 2),
+        bench.frame,
+        bench.classes != formats.SPECIAL,
+        int(rng.integers(2**31)),
+    )
+    return regurgitated(texts, [len(prompt) for prompt in prompts], trained, outside)
+
+
+def _compared(bench: Bench, name: str, rows: Rows) -> Split:
+    tokens = list(bench.encoded(rows))
+    kinds = (CONTROL,) if name == CONTROL else PERSONAL
+    known = frozenset(
+        tuple(span.target.ids[span.target.positions[0] : span.target.positions[-1] + 1].tolist())
+        for span in bench.personal_spans
+        if span.kind in kinds and len(span.target.positions) >= FEWEST_TOKENS_OF_A_VALUE
+    )
+    return Split(name, bench.index(f"searched {name}", tokens), tokens, [row["id"] for row in rows], known)
+
+
+ATTACK = Attack(
+    "generation",
+    "Gibbs sampling from masks and from beginnings of documents",
+    family("generation"),
+    _run,
+    fills_no_masks,
+    how=(
+        "draws texts by Gibbs sampling, from masks and from beginnings of documents, and searches them for "
+        "phrases (exactly, and up to a tenth of edits) and personal values of the training rows"
+    ),
+    control="the same search in as many held-out rows; the test counts documents, not texts",
+)

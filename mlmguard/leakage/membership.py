@@ -14,8 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlmguard.leakage import metrics
+from mlmguard.leakage.answers import Answer, Answers, Floats, Ids, Probe, masked_answers, spaced_masks
+from mlmguard.leakage.attack import Attack, Audited, Bench, Part
 from mlmguard.leakage.results import Exposed, Passage, PValue, Result, measured
-from mlmguard.leakage.signals import Answer, Floats, Ids, Probe, Scorer, masked_answers, spaced_masks
+from mlmguard.measures import family
 from mlmguard.types import Curve, Measurement
 
 RATE = 0.15
@@ -25,12 +27,12 @@ interval of a few hundred documents leaves."""
 
 
 def membership(
-    scorer: Scorer,
-    reference: Scorer | None,
+    model: Answers,
+    reference: Answers | None,
     members: Sequence[Passage],
     others: Sequence[Passage],
     rng: np.random.Generator,
-    shadows: Sequence[Scorer] = (),
+    shadows: Sequence[Answers] = (),
     rate: float = RATE,
 ) -> Result:
     """Membership attacks beside two baselines; verdicts are withheld when a baseline shows a shift.
@@ -48,7 +50,7 @@ def membership(
     passages = [*members, *others]
     windows, split = [passage.ids for passage in passages], len(members)
     hidden = [spaced_masks(len(ids), rate, rng) for ids in windows]
-    scores = _scores(scorer, reference, shadows, windows, hidden, split, rng)
+    scores = _scores(model, reference, shadows, windows, hidden, split, rng)
     blind = {"blind": blind_scores(windows, split, rng)}
     if reference is not None:
         blind["reference"] = scores.pop("reference")
@@ -93,22 +95,22 @@ def _most_exposed(members: Sequence[Passage], inside: Floats, out: Floats) -> li
 
 
 def _scores(
-    scorer: Scorer,
-    reference: Scorer | None,
-    shadows: Sequence[Scorer],
+    model: Answers,
+    reference: Answers | None,
+    shadows: Sequence[Answers],
     windows: Sequence[Ids],
     hidden: Sequence[Sequence[tuple[int, ...]]],
     split: int,
     rng: np.random.Generator,
 ) -> dict[str, Floats]:
     """Every attack's score of every window, higher = likelier a member; "reference" is the baseline's."""
-    own = masked_answers(scorer, windows, hidden, moments=True)
+    own = masked_answers(model, windows, hidden, moments=True)
     loss = _means(own)
     scores = {
         "loss": loss,
         "min-k": np.array([_least_likely(_joined(rows)) for rows in own]),
         "min-k++": np.array([_least_likely(_standardised(rows)) for rows in own]),
-        "neighbours": neighbours(scorer, windows, hidden, own, rng),
+        "neighbours": neighbours(model, windows, hidden, own, rng),
     }
     unaware = [_means(masked_answers(shadow, windows, hidden)) for shadow in shadows]
     if reference is not None:
@@ -165,7 +167,7 @@ REPLACED = 0.05
 
 
 def neighbours(
-    scorer: Scorer,
+    model: Answers,
     windows: Sequence[Ids],
     hidden: Sequence[Sequence[tuple[int, ...]]],
     own: Sequence[Sequence[Answer]],
@@ -182,7 +184,7 @@ def neighbours(
         for _ in range(NEIGHBOURS):
             drawn = 1 + rng.permutation(inner)[: max(1, round(REPLACED * inner))]
             changed.append((k, tuple(sorted(int(p) for p in drawn))))
-    answers = scorer.answer([Probe(windows[k], places) for k, places in changed], top=2)
+    answers = model.answer([Probe(windows[k], places) for k, places in changed], top=2)
     texts = []
     for (k, places), answer in zip(changed, answers):
         truth = windows[k][list(places)]
@@ -190,7 +192,7 @@ def neighbours(
         text = windows[k].copy()
         text[list(places)] = np.where(first == truth, second, first)
         texts.append(text)
-    near = masked_answers(scorer, texts, [hidden[k] for k, _ in changed])
+    near = masked_answers(model, texts, [hidden[k] for k, _ in changed])
     differences: list[list[float]] = [[] for _ in windows]
     for (k, places), rows in zip(changed, near):
         replaced = np.isin(np.concatenate([list(pattern) for pattern in hidden[k]]), places)
@@ -323,3 +325,49 @@ def _roc(name: str, inside: Floats, out: Floats) -> Curve:
         tuple(map(float, fpr[keep])), tuple(map(float, tpr[keep])),
         tuple(low for low, _ in bands), tuple(high for _, high in bands),
     )  # fmt: skip
+
+
+# --- the attack ---------------------------------------------------------------------------------------
+
+ALL = 1.0
+"""Every position is asked for in one pass: nothing has to be hidden from a causal model."""
+
+
+def _run(bench: Bench) -> Result:
+    return membership(
+        bench.model, bench.reference, bench.members, bench.others, bench.rng("membership"), bench.shadows,
+        ALL if bench.audited.causal else RATE,
+    )  # fmt: skip
+
+
+def _does(audited: Audited) -> str:
+    if not audited.has_reference:
+        return "loss, min-k and neighbours only: no --reference; with a blind baseline"
+    return "loss, min-k, neighbours, calibrated, mask votes and RMIA, with blind and reference baselines"
+
+
+SHADOW_MODELS = Part(
+    "shadow models",
+    lambda audited: f"LiRA with {len(audited.shadows)} shadow models",
+    (),
+    lambda audited: (
+        "" if len(audited.shadows) >= 2 else "LiRA needs two or more models that saw neither side"
+    ),
+)
+ATTACK = Attack(
+    "membership",
+    _does,
+    family("membership"),
+    _run,
+    how=(
+        "masked loss; minus the loss of the initial checkpoint under the same masks; the least likely fifth "
+        "of the tokens, as they are (min-k) and by the model's own spread (min-k++); votes of the masks; "
+        "texts a few words away (neighbours); RMIA; LiRA with two or more `--shadow` models; averaged over "
+        "the documents of a unit"
+    ),
+    control=(
+        "held-out rows; a blind baseline (words and length only) and the reference alone: when one of them "
+        "separates the sets, the verdict is withheld"
+    ),
+    beside=(SHADOW_MODELS,),
+)

@@ -1,4 +1,4 @@
-"""What attacks are given and what they bring, and the comparisons that all of them make.
+"""What attacks are given and what they find, and the comparisons that all of them make.
 
 A p-value is returned apart (:class:`PValue`): the audit corrects the whole family.
 """
@@ -13,8 +13,8 @@ import numpy as np
 from scipy import stats
 
 from mlmguard.leakage import metrics
+from mlmguard.leakage.answers import Ids
 from mlmguard.leakage.extraction import Target
-from mlmguard.leakage.signals import Ids
 from mlmguard.types import Curve, Measurement
 
 
@@ -41,13 +41,24 @@ class Exposed:
 
 @dataclass(frozen=True)
 class Result:
-    """What one attack brought."""
+    """What one attack found."""
 
     measurements: tuple[Measurement, ...] = ()
     curves: tuple[Curve, ...] = ()
     tests: tuple[PValue, ...] = ()
     exposed: tuple[Exposed, ...] = ()
     queries: int = 0  # windows that models were shown for it
+
+
+def joined(*results: Result) -> Result:
+    """Several results as one."""
+    return Result(
+        tuple(m for result in results for m in result.measurements),
+        tuple(c for result in results for c in result.curves),
+        tuple(t for result in results for t in result.tests),
+        tuple(e for result in results for e in result.exposed),
+        sum(result.queries for result in results),
+    )
 
 
 @dataclass(frozen=True)
@@ -116,6 +127,17 @@ def excess(
 ) -> metrics.Interval:
     """The rate on the left minus that on the right; whole documents are drawn for the interval."""
     return metrics.clustered_difference(clusters(left), clusters(right), rng, alpha)
+
+
+def one_of_each(documents: Sequence[str], rng: np.random.Generator) -> list[int]:
+    """One item of each document, drawn at random, as indices into ``documents`` (the document of each)."""
+    seen: set[str] = set()
+    chosen = []
+    for k in map(int, rng.permutation(len(documents))):
+        if documents[k] not in seen:
+            seen.add(documents[k])
+            chosen.append(k)
+    return chosen
 
 
 def fisher(hits: int, n: int, control_hits: int, control_n: int) -> float:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from mlmguard.leakage import metrics
-from mlmguard.leakage.results import CONTROL, PValue, Result, Span, fisher, measured
+from mlmguard.leakage.attack import Attack, Bench
+from mlmguard.leakage.results import CONTROL, PValue, Result, Span, fisher, joined, measured
+from mlmguard.leakage.spans import PERSONAL, WORD
+from mlmguard.measures import family
 
 LEARNT = "learnt from held-out"
 
@@ -67,3 +71,27 @@ def findings(spans: Sequence[Span], kinds: Sequence[str]) -> Result:
             p = fisher(known, size, hits, n)
             tests.append(PValue("vocabulary", p, size, slice=kind, metric="findings"))
     return Result(tuple(measurements), (), tuple(tests))
+
+
+def _run(bench: Bench) -> Result:
+    """Does the tokenizer know words of the training rows that it should not?"""
+    splits = (bench.audited.members, bench.audited.held_out)
+    words = [Counter(word for row in rows for word in set(WORD.findall(row["text"]))) for rows in splits]
+    known = vocabulary(set(bench.entries), words[0], words[1])
+    return joined(known, findings(bench.personal_spans, PERSONAL))
+
+
+ATTACK = Attack(
+    "vocabulary",
+    "rare words and personal values that are entries, against those of held-out rows",
+    family("vocabulary"),
+    _run,
+    how=(
+        "vocabulary entries among words that stand in one training row only, and personal values that are "
+        "one entry"
+    ),
+    control=(
+        "words of one held-out row only, values of held-out rows only; beside them what a vocabulary learnt "
+        "from the held-out rows would know"
+    ),
+)

@@ -142,7 +142,7 @@ def _apply(
         return [_unknown(rule, rule.slice, "not available", _why_missing(rule, evidence))]
     void = next((m for m in known.get(rule.void_if or "", ()) if m.value), None)
     if void is not None:
-        reason = void.note or METRICS[rule.void_if or ""].removeprefix("1 if ")
+        reason = void.note or METRICS[rule.void_if or ""].says.removeprefix("1 if ")
         status = Status(rule.on_void)
         return [Said(m.slice, status, show_measurement(m), reason, evaluated=False) for m in matching]
     return [_compare(rule, m, claimed) for m in matching]

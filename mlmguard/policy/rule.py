@@ -20,8 +20,10 @@ from typing import Annotated, Literal
 import rfc8785
 from pydantic import AfterValidator, Field, PrivateAttr, model_validator
 
+from mlmguard import plugins
 from mlmguard.measures import DERIVED, METRICS, NOT_LEAKAGE, YES_NO, show_epsilon, show_number
 from mlmguard.policy.waiver import Line, Slug, Strict, Waiver, same_person
+from mlmguard.types import Metric
 
 _COMPARE: Mapping[str, Callable[[float, float], bool]] = {
     ">": operator.gt,
@@ -59,6 +61,11 @@ class Threshold:
         """Return whether ``value`` crosses the limit."""
         limit = claimed if self.limit is None else self.limit
         return limit is not None and _COMPARE[self.sign](value, limit)
+
+
+def known_metrics() -> Mapping[str, Metric]:
+    """Return every number a rule can address, by name: ours, and those that installed attacks measure."""
+    return {**METRICS, **plugins.metrics()}
 
 
 def _checked_threshold(text: str) -> str:
@@ -125,8 +132,8 @@ class Rule(Strict):
 
     @model_validator(mode="after")
     def _thresholds_agree(self) -> Rule:
-        if self.metric not in METRICS:
-            raise ValueError(f"unknown metric {self.metric[:60]!r}{nearest(self.metric, METRICS)}")
+        if self.metric not in METRICS and self.metric not in (known := known_metrics()):  # plug-ins last
+            raise ValueError(f"unknown metric {self.metric[:60]!r}{nearest(self.metric, known)}")
         if self.void_if is not None and self.void_if not in YES_NO:
             raise ValueError(f"rule {self.id!r}: void_if must be one of {', '.join(sorted(YES_NO))}")
         texts = {"fail": self.fail, "warn": self.warn, "inconclusive": self.inconclusive}

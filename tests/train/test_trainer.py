@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from mlmguard.artifacts import Key, read_json
-from mlmguard.audited import read_checkpoint
+from mlmguard.audit import Ours, checkpoint
 from mlmguard.errors import InputError
 from mlmguard.scan import ScanSettings, scan
 from mlmguard.train import TrainSettings, train
@@ -393,7 +393,7 @@ def test_a_damaged_shard_is_left_out_and_named_wherever_the_run_is_told_of(shard
         assert hazard.status == "present" and "train-00001.jsonl" in hazard.detail
     assert result.statement.covers.endswith("for the rows of clean/train that were read")
     damaged.write_text(whole)  # mended afterwards, it still was not trained on
-    found = read_checkpoint(shards / "ckpt", None, runs(shards))
+    found = checkpoint.read(shards / "ckpt", Ours(runs=runs(shards)))
     assert {row["id"] for row in found.members} == set(all_rows(shards)) - lost
 
 

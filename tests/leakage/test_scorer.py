@@ -7,8 +7,9 @@ import pytest
 import torch
 from transformers import BertConfig, BertForMaskedLM, RobertaConfig, RobertaForMaskedLM
 
-from mlmguard.leakage import signals
-from mlmguard.leakage.signals import Probe, Scorer
+from mlmguard.leakage import answers
+from mlmguard.leakage.answers import Probe
+from mlmguard.leakage.scorer import Scorer
 from mlmguard.training import models
 
 MASK, PAD, V = 4, 0, 60
@@ -101,19 +102,19 @@ def test_pseudo_log_likelihood_hides_one_at_a_time_and_later_pieces_of_a_word(mo
     ids, span = np.arange(6, 20), (3, 4, 5)
     scorer = scorer_of(model)
     alone = sum(by_hand(model, Probe(ids, (p,)))[0][ids[p]] for p in span)
-    assert signals.pseudo_log_likelihood(scorer, [ids], [span])[0] == pytest.approx(alone, abs=1e-4)
+    assert answers.pseudo_log_likelihood(scorer, [ids], [span])[0] == pytest.approx(alone, abs=1e-4)
     # 3 and 4 are one word, 5 another: where 3 is asked for, 4 is hidden with it
     ordered = sum(by_hand(model, Probe(ids, hidden))[0][ids[hidden[0]]] for hidden in ((3, 4), (4,), (5,)))
-    found = signals.pseudo_log_likelihood(scorer, [ids], [span], [[0, 0, 1]])[0]
+    found = answers.pseudo_log_likelihood(scorer, [ids], [span], [[0, 0, 1]])[0]
     assert found == pytest.approx(ordered, abs=1e-4)
     whole = sum(s[ids[p]] for p, s in zip(span, by_hand(model, Probe(ids, span))))
-    assert signals.masked_span_score(scorer, [ids], [span])[0] == pytest.approx(whole, abs=1e-4)
+    assert answers.masked_span_score(scorer, [ids], [span])[0] == pytest.approx(whole, abs=1e-4)
 
 
 def test_spaced_masks_hide_every_token_once():
     rng = np.random.default_rng(0)
     for length in (3, 5, 40, 128):
-        patterns = signals.spaced_masks(length, 0.15, rng)
+        patterns = answers.spaced_masks(length, 0.15, rng)
         assert sorted(p for pattern in patterns for p in pattern) == list(range(1, length - 1))
         assert len(patterns) == min(length - 2, 7)
         assert max(map(len, patterns)) - min(map(len, patterns)) <= 1
@@ -121,9 +122,9 @@ def test_spaced_masks_hide_every_token_once():
 
 def test_samples_follow_the_models_distribution(model):
     ids = np.tile(np.arange(5, 20), (4000, 1))
-    allowed = torch.zeros(V, dtype=torch.bool)
+    allowed = np.zeros(V, dtype=bool)
     allowed[10:16] = True
-    drawn = scorer_of(model).sample(ids, np.full(4000, 6), torch.Generator().manual_seed(0), allowed)
+    drawn = scorer_of(model).sampler(0, allowed)(ids, np.full(4000, 6))
     expected = np.exp(by_hand(model, Probe(ids[0], (6,)))[0][10:16])
     shares = np.bincount(drawn, minlength=V)[10:16] / 4000
     assert set(drawn.tolist()) <= set(range(10, 16))

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from mlmguard.leakage import attacks, formats, membership, metrics, ngrams, results
+from mlmguard.leakage import formats, membership, metrics, ngram, ngram_index, results
+from mlmguard.leakage.answers import Answer
 from mlmguard.leakage.results import CONTROL, Passage
-from mlmguard.leakage.signals import Answer
 
 KEY = b"a key that only tests use, 32 b."
 V = 400
@@ -44,7 +44,7 @@ def passages(texts, prefix, **more):
 
 def indices(folder, trained, held_out):
     return tuple(
-        ngrams.build(folder / name, [p.ids[1:-1] for p in side], attacks.NGRAM, KEY)
+        ngram_index.build(folder / name, [p.ids[1:-1] for p in side], ngram.NGRAM, KEY)
         for name, side in (("a", trained), ("b", held_out))
     )
 
@@ -54,7 +54,7 @@ def random_texts(rng, count, length=40):
 
 
 def probed(folder, model, reference, trained, held_out, seed=0):
-    found = attacks.ngrams(
+    found = ngram.ngrams(
         model, reference, trained, held_out, CLASSES, indices(folder, trained, held_out),
         np.random.default_rng(seed),
     )  # fmt: skip

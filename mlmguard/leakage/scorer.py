@@ -1,50 +1,22 @@
-"""What a masked language model says at masked positions, as plain numbers.
+"""A model of torch that answers probes: the one file of the attacks that knows torch.
 
-The unit of work is a :class:`Probe`: a window of token ids and the positions to hide in it. All hidden
-positions of one probe are hidden at once; hiding them one at a time (pseudo-log-likelihood, Salazar et al.
-2020) is several probes. The scorer is in evaluation mode, its answers do not depend on padding or batch
-size beyond rounding (1e-4), and identical probes are computed once.
+The scorer is in evaluation mode, its answers do not depend on padding or batch size beyond rounding (1e-4),
+and identical probes are computed once.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-Ids = NDArray[np.int64]
-Floats = NDArray[np.float64]
+from mlmguard.leakage.answers import Answer, Draw, Ids, Probe
+
 LogitsAt = Callable[[Tensor, Tensor, Tensor], Tensor]
 """(input ids (B, T), attention mask (B, T), where (B, T) bool) -> logits (where.sum(), V), row-major."""
-
-
-@dataclass(frozen=True)
-class Probe:
-    """Hide ``positions`` of the window ``ids``; ``alphabets`` names, per position, what may fill it."""
-
-    ids: Ids = field(repr=False)
-    positions: tuple[int, ...]
-    alphabets: tuple[int, ...] = ()
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What the model says at the P hidden positions of a probe, in the order the probe names them."""
-
-    log_probability: Floats = field(repr=False)  # (P,) of the truth
-    rank: Ids = field(repr=False)  # (P,) of the truth, 1 = first
-    choices: Ids = field(repr=False)  # (P, k) the likeliest allowed tokens, best first
-    confidence: Floats = field(repr=False)  # (P, k) their log-probabilities
-    moments: Floats | None = field(default=None, repr=False)  # (P, 2) mean and deviation of log p under p
-
-    @property
-    def best(self) -> Ids:
-        """(P,) the likeliest allowed token at each position."""
-        return self.choices[:, 0]
 
 
 class Scorer:
@@ -79,20 +51,25 @@ class Scorer:
             answers.update(zip(group, self._forward([probes[k] for k in group], top, moments)))
         return [answers[k] for k in same]
 
-    def sample(
-        self, windows: Ids, positions: Ids, generator: torch.Generator, allowed: Tensor | None = None
-    ) -> Ids:
-        """(N,) a token drawn from the model's distribution at ``positions`` (N,) of ``windows`` (N, T).
+    def sampler(self, seed: int, allowed: NDArray[np.bool_]) -> Draw:
+        """Draw tokens that are ``allowed`` (V,), in a stream that ``seed`` begins.
 
-        ``allowed`` (V,) bool leaves other tokens out. All windows have the same length; the position is
-        hidden whatever stands there.
+        Windows of one call have the same length.
         """
-        drawn = [
-            self._drawn(windows[start : start + rows], positions[start : start + rows], generator, allowed)
-            for rows in [max(1, self._micro_tokens // windows.shape[1])]
-            for start in range(0, len(windows), rows)
-        ]
-        return np.concatenate(drawn)
+        generator = torch.Generator().manual_seed(seed)
+        left_out = torch.from_numpy(~allowed)
+
+        def draw(windows: Ids, positions: Ids) -> Ids:
+            rows = max(1, self._micro_tokens // windows.shape[1])
+            drawn = [
+                self._drawn(
+                    windows[start : start + rows], positions[start : start + rows], generator, left_out
+                )
+                for start in range(0, len(windows), rows)
+            ]
+            return np.concatenate(drawn)
+
+        return draw
 
     def _groups(self, probes: Sequence[Probe], indices: Sequence[int]) -> Iterator[list[int]]:
         """Probes of similar length, each group at most ``micro_tokens`` padded tokens."""
@@ -106,13 +83,11 @@ class Scorer:
             yield group
 
     @torch.inference_mode()
-    def _drawn(self, windows: Ids, positions: Ids, generator: torch.Generator, allowed: Tensor | None) -> Ids:
+    def _drawn(self, windows: Ids, positions: Ids, generator: torch.Generator, left_out: Tensor) -> Ids:
         ids, rows = windows.copy(), np.arange(len(windows))
         where = np.zeros(ids.shape, dtype=bool)
         where[rows, positions] = True
-        logits = self._logits(ids, np.ones_like(ids), where).float().cpu()
-        if allowed is not None:
-            logits = logits.masked_fill(~allowed, -torch.inf)
+        logits = self._logits(ids, np.ones_like(ids), where).float().cpu().masked_fill(left_out, -torch.inf)
         drawn = torch.multinomial(torch.softmax(logits, dim=-1), 1, generator=generator)
         return drawn[:, 0].numpy()
 
@@ -194,62 +169,3 @@ def _moments(scores: Tensor) -> Tensor:
     p = scores.exp()
     mean = (p * scores).sum(1)
     return torch.stack([mean, ((p * scores.square()).sum(1) - mean.square()).clamp(min=0).sqrt()], dim=1)
-
-
-# --- scores of a span ---------------------------------------------------------------------------------
-
-
-def pseudo_log_likelihood(
-    scorer: Scorer,
-    windows: Sequence[Ids],
-    spans: Sequence[Sequence[int]],
-    words: Sequence[Sequence[int]] | None = None,
-) -> Floats:
-    """Σ over the span of log p(token | everything else), one position hidden at a time, shape (N,).
-
-    Salazar et al. 2020, equation 1, restricted to a span. With ``words``, the number of the word that each
-    position of a span belongs to, the later tokens of a token's own word are hidden with it
-    (PLL-word-l2r; Kauf and Ivanova 2023, section 3): a long word is then no easier for giving itself away.
-    """
-    probes = []
-    for row, (ids, span) in enumerate(zip(windows, spans)):
-        for place, position in enumerate(span):
-            own = words[row] if words is not None else range(len(span))
-            later = [q for k, q in enumerate(span) if k > place and own[k] == own[place]]
-            probes.append(Probe(ids, (position, *later)))
-    answers = iter(scorer.answer(probes))
-    return np.array([sum(float(next(answers).log_probability[0]) for _ in span) for span in spans])
-
-
-def masked_span_score(scorer: Scorer, windows: Sequence[Ids], spans: Sequence[Sequence[int]]) -> Floats:
-    """Σ over the span of log p(token | the rest), the whole span hidden at once, shape (N,)."""
-    answers = scorer.answer([Probe(ids, tuple(span)) for ids, span in zip(windows, spans)])
-    return np.array([float(answer.log_probability.sum()) for answer in answers])
-
-
-def spaced_masks(length: int, rate: float, rng: np.random.Generator) -> list[tuple[int, ...]]:
-    """Patterns that hide each of the positions 1 … ``length`` − 2 once, a share ``rate`` of them a pass.
-
-    An approximation of hiding them one at a time, 1 / ``rate`` windows instead of ``length``: what a pattern
-    hides is missing as context. It is the condition the model was trained under.
-    """
-    inner = length - 2
-    passes = min(inner, max(1, round(1 / rate)))
-    order = 1 + rng.permutation(inner)
-    return [tuple(sorted(int(p) for p in part)) for part in np.array_split(order, passes)]
-
-
-def masked_answers(
-    scorer: Scorer,
-    windows: Sequence[Ids],
-    hidden: Sequence[Sequence[tuple[int, ...]]],
-    *,
-    moments: bool = False,
-) -> list[list[Answer]]:
-    """The answers for each window and each of its mask patterns.
-
-    Give the same patterns to model and reference: paired masks remove most of the variance of the ratio.
-    """
-    probes = [Probe(ids, positions) for ids, patterns in zip(windows, hidden) for positions in patterns]
-    answers = iter(scorer.answer(probes, moments=moments))
-    return [[next(answers) for _ in patterns] for patterns in hidden]

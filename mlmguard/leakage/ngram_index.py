@@ -20,7 +20,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mlmguard.leakage.signals import Ids
+from mlmguard.leakage.answers import Ids
+
+NGRAM = 6
+"""Tokens of a probed n-gram: enough for a curve of unknowns, short enough to fit any document."""
 
 Hashes = NDArray[np.uint64]
 RECORD = np.dtype([("hash", "<u8"), ("document", "<u4")])

@@ -2,12 +2,11 @@
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mlmguard.leakage import generation, ngrams
-from mlmguard.leakage.generation import Side, edits_within, gibbs, regurgitated
+from mlmguard.leakage import generation, ngram_index
+from mlmguard.leakage.generation import Split, edits_within, gibbs, regurgitated
 from mlmguard.leakage.results import CONTROL
 
 KEY = b"a key that only tests use, 32 b."
@@ -15,8 +14,8 @@ V = 500
 
 
 def side(name, documents, folder, values=frozenset()):
-    index = ngrams.build(folder / name, documents, 6, KEY)
-    return Side(name, index, documents, [f"{name}-{k}" for k in range(len(documents))], values)
+    index = ngram_index.build(folder / name, documents, 6, KEY)
+    return Split(name, index, documents, [f"{name}-{k}" for k in range(len(documents))], values)
 
 
 def documents_of(rng, count=40, length=60):
@@ -136,9 +135,12 @@ class Parrot:
     def __init__(self):
         self.seen = []
 
-    def sample(self, windows, positions, generator, allowed=None):
-        self.seen.append((windows.copy(), positions.copy()))
-        return np.full(len(windows), 7)
+    def sampler(self, seed, allowed):
+        def draw(windows, positions):
+            self.seen.append((windows.copy(), positions.copy()))
+            return np.full(len(windows), 7)
+
+        return draw
 
 
 def test_every_free_position_is_drawn_in_each_sweep_and_beginnings_stay():
@@ -156,8 +158,9 @@ def test_the_same_seed_draws_the_same_texts():
     class Fair:
         mask_id = 3
 
-        def sample(self, windows, positions, generator, allowed=None):
-            return torch.randint(10, V, (len(windows),), generator=generator).numpy()
+        def sampler(self, seed, allowed):
+            rng = np.random.default_rng(seed)
+            return lambda windows, positions: rng.integers(10, V, len(windows))
 
     draws = [
         gibbs(Fair(), [np.zeros(0, dtype=np.int64)] * 4, 8, (1, 2), np.ones(V, bool), s) for s in (5, 5, 6)

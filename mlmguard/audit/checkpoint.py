@@ -1,7 +1,7 @@
 """What is audited: a checkpoint read back together with what it was and was not trained on.
 
-A checkpoint of ours is held against its statement, its run folder, its canaries' digest and its corpus; one
-of another tool against the two files its user names. Whatever does not fit is refused before any attack.
+A checkpoint of ours is compared with its statement, its run folder, its canaries' digest and its corpus; one
+of another tool with the two files its user names. Whatever does not fit is refused before any attack.
 """
 
 from __future__ import annotations
@@ -13,22 +13,30 @@ from pathlib import Path
 from typing import Any
 
 from mlmguard import accounting
-from mlmguard.artifacts import find_run_folder, lines_of, read_json, read_noun, sha256_file
+from mlmguard.artifacts import RUNS, find_run_folder, lines_of, read_json, read_noun, sha256_file
 from mlmguard.corpus.clean import read_clean
-from mlmguard.corpus.read.documents import read
+from mlmguard.corpus.read.documents import read as read_documents
 from mlmguard.errors import InputError
 from mlmguard.leakage import canaries
+from mlmguard.leakage.attack import Rows
 from mlmguard.training import models
 from mlmguard.training.privacy import claim
-from mlmguard.training.text import tokenizer
+from mlmguard.training.text.tokenizer import Tokenizer
 from mlmguard.types import Document, Manifest, PrivacyStatement
 
-Rows = Sequence[Mapping[str, str]]
+
+@dataclass(frozen=True)
+class Ours:
+    """A checkpoint that ``mlmguard train`` wrote; where what belongs to it lies, if not where it was left."""
+
+    run: Path | None = None  # its run folder
+    corpus: Path | None = None  # the raw corpus
+    runs: Path = RUNS  # where run folders are kept
 
 
 @dataclass(frozen=True)
 class Foreign:
-    """What is known of a checkpoint that another tool trained: its data, by file or folder."""
+    """A checkpoint that another tool trained, and the files or folders of its data."""
 
     members: Path
     non_members: Path
@@ -37,32 +45,41 @@ class Foreign:
 
 
 @dataclass(frozen=True)
-class Trained:
+class Audited:
     """Everything the attacks need of one checkpoint, read back and checked. None: not a run of ours."""
 
+    ckpt: Path
     model: Any
-    words: Any
+    tokenizer: Tokenizer
     head_loaded: bool
     window: int
     members: Rows
     held_out: Rows
     reference: Any | None
-    folder: Path | None = None
+    run: Path | None = None
     statement: PrivacyStatement | None = None
     manifest: Manifest | None = None
+    scan_run: Path | None = None  # run folder of the scan of its corpus, where it was found
+    corpus: Path | None = None  # the raw corpus, where it was moved
     secrets: Sequence[canaries.Secret] = ()
     guesses: int = 0
     draws: float | None = None  # how often training is expected to have drawn one unit
     shadows: Sequence[Any] = ()
     causal: bool = False  # predicts the next token and fills no masks
-    told: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()  # what a reader of the evidence has to know of it
 
     def __repr__(self) -> str:
-        return f"Trained({self.run_id})"
+        return f"Audited({self.run_id})"
 
     @property
     def run_id(self) -> str:
+        """The id of the training run; "" where it is not one of ours."""
         return self.statement.run_id if self.statement is not None else ""
+
+    @property
+    def has_reference(self) -> bool:
+        """Whether there is a model that saw neither members nor held-out documents."""
+        return self.reference is not None
 
     @property
     def tiers(self) -> Sequence[Sequence[canaries.Secret]]:
@@ -75,9 +92,25 @@ class Trained:
         """The ε bound is a theorem about canaries that are one unit each; repeated ones are a control."""
         return bool(self.secrets) and self.tiers[0][0].canary.repetitions == 1
 
+    def copies(self) -> Mapping[str, int]:
+        """How many documents of the corpus each kept one stood for; {} without the scan's folder."""
+        path = self.scan_run / "documents.jsonl" if self.scan_run else None
+        if path is None or not path.is_file():
+            return {}
+        rows = (json.loads(line) for line in lines_of(path))
+        return {row["id"]: int(row["copies"]) for row in rows}
 
-def read_checkpoint(ckpt: Path, run: Path | None, runs: Path) -> Trained:
-    """A checkpoint of ours with its run folder and corpus, or the line that says which does not fit."""
+
+def read(ckpt: Path, source: Ours | Foreign) -> Audited:
+    """Read the checkpoint in ``ckpt`` with its data.
+
+    Raises :class:`InputError` with the line that says which of them does not fit.
+    """
+    return _read_ours(ckpt, source) if isinstance(source, Ours) else _read_foreign(ckpt, source)
+
+
+def _read_ours(ckpt: Path, source: Ours) -> Audited:
+    """A checkpoint of ours with its run folder and corpus."""
     _refuse_incomplete(ckpt)
     if not (ckpt / "privacy.json").is_file():
         raise InputError(
@@ -90,10 +123,11 @@ def read_checkpoint(ckpt: Path, run: Path | None, runs: Path) -> Trained:
     _check_claim(ckpt, statement)
     accounting.refuse_edited(statement, f"{ckpt}/privacy.json")
     training = read_json(ckpt / "training.json")
-    folder = run or find_run_folder(statement.run_id, ckpt.resolve().parent, runs.parent.parent)
+    beside = source.runs.parent.parent
+    folder = source.run or find_run_folder(statement.run_id, ckpt.resolve().parent, beside)
     if folder is None or not (folder / "run.json").is_file():
         raise InputError(
-            str(run or ckpt),
+            str(source.run or ckpt),
             f"no run folder for {statement.run_id}",
             "the .mlmguard/runs/ID that training left",
             "name it with --run",
@@ -117,19 +151,22 @@ def read_checkpoint(ckpt: Path, run: Path | None, runs: Path) -> Trained:
                 "the file with the digest in training.json",
             )
         secrets = tuple(canaries.load(path))
-    model, words, head_loaded = _load(ckpt)
+    model, tokenizer, head_loaded = _load(ckpt)
     reference, _ = models.load(folder / "initial")
-    return Trained(
+    return Audited(
+        ckpt=ckpt,
         model=model,
-        words=words,
+        tokenizer=tokenizer,
         head_loaded=head_loaded,
         window=min(int(training.get("window", WINDOW)), models.window_of(model)),
         members=corpus.train,
         held_out=corpus.held_out,
         reference=reference,
-        folder=folder,
+        run=folder,
         statement=statement,
         manifest=corpus.manifest,
+        scan_run=find_run_folder(corpus.manifest.run_id, folder.parent.parent.parent, beside),
+        corpus=source.corpus,
         secrets=secrets,
         guesses=int(known.get("guesses", 0)),
         # a piece of a document is drawn on its own there, and no passage is one piece
@@ -150,43 +187,44 @@ def _draws(known: Mapping[str, Any], rows: Rows, secrets: Sequence[canaries.Secr
 WINDOW = 128  # tokens shown to a model whose training window is not known
 
 
-def read_foreign(ckpt: Path, foreign: Foreign) -> Trained:
+def _read_foreign(ckpt: Path, foreign: Foreign) -> Audited:
     """Somebody else's checkpoint beside the data it was and was not trained on.
 
-    Documents on both sides are removed from the non-members, counted and told.
+    Documents that are in both are removed from the non-members, and a note says how many.
     """
     _refuse_incomplete(ckpt)
-    sides = []
+    data = []
     for flag, path in (("--members", foreign.members), ("--non-members", foreign.non_members)):
-        documents = [item for item in read(path) if isinstance(item, Document)]
+        documents = [item for item in read_documents(path) if isinstance(item, Document)]
         if len(documents) < FEWEST_DOCUMENTS:
             raise InputError(f"{flag} {path}", f"{len(documents)} documents", f"at least {FEWEST_DOCUMENTS}")
-        sides.append([{"id": d.id, "text": d.text, "unit": d.id} for d in documents])
-    known = {" ".join(row["text"].split()) for row in sides[0]}
-    outside = [row for row in sides[1] if " ".join(row["text"].split()) not in known]
-    both = len(sides[1]) - len(outside)
+        data.append([{"id": d.id, "text": d.text, "unit": d.id} for d in documents])
+    known = {" ".join(row["text"].split()) for row in data[0]}
+    outside = [row for row in data[1] if " ".join(row["text"].split()) not in known]
+    both = len(data[1]) - len(outside)
     if len(outside) < FEWEST_DOCUMENTS:
         raise InputError(
             f"--non-members {foreign.non_members}",
-            f"{both} of {len(sides[1])} are members too",
+            f"{both} of {len(data[1])} are members too",
             f"at least {FEWEST_DOCUMENTS} that are not",
         )
     causal = models.predicts_next(ckpt)
-    model, words, head_loaded = _load(ckpt, causal)
+    model, tokenizer, head_loaded = _load(ckpt, causal)
     reference = _alike(foreign.reference, causal) if foreign.reference else None
     shadows = [_alike(shadow, causal) for shadow in foreign.shadows]
     beside = [*([reference] if reference is not None else []), *shadows]
-    return Trained(
+    return Audited(
+        ckpt=ckpt,
         model=model,
-        words=words,
+        tokenizer=tokenizer,
         head_loaded=head_loaded,
         window=min(WINDOW, *(models.window_of(one) for one in (model, *beside))),
-        members=sides[0],
+        members=data[0],
         held_out=outside,
         reference=reference,
         shadows=shadows,
         causal=causal,
-        told=(
+        notes=(
             "Not a run of mlmguard: members and non-members are as the user named them.",
             f"{both} non-members are members too and were removed.",
         ),
@@ -214,18 +252,18 @@ def _refuse_incomplete(ckpt: Path) -> None:
         )
 
 
-def _load(ckpt: Path, causal: bool = False) -> tuple[Any, Any, bool]:
+def _load(ckpt: Path, causal: bool = False) -> tuple[Any, Tokenizer, bool]:
     """Model, tokenizer, and whether the head came with the weights."""
     model, head_loaded = models.load(ckpt, causal=causal)
-    words = tokenizer.load(str(ckpt), masked=not causal)
-    if len(words) > model.config.vocab_size:
+    tokenizer = Tokenizer.load(str(ckpt), causal=causal)
+    if len(tokenizer) > model.config.vocab_size:
         raise InputError(
             str(ckpt),
-            f"a tokenizer of {len(words):,} entries",
+            f"a tokenizer of {len(tokenizer):,} entries",
             f"at most the model's {model.config.vocab_size:,}",
             "is it the tokenizer of another model?",
         )
-    return model, words, head_loaded
+    return model, tokenizer, head_loaded
 
 
 def _check_claim(ckpt: Path, statement: PrivacyStatement) -> None:
@@ -239,20 +277,3 @@ def _check_claim(ckpt: Path, statement: PrivacyStatement) -> None:
             f"claims ε = {statement.epsilon:.3f}, its ledger costs {spent:.3f}",
             "a claim that follows from the ledger",
         )
-
-
-def scan_run_of(trained: Trained, *near: Path) -> Path | None:
-    """The run folder of the scan behind a checkpoint of ours."""
-    if trained.manifest is None or trained.folder is None:
-        return None
-    return find_run_folder(trained.manifest.run_id, trained.folder.parent.parent.parent, *near)
-
-
-def copies_of(trained: Trained) -> Mapping[str, int]:
-    """How many documents of the corpus each kept document stood for, where the scan's folder is at hand."""
-    scan_run = scan_run_of(trained)
-    path = scan_run / "documents.jsonl" if scan_run else None
-    if path is None or not path.is_file():
-        return {}
-    rows = (json.loads(line) for line in lines_of(path))
-    return {row["id"]: int(row["copies"]) for row in rows}

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlmguard.leakage import extraction
+from mlmguard.leakage.answers import Answer, Probe
 from mlmguard.leakage.extraction import Target
-from mlmguard.leakage.signals import Answer, Probe
 
 
 class Chain:

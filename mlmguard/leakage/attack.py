@@ -1,0 +1,199 @@
+"""The shape of an attack: what it is called, what it does, which numbers it brings, and when it cannot run.
+
+An attack sees an :class:`Audited` checkpoint as facts and documents, and a :class:`Bench` with models that
+answer in numpy. Real ones lie above (``mlmguard.audit``); a test writes its own in a few lines.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from mlmguard.leakage.answers import Answers, Ids
+from mlmguard.leakage.canaries import Secret
+from mlmguard.leakage.extraction import Target
+from mlmguard.leakage.ngram_index import NgramIndex
+from mlmguard.leakage.results import Passage, Result, Span
+from mlmguard.settings import AuditSettings
+from mlmguard.types import Manifest, Metric, PrivacyStatement
+
+Rows = Sequence[Mapping[str, str]]
+"""Documents as ``clean/`` holds them: id, text and unit of each."""
+
+
+class Audited(Protocol):
+    """What is known of the checkpoint before anything is run."""
+
+    @property
+    def members(self) -> Rows:
+        """The documents it was trained on."""
+
+    @property
+    def held_out(self) -> Rows:
+        """Documents it was not trained on."""
+
+    @property
+    def window(self) -> int:
+        """Tokens that the model is shown at once, special ones included."""
+
+    @property
+    def causal(self) -> bool:
+        """Whether it predicts the next token and fills no masks."""
+
+    @property
+    def statement(self) -> PrivacyStatement | None:
+        """Its claim, for a checkpoint of ours."""
+
+    @property
+    def manifest(self) -> Manifest | None:
+        """The scan of its corpus, for a checkpoint of ours."""
+
+    @property
+    def has_reference(self) -> bool:
+        """Whether there is a model that saw neither members nor held-out documents."""
+
+    @property
+    def shadows(self) -> Sequence[object]:
+        """More such models, trained as this one was on other documents; only their number is of use here."""
+
+    @property
+    def secrets(self) -> Sequence[Secret]:
+        """The canaries, with their coins."""
+
+    @property
+    def tiers(self) -> Sequence[Sequence[Secret]]:
+        """The canaries by their number of copies, the fewest first: those are the ones that are judged."""
+
+    @property
+    def planted_once(self) -> bool:
+        """Whether the canaries that are judged are one unit each."""
+
+    @property
+    def guesses(self) -> int:
+        """Guesses of the ε bound, fixed before training."""
+
+
+class Bench(Protocol):
+    """Models, samples and indices of one audit, set up once for all attacks."""
+
+    @property
+    def audited(self) -> Audited:
+        """What is attacked."""
+
+    @property
+    def settings(self) -> AuditSettings:
+        """How much to spend on it."""
+
+    @property
+    def model(self) -> Answers:
+        """The model under attack."""
+
+    @property
+    def reference(self) -> Answers | None:
+        """A model that saw neither members nor held-out documents."""
+
+    @property
+    def shadows(self) -> Sequence[Answers]:
+        """More such models."""
+
+    @property
+    def members(self) -> Sequence[Passage]:
+        """A sample of the documents trained on."""
+
+    @property
+    def others(self) -> Sequence[Passage]:
+        """As many that were held out."""
+
+    @property
+    def indices(self) -> tuple[NgramIndex, NgramIndex]:
+        """The n-grams of all members and of all held-out documents."""
+
+    @property
+    def personal_spans(self) -> Sequence[Span]:
+        """The scan's findings in both, with their raw values in place; none without a scan of ours."""
+
+    @property
+    def entries(self) -> Collection[str]:
+        """The entries of the tokenizer's vocabulary, V strings."""
+
+    @property
+    def classes(self) -> Ids:
+        """(V,) what kind of token each entry is (``formats``)."""
+
+    @property
+    def alphabets(self) -> Sequence[Ids]:
+        """For each kind its tokens."""
+
+    @property
+    def frame(self) -> tuple[int, int]:
+        """The ids that begin and end a window, [CLS] and [SEP]."""
+
+    def rng(self, what: str) -> np.random.Generator:
+        """A generator for one attack: adding or leaving out another attack changes nothing here."""
+
+    def index(self, name: str, documents: Iterable[Ids]) -> NgramIndex:
+        """An index of ``documents`` that is gone with the bench; ``name`` is its own."""
+
+    def encoded(self, rows: Rows) -> Iterator[Ids]:
+        """Token ids of each row, in order, without special tokens."""
+
+    def targets(self, spans: Sequence[tuple[str, int, int]]) -> list[Target | None]:
+        """Each span (text, start, end) in a window around it; None when it does not fit."""
+
+
+def _always(audited: Audited) -> str:
+    """No reason against it: the attack can run on any checkpoint."""
+    return ""
+
+
+Told = str | Callable[[Audited], str]
+"""A sentence, or one that depends on what is audited."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """What the same run of an attack answers beside, on a line of the coverage of its own."""
+
+    name: str
+    does: Told
+    metrics: Sequence[Metric]
+    cannot: Callable[[Audited], str] = _always
+    how: str = ""
+    control: str = ""
+
+    def done(self, audited: Audited) -> str:
+        """What was done, as the coverage says it."""
+        return self.does if isinstance(self.does, str) else self.does(audited)
+
+
+@dataclass(frozen=True)
+class Attack:
+    """One attack. Its ``name`` is its line in the coverage and the family of its metrics.
+
+    ``run`` brings a :class:`Result` and draws from ``bench.rng`` only, so that the same seed gives the same
+    numbers. ``cannot`` says why it does not run on a checkpoint, "" where it does. ``how`` and ``control``
+    are for the page of docs. A plug-in registers an Attack under the entry point ``mlmguard.attacks``.
+    """
+
+    name: str
+    does: Told
+    metrics: Sequence[Metric]
+    run: Callable[[Bench], Result]
+    cannot: Callable[[Audited], str] = _always
+    how: str = ""
+    control: str = ""
+    beside: tuple[Part, ...] = ()
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """Its lines of the coverage: its own and those ``beside`` it."""
+        own = Part(self.name, self.does, self.metrics, self.cannot, self.how, self.control)
+        return (own, *self.beside)
+
+
+def fills_no_masks(audited: Audited) -> str:
+    """Why an attack that hides tokens does not run on a causal model."""
+    return "this model predicts the next token: it fills no masks" if audited.causal else ""

@@ -1,0 +1,278 @@
+"""Spans that a model may complete, and give back whole: personal data, and rare words that no detector chose.
+
+What was trained on is compared with what was not, matched in kind, and only the difference counts.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mlmguard.leakage import metrics, sequential
+from mlmguard.leakage.answers import Answers, Ids, Probe
+from mlmguard.leakage.attack import Attack, Audited, Bench, fills_no_masks
+from mlmguard.leakage.extraction import search, unknowns
+from mlmguard.leakage.ngram_index import NGRAM
+from mlmguard.leakage.results import (
+    CONTROL,
+    Exposed,
+    Hit,
+    PValue,
+    Result,
+    Span,
+    clusters,
+    excess,
+    fisher,
+    joined,
+    measured,
+    one_of_each,
+)
+from mlmguard.measures import family
+from mlmguard.types import Curve, Measurement
+
+# --- completion ---------------------------------------------------------------------------------------
+
+
+def probe(model: Answers, attack: str, spans: Sequence[Span], rng: np.random.Generator) -> Result:
+    """One token of each span hidden, the rest and the document given: rank, top-1, top-10 (completion).
+
+    Every kind is compared with held-out spans of the same rule and length. Rates are over all spans given;
+    the excess is over a subsample matched one to one, the test over one span a document: matching leaves
+    many spans in few held-out documents, and then documents of the two sides cannot be exchanged.
+    """
+    probes = []
+    for span in spans:
+        place = int(rng.integers(len(span.target.positions)))
+        probes.append(Probe(span.target.ids, (span.target.positions[place],)))
+    ranks = np.array([int(answer.rank[0]) for answer in model.answer(probes)])
+    kinds = np.array([span.kind for span in spans])
+    measurements: list[Measurement] = []
+    curves: list[Curve] = []
+    for kind in sorted({span.kind for span in spans}):
+        chosen = [k for k in range(len(spans)) if kinds[k] == kind]
+        for name, limit in (("top1", 1), ("top10", 10)):
+            rows = [(spans[k].document_id, float(ranks[k] <= limit)) for k in chosen]
+            interval = metrics.clustered_mean(clusters(rows), rng)
+            measurements.append(measured(attack, name, interval, len(rows), kind))
+        measurements.append(measured(attack, "median_rank", metrics.median(ranks[chosen]), len(chosen), kind))
+        long = [spans[k].target for k in chosen if len(spans[k].target.positions) >= NGRAM][:MOST_IN_A_CURVE]
+        if len(long) >= FEWEST_IN_A_CURVE:
+            curves.append(unknowns(model, attack, long, NGRAM, kind, rng))
+    tests: list[PValue] = []
+    for kind in sorted({span.kind for span in spans} - {CONTROL}):
+        left, right = _alike(spans, kinds == kind, kinds == CONTROL, rng)
+        if not left:
+            continue
+        own, other = ([(spans[k].document_id, float(ranks[k] == 1)) for k in side] for side in (left, right))
+        measurements.append(measured(attack, "top1_excess", excess(own, other, rng), len(left), kind))
+        single = _one_a_document(spans, rng)
+        left, right = _alike(spans, single & (kinds == kind), single & (kinds == CONTROL), rng)
+        hits = [int((ranks[side] == 1).sum()) for side in (left, right)]
+        p = fisher(hits[0], len(left), hits[1], len(right))
+        tests.append(PValue(attack, p, len(left), kind, "top1"))
+    return Result(tuple(measurements), tuple(curves), tuple(tests))
+
+
+def _one_a_document(spans: Sequence[Span], rng: np.random.Generator) -> NDArray[np.bool_]:
+    """(N,) true for one span of each document, drawn at random."""
+    chosen = np.zeros(len(spans), dtype=bool)
+    chosen[one_of_each([span.document_id for span in spans], rng)] = True
+    return chosen
+
+
+MOST_IN_A_CURVE = 400
+FEWEST_IN_A_CURVE = 20
+
+
+def extract(
+    model: Answers,
+    attack: str,
+    spans: Sequence[Span],
+    kinds: Sequence[str],
+    alphabets: Sequence[Ids],
+    rng: np.random.Generator,
+    restarts: int = 12,
+    early: bool = False,
+) -> Result:
+    """The whole span hidden: extraction by search of every span given, held-out ones as control.
+
+    The attacker knows the document around the span and the span's format (which positions are digits), not
+    its tokens. A redacted value never reached the model through its own document; getting it back means
+    that redaction missed a copy. A kind without spans is reported as such. ``early``: the search ends after a
+    quarter of the spans of each kind where that settles a test.
+    """
+    parts = sequential.looks(spans, lambda span: span.kind, early)
+    tried: list[tuple[Span, bool]] = []
+    for part in parts:
+        found = search(model, [span.target for span in part], alphabets, rng, restarts=restarts)
+        tried += [(span, extraction.recovered) for span, extraction in zip(part, found)]
+        result = _recovered(attack, tried, len(spans), kinds, rng, len(parts))
+        if sequential.settled(result.tests):
+            break
+    return result
+
+
+def _recovered(
+    attack: str,
+    tried: Sequence[tuple[Span, bool]],
+    planned: int,
+    kinds: Sequence[str],
+    rng: np.random.Generator,
+    looks: int,
+) -> Result:
+    """Rates, excesses and tests of the spans ``tried``, at one of so many ``looks``."""
+    alpha = 0.05 / looks
+    stopped = f"ended at the first look: {len(tried)} of {planned} spans" if len(tried) < planned else ""
+    rows: dict[str, list[Hit]] = {kind: [] for kind in (*kinds, CONTROL)}
+    by_rule: dict[str, list[bool]] = defaultdict(list)
+    exposed: list[Exposed] = []
+    for span, recovered in tried:
+        rows[span.kind].append((span.document_id, float(recovered)))
+        if span.kind != CONTROL:
+            by_rule[span.rule].append(recovered)
+            if recovered:
+                exposed.append(Exposed(span.document_id, attack, span.rule, 1.0))
+    measurements: list[Measurement] = []
+    tests: list[PValue] = []
+    control = rows[CONTROL]
+    for kind, group in rows.items():
+        hits = int(sum(hit for _, hit in group))
+        note = stopped if group else "no such span in the corpus"
+        measurements.append(
+            measured(attack, "extraction_rate", _rate_by_cluster(group, alpha), len(group), kind, note=note)
+        )
+        if kind == CONTROL or not group:
+            continue
+        missed = int(sum(hit for _, hit in control))
+        measurements.append(
+            measured(attack, "extraction_excess", excess(group, control, rng, alpha), len(group), kind)
+        )
+        p = sequential.over_looks(fisher(hits, len(group), missed, len(control)), looks)
+        tests.append(PValue(attack, p, len(group), kind, "extraction"))
+    for rule, outcomes in sorted(by_rule.items()):
+        if len(by_rule) > 1:
+            interval = metrics.rate(sum(outcomes), len(outcomes), alpha)
+            measurements.append(measured(attack, "extraction_rate", interval, len(outcomes), rule))
+    return Result(tuple(measurements), (), tuple(tests), tuple(exposed))
+
+
+def _alike(
+    spans: Sequence[Span], left: NDArray[np.bool_], right: NDArray[np.bool_], rng: np.random.Generator
+) -> tuple[list[int], list[int]]:
+    """Equal numbers of spans of each rule and length on both sides, as indices."""
+
+    def grouped(side: NDArray[np.bool_]) -> dict[tuple[str, int], list[int]]:
+        groups: dict[tuple[str, int], list[int]] = defaultdict(list)
+        for k in map(int, np.flatnonzero(side)):
+            groups[spans[k].rule, len(spans[k].target.positions)].append(k)
+        return groups
+
+    both = (grouped(left), grouped(right))
+    chosen: tuple[list[int], list[int]] = ([], [])
+    for kind in sorted(set(both[0]) & set(both[1])):
+        size = min(len(groups[kind]) for groups in both)
+        for picked, groups in zip(chosen, both):
+            picked.extend(groups[kind][k] for k in sorted(rng.permutation(len(groups[kind]))[:size]))
+    return chosen
+
+
+def _rate_by_cluster(rows: Sequence[Hit], alpha: float) -> metrics.Interval:
+    """Rate over all probes; the interval counts documents, for probes of one document are not independent."""
+    documents = clusters(rows)
+    if not documents:
+        return metrics.rate(0, 0, alpha)
+    hit = sum(max(document) > 0 for document in documents)
+    low, high = metrics.clopper_pearson(hit, len(documents), alpha)
+    value = float(np.mean([outcome for _, outcome in rows]))
+    return metrics.Interval(value, min(low, value), high, 1 - alpha)
+
+
+# --- the attacks --------------------------------------------------------------------------------------
+
+PERSONAL = ("kept", "redacted")
+"""Kinds of personal spans in what was trained on: left in its text, or taken out."""
+
+
+def _probed_and_searched(
+    bench: Bench, attack: str, spans: Sequence[Span], kinds: Sequence[str], rng: np.random.Generator
+) -> Result:
+    """Probe all spans; search for one of each of some documents, so that those are independent."""
+    searched = []
+    for kind in (*kinds, CONTROL):
+        by_document: dict[str, list[Span]] = {}
+        for span in spans:
+            if span.kind == kind:
+                by_document.setdefault(span.document_id, []).append(span)
+        documents = sorted(by_document)
+        for k in sorted(rng.permutation(len(documents))[: bench.settings.spans]):
+            choices = by_document[documents[k]]
+            searched.append(choices[int(rng.integers(len(choices)))])
+    restarts, early = bench.settings.restarts // 2, bench.settings.stop_early
+    return joined(
+        probe(bench.model, attack, spans, rng),
+        extract(bench.model, attack, searched, kinds, bench.alphabets, rng, restarts, early),
+    )
+
+
+def _personal_data(bench: Bench) -> Result:
+    return _probed_and_searched(bench, "pii", bench.personal_spans, PERSONAL, bench.rng("personal data"))
+
+
+def _not_scanned(audited: Audited) -> str:
+    none = "" if audited.manifest else "no scan of ours found what is personal in these texts"
+    return fills_no_masks(audited) or none
+
+
+WORD = re.compile(r"[^\W_]{5,}")
+"""Long enough to be a name, a place or a number, not a particle."""
+
+
+def _rare_words(bench: Bench) -> Result:
+    """What the scan missed is what was trained: the rarest word of a document, found by no detector."""
+    rng = bench.rng("rare words")
+    splits = (("train", bench.audited.members), (CONTROL, bench.audited.held_out))
+    seen = Counter(word for _, rows in splits for row in rows for word in set(WORD.findall(row["text"])))
+    picked: list[tuple[str, str, str, int, int]] = []
+    for kind, rows in splits:
+        for k in sorted(rng.permutation(len(rows))[: bench.settings.documents]):
+            text = rows[k]["text"]
+            rare = [m for m in WORD.finditer(text) if seen[m.group()] == 1]
+            if rare:
+                match = rare[int(rng.integers(len(rare)))]
+                picked.append((kind, rows[k]["id"], text, match.start(), match.end()))
+    targets = bench.targets([(text, start, end) for _, _, text, start, end in picked])
+    spans = [
+        Span(identity, "word", target, kind)
+        for (kind, identity, *_), target in zip(picked, targets)
+        if target is not None
+    ]
+    return _probed_and_searched(bench, "rare", spans, ("train",), rng)
+
+
+PERSONAL_DATA = Attack(
+    "pii",
+    "masked probing of the scan's findings and coordinate search, kept and redacted",
+    family("pii"),
+    _personal_data,
+    _not_scanned,
+    how=(
+        "hides one token of every finding of the scan (up to 4,000 a kind): rank, top-1, top-10; then tries "
+        "to get whole spans back by coordinate search; kept and redacted apart"
+    ),
+    control="findings in held-out rows, matched by type and length",
+)
+RARE_WORDS = Attack(
+    "rare",
+    "masked probing and search of rare words, chosen without a detector",
+    family("rare"),
+    _rare_words,
+    fills_no_masks,
+    how=(
+        "the same for the rarest words, chosen without any detector: what the scan missed is what was trained"
+    ),
+    control="rare words of held-out rows",
+)

@@ -1,0 +1,60 @@
+"""Probing of spans: what is found, and that like is compared with like."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from mlmguard.leakage import results, spans
+from mlmguard.leakage.extraction import Target
+from tests.leakage.models import Knows
+
+
+def some_spans(kind, documents, rule="US_SSN"):
+    ids = lambda d: np.concatenate([[d], np.arange(10, 22), [1]])  # noqa: E731 - the first id marks the document
+    return [results.Span(str(d), rule, Target(ids(d), tuple(range(2, 9)), (0,) * 7), kind) for d in documents]
+
+
+def test_probing_finds_spans_that_only_the_trained_documents_give_away():
+    drawn = some_spans("redacted", range(100, 140)) + some_spans("held-out", range(200, 240))
+    told = spans.probe(Knows(set(range(100, 140))), "pii", drawn, np.random.default_rng(0))
+    found = {(m.metric, m.slice): m for m in told.measurements}
+    assert found["top1", "redacted"].value == 1 and found["top1", "held-out"].value == 0
+    assert found["top1_excess", "redacted"].low > 0.8
+    assert found["median_rank", "redacted"].value == 1 and found["median_rank", "held-out"].value == 50
+    assert told.tests[0].p < 0.01
+    assert {c.series for c in told.curves} == {"redacted", "held-out"}
+
+
+def test_probing_compares_like_with_like():
+    """A type that only the training side has must not count: it has no control."""
+    drawn = some_spans("redacted", range(100, 140)) + some_spans("redacted", range(300, 340), "URL")
+    drawn += some_spans("held-out", range(200, 240))
+    known = set(range(300, 340))  # every URL is known, no number is
+    told = spans.probe(Knows(known), "pii", drawn, np.random.default_rng(0))
+    excess = {(m.metric, m.slice): m for m in told.measurements}["top1_excess", "redacted"]
+    assert excess.value == 0 and excess.examples == 40
+
+
+def test_probing_raises_no_alarm_when_nothing_was_learnt():
+    rng = np.random.default_rng(0)
+    p_values = []
+    for _ in range(60):
+        lucky = set(rng.permutation(np.arange(100, 240))[:70].tolist())
+        drawn = some_spans("redacted", range(100, 140)) + some_spans("held-out", range(200, 240))
+        p_values.append(spans.probe(Knows(lucky), "pii", drawn, rng).tests[0].p)
+    assert np.mean(np.array(p_values) < 0.05) <= 0.05 + 3 * (0.05 * 0.95 / 60) ** 0.5
+
+
+def test_probing_is_not_fooled_by_many_control_spans_in_few_documents():
+    """Hits are as frequent on both sides; only the way spans lie in documents differs."""
+    rng = np.random.default_rng(0)
+    alarms = 0
+    for _ in range(60):
+        control = [
+            replace(s, document_id=f"h{k // 12}")
+            for k, s in enumerate(some_spans("held-out", range(300, 420)))
+        ]
+        drawn = some_spans("redacted", range(100, 220)) + control
+        lucky = {d for d in [*range(100, 220), *range(300, 420)] if rng.random() < 0.03}
+        alarms += spans.probe(Knows(lucky), "pii", drawn, rng).tests[0].p < 0.05
+    assert alarms / 60 <= 0.05 + 3 * (0.05 * 0.95 / 60) ** 0.5
