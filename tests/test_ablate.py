@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from evidence_fixture import clean
 
 from mlmguard import cli
 from mlmguard.artifacts import read_json
@@ -17,6 +16,7 @@ from mlmguard.commands import ablate as ablation
 from mlmguard.commands.ablate import Outcome, Plan, cells, effects, read_plan
 from mlmguard.errors import InputError
 from mlmguard.types import Measurement
+from tests.evidence_fixture import clean
 
 
 def written(path: Path, text: str) -> Path:

@@ -7,7 +7,6 @@ from datetime import date
 from typing import Any
 
 import pytest
-from evidence_fixture import TODAY, clean, extractable, manifest, not_private, statement
 
 from mlmguard import console
 from mlmguard.commands.doctor import doctor
@@ -17,6 +16,7 @@ from mlmguard.policy.reading import load
 from mlmguard.policy.rule import Policy
 from mlmguard.report.clearance import Case, case
 from mlmguard.types import Evidence, Skipped, silent
+from tests.evidence_fixture import TODAY, clean, extractable, manifest, not_private, statement
 
 WIDTHS = (80, 140)
 

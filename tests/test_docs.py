@@ -9,11 +9,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from doc_pages import DOCS, pages
 from ruamel.yaml import YAML
 from test_messages import FLAG, FLAGS
 
 from mlmguard import cli
+from tests.doc_pages import DOCS, pages
 
 SITE = YAML(typ="safe", pure=True).load((DOCS.parent / "mkdocs.yml").read_text("utf-8"))
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from evidence_fixture import manifest
 
 from mlmguard.artifacts import key_path, load_key, run_folder, write_json
 from mlmguard.commands.doctor import Row, doctor
+from tests.evidence_fixture import manifest
 
 
 def rows(**given: object) -> dict[str, Row]:

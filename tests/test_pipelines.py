@@ -10,13 +10,13 @@ import sys
 from pathlib import Path
 
 import pytest
-from evidence_fixture import clean, extractable, untrained
 from ruamel.yaml import YAML
 
 from mlmguard import cli
 from mlmguard.artifacts import write_json
 from mlmguard.commands.check import check
 from mlmguard.errors import InputError
+from tests.evidence_fixture import clean, extractable, untrained
 
 ROOT = Path(__file__).resolve().parent.parent
 ACTION = YAML(typ="safe", pure=True).load((ROOT / "action.yml").read_text("utf-8"))

@@ -15,7 +15,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from evidence_fixture import clean, extractable
 
 from mlmguard import cli, plugins
 from mlmguard.artifacts import write_json
@@ -23,6 +22,7 @@ from mlmguard.commands.doctor import doctor
 from mlmguard.errors import InputError
 from mlmguard.report.clearance import case
 from mlmguard.report.formats import FORMATS, names, render
+from tests.evidence_fixture import clean, extractable
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -173,7 +173,7 @@ rules:
 
 def test_a_metric_with_its_rule(checkout: Checkout) -> None:
     measures = "mlmguard/measures.py"
-    checkout.after(measures, "METRICS:", '    "scan.skipped": "how many records could not be read",')
+    checkout.after(measures, "_METRICS", '    Metric("scan.skipped", "how many records could not be read"),')
     number = '    "scan.skipped": lambda e: [("", float(len(e.manifest.skipped)), "")] if e.manifest else [],'
     checkout.after(measures, "DERIVED:", number)
     (checkout.folder / "house.yaml").write_text(RULE, "utf-8")

@@ -43,8 +43,8 @@ def test_every_rule_and_statement_of_every_policy_is_explained(name: str) -> Non
 
 def test_metrics() -> None:
     base = load("base")
-    for metric, says in METRICS.items():
-        assert dict(explain(metric, base).lines)["says"] == says
+    for metric, row in METRICS.items():
+        assert dict(explain(metric, base).lines)["says"] == row.says
     assert "membership-auc" in dict(explain("membership.auc").lines)["rules"]
 
 

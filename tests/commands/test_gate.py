@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from evidence_fixture import TODAY, clean, extractable, manifest, untrained
 
 from mlmguard import cli
 from mlmguard.artifacts import write_json
@@ -16,6 +15,7 @@ from mlmguard.commands.report import rerender
 from mlmguard.errors import InputError
 from mlmguard.report.formats import FORMATS
 from mlmguard.types import Evidence, Status
+from tests.evidence_fixture import TODAY, clean, extractable, manifest, untrained
 
 
 @pytest.fixture

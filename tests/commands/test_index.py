@@ -7,7 +7,6 @@ from datetime import date
 from pathlib import Path
 
 import pytest
-from evidence_fixture import clean, extractable
 
 from mlmguard import cli
 from mlmguard.artifacts import write_json
@@ -15,6 +14,7 @@ from mlmguard.commands.gate import gate
 from mlmguard.commands.index import index
 from mlmguard.errors import InputError
 from mlmguard.types import Evidence
+from tests.evidence_fixture import clean, extractable
 
 
 @pytest.fixture

@@ -15,7 +15,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from evidence_fixture import clean, extractable, not_private
 
 from mlmguard import cli
 from mlmguard.artifacts import weights_digest, write_json
@@ -23,8 +22,8 @@ from mlmguard.errors import InputError
 from mlmguard.report.clearance import case
 from mlmguard.report.formats import render
 from mlmguard.types import Evidence
-
-from .test_verify import said
+from tests.commands.test_verify import said
+from tests.evidence_fixture import clean, extractable, not_private
 
 
 @pytest.fixture

@@ -13,7 +13,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from evidence_fixture import clean, not_private, statement
 from google.protobuf import json_format
 from in_toto_attestation.predicates.test_result.v0 import test_result_pb2
 from in_toto_attestation.v1 import statement_pb2
@@ -24,6 +23,7 @@ from mlmguard.artifacts import run_folder, sha256_file, weights_digest, write_js
 from mlmguard.commands.verify import Check, sign, verify
 from mlmguard.errors import InputError
 from mlmguard.types import LedgerEntry, PrivacyStatement
+from tests.evidence_fixture import clean, not_private, statement
 
 LEDGER = (LedgerEntry("poisson-gaussian", 1.1, 0.05, 40, what="training"),)
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mlmguard.leakage import sequential
+from mlmguard.leakage import sequential, spans
 from mlmguard.leakage.answers import Answer
 from mlmguard.leakage.extraction import Target
 from mlmguard.leakage.results import PValue, Span, fisher
@@ -42,9 +42,9 @@ def some_spans(kind, documents):
 
 
 def extracted(known, early):
-    spans = some_spans("redacted", range(100, 160)) + some_spans("held-out", range(200, 260))
+    drawn = some_spans("redacted", range(100, 160)) + some_spans("held-out", range(200, 260))
     rng = np.random.default_rng(0)
-    result = spans.extract(Remembers(known), "pii", spans, ("redacted",), ALPHABETS, rng, 2, early)
+    result = spans.extract(Remembers(known), "pii", drawn, ("redacted",), ALPHABETS, rng, 2, early)
     return result, {(m.metric, m.slice): m for m in result.measurements}
 
 

@@ -10,7 +10,6 @@ from dataclasses import replace
 from datetime import date, timedelta
 
 import pytest
-from evidence_fixture import TODAY, changed, clean, extractable, not_private, number, untrained
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -19,6 +18,7 @@ from mlmguard.policy.judging import exit_code, judge
 from mlmguard.policy.reading import load
 from mlmguard.policy.rule import Policy
 from mlmguard.types import AttackRun, Evidence, Measurement, Status, Verdict
+from tests.evidence_fixture import TODAY, changed, clean, extractable, not_private, number, untrained
 
 RULE = {
     "id": "leak",

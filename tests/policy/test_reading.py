@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from evidence_fixture import TODAY, clean
 
 from mlmguard import policy
 from mlmguard.errors import InputError
 from mlmguard.policy.judging import exit_code, judge
 from mlmguard.policy.reading import load, parse, shipped
 from mlmguard.policy.rule import Rule
+from tests.evidence_fixture import TODAY, clean
 
 GOOD = """\
 id: mine

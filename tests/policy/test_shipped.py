@@ -9,7 +9,6 @@ from datetime import date
 from pathlib import Path
 
 import pytest
-from evidence_fixture import TODAY, changed, clean, extractable, manifest, not_private, number
 from ruamel.yaml import YAML
 
 from mlmguard import cli
@@ -18,6 +17,7 @@ from mlmguard.policy.judging import exit_code, judge
 from mlmguard.policy.reading import load, shipped
 from mlmguard.policy.rule import Policy
 from mlmguard.types import AttackRun, Detector, Evidence, FindingCount, Judgement, Status
+from tests.evidence_fixture import TODAY, changed, clean, extractable, manifest, not_private, number
 
 WEIGHTS = clean().model.digest[:16]
 

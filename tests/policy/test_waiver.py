@@ -11,7 +11,6 @@ from datetime import date
 from pathlib import Path
 
 import pytest
-from evidence_fixture import TODAY, changed, clean, extractable, number
 
 from mlmguard import cli
 from mlmguard.artifacts import to_json, write_json
@@ -26,6 +25,7 @@ from mlmguard.policy.waiver import LONGEST
 from mlmguard.report.clearance import case
 from mlmguard.report.formats import FORMATS, render
 from mlmguard.types import Evidence, Judgement, Status
+from tests.evidence_fixture import TODAY, changed, clean, extractable, number
 
 WAIVER: dict[str, object] = {
     "rule": "pii-not-chance",

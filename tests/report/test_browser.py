@@ -14,7 +14,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from evidence_fixture import TODAY, clean, extractable, untrained
 
 from mlmguard.artifacts import write_json
 from mlmguard.commands.gate import gate
@@ -25,6 +24,7 @@ from mlmguard.policy.rule import Policy
 from mlmguard.report.clearance import case
 from mlmguard.report.formats import render
 from mlmguard.types import Curve, Evidence
+from tests.evidence_fixture import TODAY, clean, extractable, untrained
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome") or ""
 AXE = "axe-core@4"

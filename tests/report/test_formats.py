@@ -16,7 +16,6 @@ from xml.etree import ElementTree
 import jsonschema
 import pytest
 import xmlschema
-from evidence_fixture import TODAY, clean, extractable, manifest, not_private, untrained
 from google.protobuf import json_format
 from in_toto_attestation.predicates.test_result.v0 import test_result_pb2
 from in_toto_attestation.v1 import statement_pb2
@@ -32,6 +31,7 @@ from mlmguard.report import model_card
 from mlmguard.report.clearance import Case, case
 from mlmguard.report.formats import FORMATS, render, write
 from mlmguard.types import Evidence, Skipped
+from tests.evidence_fixture import TODAY, clean, extractable, manifest, not_private, untrained
 
 TESTS = Path(__file__).resolve().parent.parent
 SCHEMAS = TESTS / "data" / "schemas"

@@ -19,19 +19,6 @@ from typing import Any, get_args, get_type_hints
 import jsonschema
 import matplotlib
 import pytest
-from evidence_fixture import (
-    REPORTS,
-    SCHEMAS,
-    TODAY,
-    changed,
-    clean,
-    extractable,
-    not_private,
-    number,
-    samples,
-    schemas,
-    untrained,
-)
 
 from mlmguard import types
 from mlmguard.artifacts import json_schema
@@ -51,6 +38,19 @@ from mlmguard.types import (
     Hazard,
     Judgement,
     Skipped,
+)
+from tests.evidence_fixture import (
+    REPORTS,
+    SCHEMAS,
+    TODAY,
+    changed,
+    clean,
+    extractable,
+    not_private,
+    number,
+    samples,
+    schemas,
+    untrained,
 )
 
 
