@@ -6,13 +6,13 @@ import re
 from pathlib import Path
 
 import pytest
-from policy.test_reading import CHILD, REASON
-from policy.test_rule import BASE_RULE
 from ruamel.yaml import YAML
 
 from mlmguard.commands.policy import differences, resolved
 from mlmguard.policy.reading import load, parse, shipped
 from mlmguard.policy.rule import Policy
+from tests.policy.test_reading import CHILD, REASON
+from tests.policy.test_rule import BASE_RULE
 
 
 @pytest.mark.parametrize("name", list(shipped()))
