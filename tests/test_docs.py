@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 from ruamel.yaml import YAML
-from test_messages import FLAG, FLAGS
 
 from mlmguard import cli
 from tests.doc_pages import DOCS, pages
+from tests.test_messages import FLAG, FLAGS
 
 SITE = YAML(typ="safe", pure=True).load((DOCS.parent / "mkdocs.yml").read_text("utf-8"))
 
