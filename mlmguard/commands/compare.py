@@ -29,7 +29,8 @@ from mlmguard.corpus.clean import CleanCorpus, read_clean
 from mlmguard.errors import InputError
 from mlmguard.report import overview
 from mlmguard.report.clearance import name
-from mlmguard.train import TrainSettings, source_of, train
+from mlmguard.train import TrainSettings, train
+from mlmguard.train.data import source_of
 from mlmguard.types import SILENT, Watcher
 
 

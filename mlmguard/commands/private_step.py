@@ -19,7 +19,7 @@ from mlmguard.errors import InputError
 from mlmguard.leakage import metrics
 from mlmguard.training.mechanism import SamplerCheck, entropy_rng
 from mlmguard.training.privacy.self_audit import dirac_run
-from mlmguard.types import DpPlan, LedgerEntry, Progress, silent
+from mlmguard.types import SILENT, DpPlan, LedgerEntry, Watcher
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def audit_private_step(
     guesses: int = 1_000,
     *,
     canary_norm: float = 1.0,
-    progress: Progress = silent,
+    watcher: Watcher = SILENT,
 ) -> PrivateStepAudit:
     """Calibrate noise to ``epsilon``, run the whole plan over coin-tossed canaries, guess the coins.
 
@@ -71,7 +71,7 @@ def audit_private_step(
     plan = DpPlan(sigma, 1.0, sample_rate, steps, delta, "canary", sample_rate * canaries / 2, epsilon)
     planted = entropy_rng().random(canaries) < 0.5
     with tempfile.TemporaryDirectory(prefix="mlmguard-") as folder:
-        ran = dirac_run(plan, planted, Path(folder), norm=canary_norm, progress=progress)
+        ran = dirac_run(plan, planted, Path(folder), norm=canary_norm, watcher=watcher)
     order = np.argsort(ran.scores)
     out, took_part = order[: guesses // 2], order[len(order) - (guesses - guesses // 2) :]
     right = int(planted[took_part].sum() + (~planted[out]).sum())
@@ -91,7 +91,7 @@ def audit_private_step(
 def show_private_step(quiet: bool) -> int:
     """Audit the private step, print what was found, and return 1 where its claim is refuted."""
     with interruptible(quiet) as watcher:
-        found = audit_private_step(progress=watcher.progress)
+        found = audit_private_step(watcher=watcher)
     plan, sizes = found.plan, found.sampler
     sampled = "as claimed" if sizes.agrees else "NOT those of Poisson sampling"
     rows = [

@@ -1,21 +1,12 @@
-"""``mlmguard train``: a masked language model from ``clean/``, with differential privacy or without.
-
-    clean/ ──▶ units (+ canaries) ──▶ plan ──▶ initial model ──▶ steps ──▶ ckpt/ + privacy.json
-
-What may be released goes to the checkpoint folder. Canary coins, metrics on private text and the state of an
-unfinished run go to the run folder, and nowhere else.
-"""
+"""``mlmguard train``: a masked language model from ``clean/``, with differential privacy or without."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 
 from mlmguard.artifacts import RUNS
 from mlmguard.settings import TrainSettings, check
 from mlmguard.train import data, initial, planning, released
-from mlmguard.train.data import source_of
 from mlmguard.train.released import TrainResult
 from mlmguard.train.run import Run
 from mlmguard.training import checkpoint, distributed, tracking
@@ -23,7 +14,7 @@ from mlmguard.training.loop import Interrupted, run_steps
 from mlmguard.training.privacy.claim import UnitOfPrivacy
 from mlmguard.types import SILENT, Watcher
 
-__all__ = ["Interrupted", "TrainResult", "TrainSettings", "source_of", "train"]
+__all__ = ["Interrupted", "TrainResult", "TrainSettings", "train"]
 
 
 def train(
@@ -34,15 +25,14 @@ def train(
     *,
     runs: Path = RUNS,
     planted: Path | None = None,
-    track: Sequence[str] = (),
+    track: tuple[str, ...] = (),
     watcher: Watcher = SILENT,
 ) -> TrainResult:
     """Train on the rows of ``clean/train-*`` and write the checkpoint, or go on with an interrupted run.
 
-    ``planted`` is a file of canaries with coins that several runs share; without it a run draws its own.
-    ``track`` names trackers of accelerate that are given every step; their files lie in the run folder.
-    Raises :class:`InputError` for what cannot be started, and :class:`Interrupted` after a whole step when
-    the watcher asks to stop.
+    What may be released goes to ``ckpt``; canary coins and metrics on private text stay in the run folder.
+    ``planted`` is a file of canaries that several runs share; ``track`` names trackers of accelerate. Raises
+    :class:`InputError` for what cannot be started, :class:`Interrupted` when the watcher asks to stop.
     """
     check(settings)
     tracking.refuse_unknown(track)
@@ -64,8 +54,7 @@ def train(
 
     held_out = data.held_out(corpus, tokenizer, units, plan.recipe)
     with run.journal(mode.plan, settings, track) as journal:
-        validate = partial(held_out.validation_loss, model, mode.device)
-        run_steps(mode, journal, validate=validate, watcher=watcher)
+        run_steps(mode, journal, validate=held_out.loss_of(mode), watcher=watcher)
     return run.team.from_first(
         lambda: released.release(ckpt, reports, run, settings, unit, plan, mode, journal, held_out, corpus)
     )

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from torch import nn
 from mlmguard.artifacts import read_json
 from mlmguard.training.examples import collate
 from mlmguard.training.models import masked_logits
+from mlmguard.training.modes import Mode
 from mlmguard.training.numerics import autocast
 from mlmguard.training.text.masking import IGNORED, Flags, Ids
 from mlmguard.training.text.tokenizer import Tokenizer
@@ -250,6 +252,10 @@ class HeldOutTexts:
             [kind_of(token) for token in tokenizer.tokens()],
             [row.unit for row in rows],
         )
+
+    def loss_of(self, mode: Mode) -> Callable[[], float]:
+        """:meth:`validation_loss` of the mode's model, as it is when asked."""
+        return partial(self.validation_loss, mode.model, mode.device)
 
     def validation_loss(self, model: nn.Module, device: torch.device) -> float:
         """The mean masked loss on the validation texts."""

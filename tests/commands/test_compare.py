@@ -13,7 +13,8 @@ from mlmguard.artifacts import Key
 from mlmguard.commands.compare import _suspect, compare
 from mlmguard.errors import InputError
 from mlmguard.scan import ScanSettings, scan
-from mlmguard.train import TrainSettings, source_of, train
+from mlmguard.train import TrainSettings, train
+from mlmguard.train.data import source_of
 from mlmguard.training.text.tokenizer import Tokenizer
 
 KEY = Key(b"a key that only tests use, 32 b.")

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from mlmguard.training import mechanism
 from mlmguard.training.clipping import unit_batch
 from mlmguard.training.journal import Journal
-from mlmguard.types import DpPlan, LedgerEntry, Progress, silent
+from mlmguard.types import SILENT, DpPlan, LedgerEntry, Watcher
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ def dirac_run(
     folder: Path,
     *,
     norm: float | None = None,
-    progress: Progress = silent,
+    watcher: Watcher = SILENT,
 ) -> DiracRun:
     """Run every step of ``plan`` over the ``planted`` canaries, each a unit with gradient ``norm``·e_j.
 
@@ -56,7 +56,7 @@ def dirac_run(
         clipped_sum = torch.zeros(len(planted))
         clipped_sum[where[drawn]] = factors * norms
         scores += mechanism.noisy_mean(clipped_sum, plan, noise)
-        progress("private step", step + 1, plan.steps)
+        watcher.progress("private step", step + 1, plan.steps)
     return DiracRun(
         planted,
         scores.numpy(),
