@@ -197,10 +197,10 @@ def a_causal_model(bench, name, steps):
     import torch
     from transformers import GPT2Config, GPT2LMHeadModel
 
-    from mlmguard.training.text import tokenizer
+    from mlmguard.training.text.tokenizer import Tokenizer
 
     folder, members, others = as_another_tool_would_leave_it(bench, bench.folder / "plain", name)
-    words = tokenizer.load(None)
+    words = Tokenizer.load(None).hugging_face
     words.add_special_tokens({"bos_token": "[CLS]", "eos_token": "[SEP]"})
     torch.manual_seed(0)
     model = GPT2LMHeadModel(

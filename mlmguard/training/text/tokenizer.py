@@ -13,16 +13,13 @@ import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mlmguard.artifacts import write_json
 from mlmguard.errors import InputError
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerFast
 
 PUBLIC = Path(__file__).parent / "public_tokenizer"
 PUBLIC_SHA256 = "52d1fda1915bbbfbf3491778eb41a4472a9a8720a64c5f1fd70aac6a7c2581c0"
@@ -96,7 +93,7 @@ class Tokenizer:
 
         Raises :class:`InputError` when it is missing, damaged, or lacks the tokens that :meth:`of` asks.
         """
-        return cls.of(load(name, masked=not causal), causal=causal)
+        return cls.of(_hugging_face(name, masked=not causal), causal=causal)
 
     def __len__(self) -> int:
         return self.size
@@ -120,7 +117,13 @@ class Tokenizer:
 
     def encode(self, texts: Iterable[str]) -> list[list[int]]:
         """Token ids of each text, without special tokens and without truncation."""
-        return encode(self.hugging_face, texts)
+        listed = list(texts)
+        if not listed:  # which the tokenizers of transformers do not take
+            return []
+        batch = self.hugging_face(
+            listed, add_special_tokens=False, return_attention_mask=False, verbose=False
+        )
+        return [list(ids) for ids in batch["input_ids"]]
 
     def encode_with_places(self, texts: Sequence[str]) -> list[Encoded]:
         """The same with the place and the word of each token; only of a tokenizer that knows words."""
@@ -159,15 +162,11 @@ class Tokenizer:
         """
         if not (Path(model) / "tokenizer.json").is_file():
             return True
-        own, other = self.entries().items(), load(model).get_vocab().items()
+        own, other = self.entries().items(), _hugging_face(model).get_vocab().items()
         return bool(own <= other or other <= own)
 
 
-def load(name: str | None, *, masked: bool = True) -> PreTrainedTokenizerFast:
-    """The tokenizer in a folder, by hub name, or (None) the public one of this package.
-
-    Raises :class:`InputError` when it is missing, damaged, or (``masked``) has no mask token.
-    """
+def _hugging_face(name: str | None, *, masked: bool = True) -> Any:
     from transformers import AutoTokenizer
 
     if name is None:
@@ -198,49 +197,9 @@ def load(name: str | None, *, masked: bool = True) -> PreTrainedTokenizerFast:
     return tokenizer
 
 
-@dataclass(frozen=True)
-class SpecialTokens:
-    """Ids that frame and pad a window."""
-
-    cls: int
-    sep: int
-    pad: int
-
-
-def special_tokens(words: Any) -> SpecialTokens:
-    """The ids that frame and pad a window; :class:`InputError` when the tokenizer has none."""
-    marks = (words.cls_token_id, words.sep_token_id, words.pad_token_id)
-    if None in marks:
-        raise InputError(
-            "the tokenizer", "no [CLS], [SEP] or [PAD] token", "the tokenizer of a masked language model"
-        )
-    return SpecialTokens(*marks)
-
-
-def next_token_marks(words: Any) -> SpecialTokens:
-    """What frames and pads a window of a causal model: the tokens its texts begin and end with."""
-    first, last = words.bos_token_id, words.eos_token_id
-    known = [mark for mark in (first, last) if mark is not None]
-    if not known:
-        raise InputError(
-            "the tokenizer", "no token begins or ends a text", "the tokenizer of a causal language model"
-        )
-    pad = words.pad_token_id if words.pad_token_id is not None else known[-1]
-    return SpecialTokens(known[0], known[-1], pad)
-
-
 def digest(file: Path) -> str:
     """Hexadecimal SHA-256 of a tokenizer file; "" when it is not there."""
     return hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else ""
-
-
-def encode(tokenizer: PreTrainedTokenizerFast, texts: Iterable[str]) -> list[list[int]]:
-    """Token ids of each text, without special tokens and without truncation."""
-    listed = list(texts)
-    if not listed:  # which the tokenizers of transformers do not take
-        return []
-    batch = tokenizer(listed, add_special_tokens=False, return_attention_mask=False, verbose=False)
-    return [list(ids) for ids in batch["input_ids"]]
 
 
 def learn(texts: Iterable[str], vocabulary: int) -> Tokenizer:
