@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 from pathlib import Path
 
@@ -25,6 +26,14 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
     monkeypatch.setattr(socket, "gethostbyname", refuse)
+
+
+def hears_ctrl_c() -> None:
+    """Let a child process hear SIGINT, which it does not where the tests run under nohup or in the background.
+
+    For ``preexec_fn`` of :class:`subprocess.Popen`: what is ignored stays ignored over ``exec``.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ import pytest
 from mlmguard import cli
 from mlmguard.artifacts import to_json
 from mlmguard.settings import AuditSettings, ScanSettings, TrainSettings, dials
+from tests.conftest import hears_ctrl_c
 from tests.evidence_fixture import clean, extractable
 
 
@@ -244,7 +245,9 @@ def test_an_interrupted_private_run_goes_on_and_spends_no_more(tmp_path, number)
     assert mlmguard("scan", "corpus", cwd=tmp_path).returncode == 0
     command = [sys.executable, "-m", "mlmguard", "train", "--dp-epsilon", "8"]
     environment = {**os.environ, **SMALL, "MLMGUARD_TRAIN_STEPS": "60"}
-    running = subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True)
+    running = subprocess.Popen(
+        command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True, preexec_fn=hears_ctrl_c
+    )
     deadline = time.monotonic() + 240
     while time.monotonic() < deadline and running.poll() is None:
         ledgers = list(tmp_path.glob(".mlmguard/runs/train-*/ledger.jsonl"))

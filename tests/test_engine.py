@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from mlmguard.engine import LocalEngine
+from tests.conftest import hears_ctrl_c
 
 CHILD = """
 import os, sys, time
@@ -46,7 +47,9 @@ def busy(request: pytest.FixtureRequest, tmp_path: Path) -> Busy:
     script.write_text(CHILD)
     here.mkdir()
     command = [sys.executable, str(script), str(here), *request.param]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    process = subprocess.Popen(
+        command, stderr=subprocess.PIPE, text=True, start_new_session=True, preexec_fn=hears_ctrl_c
+    )
     while len(list(here.iterdir())) < 2:
         assert process.poll() is None
         time.sleep(0.05)

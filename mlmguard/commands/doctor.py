@@ -35,7 +35,6 @@ PACKAGES = (
 )
 #: Needed by an extra only.
 OPTIONAL = {
-    "ray": "several machines",
     "mlflow": "experiment tracking",
     "tensorboard": "experiment tracking",
     "model-signing": "mlmguard sign",

@@ -4,7 +4,7 @@ RECORDS is the file that `audit --records` wrote; `scan --forget-list` reads the
 
 \f
 ``audit --records`` names the documents that a checkpoint gives away. Whoever answers for the data decides; a
-forget-list says which documents go, why and on whose word, and ``scan --leave-out`` leaves them out.
+forget-list says which documents go, why and on whose word, and ``scan --forget-list`` leaves them out.
 """
 
 from __future__ import annotations

@@ -40,7 +40,7 @@ class ScanSettings:
     )
     countries: tuple[str, ...] = dial(
         (),
-        "Also look for the identifiers of these countries, by their codes: de,es,in …",
+        "Also look for the identifiers of these countries, by code, as in de,es,in.",
         group=FINDING,
         flag="--country",
         separated=True,

@@ -67,7 +67,7 @@ def test_a_plan_with_a_mistake_is_refused_in_one_line(
 
 
 def test_the_plan_that_ships_is_the_grid_of_the_issue() -> None:
-    grid = cells(read_plan(Path(__file__).parent.parent / "examples" / "ablation.yaml"))
+    grid = cells(read_plan(Path(__file__).parent.parent.parent / "examples" / "ablation.yaml"))
     assert len(grid) == 24
     axes = {axis: {str(cell.place[axis]) for cell in grid} for axis in grid[0].place}
     assert axes == {
