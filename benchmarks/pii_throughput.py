@@ -20,6 +20,7 @@ from pathlib import Path
 
 from mlmguard.corpus.detect import finder as pii
 from mlmguard.corpus.detect import presidio
+from mlmguard.corpus.detect.installed import recognisers
 from mlmguard.corpus.detect.spans import Span
 
 csv.field_size_limit(1 << 30)
@@ -119,7 +120,7 @@ def main() -> int:
     parser.add_argument("--presidio-only", action="store_true", help="Presidio's recognisers without ours")
     parser.add_argument("--lines", choices=("no", "also", "only"), default="also")
     options = parser.parse_args()
-    recognizers = presidio.recognizers([] if options.presidio_only else pii.rules())
+    recognizers = presidio.recognizers([] if options.presidio_only else recognisers())
     stock = presidio.reference(recognizers)
     by_numpy = presidio.Engine(recognizers, hyperscan=False)
     engines: dict[str, Callable[[str], list[Span]]] = {

@@ -14,10 +14,9 @@ import click
 from mlmguard import console
 from mlmguard.commands.options import FILE, Page
 from mlmguard.corpus.detect import finder as pii
-from mlmguard.corpus.detect.builtin import severity
+from mlmguard.corpus.detect.entities import SEVERITIES
+from mlmguard.corpus.detect.installed import entity
 from mlmguard.errors import InputError
-
-SEVERITIES = ("low", "medium", "high")
 
 
 @dataclass(frozen=True)
@@ -44,9 +43,9 @@ def check(files: Sequence[Path], least: str = "medium") -> tuple[tuple[Place, ..
             skipped.append(path)
             continue
         for span in finder.find(text):
-            if severity(span.rule) in grave:
+            if entity(span.rule).severity in grave:
                 line = text.count("\n", 0, span.start) + 1
-                places.append(Place(path, line, span.rule, severity(span.rule)))
+                places.append(Place(path, line, span.rule, entity(span.rule).severity))
     return tuple(places), tuple(skipped)
 
 

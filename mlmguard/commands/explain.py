@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import click
 
 from mlmguard import console
-from mlmguard.commands.glossary import ENTITIES
 from mlmguard.commands.options import Page
-from mlmguard.corpus.detect.builtin import RULES, WITHOUT_DETECTOR
+from mlmguard.corpus.detect.entities import Entity
+from mlmguard.corpus.detect.installed import entities, recognisers
 from mlmguard.errors import InputError
 from mlmguard.measures import HAZARDS
 from mlmguard.policy.reading import load, shipped
@@ -54,7 +54,7 @@ def pages(policies: Sequence[Policy]) -> Iterator[Explanation]:
     for policy in policies:
         yield from (_rule(rule, policy) for rule in policy.rules)
     yield from (_metric(metric, policies) for metric in known_metrics().values())
-    yield from (_entity(name, policies) for name in ENTITIES)
+    yield from (_entity(row, policies) for row in entities().values())
     for name, (what, do) in HAZARDS.items():
         yield Explanation(name, f"Hazard {name}", (("what", what), ("do", do)))
     for policy in policies:
@@ -97,14 +97,14 @@ def _attestation(asked: Attestation, policy: Policy) -> Explanation:
     return Explanation(asked.id, asked.title, lines)
 
 
-def _entity(name: str, policies: Sequence[Policy]) -> Explanation:
-    """An entity type with its own texts: what our rules must find stands between « and »."""
-    what, why = ENTITIES[name]
-    ours = [rule for rule in RULES.values() if rule.entity == name]
-    lines = [("what", what), ("why", why)]
-    lines += [("found in", text) for rule in ours for text in rule.finds[:3]]
-    lines += [("left alone", text) for rule in ours for text in rule.leaves[:2]]
-    if name in WITHOUT_DETECTOR:
+def _entity(row: Entity, policies: Sequence[Policy]) -> Explanation:
+    """An entity type with its own texts: what our recognisers must find stands between « and »."""
+    name = row.name
+    ours = [one for one in recognisers() if one.type == name]
+    lines = [("what", row.what), ("why", row.why)]
+    lines += [("found in", text) for one in ours for text in one.finds[:3]]
+    lines += [("left alone", text) for one in ours for text in one.leaves[:2]]
+    if not row.looked_for:
         lines.append(("detector", "none: values of this type stay in the text, unseen"))
     else:
         lines.append(("detector", "mlmguard doctor names it and its version"))

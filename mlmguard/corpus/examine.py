@@ -19,11 +19,11 @@ from mlmguard.artifacts import Key
 from mlmguard.corpus import redact, spool
 from mlmguard.corpus.copies import dedup, minhash, passages
 from mlmguard.corpus.detect import finder as pii
+from mlmguard.corpus.detect.installed import entity
 from mlmguard.corpus.detect.spans import Span, resolve
 from mlmguard.types import Document, Skipped
 
 _SHORT = 256  # characters of a column's value or of a name that is remembered
-_HARMLESS_IN_A_NAME = frozenset({"DATE_TIME", "URL", "UUID"})  # "notes.md" looks like a Moldovan host
 
 
 @dataclass(frozen=True)
@@ -248,5 +248,5 @@ def _personal_in(name: str) -> tuple[Span, ...]:
     addresses = [
         Span(m.start(), m.end(), "EMAIL_ADDRESS", 1.0) for m in re.finditer(r"[^/#\s]+@[^/#\s]+", name)
     ]
-    found = [s for s in pii.finder().find(re.sub("[_/]", " ", name)) if s.rule not in _HARMLESS_IN_A_NAME]
+    found = [s for s in pii.finder().find(re.sub("[_/]", " ", name)) if not entity(s.rule).harmless_in_a_name]
     return tuple(resolve(addresses + found))

@@ -6,10 +6,9 @@ import warnings
 from typing import Any
 
 _NOW = {
-    "Pattern": "mlmguard.corpus.detect.recogniser",
-    "RULES": "mlmguard.corpus.detect.builtin",
-    "Rule": "mlmguard.corpus.detect.recogniser",
-    "severity": "mlmguard.corpus.detect.builtin",
+    "Pattern": ("mlmguard.corpus.detect.recogniser", "Pattern"),
+    "RULES": ("mlmguard.corpus.detect.builtin", "RECOGNISERS"),
+    "Rule": ("mlmguard.corpus.detect.recogniser", "Recogniser"),
 }
 
 
@@ -19,5 +18,6 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
-    warnings.warn(f"{__name__}.{name} is now {_NOW[name]}.{name}", DeprecationWarning, stacklevel=2)
-    return getattr(import_module(_NOW[name]), name)
+    module, new = _NOW[name]
+    warnings.warn(f"{__name__}.{name} is now {module}.{new}", DeprecationWarning, stacklevel=2)
+    return getattr(import_module(module), new)

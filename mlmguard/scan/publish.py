@@ -18,8 +18,8 @@ import numpy as np
 
 from mlmguard import __version__, artifacts
 from mlmguard.corpus import split
-from mlmguard.corpus.detect.builtin import severity
 from mlmguard.corpus.detect.finder import coverage
+from mlmguard.corpus.detect.installed import entity
 from mlmguard.scan.books import Books, Status, Workplace
 from mlmguard.scan.divide import would_have_crossed
 from mlmguard.scan.job import Job, names, reading, shown
@@ -105,7 +105,7 @@ def _repetition(books: Books) -> tuple[Repetition, ...]:
         documents = found.documents[found.rule == number]
         if len(documents) or books.copied[rule] > 1:
             most = int(documents.max(initial=1))
-            rows.append(Repetition(rule, severity(rule), len(documents), most, books.copied[rule]))
+            rows.append(Repetition(rule, entity(rule).severity, len(documents), most, books.copied[rule]))
     return tuple(sorted(rows, key=lambda r: (-_WEIGHT[r.severity] * r.most, -r.values, r.rule)))
 
 
@@ -148,7 +148,7 @@ def _report(books: Books, manifest: Manifest) -> dict[str, Any]:
 def _risk(row: Mapping[str, Any]) -> tuple[int, int, str, str]:
     """The worst first: what one leaked value of the type does, times how often a model reads it."""
     return (
-        -_WEIGHT[severity(row["rule"])] * row["documents"],
+        -_WEIGHT[entity(row["rule"]).severity] * row["documents"],
         -row["findings"],
         row["rule"],
         row["fingerprint"],

@@ -13,7 +13,7 @@ from typing import IO, Any
 from mlmguard import artifacts
 from mlmguard.corpus import redact, split
 from mlmguard.corpus.copies import minhash
-from mlmguard.corpus.detect.builtin import severity
+from mlmguard.corpus.detect.installed import entity
 from mlmguard.corpus.examine import Examined
 from mlmguard.corpus.records import Marks
 from mlmguard.corpus.surrogate import Surrogates
@@ -154,7 +154,7 @@ def _findings(item: Examined, books: Books, index: int) -> Iterator[Finding]:
 
     def finding(rule: str, score: float, location: Location, mark: str) -> Finding:
         held = books.repeated.holders(mark)
-        return Finding(rule, severity(rule), score, location, mark, status, copies, held)
+        return Finding(rule, entity(rule).severity, score, location, mark, status, copies, held)
 
     for placed, mark in zip(item.clean.placed, item.fingerprints):
         if placed.rule != redact.REPEATED_PASSAGE:

@@ -22,7 +22,7 @@ import pytest
 from mlmguard import artifacts
 from mlmguard.corpus.clean import read_clean
 from mlmguard.corpus.detect import finder as pii
-from mlmguard.corpus.detect.builtin import severity
+from mlmguard.corpus.detect.installed import entity
 from mlmguard.corpus.read.originals import originals
 from mlmguard.corpus.spool import Spool
 from mlmguard.corpus.synthetic import write_corpus
@@ -156,7 +156,7 @@ def test_manifest_counts_add_up(notes: Place) -> None:
     assert report["schema"] == "mlmguard/scan/v1" and report["skipped"] == {"unknown extension .xyz": 1}
     assert report["repeated"][0]["documents"] >= 5
     weight = {"high": 3, "medium": 2, "low": 1}
-    risks = [weight[severity(row["rule"])] * row["documents"] for row in report["repeated"]]
+    risks = [weight[entity(row["rule"]).severity] * row["documents"] for row in report["repeated"]]
     assert risks == sorted(risks, reverse=True)
     risks = [weight[row.severity] * row.most for row in manifest.repetition]
     assert risks == sorted(risks, reverse=True) and len(risks) > 3

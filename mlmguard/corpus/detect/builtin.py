@@ -1,19 +1,16 @@
-"""What we look for beyond Presidio's own recognisers: plain data, each rule with its own proof.
+"""What we look for beyond Presidio's own recognisers: plain data, each recogniser with its own proof.
 
-A :class:`Rule` carries texts it must find (the value between « and ») and texts it must leave; the tests
-are generated from them. To add one, write it here and put it in ``RULES``. An outside package registers
-a ``Rule`` under the entry point ``mlmguard.recognizers``.
+A :class:`Recogniser` carries texts it must find (the value between « and ») and texts it must leave. To add
+one, write it here and put it in ``RECOGNISERS``; a type that has no row yet gets one in ``entities.py``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
-from mlmguard.corpus.detect.identifiers import IDENTIFIERS, luhn
-from mlmguard.corpus.detect.recogniser import Pattern, Rule
-
-__all__ = ["RULES", "WITHOUT_DETECTOR", "Pattern", "Rule", "severity"]
-
+from mlmguard.corpus.detect.check_digits import luhn
+from mlmguard.corpus.detect.identifiers import IDENTIFIERS
+from mlmguard.corpus.detect.recogniser import Pattern, Recogniser
 
 # --- words the patterns share -------------------------------------------------------------------------
 
@@ -69,9 +66,9 @@ def _digits(low: int, high: int) -> Callable[[str], bool]:
     return check
 
 
-# --- the rules ----------------------------------------------------------------------------------------
+# --- the recognisers ----------------------------------------------------------------------------------------
 
-INTERNAL_EMAIL = Rule(
+INTERNAL_EMAIL = Recogniser(
     entity="EMAIL_ADDRESS",
     name="InternalEmail",
     patterns=(
@@ -93,7 +90,7 @@ INTERNAL_EMAIL = Rule(
     leaves=("look @home tonight", "a@b", "local@ noon", "user@testing-ground"),
 )
 
-STREET_ADDRESS = Rule(
+STREET_ADDRESS = Recogniser(
     entity="STREET_ADDRESS",
     name="StreetAddress",
     patterns=(
@@ -161,7 +158,7 @@ _ZIP_WORDS = r"\b(?i:zip(?:[ -]?code)?3?|postal code)\b[ \t]*(?:[:=#]|(?i:is|was
 # Three digits that stand for 20,000 people or fewer: 45 CFR 164.514(b)(2)(i)(B) makes them 000.
 _RESTRICTED_ZIP3 = "036|059|102|203|205|369|556|692|821|823|830|831|878|879|884|890|893"
 
-US_ZIP_CODE = Rule(
+US_ZIP_CODE = Recogniser(
     entity="US_ZIP_CODE",
     name="ZipWithState",
     patterns=(
@@ -188,7 +185,7 @@ US_ZIP_CODE = Rule(
     ),
 )
 
-DATE_OF_BIRTH = Rule(
+DATE_OF_BIRTH = Recogniser(
     entity="DATE_OF_BIRTH",
     name="DateOfBirth",
     patterns=(
@@ -210,7 +207,7 @@ DATE_OF_BIRTH = Rule(
     leaves=("born to run", "the date was fine", "a newborn, 3 pounds"),
 )
 
-WRITTEN_DATE = Rule(
+WRITTEN_DATE = Recogniser(
     entity="DATE_TIME",
     name="WrittenDate",
     patterns=(
@@ -230,7 +227,7 @@ WRITTEN_DATE = Rule(
 )
 
 
-MASTERCARD_2 = Rule(
+MASTERCARD_2 = Recogniser(
     entity="CREDIT_CARD",
     name="MastercardTwoSeries",  # issued since 2017; presidio-analyzer 2.2.366 does not know it
     patterns=(
@@ -241,7 +238,7 @@ MASTERCARD_2 = Rule(
     leaves=("2221 0000 0000 0008", "2220990000000000", "22210000000000090"),
 )
 
-MEDICAL_RECORD_NUMBER = Rule(
+MEDICAL_RECORD_NUMBER = Recogniser(
     entity="MEDICAL_RECORD_NUMBER",
     name="MedicalRecordNumber",
     patterns=(
@@ -270,7 +267,7 @@ MEDICAL_RECORD_NUMBER = Rule(
     ),
 )
 
-API_KEY = Rule(
+API_KEY = Recogniser(
     entity="API_KEY",
     name="ApiKey",
     patterns=(
@@ -309,7 +306,7 @@ API_KEY = Rule(
     ),
 )
 
-PRIVATE_KEY = Rule(
+PRIVATE_KEY = Recogniser(
     entity="PRIVATE_KEY",
     name="PrivateKey",
     patterns=(
@@ -331,7 +328,7 @@ _PHONE_WORDS = (
     "voicemail", "landline", "answer", "answering",
 )  # fmt: skip
 
-WRITTEN_PHONE = Rule(
+WRITTEN_PHONE = Recogniser(
     entity="PHONE_NUMBER",
     name="WrittenPhone",
     patterns=(
@@ -391,9 +388,9 @@ WRITTEN_PHONE = Rule(
     ),
 )
 
-RULES: dict[str, Rule] = {
-    rule.name: rule
-    for rule in (
+RECOGNISERS: Mapping[str, Recogniser] = {
+    one.name: one
+    for one in (
         INTERNAL_EMAIL,
         STREET_ADDRESS,
         US_ZIP_CODE,
@@ -407,51 +404,3 @@ RULES: dict[str, Rule] = {
         *IDENTIFIERS,
     )
 }
-
-WITHOUT_DETECTOR = ("LOCATION", "NRP", "ORGANIZATION", "PERSON")
-"""Entity types a reviewer asks about and nothing here can find: the coverage says so."""
-
-_HIGH = (
-    "API_KEY", "CREDIT_CARD", "HEALTH_PLAN_NUMBER", "PASSPORT", "URL_CREDENTIALS",
-    "CRYPTO", "DATE_OF_BIRTH", "IBAN_CODE", "MEDICAL_LICENSE",
-    "MEDICAL_RECORD_NUMBER", "PRIVATE_KEY", "UK_NHS", "US_BANK_NUMBER", "US_DRIVER_LICENSE", "US_ITIN",
-    "US_PASSPORT", "US_SSN",
-)  # fmt: skip
-# What a person has one of for life or for years, among the identifiers of countries.
-_HIGH_BY_COUNTRY = (
-    "AU_MEDICARE", "AU_TFN", "CA_SIN", "DE_FUEHRERSCHEIN", "DE_HEALTH_INSURANCE", "DE_ID_CARD", "DE_PASSPORT",
-    "DE_SOCIAL_SECURITY", "DE_TAX_ID", "ES_NIE", "ES_NIF", "ES_PASSPORT", "FI_PERSONAL_IDENTITY_CODE",
-    "IN_AADHAAR", "IN_PAN", "IN_PASSPORT", "IN_VOTER", "IT_DRIVER_LICENSE", "IT_FISCAL_CODE",
-    "IT_IDENTITY_CARD", "IT_PASSPORT", "KR_DRIVER_LICENSE", "KR_FRN", "KR_PASSPORT", "KR_RRN", "NG_NIN",
-    "PH_PASSPORT", "PH_TIN", "PH_UMID", "PL_PESEL", "SE_PERSONNUMMER", "SG_NRIC_FIN", "TH_TNIN",
-    "TR_NATIONAL_ID", "UK_DRIVING_LICENCE", "UK_NINO", "UK_PASSPORT", "US_HEALTH_INSURANCE_MEMBER_ID",
-    "US_MBI", "ZA_DRIVER_LICENSE", "ZA_ID_NUMBER", "ZA_INCOME_TAX_NUMBER", "ZA_PASSPORT",
-)  # fmt: skip
-_LOW = ("DATE_TIME", "URL", "UUID")
-
-
-def severity(rule: str) -> str:
-    """How bad one leaked value of this type is by itself: "high", "medium" or "low"."""
-    return "high" if rule in (*_HIGH, *_HIGH_BY_COUNTRY) else "low" if rule in _LOW else "medium"
-
-
-MEASURED_RECALL: dict[str, str] = {
-    "AGE": "1.00 (300/300)",
-    "API_KEY": "1.00 (300/300)",
-    "CREDIT_CARD": "0.99 (298/300)",
-    "DATE_OF_BIRTH": "1.00 (300/300)",
-    "DEVICE_ID": "1.00 (300/300)",
-    "EMAIL_ADDRESS": "1.00 (300/300)",
-    "IBAN_CODE": "1.00 (300/300)",
-    "IP_ADDRESS": "1.00 (300/300)",
-    "MAC_ADDRESS": "1.00 (300/300)",
-    "MEDICAL_RECORD_NUMBER": "1.00 (300/300)",
-    "PASSPORT": "1.00 (300/300)",
-    "PHONE_NUMBER": "0.97 (291/300)",
-    "STREET_ADDRESS": "0.27 (284/1051)",
-    "URL": "1.00 (300/300)",
-    "US_SSN": "1.00 (300/300)",
-    "VEHICLE_ID": "0.99 (298/300)",
-}
-"""Entity type -> share found and counts, by ``benchmarks/pii_accuracy.py`` on its templates held out; street
-addresses on the labelled sentences of presidio-research, where every part of an address is asked for."""

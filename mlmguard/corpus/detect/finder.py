@@ -8,25 +8,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib.metadata import entry_points, version
+from importlib.metadata import version
 from typing import Any
 
-from mlmguard import plugins
-from mlmguard.corpus.detect.builtin import MEASURED_RECALL, RULES, WITHOUT_DETECTOR, Rule
+from mlmguard.corpus.detect.installed import entities as rows
+from mlmguard.corpus.detect.installed import entity, outside, recognisers
+from mlmguard.corpus.detect.proving import THRESHOLD, refuse_unproved
 from mlmguard.corpus.detect.spans import Span, resolve
 from mlmguard.errors import InputError
 from mlmguard.types import Detector
-
-THRESHOLD = 0.4
-"""Presidio gives 0.4 to a weak match that a context word supports, and at most 0.3 to one that none does."""
-
-
-def rules() -> list[Rule]:
-    """Our rules and those of installed plug-ins."""
-    outside = [
-        plugins.find("recognizers", point.name, {}) for point in entry_points(group="mlmguard.recognizers")
-    ]
-    return [*RULES.values(), *outside]
 
 
 @dataclass(frozen=True)
@@ -62,7 +52,10 @@ def _recognizers(names: Names, countries: tuple[str, ...]) -> list[Any]:
     from mlmguard.corpus.detect import presidio
     from mlmguard.corpus.detect.names import CUED_NAME, recognizer
 
-    found = presidio.recognizers([*rules(), CUED_NAME] if names.cues else rules(), countries)
+    for one in outside().values():
+        refuse_unproved(one)
+    ours = [*recognisers(), CUED_NAME] if names.cues else recognisers()
+    found = presidio.recognizers(ours, countries)
     return [*found, recognizer(names.folder)] if names.folder else found
 
 
@@ -135,7 +128,7 @@ def coverage(
 
     The recall is that of ``benchmarks/pii_accuracy.py``; what a model finds is for its user to measure.
     """
-    stock, ours = version("presidio-analyzer"), {rule.name for rule in rules()}
+    stock, ours = version("presidio-analyzer"), {one.name for one in recognisers()}
     detectors: dict[str, list[str]] = {}
     versions: dict[str, set[str]] = {}
     for recognizer in _recognizers(names, countries):
@@ -145,20 +138,22 @@ def coverage(
             made_by = f"files {recognizer.version}"
         else:
             made_by = f"presidio-analyzer {stock}"
-        for entity in recognizer.get_supported_entities():
-            detectors.setdefault(entity, []).append(recognizer.name)
-            versions.setdefault(entity, set()).add(made_by)
+        for type_ in recognizer.get_supported_entities():
+            detectors.setdefault(type_, []).append(recognizer.name)
+            versions.setdefault(type_, set()).add(made_by)
     known = [
         Detector(
-            entity,
+            type_,
             "+".join(sorted(looking)),
-            ", ".join(sorted(versions[entity])),
-            "available" if entities is None or entity in entities else "not run",
-            MEASURED_RECALL.get(entity, "not measured"),
+            ", ".join(sorted(versions[type_])),
+            "available" if entities is None or type_ in entities else "not run",
+            entity(type_).recall,
         )
-        for entity, looking in detectors.items()
+        for type_, looking in detectors.items()
     ]
     blind = [
-        Detector(entity, "", "", "no detector") for entity in WITHOUT_DETECTOR if entity not in detectors
+        Detector(row.name, "", "", "no detector")
+        for row in rows().values()
+        if not row.looked_for and row.name not in detectors
     ]
     return tuple(sorted(known + blind, key=lambda d: d.entity))

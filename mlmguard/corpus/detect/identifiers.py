@@ -1,4 +1,4 @@
-"""Rules for numbers and names that identify one thing: cars, devices, passports, accounts, plans, ages.
+"""Recognisers of numbers and names that identify one thing: cars, devices, passports, accounts, plans, ages.
 
 Most of them have no shape of their own: the words before the value say what it is, and stay.
 """
@@ -8,20 +8,15 @@ from __future__ import annotations
 import math
 from collections import Counter
 
-from mlmguard.corpus.detect.recogniser import Pattern, Rule
+from mlmguard.corpus.detect.check_digits import luhn, mod_97, vin
+from mlmguard.corpus.detect.recogniser import Pattern, Recogniser
 
 _IS = r"[ \t]*(?:[:=#-]{1,2}|(?i:is|was)\b)?[ \t]*[(\"']?"
 """What may stand between a word and the value it announces."""
 _NUMBER = r"(?i:[ \t]*(?:numbers?|no\b\.?|num\b\.?|nr\b\.?|id|code|#))?"
 
 
-def luhn(value: str) -> bool:
-    """The check digit of payment cards and of IMEIs."""
-    digits = [int(c) for c in value if c.isdecimal()]
-    return sum(digits[-1::-2]) % 10 == -sum(sum(divmod(2 * d, 10)) for d in digits[-2::-2]) % 10
-
-
-OTHER_CARDS = Rule(
+OTHER_CARDS = Recogniser(
     entity="CREDIT_CARD",
     name="OtherCards",  # lengths that presidio-analyzer 2.2.366 does not know
     patterns=(
@@ -45,13 +40,7 @@ _IBAN_LENGTHS = {
 }  # fmt: skip
 
 
-def _mod_97(value: str) -> bool:
-    """ISO 7064: the check digits of an account number."""
-    plain = "".join(c for c in value if c.isalnum())
-    return int("".join(str(int(c, 36)) for c in plain[4:] + plain[:4])) % 97 == 1
-
-
-IBAN_BY_REGISTRY = Rule(
+IBAN_BY_REGISTRY = Recogniser(
     entity="IBAN_CODE",
     name="IbanByRegistry",  # Presidio knows the inner form of some countries only
     patterns=tuple(
@@ -62,7 +51,7 @@ IBAN_BY_REGISTRY = Rule(
         )
         for length, countries in _IBAN_LENGTHS.items()
     ),
-    valid=_mod_97,
+    valid=mod_97,
     finds=(
         "to «ES9121000418450200051332» now",
         "IBAN «NO93 8601 1117 947»",
@@ -71,7 +60,7 @@ IBAN_BY_REGISTRY = Rule(
     leaves=("ES9121000418450200051333", "NO93 8601 1117 948", "DE12 is a road"),
 )
 
-WEB_ADDRESS = Rule(
+WEB_ADDRESS = Recogniser(
     entity="URL",
     name="WebAddress",  # Presidio ends some hosts early: ".bi" of ".biz"
     patterns=(
@@ -97,7 +86,7 @@ WEB_ADDRESS = Rule(
     leaves=("www is an abbreviation", "http:// and then nothing", "the file: main.c"),
 )
 
-URL_CREDENTIALS = Rule(
+URL_CREDENTIALS = Recogniser(
     entity="URL_CREDENTIALS",
     name="UrlWithCredentials",
     patterns=(
@@ -114,7 +103,7 @@ URL_CREDENTIALS = Rule(
     leaves=("https://git.example/x@v1", "mailto:ann@example.com", "ssh://git@host/x"),
 )
 
-PASSPORT = Rule(
+PASSPORT = Recogniser(
     entity="PASSPORT",
     name="PassportAfterWords",
     patterns=(
@@ -134,7 +123,7 @@ PASSPORT = Rule(
     leaves=("passport control 5 minutes", "the passport was lost in 2002", "PASSPORT 12"),
 )
 
-US_DRIVER_LICENSE = Rule(
+US_DRIVER_LICENSE = Recogniser(
     entity="US_DRIVER_LICENSE",
     name="DriverLicenseAfterWords",
     patterns=(
@@ -155,15 +144,7 @@ US_DRIVER_LICENSE = Rule(
 )
 
 
-def _vin(value: str) -> bool:
-    """The check digit of a vehicle identification number (49 CFR 565.15)."""
-    letters = dict(zip("ABCDEFGHJKLMNPRSTUVWXYZ", (*range(1, 9), *range(1, 6), 7, 9, *range(2, 10))))
-    weights = (8, 7, 6, 5, 4, 3, 2, 10, 0, 9, 8, 7, 6, 5, 4, 3, 2)
-    rest = sum(w * (int(c) if c.isdigit() else letters[c]) for w, c in zip(weights, value)) % 11
-    return value[8] == ("X" if rest == 10 else str(rest)) and not value.isdigit() and not value.isalpha()
-
-
-VIN = Rule(
+VIN = Recogniser(
     entity="VEHICLE_ID",
     name="Vin",
     patterns=(
@@ -173,12 +154,12 @@ VIN = Rule(
             0.8,
         ),
     ),
-    valid=_vin,
+    valid=vin,
     finds=("the car «1M8GDM9AXKP042788» was", "«1HGCM82633A004352»."),
     leaves=("1M8GDM9A1KP042788", "11111111111111111", "ABCDEFGHXJKLM1234"),
 )
 
-VEHICLE_AFTER_WORDS = Rule(
+VEHICLE_AFTER_WORDS = Recogniser(
     entity="VEHICLE_ID",
     name="VehicleAfterWords",
     patterns=(
@@ -205,7 +186,7 @@ VEHICLE_AFTER_WORDS = Rule(
     leaves=("a plate of 12 oysters", "plate 3 shows", "VIN unknown", "plate tectonics"),
 )
 
-DEVICE_AFTER_WORDS = Rule(
+DEVICE_AFTER_WORDS = Recogniser(
     entity="DEVICE_ID",
     name="DeviceAfterWords",
     patterns=(
@@ -220,7 +201,7 @@ DEVICE_AFTER_WORDS = Rule(
     leaves=("serial killers of 1999", "a serial number was missing", "serial port 3"),
 )
 
-IMEI = Rule(
+IMEI = Recogniser(
     entity="DEVICE_ID",
     name="Imei",
     patterns=(
@@ -235,7 +216,7 @@ IMEI = Rule(
     leaves=("IMEI 357067211004188", "IMEI was wiped"),
 )
 
-HEALTH_PLAN_NUMBER = Rule(
+HEALTH_PLAN_NUMBER = Recogniser(
     entity="HEALTH_PLAN_NUMBER",
     name="HealthPlanAfterWords",
     patterns=(
@@ -257,7 +238,7 @@ _IN_WORDS = (
     r"(?:ninety(?:[- ](?:one|two|three|four|five|six|seven|eight|nine))?|(?:one|a) hundred(?: and \w+)?)"
 )
 
-AGE_OVER_89 = Rule(
+AGE_OVER_89 = Recogniser(
     entity="AGE",
     name="AgeOver89",
     patterns=(
@@ -300,7 +281,7 @@ def _looks_random(value: str) -> bool:
     return _entropy(value) >= (3.0 if hexadecimal else 4.0) and (hexadecimal or mixed) and not value.isdigit()
 
 
-HIGH_ENTROPY = Rule(
+HIGH_ENTROPY = Recogniser(
     entity="HIGH_ENTROPY_ID",
     name="HighEntropy",
     patterns=(
@@ -320,7 +301,7 @@ HIGH_ENTROPY = Rule(
     ),
 )
 
-IDENTIFIERS: tuple[Rule, ...] = (
+IDENTIFIERS: tuple[Recogniser, ...] = (
     OTHER_CARDS,
     IBAN_BY_REGISTRY,
     WEB_ADDRESS,

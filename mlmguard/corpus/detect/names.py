@@ -15,7 +15,7 @@ from typing import Any
 
 from presidio_analyzer import EntityRecognizer, RecognizerResult
 
-from mlmguard.corpus.detect.recogniser import Pattern, Rule
+from mlmguard.corpus.detect.recogniser import Pattern, Recogniser
 from mlmguard.errors import InputError
 
 _TYPES = {
@@ -39,7 +39,7 @@ _FIRST_NAMES = (  # the most frequent of the US census of 1990, and none that is
     "Ashley|Kimberly|Emily|Donna|Michelle|Carol|Amanda|Dorothy|Melissa|Deborah|Stephanie|Rebecca|Laura|Helen"
 )
 
-CUED_NAME = Rule(
+CUED_NAME = Recogniser(
     entity="PERSON",
     name="NameByCue",
     patterns=(

@@ -43,8 +43,8 @@ from presidio_analyzer.context_aware_enhancers import LemmaContextAwareEnhancer
 from presidio_analyzer.nlp_engine import NlpEngine
 from presidio_analyzer.predefined_recognizers import EmailRecognizer, IbanRecognizer, PhoneRecognizer
 
-from mlmguard.corpus.detect.builtin import Rule
 from mlmguard.corpus.detect.prefilter import Patterns
+from mlmguard.corpus.detect.recogniser import Recogniser
 from mlmguard.corpus.detect.spans import Span
 
 # Function words use up none of the five words of context, as with spaCy's stop words. spaCy's own list
@@ -201,17 +201,17 @@ def _is_number(candidate: str, region: str, digits_needed: int, leniency: int) -
 
 
 class _Ours(PatternRecognizer):
-    """One of our rules as Presidio sees it."""
+    """One of our recognisers as Presidio sees it."""
 
-    def __init__(self, rule: Rule) -> None:
-        self._valid = rule.valid
+    def __init__(self, of: Recogniser) -> None:
+        self._valid = of.valid
         super().__init__(
-            supported_entity=rule.entity,
-            name=rule.name,
-            patterns=[PresidioPattern(p.name, p.regex, p.score) for p in rule.patterns],
-            context=list(rule.context),
+            supported_entity=of.type,
+            name=of.name,
+            patterns=[PresidioPattern(p.name, p.regex, p.score) for p in of.patterns],
+            context=list(of.context),
             global_regex_flags=re.MULTILINE,
-            version=rule.version,
+            version=of.version,
         )
 
     def invalidate_result(self, pattern_text: str) -> bool:
@@ -237,9 +237,9 @@ def of_countries() -> dict[str, tuple[str, ...]]:
     return {country: tuple(found[country]) for country in sorted(found)}
 
 
-def recognizers(rules: Iterable[Rule], countries: Iterable[str] = ()) -> list[Any]:
+def recognizers(ours: Iterable[Recogniser], countries: Iterable[str] = ()) -> list[Any]:
     """All that look for something: Presidio's own, with the bundled suffix list, what it has for
-    ``countries`` and leaves off by default, and ``rules``.
+    ``countries`` and leaves off by default, and ``ours``.
 
     Patterns have no language, and words of context are their recogniser's own: so all of them look at every
     text, as English ones do in stock's eyes.
@@ -254,7 +254,12 @@ def recognizers(rules: Iterable[Rule], countries: Iterable[str] = ()) -> list[An
         for name in of_countries()[country]
         if name not in there
     ]
-    return [*stock, *more, *(_Ours(rule) for rule in rules)]
+    return [*stock, *more, *recognizers_of(ours)]
+
+
+def recognizers_of(ours: Iterable[Recogniser]) -> list[Any]:
+    """Our recognisers alone, as Presidio sees them."""
+    return [_Ours(one) for one in ours]
 
 
 # --- the engine ---------------------------------------------------------------------------------------

@@ -1,9 +1,11 @@
-"""What a detector is made of: patterns, and the texts that prove them."""
+"""What a recogniser is made of: patterns, and the texts that prove them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+
+from mlmguard.corpus.detect.entities import Entity
 
 
 @dataclass(frozen=True)
@@ -19,14 +21,15 @@ class Pattern:
 
 
 @dataclass(frozen=True)
-class Rule:
-    """One kind of personal value, how to see it, and the proof that we do.
+class Recogniser:
+    """One way to see one kind of personal value, and the proof that it does.
 
-    ``context`` words within five words before a match raise its score by 0.35, to at least 0.4.
-    ``valid`` sees each match and may refuse it.
+    ``entity`` is the name of a type that has a row in ``entities.py``, or the row of a new type. ``finds``
+    are texts with the value between « and »; in ``leaves`` there is none. ``context`` words within five
+    words before a match raise its score by 0.35, to at least 0.4. ``valid`` may refuse a match.
     """
 
-    entity: str
+    entity: str | Entity
     name: str
     patterns: tuple[Pattern, ...]
     finds: tuple[str, ...]
@@ -34,3 +37,8 @@ class Rule:
     context: tuple[str, ...] = ()
     valid: Callable[[str], bool] | None = None
     version: str = "1"
+
+    @property
+    def type(self) -> str:
+        """The name of its entity type."""
+        return self.entity if isinstance(self.entity, str) else self.entity.name

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from mlmguard.corpus.detect.installed import entity
+
 
 @dataclass(frozen=True, order=True)
 class Span:
@@ -15,9 +17,6 @@ class Span:
     rule: str
     score: float
 
-
-_BY_SHAPE = frozenset({"CREDIT_CARD", "MEDICAL_LICENSE", "PHONE_NUMBER", "US_BANK_NUMBER"})
-"""Rules that a bare number can meet: fifteen digits after "IMEI" are no card, though the check digit fits."""
 
 _ABOUT = 0.85
 """Share of the longest that counts as about as long."""
@@ -48,6 +47,6 @@ def _as_one(overlapping: list[Span]) -> Span:
     longest = max(s.end - s.start for s in overlapping)
     best = min(
         (s for s in overlapping if s.end - s.start >= _ABOUT * longest),
-        key=lambda s: (-s.score, s.rule in _BY_SHAPE, s.start - s.end, s.start, s.rule),
+        key=lambda s: (-s.score, entity(s.rule).by_shape, s.start - s.end, s.start, s.rule),
     )
     return Span(min(s.start for s in overlapping), max(s.end for s in overlapping), best.rule, best.score)

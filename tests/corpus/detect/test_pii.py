@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from mlmguard.corpus.detect import finder as pii
+from mlmguard.corpus.detect.installed import recognisers
 from mlmguard.corpus.detect.spans import Span, resolve
 from mlmguard.corpus.synthetic import private_documents
 from mlmguard.errors import InputError
@@ -262,7 +263,7 @@ def stock_engine() -> Any:
     """Presidio as it comes, but for the same words, whole-word context and suffix list."""
     from mlmguard.corpus.detect import presidio
 
-    return presidio.reference(presidio.recognizers(pii.rules()))
+    return presidio.reference(presidio.recognizers(recognisers()))
 
 
 def stock(engine: Any, text: str) -> list[Span]:
@@ -282,7 +283,7 @@ def test_findings_of_all_countries_are_stock_presidios() -> None:
     from mlmguard.corpus.detect import presidio
 
     countries = tuple(presidio.of_countries())
-    engine = presidio.reference(presidio.recognizers(pii.rules(), countries))
+    engine = presidio.reference(presidio.recognizers(recognisers(), countries))
     texts = [
         "Steuer-ID 86095742719, Reisepass C01X00T47, Kennzeichen M-AB 1234, PLZ 80331 München",
         "NIF 55555555K y NIE Z8078221M; codice fiscale AAAAAA00B11C333Q, partita IVA 01333550323",

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from mlmguard.corpus.detect import finder as pii
 from mlmguard.corpus.detect import presidio
 from mlmguard.corpus.detect.gates import ANYTHING, EDGE, WILD, gate, skeleton
+from mlmguard.corpus.detect.installed import recognisers
 from mlmguard.corpus.detect.prefilter import Patterns
 from mlmguard.corpus.synthetic import private_documents
 
@@ -126,12 +127,12 @@ TEXTS = st.lists(VALUES, max_size=16).map("".join) | st.lists(VALUES, max_size=1
 
 @pytest.fixture(scope="module", params=SCANNERS, ids=["numpy", "hyperscan"])
 def engine(request: pytest.FixtureRequest) -> presidio.Engine:
-    return presidio.Engine(presidio.recognizers(pii.rules()), hyperscan=request.param)
+    return presidio.Engine(presidio.recognizers(recognisers()), hyperscan=request.param)
 
 
 @pytest.fixture(scope="module")
 def reference() -> Any:
-    return presidio.reference(presidio.recognizers(pii.rules()))
+    return presidio.reference(presidio.recognizers(recognisers()))
 
 
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -1,0 +1,50 @@
+"""Recognisers tried on their own texts: ours, and those of installed packages."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mlmguard.corpus.detect.builtin import RECOGNISERS
+from mlmguard.corpus.detect.installed import outside
+from mlmguard.corpus.detect.names import CUED_NAME
+from mlmguard.corpus.detect.proving import prove
+from mlmguard.errors import InputError
+
+
+@dataclass(frozen=True)
+class Proved:
+    """One recogniser and what came of trying it. ``failures`` name texts by number, never their words."""
+
+    name: str  # of ours, or of the entry point
+    entity: str
+    texts: int
+    failures: tuple[str, ...]
+
+    @property
+    def line(self) -> str:
+        """The one line that is printed of it."""
+        if self.failures:
+            return f"{self.name}: {'; '.join(self.failures)}"
+        return f"{self.name}: {self.entity}, right on {self.texts} texts"
+
+
+def prove_rules(names: Sequence[str] = ()) -> tuple[Proved, ...]:
+    """Try the recognisers ``names``, or all that are built in or installed, each alone on its own texts.
+
+    Raises :class:`InputError` for a name that nothing has, and by name for a plug-in that does not load.
+    """
+    known = {**RECOGNISERS, CUED_NAME.name: CUED_NAME, **outside()}
+    for name in names:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, 1, cutoff=0.5)
+            hint = f"did you mean {near[0]!r}?" if near else ""
+            raise InputError(
+                f"recogniser {name[:60]!r}", "not known", f"one of: {', '.join(sorted(known))}", hint
+            )
+    return tuple(
+        Proved(name, one.type, len(one.finds) + len(one.leaves), prove(one))
+        for name, one in known.items()
+        if not names or name in names
+    )
