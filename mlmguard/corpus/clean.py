@@ -1,4 +1,4 @@
-"""The rows of ``clean/``, read back and held against what the scan wrote."""
+"""The rows of ``clean/``, read back and compared with what the scan wrote."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 
 from mlmguard.artifacts import find_run_folder, read_json, read_noun, sha256_file
+from mlmguard.corpus.split import SPLITS
 from mlmguard.errors import InputError
 from mlmguard.types import Manifest, Shard
 
 Row = Mapping[str, str]
 KEYS = ("id", "text", "unit")
-SPLITS = ("train", "validation", "test")
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class CleanFolder:
     manifest: Manifest
     sound: tuple[Shard, ...]
     damaged: tuple[Damaged, ...]
-    sealed: bool  # held against the digests in the scan's run folder, not only read
+    sealed: bool  # compared with the digests in the scan's run folder, not only read
     digests: Mapping[str, str] = field(repr=False)  # SHA-256 of each sound shard
 
     def rows(self, *splits: str) -> Iterator[Row]:
@@ -60,7 +60,7 @@ class CleanCorpus:
 
 
 def open_clean(clean: Path, without: Collection[str] = ()) -> CleanFolder:
-    """What ``mlmguard scan`` wrote, each shard held against its digest, or read where there is none at hand.
+    """What ``mlmguard scan`` wrote, each shard compared with its digest, or read where there is none at hand.
 
     Shards named in ``without`` are not looked at. Raises :class:`InputError` when ``clean`` is no such
     folder, when its manifest names other files than the scan wrote, or when no training row is left.
@@ -117,7 +117,7 @@ def refuse_damaged(corpus: CleanFolder, splits: Collection[str] = SPLITS, more: 
 
 
 def _damage(path: Path, shard: Shard, digest: str | None) -> str:
-    """Why ``path`` is not ``shard`` as it was written; "" if it is, as far as can be told."""
+    """Why ``path`` is not ``shard`` as it was written; "" if it is, as far as can be known."""
     try:
         if not path.is_file():
             return "missing"

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 from mlmguard.corpus.detect.spans import Span, resolve
 from mlmguard.errors import InputError
+from mlmguard.settings import Cleaning
 
-MODES = ("replace", "mask", "pseudonym", "surrogate", "drop-document")
+MODES = tuple(map(str, Cleaning))
 
 REPEATED_PASSAGE = "REPEATED_PASSAGE"
 """The rule of a passage that another document holds too: it goes without a trace, in every mode."""
@@ -87,11 +88,11 @@ def redact(
 def _stand_in(mode: str, rule: str, value: str, pseudonym: Pseudonym | None) -> str:
     if rule == REPEATED_PASSAGE:
         return ""
-    if mode in ("replace", "surrogate", "drop-document"):
+    if mode in (Cleaning.REPLACE, Cleaning.SURROGATE, Cleaning.DROP_DOCUMENT):
         return f"<{rule}>"
-    if mode == "mask":
+    if mode == Cleaning.MASK:
         return "*" * 8  # not the value's length: a length can tell values apart
-    if mode == "pseudonym":
+    if mode == Cleaning.PSEUDONYM:
         if pseudonym is None:
             raise ValueError("a pseudonym needs a key")
         return f"<{rule}_{_in_letters(pseudonym(rule, value))}>"

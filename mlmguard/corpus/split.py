@@ -1,4 +1,4 @@
-"""Train, validation and test, so that neither a person nor a near copy is on two sides.
+"""Train, validation and test, so that neither a person nor a near copy is in two splits.
 
 What may not be separated is a connected component over units and copies: all documents of a unit, all
 units that share a cluster of copies. A keyed hash orders the components, so nobody can steer a record
@@ -14,20 +14,21 @@ import numpy as np
 from mlmguard.corpus.copies.dedup import Clusters
 from mlmguard.corpus.copies.minhash import Array
 from mlmguard.errors import InputError
+from mlmguard.settings import ScanSettings
 
 SPLITS = ("train", "validation", "test")
-FRACTIONS: Mapping[str, float] = {"train": 0.90, "validation": 0.05, "test": 0.05}
+FRACTIONS: Mapping[str, float] = ScanSettings().splits
 
 
 def check_fractions(fractions: Mapping[str, float]) -> None:
-    """:class:`InputError` unless these are shares of the three splits."""
+    """Raise :class:`InputError` unless these are shares of the three splits."""
     wrong = set(fractions) ^ set(SPLITS)
     if wrong or any(not 0 <= f <= 1 for f in fractions.values()) or abs(sum(fractions.values()) - 1) > 1e-6:
         raise InputError("splits", "not shares of a whole", f"{', '.join(SPLITS)}, adding up to 1")
 
 
 def assign(orders: Array, clusters: Array, kept: Array, fractions: Mapping[str, float] = FRACTIONS) -> Array:
-    """The split of every document as its number in :data:`SPLITS`, int8[documents].
+    """Assign every document to a split, by its number in :data:`SPLITS`, int8[documents].
 
     ``orders[i]`` (uint64) is a keyed name of whose document ``i`` is, ``clusters[i]`` the first of the copies
     it belongs with. Documents that are not ``kept`` belong to their component too. The largest component
@@ -39,15 +40,15 @@ def assign(orders: Array, clusters: Array, kept: Array, fractions: Mapping[str, 
     weight = np.zeros(len(orders), np.uint32)
     np.add.at(weight, component[kept], 1)  # bincount would take four times the memory
     candidates = _by_name(np.flatnonzero(weight).astype(np.uint32), component, orders)
-    side_of = np.zeros(len(orders), np.int8)
+    split_of = np.zeros(len(orders), np.int8)
     if len(candidates) > 1:
         largest = np.flatnonzero(weight[candidates] == weight[candidates].max())[-1]
         candidates = np.delete(candidates, largest)
-        for side in ("test", "validation"):
-            taken = _fill(weight[candidates], fractions[side] * int(weight.sum()))
-            side_of[candidates[taken]] = SPLITS.index(side)
+        for name in ("test", "validation"):
+            taken = _fill(weight[candidates], fractions[name] * int(weight.sum()))
+            split_of[candidates[taken]] = SPLITS.index(name)
             candidates = np.delete(candidates, taken)
-    return side_of[component]
+    return split_of[component]
 
 
 def _by_name(candidates: Array, component: Array, orders: Array) -> Array:

@@ -37,7 +37,7 @@ def divide(job: Job, books: Books) -> None:
     if not kept.any():
         raise PartialRun(
             "no document is left to write: every one was dropped for what was found in it "
-            "or is a copy of an evaluation set, or was asked to be left out."
+            "or is a copy of an evaluation set, or is to be left out."
         )
     books.splits = split.assign(books.owners, books.clusters, kept, job.settings.splits)
 

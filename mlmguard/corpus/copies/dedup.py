@@ -24,8 +24,9 @@ import numpy as np
 from mlmguard.corpus.copies import minhash
 from mlmguard.corpus.copies.minhash import PERMUTATIONS, Array
 from mlmguard.corpus.records import Parts
+from mlmguard.settings import ScanSettings
 
-THRESHOLD = 0.8
+THRESHOLD = ScanSettings.near_threshold
 _DIGEST = np.dtype([("low", "<u8"), ("high", "<u8"), ("document", "<u4")])
 _PARTS = 16  # of the digests
 _WHOLE = [(np.uint64(0), np.uint64((1 << 64) - 1))]

@@ -4,7 +4,7 @@ The words are those of ``re.findall(r"\\w+", lower(text))``. A word's fingerprin
 characters, cut out of one running sum over the batch; a shingle's is a polynomial in its five words'; both
 are scrambled at the end (the finaliser of SplitMix64, Steele et al. 2014). The permutations are those of
 datasketch's ``affine32`` scheme, so that its ``MinHash`` over the same fingerprints gives the same numbers,
-bit for bit: it is the readable reference that the tests hold this file against.
+bit for bit: it is the readable reference that the tests compare this file with.
 """
 
 from __future__ import annotations
@@ -16,10 +16,12 @@ from typing import Any
 
 import numpy as np
 
+from mlmguard.settings import ScanSettings
+
 Array = np.ndarray[Any, Any]
 
 SHINGLE = 5  # words
-PERMUTATIONS = 128
+PERMUTATIONS = ScanSettings.permutations
 _MISSED = 0.002  # share of pairs exactly at the threshold that the bands may miss
 _SEED = 1  # of the permutations; datasketch's default
 

@@ -151,9 +151,9 @@ def coverage(
         )
         for type_, looking in detectors.items()
     ]
-    blind = [
+    missing = [
         Detector(row.name, "", "", "no detector")
         for row in rows().values()
         if not row.looked_for and row.name not in detectors
     ]
-    return tuple(sorted(known + blind, key=lambda d: d.entity))
+    return tuple(sorted(known + missing, key=lambda d: d.entity))

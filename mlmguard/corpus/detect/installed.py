@@ -46,8 +46,8 @@ def entities() -> Mapping[str, Entity]:
 
     A row of ours stands: a plug-in cannot lower the severity of a type that others know.
     """
-    brought = {one.entity.name: one.entity for one in outside().values() if isinstance(one.entity, Entity)}
-    return {**brought, **ENTITIES}
+    theirs = {one.entity.name: one.entity for one in outside().values() if isinstance(one.entity, Entity)}
+    return {**theirs, **ENTITIES}
 
 
 def entity(name: str) -> Entity:

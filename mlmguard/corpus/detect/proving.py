@@ -7,8 +7,9 @@ from collections.abc import Iterator
 
 from mlmguard.corpus.detect.recogniser import Recogniser
 from mlmguard.errors import InputError
+from mlmguard.settings import ScanSettings
 
-THRESHOLD = 0.4
+THRESHOLD = ScanSettings.threshold
 """The score from which on a finding counts: Presidio gives 0.4 to a weak match that a context word supports,
 and at most 0.3 to one that none does."""
 

@@ -15,7 +15,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from mlmguard.corpus.read.documents import Settings, digests, html_text, read, size
+from mlmguard.corpus.read.documents import Settings, digests, read, size
+from mlmguard.corpus.read.html import html_text
 from mlmguard.errors import InputError
 from mlmguard.types import Document, Skipped
 
@@ -246,7 +247,7 @@ def test_bytes_passed_add_up(tmp_path: Path) -> None:
     for name, content in tables().items():
         put(tmp_path, name, content)
     told: list[int] = []
-    list(read(tmp_path, told=told.append))
+    list(read(tmp_path, advance=told.append))
     assert told == sorted(told) and told[-1] == size(tmp_path) == sum(map(len, tables().values()))
 
 
