@@ -20,6 +20,7 @@ from pathlib import Path
 
 from mlmguard.corpus.detect import finder as pii
 from mlmguard.corpus.detect import presidio
+from mlmguard.corpus.detect import reference as stock_engine
 from mlmguard.corpus.detect.installed import recognisers
 from mlmguard.corpus.detect.spans import Span
 
@@ -121,10 +122,10 @@ def main() -> int:
     parser.add_argument("--lines", choices=("no", "also", "only"), default="also")
     options = parser.parse_args()
     recognizers = presidio.recognizers([] if options.presidio_only else recognisers())
-    stock = presidio.reference(recognizers)
+    stock = stock_engine.reference(recognizers)
     by_numpy = presidio.Engine(recognizers, hyperscan=False)
     engines: dict[str, Callable[[str], list[Span]]] = {
-        "stock": lambda text: presidio.analyze_as_reference(stock, text, pii.THRESHOLD),
+        "stock": lambda text: stock_engine.analyze_as_reference(stock, text, pii.THRESHOLD),
         "ours": lambda text: by_numpy.analyze(text, pii.THRESHOLD),
     }
     try:

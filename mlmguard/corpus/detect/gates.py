@@ -22,9 +22,19 @@ from functools import lru_cache, reduce
 from itertools import combinations, product
 from math import prod
 from operator import or_
-from re import _constants as sre  # type: ignore[attr-defined]
-from re import _parser  # type: ignore[attr-defined]
 from typing import Any
+
+try:  # names that the standard library keeps to itself; no public one reads an expression
+    from re import _constants as sre  # type: ignore[attr-defined]
+    from re import _parser  # type: ignore[attr-defined]
+except ImportError:
+    sre = _parser = None
+    warnings.warn(
+        "this Python reads regular expressions in another way: every pattern is tried everywhere, "
+        "which is right and many times slower",
+        RuntimeWarning,
+        stacklevel=2,
+    )
 
 WILD = 128
 EDGE = 129
@@ -169,7 +179,7 @@ class _Unreadable(Exception):
 
 
 def _read(expression: str, flags: int) -> list[_Part] | None:
-    if flags & ~(re.IGNORECASE | re.MULTILINE | re.DOTALL | re.UNICODE):
+    if _parser is None or flags & ~(re.IGNORECASE | re.MULTILINE | re.DOTALL | re.UNICODE):
         return None
     try:
         with warnings.catch_warnings():

@@ -1,8 +1,8 @@
 """Presidio's findings, without a model, without the network, and many times faster than its own engine.
 
 :class:`Engine` gives what stock ``AnalyzerEngine`` gives with the same recognisers, threshold and context
-settings, span for span and score for score: :func:`reference` builds that engine, and the tests and
-``benchmarks/pii_throughput.py`` hold ours to it. What is done differently:
+settings, span for span and score for score: ``reference.py`` builds that engine, and the tests and
+``benchmarks/pii_throughput.py`` compare the two. What is done differently:
 
 * an expression looks only where it can match (``prefilter``), all of them in one pass;
 * words of context are read around a match, where stock splits the whole document and walks from its start;
@@ -10,46 +10,37 @@ settings, span for span and score for score: :func:`reference` builds that engin
 * telephone numbers are looked for only where enough digits for the region stand together;
 * nothing explains itself: nobody reads it here.
 
-Importing this file imports torch (5 s): only ``pii`` does, inside a function.
+Importing this file imports torch (5 s): ``finder`` and ``proving`` do, inside a function.
 """
 
 from __future__ import annotations
 
 import logging
-import os
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
-from typing import Any, TypeVar
-
-# Presidio would put a tensor on a GPU while it is imported: nothing here needs one, and a process that has
-# touched it cannot be forked.
-os.environ.setdefault("PRESIDIO_DEVICE", "cpu")
+from functools import lru_cache
+from typing import Any
 
 import tldextract
-from phonenumbers import PhoneMetadata, PhoneNumberMatcher
-from phonenumbers.phonenumbermatcher import _LEAD_CLASS_CHARS
-from phonenumbers.phonenumberutil import _VALID_PUNCTUATION
 from presidio_analyzer import (
-    AnalyzerEngine,
     EntityRecognizer,
     PatternRecognizer,
     RecognizerRegistry,
     predefined_recognizers,
 )
 from presidio_analyzer import Pattern as PresidioPattern
-from presidio_analyzer.context_aware_enhancers import LemmaContextAwareEnhancer
-from presidio_analyzer.nlp_engine import NlpEngine
 from presidio_analyzer.predefined_recognizers import EmailRecognizer, IbanRecognizer, PhoneRecognizer
 
+from mlmguard.corpus.detect.phones import Phones
 from mlmguard.corpus.detect.prefilter import Patterns
 from mlmguard.corpus.detect.recogniser import Recogniser
+from mlmguard.corpus.detect.remember import remembered
 from mlmguard.corpus.detect.spans import Span
 
 # Function words use up none of the five words of context, as with spaCy's stop words. spaCy's own list
 # is not used: it holds "call" and "us", which are context words.
-_STOP_WORDS = frozenset(
+STOP_WORDS = frozenset(
     re.findall(
         r"\w+",
         "a an and are as at be been by for from had has have he her his i in is it its me my of on or our "
@@ -58,26 +49,9 @@ _STOP_WORDS = frozenset(
 )
 
 
-# --- what is remembered -------------------------------------------------------------------------------
-
-_ANSWERS = 1 << 12  # of one check: what turns up again does so soon
-_LONGEST = 256  # characters of a text whose answer is remembered, so that all of them have a bound in bytes
-_Answer = TypeVar("_Answer")
-
-
-def _remembered(check: Callable[..., _Answer]) -> Callable[..., _Answer]:
-    """``check``, whose first argument is a text, with its last answers remembered."""
-    remembering = lru_cache(maxsize=_ANSWERS)(check)
-
-    def answer(text: str, *more: Any) -> _Answer:
-        return remembering(text, *more) if len(text) <= _LONGEST else check(text, *more)
-
-    return answer
-
-
 # --- words of context ---------------------------------------------------------------------------------
 
-_TOKEN = re.compile(r"\w+|[^\w\s]")
+TOKEN = re.compile(r"\w+|[^\w\s]")
 _WORD = re.compile(r"\w+")
 _BEFORE = 5
 """Words before a match that may speak for it, besides those of the match itself."""
@@ -88,7 +62,7 @@ _BOOST, _AT_LEAST = 0.35, 0.4
 def _words_around(text: str, start: int) -> set[str]:
     """The words that may speak for a match at ``start``: its first word and the five before it, or, if it
     does not begin with a word, five and one before and the first one behind; function words do not count."""
-    first = _TOKEN.search(text, start)
+    first = TOKEN.search(text, start)
     if first is None:
         return set()
     reach = 128
@@ -97,14 +71,14 @@ def _words_around(text: str, start: int) -> set[str]:
         words = list(_WORD.finditer(text, low, first.end()))
         if low and words and words[0].start() == low:
             del words[0]  # perhaps a part of a word
-        before = [w for w in (m.group().lower() for m in words) if w not in _STOP_WORDS]
+        before = [w for w in (m.group().lower() for m in words) if w not in STOP_WORDS]
         if low == 0 or len(before) > _BEFORE:
             break
         reach *= 4
     around = set(before[-_BEFORE - 1 :])
     if not (words and words[-1].end() == first.end() and before and before[-1] == words[-1].group().lower()):
         behind = (m.group().lower() for m in _WORD.finditer(text, first.end()))
-        around.update(next(([w] for w in behind if w not in _STOP_WORDS), []))
+        around.update(next(([w] for w in behind if w not in STOP_WORDS), []))
     return around
 
 
@@ -118,86 +92,6 @@ class _Email(EmailRecognizer):
 
     def validate_result(self, pattern_text: str) -> bool:
         return self._suffixes(pattern_text).fqdn != ""
-
-
-# Every match of phonenumbers' candidate pattern starts with a digit, a bracket or a plus, and goes on with
-# the characters below: digits, its punctuation, and what its extensions are written with ("ext. 12",
-# ";ext=12", "доб 12"). So candidates lie within one of these stretches, and what the matcher makes of one
-# depends on the stretch, one character before it and three behind (":59" makes it a time).
-_STRETCH = re.compile(
-    rf"[\d{_LEAD_CLASS_CHARS}][{_VALID_PUNCTUATION}\d{_LEAD_CLASS_CHARS}\t,;=:#＃．extnsioóaｅｘｔｎｉдоб\u0301]*",
-    re.IGNORECASE,
-)
-# Between two digits of one number lie at most four characters of punctuation.
-_RUN = re.compile(rf"\d(?:[{_VALID_PUNCTUATION}]{{0,4}}\d){{3,}}", re.IGNORECASE)
-_INTERNATIONAL = 6  # digits of the shortest number with a country code (two, and four national ones)
-
-
-class _Phones:
-    """What Presidio's ``PhoneRecognizer`` finds, stretch by stretch: only for the regions a stretch has
-    enough digits for, and once for each different stretch (an address like 127.0.0.1 is looked at thousands
-    of times otherwise)."""
-
-    def __init__(self, stock: PhoneRecognizer) -> None:
-        self._regions = tuple(stock.supported_regions)
-        self._leniency = int(stock.leniency or 0)
-        self._needed = {region: self._digits_needed(region) for region in self._regions}
-        self._matches = _remembered(self._matches_in)
-
-    @staticmethod
-    def _digits_needed(region: str) -> int:
-        metadata: Any = PhoneMetadata.metadata_for_region(region)
-        return int(min(*metadata.general_desc.possible_length, len("00") + _INTERNATIONAL))
-
-    def __call__(self, text: str) -> Iterator[tuple[int, int]]:
-        """(start, end) of each number, of each region once."""
-        for stretch in _STRETCH.finditer(text):
-            digits = max(
-                (sum(c.isdigit() for c in run.group()) for run in _RUN.finditer(stretch.group())), default=0
-            )
-            if digits == 0:
-                continue
-            start = max(0, stretch.start() - 1)
-            window = text[start : stretch.end() + 3]
-            plus = "+" in window or "＋" in window
-            regions = tuple(
-                r for r in self._regions if digits >= self._needed[r] or (plus and digits >= _INTERNATIONAL)
-            )
-            for match_start, match_end in self._matches(window, stretch.end() - start, regions):
-                yield start + match_start, start + match_end
-
-    def _matches_in(self, window: str, end: int, regions: tuple[str, ...]) -> list[tuple[int, int]]:
-        return [
-            (match.start, match.end)
-            for region in regions
-            for match in _Matcher(window, region, self._needed[region], self._leniency)
-            if match.end <= end
-        ]
-
-
-class _Matcher(PhoneNumberMatcher):
-    """Remembers which candidates are a number in no surroundings: most are parts of times and versions, and
-    the same ones again and again."""
-
-    def __init__(self, text: str, region: str, digits_needed: int, leniency: int) -> None:
-        super().__init__(text, region, leniency=leniency)
-        self._digits_needed = digits_needed
-
-    def _parse_and_verify(self, candidate: str, offset: int) -> Any:
-        if not _is_number(candidate, self.preferred_region, self._digits_needed, self.leniency):
-            return None
-        return super()._parse_and_verify(candidate, offset)
-
-
-@lru_cache(maxsize=4 * _ANSWERS)
-def _is_number(candidate: str, region: str, digits_needed: int, leniency: int) -> bool:
-    digits = sum(c.isdigit() for c in candidate)
-    if digits < (
-        min(digits_needed, _INTERNATIONAL) if "+" in candidate or "＋" in candidate else digits_needed
-    ):
-        return False
-    alone = PhoneNumberMatcher(candidate, region, leniency=leniency)
-    return alone._parse_and_verify(candidate, 0) is not None
 
 
 class _Ours(PatternRecognizer):
@@ -305,13 +199,13 @@ class Engine:
         """``hyperscan``: as for :class:`prefilter.Patterns`."""
         self.recognizers = list(recognizers)
         self._context = {r.id: frozenset(word.lower() for word in r.context or ()) for r in self.recognizers}
-        self._phones: list[tuple[Any, _Phones]] = []
+        self._phones: list[tuple[Any, Phones]] = []
         self._others: list[Any] = []
         self._expressions: list[_Expression] = []
         expressions: list[tuple[str, int]] = []
         for recognizer in self.recognizers:
             if type(recognizer) is PhoneRecognizer:
-                self._phones.append((recognizer, _Phones(recognizer)))
+                self._phones.append((recognizer, Phones(recognizer)))
             elif _is_plain(recognizer):
                 of = _IbanExpression if isinstance(recognizer, IbanRecognizer) else _Expression
                 check = _check(recognizer)
@@ -394,7 +288,7 @@ def _check(recognizer: Any) -> Callable[[str, float], float] | None:
             raise DetectorTimeout  # and nothing is remembered
         return score
 
-    return _remembered(check)
+    return remembered(check)
 
 
 def _in_context(text: str, found: _Found, context: frozenset[str]) -> _Found:
@@ -437,82 +331,3 @@ class _Watch(logging.Filter):
 
 _watch = _Watch()
 logging.getLogger("presidio-analyzer").addFilter(_watch)
-
-
-# --- what ours is held to -----------------------------------------------------------------------------
-
-
-class _Artifacts:
-    """What Presidio's enhancer asks of a text, made only when it asks: most texts have no weak match."""
-
-    entities: tuple[()] = ()
-    scores: tuple[()] = ()
-
-    def __init__(self, text: str) -> None:
-        self._text = text
-
-    @cached_property
-    def _matches(self) -> list[re.Match[str]]:
-        return list(_TOKEN.finditer(self._text))
-
-    @cached_property
-    def tokens(self) -> list[str]:
-        return [m.group() for m in self._matches]
-
-    @cached_property
-    def tokens_indices(self) -> list[int]:
-        return [m.start() for m in self._matches]
-
-    @cached_property
-    def lemmas(self) -> list[str]:
-        return [token.lower() for token in self.tokens]
-
-    @cached_property
-    def keywords(self) -> frozenset[str]:
-        """The lemmas that count as context."""
-        return frozenset(w for w in self.lemmas if (w[0].isalnum() or w[0] == "_") and w not in _STOP_WORDS)
-
-
-class _Words(NlpEngine):
-    """Words and their places; no entities, so nothing is advertised that cannot be found."""
-
-    def load(self) -> None:
-        """Nothing to load."""
-
-    def is_loaded(self) -> bool:
-        return True
-
-    def process_text(self, text: str, language: str) -> Any:
-        return _Artifacts(text)
-
-    def process_batch(self, texts: Iterable[str], language: str, *args: Any, **kwargs: Any) -> Iterator[Any]:
-        return ((text, _Artifacts(text)) for text in texts)
-
-    def is_stopword(self, word: str, language: str) -> bool:
-        return word.lower() in _STOP_WORDS
-
-    def is_punct(self, word: str, language: str) -> bool:
-        return not word[:1].isalnum()
-
-    def get_supported_entities(self) -> list[str]:
-        return []
-
-    def get_supported_languages(self) -> list[str]:
-        return ["en"]
-
-
-def reference(recognizers: Iterable[Any]) -> AnalyzerEngine:
-    """Stock ``AnalyzerEngine`` over the same recognisers, with context by whole words: "lic" is not in
-    "public". Slow; what :class:`Engine` finds is what it finds."""
-    return AnalyzerEngine(
-        registry=RecognizerRegistry(recognizers=list(recognizers), supported_languages=["en"]),
-        nlp_engine=_Words(),
-        supported_languages=["en"],
-        context_aware_enhancer=LemmaContextAwareEnhancer(context_matching_mode="whole_word"),
-    )
-
-
-def analyze_as_reference(engine: AnalyzerEngine, text: str, threshold: float) -> list[Span]:
-    """The findings of :func:`reference`, in the order of :meth:`Engine.analyze`."""
-    results = engine.analyze(text=text, language="en", score_threshold=threshold)
-    return sorted(Span(r.start, r.end, r.entity_type, r.score) for r in results)

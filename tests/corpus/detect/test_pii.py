@@ -192,9 +192,9 @@ def stock_phone() -> Any:
 def our_phone() -> Any:
     from presidio_analyzer.predefined_recognizers import PhoneRecognizer
 
-    from mlmguard.corpus.detect.presidio import _Phones
+    from mlmguard.corpus.detect.phones import Phones
 
-    return _Phones(PhoneRecognizer())
+    return Phones(PhoneRecognizer())
 
 
 PHONE_PIECES = st.sampled_from(
@@ -262,14 +262,15 @@ def test_gated_telephone_numbers_are_stock_ones(stock_phone: Any, our_phone: Any
 def stock_engine() -> Any:
     """Presidio as it comes, but for the same words, whole-word context and suffix list."""
     from mlmguard.corpus.detect import presidio
+    from mlmguard.corpus.detect import reference as stock_engine
 
-    return presidio.reference(presidio.recognizers(recognisers()))
+    return stock_engine.reference(presidio.recognizers(recognisers()))
 
 
 def stock(engine: Any, text: str) -> list[Span]:
-    from mlmguard.corpus.detect import presidio
+    from mlmguard.corpus.detect import reference as stock_engine
 
-    return presidio.analyze_as_reference(engine, text, pii.THRESHOLD)
+    return stock_engine.analyze_as_reference(engine, text, pii.THRESHOLD)
 
 
 def test_findings_on_notes_are_stock_presidios(stock_engine: Any) -> None:
@@ -281,9 +282,10 @@ def test_findings_on_notes_are_stock_presidios(stock_engine: Any) -> None:
 def test_findings_of_all_countries_are_stock_presidios() -> None:
     """Every recogniser that Presidio has for a country, on the identifiers of its own examples."""
     from mlmguard.corpus.detect import presidio
+    from mlmguard.corpus.detect import reference as stock_engine
 
     countries = tuple(presidio.of_countries())
-    engine = presidio.reference(presidio.recognizers(recognisers(), countries))
+    engine = stock_engine.reference(presidio.recognizers(recognisers(), countries))
     texts = [
         "Steuer-ID 86095742719, Reisepass C01X00T47, Kennzeichen M-AB 1234, PLZ 80331 München",
         "NIF 55555555K y NIE Z8078221M; codice fiscale AAAAAA00B11C333Q, partita IVA 01333550323",

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from mlmguard.corpus.detect import finder as pii
 from mlmguard.corpus.detect import presidio
+from mlmguard.corpus.detect import reference as stock_engine
 from mlmguard.corpus.detect.gates import ANYTHING, EDGE, WILD, gate, skeleton
 from mlmguard.corpus.detect.installed import recognisers
 from mlmguard.corpus.detect.prefilter import Patterns
@@ -132,7 +133,7 @@ def engine(request: pytest.FixtureRequest) -> presidio.Engine:
 
 @pytest.fixture(scope="module")
 def reference() -> Any:
-    return presidio.reference(presidio.recognizers(recognisers()))
+    return stock_engine.reference(presidio.recognizers(recognisers()))
 
 
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -144,7 +145,7 @@ def reference() -> Any:
 def test_findings_are_stock_presidios_score_for_score(
     engine: presidio.Engine, reference: Any, text: str
 ) -> None:
-    assert engine.analyze(text, pii.THRESHOLD) == presidio.analyze_as_reference(
+    assert engine.analyze(text, pii.THRESHOLD) == stock_engine.analyze_as_reference(
         reference, text, pii.THRESHOLD
     )
 
@@ -152,14 +153,14 @@ def test_findings_are_stock_presidios_score_for_score(
 @QUIET
 @given(TEXTS, st.sampled_from([0.01, 0.3, 0.85]))
 def test_at_any_threshold(engine: presidio.Engine, reference: Any, text: str, threshold: float) -> None:
-    assert engine.analyze(text, threshold) == presidio.analyze_as_reference(reference, text, threshold)
+    assert engine.analyze(text, threshold) == stock_engine.analyze_as_reference(reference, text, threshold)
 
 
 def test_on_notes_whole_and_line_by_line(engine: presidio.Engine, reference: Any) -> None:
     documents, _ = private_documents(40)
     for document in documents:
         for text in (document.text, *document.text.splitlines()):
-            assert engine.analyze(text, pii.THRESHOLD) == presidio.analyze_as_reference(
+            assert engine.analyze(text, pii.THRESHOLD) == stock_engine.analyze_as_reference(
                 reference, text, pii.THRESHOLD
             )
 
@@ -174,7 +175,7 @@ def test_words_around_a_match_are_those_of_the_stock_walk(
         return
     start = data.draw(st.sampled_from(places))
     enhancer = reference.context_aware_enhancer
-    stock = enhancer._extract_surrounding_words(presidio._Artifacts(text), text[start : start + 1], start)
+    stock = enhancer._extract_surrounding_words(stock_engine._Artifacts(text), text[start : start + 1], start)
     assert presidio._words_around(text, start) == set(stock)
 
 
