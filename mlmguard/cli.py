@@ -29,7 +29,7 @@ COMMANDS: Mapping[str, tuple[str, ...]] = {
     "Evidence": ("report", "explain", "verify", "sign", "index", "publish"),
     "People": ("baseline", "forget-list", "subject", "sample-review", "waive", "policy"),
     "Study": ("plan", "ablate", "compare", "mask", "probe"),
-    "Tools": ("check", "doctor", "ledger", "schema"),
+    "Tools": ("check", "rules", "doctor", "ledger", "schema"),
 }
 """Every command, by the groups of ``--help``; ``forget-list`` is ``commands/forget_list.py``."""
 

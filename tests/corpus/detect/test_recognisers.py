@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from mlmguard.cli import run
 from mlmguard.commands.explain import explain
 from mlmguard.commands.rules import prove_rules
 from mlmguard.corpus.detect import finder as detect
@@ -130,7 +131,7 @@ def test_what_is_no_recogniser_is_refused(plug_in: Any) -> None:
         detect.finder()
 
 
-def test_rules_prove(plug_in: Any) -> None:
+def test_rules_prove(plug_in: Any, capsys: pytest.CaptureFixture[str]) -> None:
     """Ours and installed ones, by name or all; an unknown name gets the nearest."""
     plug_in(replace(BADGE, leaves=("badge 1234",)))
     proved = {one.name: one for one in prove_rules(["badge", "StreetAddress"])}
@@ -139,6 +140,10 @@ def test_rules_prove(plug_in: Any) -> None:
     assert {one.name for one in prove_rules([])} == {*RECOGNISERS, CUED_NAME.name, "badge"}
     with pytest.raises(InputError, match="did you mean 'StreetAddress'"):
         prove_rules(["StreetAdress"])
+    assert run(["rules", "prove", "StreetAddress"]) == 0
+    assert run(["rules", "prove"]) == 2
+    lines = capsys.readouterr().out.splitlines()
+    assert "badge: it does not leave text 1 of `leaves`" in lines and len(lines) == len(RECOGNISERS) + 3
 
 
 def test_the_old_import_says_where_the_new_one_is() -> None:
