@@ -22,6 +22,7 @@ from mlmguard.leakage.results import PValue
 from mlmguard.policy.reading import load
 from mlmguard.train import TrainSettings
 from mlmguard.types import Watcher
+from tests.leakage.test_attacks import PLUGIN, install
 from tests.workbench import QUICK, Bench, damaged, findings, numbers, overfitted
 
 ATTACKS = {"loss", "calibrated", "min-k", "min-k++", "votes", "neighbours", "rmia"}
@@ -443,3 +444,21 @@ def test_correction_is_over_the_whole_family():
     ]
     assert [m.value for m in corrected(tests)] == pytest.approx(metrics.holm([0.02, 0.5, 0.9]))
     assert corrected(tests)[0].value > 0.05
+
+
+# --- an attack of a plug-in ---------------------------------------------------------------------------
+
+
+def test_an_attack_of_a_plug_in_joins_the_coverage_and_the_family_of_tests(
+    bench, plain, evidence, tmp_path, monkeypatch
+):
+    install(tmp_path, monkeypatch, "audited_attack", PLUGIN)
+    joined = audit(plain, tmp_path, QUICK, source=Ours(runs=bench.runs))
+    assert joined.attacks[:-1] == evidence.attacks
+    assert (joined.attacks[-1].attack, joined.attacks[-1].status) == ("even", "run")
+    tests = [m for m in joined.measurements if m.metric.endswith("_p")]
+    before = [m for m in evidence.measurements if m.metric.endswith("_p")]
+    assert f"Holm over {len(before) + 1} tests" in tests[0].note and len(tests) == len(before) + 1
+    spent = audit(plain, tmp_path, replace(QUICK, minutes=1e-9), source=Ours(runs=bench.runs))
+    assert (spent.attacks[-1].attack, spent.attacks[-1].status) == ("even", "not run")
+    assert not [m for m in spent.measurements if m.attack == "even"]
