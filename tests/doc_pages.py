@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from mlmguard import cli
+from mlmguard.leakage.attacks import ATTACKS
 from mlmguard.policy.reading import load, shipped
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
@@ -15,7 +16,24 @@ DOCS = Path(__file__).resolve().parent.parent / "docs"
 
 def pages() -> dict[str, str]:
     """Every made page, by file name."""
-    return {"commands.md": _commands(), "rules.md": _rules()}
+    return {"audit.md": _audit(), "commands.md": _commands(), "rules.md": _rules()}
+
+
+# --- attacks ------------------------------------------------------------------------------------------
+
+
+def _audit() -> str:
+    """The page as it stands, with one row of its table for each part of an attack that says how it works."""
+    lines = (DOCS / "audit.md").read_text("utf-8").splitlines()
+    at = next(number for number, line in enumerate(lines) if line.startswith("| `model` |"))
+    after = at + lines[at:].index("")
+    rows = [
+        f"| `{part.name}` | {part.how} | {part.control} |"
+        for attack in ATTACKS
+        for part in attack.parts
+        if part.how
+    ]
+    return "\n".join([*lines[: at + 1], *rows, *lines[after:]]) + "\n"
 
 
 # --- commands -----------------------------------------------------------------------------------------
