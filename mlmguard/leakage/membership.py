@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import stats
 
 from mlmguard.leakage import metrics
 from mlmguard.leakage.answers import Answer, Answers, Floats, Ids, Probe, masked_answers, spaced_masks
@@ -86,9 +87,9 @@ LISTED = 0.05
 def _most_exposed(members: Sequence[Passage], inside: Floats, out: Floats) -> list[Exposed]:
     """Members whose score hardly any held-out document reaches, with one minus the adjusted p-value."""
     above = len(out) - np.searchsorted(np.sort(out), inside)
-    adjusted = metrics.benjamini_hochberg(((1 + above) / (1 + len(out))).tolist())
+    adjusted = stats.false_discovery_control((1 + above) / (1 + len(out)))
     return [
-        Exposed(passage.document_id, "membership", "document", 1 - p)
+        Exposed(passage.document_id, "membership", "document", float(1 - p))
         for passage, p in zip(members, adjusted)
         if p <= LISTED
     ]

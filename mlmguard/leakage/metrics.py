@@ -7,7 +7,7 @@ naive oracle, a published number and its own null (``tests/test_metrics.py``).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,7 +31,9 @@ class Interval:
 
 
 def clopper_pearson(hits: int, n: int, alpha: float = 0.05) -> tuple[float, float]:
-    """Exact two-sided interval of a binomial rate (Clopper and Pearson 1934).
+    """Exact two-sided interval of a binomial rate (Clopper and Pearson 1934), by quantiles of the beta.
+
+    SciPy's ``binomtest`` looks for the same ends by bisection, to 2e-12 and twenty times as slowly.
 
     >>> clopper_pearson(0, 299, alpha=0.10)[1] < 0.01 < clopper_pearson(0, 298, alpha=0.10)[1]
     True
@@ -72,20 +74,13 @@ def difference(hits: int, n: int, others: int, m: int, alpha: float = 0.05) -> I
     if not n or not m:
         return Interval(math.nan, -1.0, 1.0, 1 - alpha)
     first, second = hits / n, others / m
-    low1, high1 = _wilson(hits, n, alpha)
-    low2, high2 = _wilson(others, m, alpha)
+    (low1, high1), (low2, high2) = (
+        stats.binomtest(k, of).proportion_ci(1 - alpha, "wilson") for k, of in ((hits, n), (others, m))
+    )
     value = first - second
     low = value - math.hypot(first - low1, high2 - second)
     high = value + math.hypot(high1 - first, second - low2)
     return Interval(value, low, high, 1 - alpha)
-
-
-def _wilson(hits: int, n: int, alpha: float) -> tuple[float, float]:
-    """The score interval of a rate (Wilson 1927)."""
-    z = float(stats.norm.ppf(1 - alpha / 2))
-    p = hits / n
-    centre, half = p + z * z / (2 * n), z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-    return (centre - half) / (1 + z * z / n), (centre + half) / (1 + z * z / n)
 
 
 def clustered_mean(
@@ -143,31 +138,6 @@ def clustered_difference(
         low = min(low, ends[0][0] - means[1], means[0] - ends[1][1])
         high = max(high, ends[0][1] - means[1], means[0] - ends[1][0])
     return Interval(float(value), float(low), float(high), 1 - alpha)
-
-
-def clustered_p(
-    treated: Sequence[Sequence[float]],
-    control: Sequence[Sequence[float]],
-    rng: np.random.Generator,
-    permutations: int = 2000,
-) -> float:
-    """One-sided permutation p that ``treated`` has the larger pooled mean; whole clusters change sides.
-
-    Exact when documents were dealt to the two sides at random; the observed deal counts as one of them, so
-    that the p-value is never 0 (Phipson and Smyth 2010).
-    """
-    if not treated or not control:
-        return 1.0
-    sums = np.array([float(np.sum(cluster)) for cluster in (*treated, *control)])
-    sizes = np.array([len(cluster) for cluster in (*treated, *control)], dtype=float)
-    side = np.arange(len(sums)) < len(treated)
-
-    def difference(left: NDArray[np.bool_]) -> float:
-        return float(sums[left].sum() / sizes[left].sum() - sums[~left].sum() / sizes[~left].sum())
-
-    observed = difference(side)
-    at_least = sum(difference(rng.permutation(side)) >= observed - 1e-12 for _ in range(permutations))
-    return (1 + at_least) / (1 + permutations)
 
 
 def median(values: ArrayLike) -> Interval:
@@ -420,29 +390,11 @@ def holm(p_values: Sequence[float]) -> list[float]:
     >>> holm([0.01, 0.04, 0.03])
     [0.03, 0.06, 0.06]
     """
-    return _step(p_values, lambda p, rank, n: p * (n - rank), ascending=True)
-
-
-def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:
-    """Adjusted p-values that control the false-discovery rate (for lists, not for verdicts).
-
-    >>> [round(p, 4) for p in benjamini_hochberg([0.01, 0.04, 0.03])]
-    [0.03, 0.04, 0.04]
-    """
-    return _step(p_values, lambda p, rank, n: p * n / (rank + 1), ascending=False)
-
-
-def _step(
-    p_values: Sequence[float], adjust: Callable[[float, int, int], float], ascending: bool
-) -> list[float]:
     n = len(p_values)
-    order = sorted(range(n), key=lambda k: p_values[k])
-    adjusted = [0.0] * n
-    running = 0.0 if ascending else 1.0
-    for rank in range(n) if ascending else reversed(range(n)):
-        value = min(1.0, adjust(p_values[order[rank]], rank, n))
-        running = max(running, value) if ascending else min(running, value)
-        adjusted[order[rank]] = running
+    adjusted, running = [0.0] * n, 0.0
+    for rank, k in enumerate(sorted(range(n), key=lambda k: p_values[k])):
+        running = max(running, min(1.0, p_values[k] * (n - rank)))
+        adjusted[k] = running
     return adjusted
 
 

@@ -71,13 +71,6 @@ def test_holm_against_the_definition(p_values):
         assert {k for k in range(n) if adjusted[k] <= level} == rejected
 
 
-def test_benjamini_hochberg_against_scipy():
-    p_values = [0.001, 0.2, 0.03, 0.04, 0.5, 0.04]
-    assert metrics.benjamini_hochberg(p_values) == pytest.approx(
-        list(stats.false_discovery_control(p_values))
-    )
-
-
 @given(
     st.lists(st.integers(0, 5), min_size=1, max_size=12), st.lists(st.integers(0, 5), min_size=1, max_size=12)
 )
@@ -160,23 +153,6 @@ def test_clustered_difference_covers_zero_when_probes_of_a_document_agree():
     intervals = [metrics.clustered_difference(clusters(), clusters(), rng, resamples=400) for _ in range(200)]
     missed = np.mean([not i.low <= 0 <= i.high for i in intervals])
     assert missed <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / 200)
-
-
-def test_clustered_p_is_uniform_when_documents_are_dealt_at_random():
-    rng = np.random.default_rng(0)
-
-    def documents(count):  # of different sizes and different rates: only the deal is random
-        return [list((rng.random(size) < rng.random()).astype(float)) for size in rng.integers(1, 8, count)]
-
-    p_values = np.array([metrics.clustered_p(documents(30), documents(30), rng, 200) for _ in range(200)])
-    for level in (0.05, 0.2, 0.5):
-        assert np.mean(p_values <= level) <= level + 3 * math.sqrt(level * (1 - level) / 200)
-    assert np.mean(p_values <= 0.5) >= 0.35
-
-
-def test_clustered_p_sees_a_difference_and_is_never_zero():
-    rng = np.random.default_rng(0)
-    assert metrics.clustered_p([[1.0]] * 30, [[0.0]] * 30, rng, 500) == pytest.approx(1 / 501)
 
 
 def test_clustered_mean_covers_the_truth_when_probes_of_a_document_agree():
