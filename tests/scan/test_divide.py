@@ -1,0 +1,236 @@
+"""Units, copies, splits and passages: what is kept, and where it goes."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mlmguard import artifacts
+from mlmguard.corpus.detect import finder as pii
+from mlmguard.corpus.read.originals import originals
+from mlmguard.corpus.synthetic import write_corpus
+from mlmguard.errors import InputError
+from mlmguard.scan import scan
+from mlmguard.types import ColumnCount, Manifest, RepeatedIds
+from tests.scan.places import KEY, Place, files, jsonl
+
+
+def test_no_author_and_no_copy_crosses(tmp_path: Path) -> None:
+    place = Place(tmp_path)
+    write_corpus(place.corpus, None, notes=300)
+    manifest = place.scan(unit_key="author")
+    assert {s.reason for s in manifest.skipped} == {'no "author"'}
+    authors = {}
+    for file in sorted(place.corpus.rglob("*.jsonl")):
+        authors |= {f"{file.relative_to(place.corpus)}#{row['id']}": row["author"] for row in jsonl(file)}
+    split = {row["id"]: side for side in ("train", "validation", "test") for row in place.rows(side)}
+    sides, units, clusters = defaultdict(set), defaultdict(set), defaultdict(set)
+    for document in jsonl(place.run / "documents.jsonl"):
+        if document["split"]:
+            clusters[document["cluster"]].add(document["split"])
+        if (author := authors.get(document["id"])) and document["id"] in split:
+            sides[author].add(split[document["id"]])
+    for row in place.rows():
+        if row["id"] in authors:
+            units[authors[row["id"]]].add(row["unit"])
+    assert all(len(s) == 1 for s in [*sides.values(), *units.values(), *clusters.values()])
+    assert not any("staff" in row["unit"] for row in place.rows())
+    assert min(manifest.splits.values()) >= 1
+
+
+def test_the_first_copy_is_kept_and_found_in_the_raw_text(place: Place) -> None:
+    letter = (
+        "Dear {}, your order of the kettle has left our house and will arrive on Monday before lunch. " * 2
+    )
+    place.put("1.txt", letter.format("a.b@example.com", "a.b@example.com"))
+    place.put("2.txt", letter.format("a.b@example.com", "a.b@example.com") + "\n")
+    place.put("3.txt", letter.format("c.d@example.com", "c.d@example.com"))
+    manifest = place.scan()
+    assert [d["status"] for d in jsonl(place.run / "documents.jsonl")] == ["kept", "exact-duplicate", "kept"]
+    assert manifest.duplicates.clusters == (2,)
+
+
+@pytest.mark.parametrize(("keep", "kept"), [("first", "1"), ("longest", "3"), ("fewest-findings", "2")])
+def test_the_kept_copy_is_chosen_by_the_rule(place: Place, keep: str, kept: str) -> None:
+    letter = " ".join(f"word{i}" for i in range(60))
+    place.put("1.txt", f"{letter} a.b@example.com")
+    place.put("2.txt", letter)
+    place.put("3.txt", f"{letter} a.b@example.com and more")
+    place.put("4.txt", letter + "\n")
+    place.put("5.txt", "something else")
+    manifest = place.scan(keep=keep)
+    status = {d["id"]: d["status"] for d in jsonl(place.run / "documents.jsonl")}
+    assert [id for id, s in status.items() if s == "kept"] == [f"{kept}.txt", "5.txt"]
+    assert manifest.duplicates.exact == 1 and manifest.duplicates.near == 2
+    assert {status[f"{n}.txt"] for n in (2, 4)} >= {"exact-duplicate"}
+
+
+def test_other_columns_survive_and_are_cleaned(place: Place) -> None:
+    rows = [
+        {"id": "n-1", "text": "the first note", "topic": "cats", "year": 2001, "by": "a.b@example.com"},
+        {"id": "n-2", "text": "another one about dogs", "tags": ["x", "y"], "none": None},
+        {"id": "n-3", "text": "and a third"},
+    ]
+    place.put("r.jsonl", "\n".join(json.dumps(row) for row in rows))
+    manifest = place.scan(unit_key=None)
+    assert manifest.findings == () and manifest.columns == (ColumnCount("EMAIL_ADDRESS", "by", 1, 1),)
+    (finding,) = jsonl(place.reports / "findings.jsonl")
+    assert finding["location"] == {"document_id": "r.jsonl#n-1", "start": 0, "end": 15, "column": "by"}
+    assert finding["fingerprint"] == KEY.fingerprint("EMAIL_ADDRESS", "a.b@example.com")
+    assert {row["id"]: row.get("metadata") for row in place.rows()} == {
+        "r.jsonl#n-1": {"topic": "cats", "year": "2001", "by": "<EMAIL_ADDRESS>"},
+        "r.jsonl#n-2": {"tags": '["x", "y"]'},
+        "r.jsonl#n-3": None,
+    }
+
+
+def test_a_value_that_stays_stays_in_every_column(place: Place) -> None:
+    place.put("r.jsonl", '{"text": "from a.b@example.com", "by": "a.b@example.com"}')
+    mark = KEY.fingerprint("EMAIL_ADDRESS", "a.b@example.com")
+    manifest = place.scan(kept=(("EMAIL_ADDRESS", mark),))
+    (row,) = place.rows()
+    assert "a.b@example.com" in row["text"] and row["metadata"] == {"by": "a.b@example.com"}
+    assert manifest.findings == () and manifest.columns == ()
+
+
+def test_rows_with_one_id_are_kept_and_told(place: Place) -> None:
+    rows = [
+        {"id": "n-1", "text": "the first note"},
+        {"id": "n-1", "text": "another note with its id"},
+        {"id": 7, "text": "a number is no name, but an id"},
+        {"id": 7, "text": "and stands there twice"},
+        {"id": "", "text": "nothing"},
+        {"id": "", "text": "and nothing again"},
+    ]
+    place.put("r.jsonl", "\n".join(json.dumps(row) for row in rows))
+    place.put("s.jsonl", '{"id": "n-1", "text": "in another file it is another one"}')
+    manifest = place.scan()
+    assert manifest.repeated_ids == (RepeatedIds("r.jsonl", 2, "r.jsonl#L2"),)
+    assert manifest.documents_written == 7 and manifest.skipped == ()
+    assert artifacts.read_json(place.reports / "scan.json")["repeated_ids"][0]["documents"] == 2
+
+
+def test_another_run_is_not_replaced_unasked(place: Place) -> None:
+    def scan_again(clean: Path = place.clean, reports: Path = place.reports, **said: Any) -> Manifest:
+        return scan(place.corpus, clean, reports, key=KEY, runs=place.runs, **said)
+
+    place.put("1.txt", "one text")
+    first = scan_again()
+    assert scan_again() == first  # the same command, again
+    place.put("2.txt", "two texts")
+    before = files(place.root)
+    with pytest.raises(InputError, match=f"{first.run_id}, another run.*--overwrite"):
+        scan_again()
+    with pytest.raises(InputError, match="reports: it holds"):
+        scan_again(place.root / "other")
+    assert files(place.root) == before
+    assert scan_again(place.root / "other", place.root / "others").documents_read == 2
+    assert scan_again(overwrite=True).documents_read == 2
+
+
+def passage(name: str, count: int = 60) -> str:
+    return " ".join(f"{name}{i}" for i in range(count))
+
+
+@pytest.mark.parametrize("cut", ["between-splits", "everywhere", "nowhere"])
+def test_no_passage_crosses_a_split(place: Place, cut: str) -> None:
+    """Sixty documents with a footer in common: none is left in validation or test, and none is lost."""
+    for number in range(60):
+        place.put(
+            f"{number:02}.txt", f"{passage(f'own{number}x', 150)}.\n\n{passage('footer')}, n{number} said."
+        )
+    manifest = place.scan(cut_passages=cut)
+    assert manifest.documents_written == 60 and manifest.duplicates.near == 0
+    holders = {split: sum("footer59" in r["text"] for r in place.rows(split)) for split in manifest.splits}
+    sizes = manifest.splits
+    expected = {
+        "between-splits": {"train": sizes["train"], "validation": 0, "test": 0},
+        "everywhere": {"train": 1, "validation": 0, "test": 0},
+        "nowhere": dict(sizes),
+    }
+    assert holders == expected[cut] and sizes["test"] > 0 and sizes["validation"] > 0
+    report = artifacts.read_json(place.reports / "scan.json")
+    held_out = sizes["validation"] + sizes["test"]
+    assert report["passages"]["shared_with"] == {
+        "other splits": held_out,
+        "the same split": sizes["train"] - 1,
+    }
+    assert manifest.duplicates.passages == 59
+    assert (
+        manifest.duplicates.passages_cut == {"between-splits": held_out, "everywhere": 59, "nowhere": 0}[cut]
+    )
+    assert report["boilerplate"][0]["documents"] == 59
+    raw = dict(originals(place.run))
+    cuts = jsonl(place.run / "passages.jsonl")
+    assert len(cuts) == manifest.duplicates.passages_cut
+    for row in cuts:  # never inside a word, and nothing else is gone
+        assert raw[row["id"]][row["raw_start"] : row["raw_end"]] == passage("footer")
+        (text,) = (r["text"] for r in place.rows() if r["id"] == row["id"])
+        assert text == raw[row["id"]].replace(passage("footer"), "")
+
+
+def test_a_cut_brings_nothing_personal_together(place: Place) -> None:
+    shared = passage("shared")
+    place.put("1.txt", shared)
+    place.put("2.txt", f"her social security number {shared} 536-90-4399 it is")
+    place.scan(cut_passages="everywhere")
+    assert all(not pii.finder().find(row["text"]) for row in place.rows())
+    assert "536-90-4399" not in "".join(row["text"] for row in place.rows())
+
+
+def test_a_document_of_shared_passages_only_is_left_out(place: Place) -> None:
+    place.put("1.txt", f"{passage('a')} {passage('b')}")
+    place.put("2.txt", passage("a"))
+    place.put("3.txt", "something else")
+    manifest = place.scan(cut_passages="everywhere", splits={"train": 1.0, "validation": 0.0, "test": 0.0})
+    documents = {d["id"]: (d["status"], d["split"]) for d in jsonl(place.run / "documents.jsonl")}
+    assert documents["2.txt"] == ("passages-only", "") and manifest.documents_written == 2
+
+
+def test_what_stands_in_an_evaluation_set_is_taken_out(place: Place, tmp_path: Path) -> None:
+    sets = [tmp_path / "eval-a", tmp_path / "eval-b"]
+    for number, folder in enumerate(sets):
+        folder.mkdir()
+        rows = [{"text": passage(f"set{number}r{i}x", 80)} for i in range(5)]
+        (folder / "rows.jsonl").write_text("\n".join(json.dumps(row) for row in rows) + "\n{broken")
+    place.put("exact.txt", passage("set0r1x", 80) + "\n")
+    place.put("near.txt", passage("set1r4x", 80) + " and so on")
+    place.put(
+        "part.txt",
+        f"Before it. {passage('set1r2x', 80)[: -len(' set1r2x79')]} and after it. " + passage("own", 200),
+    )
+    place.put("clean.txt", passage("nothing", 100))
+    place.put("twice.txt", passage("nothing", 100) + " of it")
+    manifest = place.scan(against=tuple(sets))
+    status = {d["id"]: (d["status"], d["copies"]) for d in jsonl(place.run / "documents.jsonl")}
+    assert status == {
+        "clean.txt": ("kept", 2), "exact.txt": ("evaluation-copy", 1), "near.txt": ("evaluation-copy", 1),
+        "part.txt": ("kept", 1), "twice.txt": ("near-duplicate", 2),
+    }  # fmt: skip
+    assert manifest.documents_read == 5 and manifest.duplicates.evaluation == 2
+    assert "set1r2x" not in "".join(row["text"] for row in place.rows())
+    assert artifacts.read_json(place.reports / "scan.json")["passages"] == {
+        "shared_with": {"evaluation sets": 1}, "against": 10,
+    }  # fmt: skip
+    assert [(s.source, s.reason) for s in manifest.skipped] == [("against: rows.jsonl", "malformed JSON")] * 2
+    again = place.scan()
+    assert again.duplicates.evaluation == 0 and again.run_id != manifest.run_id
+    (sets[0] / "rows.jsonl").write_text('{"text": "another set"}')
+    assert place.scan(against=tuple(sets)).run_id != manifest.run_id
+    with pytest.raises(InputError, match="no such folder"):
+        place.scan(against=(tmp_path / "nowhere",))
+
+
+@pytest.mark.parametrize("mode", ["replace", "mask", "pseudonym", "drop-document"])
+def test_modes(place: Place, mode: str) -> None:
+    place.put("1.txt", "write to a.b@example.com about the cat")
+    place.put("2.txt", "nothing personal in this one")
+    place.put("3.txt", "and nothing to see here either")
+    place.scan(mode=mode)
+    kept = [row["text"] for row in place.rows()]
+    assert len(kept) == (2 if mode == "drop-document" else 3)
+    assert all("a.b@example.com" not in text and not pii.finder().find(text) for text in kept)
