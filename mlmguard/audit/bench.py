@@ -29,7 +29,7 @@ from mlmguard.training.numerics import autocast, best_device
 from mlmguard.training.text.tokens import Text, tokenised
 from mlmguard.training.text.units import windows
 
-CAUSAL_TOKENS = 1024  # a pass: every position of a causal model brings logits over the whole vocabulary
+CAUSAL_TOKENS = 1024  # a pass: every position of a causal model has logits over the whole vocabulary
 
 
 class Bench:
@@ -162,7 +162,7 @@ class Bench:
         left = max(0, min(places[0] - (room - len(places)) // 2, len(ids) - room))
         framed = np.concatenate([self.frame[:1], ids[left : left + room], self.frame[1:]])
         if any(self.classes[ids[place]] == formats.SPECIAL for place in places):
-            return None  # an unknown token cannot be told from another
+            return None  # an unknown token cannot be distinguished from another
         # punctuation is format, which the attacker has: it would take "it ends in a dot" for a secret
         secret = [place for place in places if self.classes[ids[place]] != formats.PUNCTUATION]
         kinds = tuple(int(self.classes[ids[place]]) for place in secret)

@@ -27,7 +27,7 @@ class Budget:
         self._settings = settings
 
     def spent(self, results: Iterable[Result]) -> bool:
-        """Whether no further attack may begin after those that brought ``results``."""
+        """Whether no further attack may begin after those of ``results``."""
         minutes, queries = self._settings.minutes, self._settings.queries
         if minutes is not None and time.monotonic() - self._began > 60 * minutes:
             return True

@@ -1,4 +1,4 @@
-"""What attacks ask of a model, and what they are told: plain numbers.
+"""What attacks ask of a model, and what it answers: plain numbers.
 
 The unit of work is a :class:`Probe`: a window of token ids and the positions to hide in it. All hidden
 positions of one probe are hidden at once; hiding them one at a time (pseudo-log-likelihood, Salazar et al.

@@ -1,4 +1,4 @@
-"""The shape of an attack: what it is called, what it does, which numbers it brings, and when it cannot run.
+"""The shape of an attack: what it is called, what it does, which numbers it gives, and when it cannot run.
 
 An attack sees an :class:`Audited` checkpoint as facts and documents, and a :class:`Bench` with models that
 answer in numpy. Real ones lie above (``mlmguard.audit``); a test writes its own in a few lines.
@@ -173,7 +173,7 @@ class Part:
 class Attack:
     """One attack. Its ``name`` is its line in the coverage and the family of its metrics.
 
-    ``run`` brings a :class:`Result` and draws from ``bench.rng`` only, so that the same seed gives the same
+    ``run`` gives a :class:`Result` and draws from ``bench.rng`` only, so that the same seed gives the same
     numbers. ``cannot`` says why it does not run on a checkpoint, "" where it does. ``how`` and ``control``
     are for the page of docs. A plug-in registers an Attack under the entry point ``mlmguard.attacks``.
     """

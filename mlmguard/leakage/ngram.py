@@ -41,15 +41,15 @@ class _Gram:
     passage: Passage
     start: int
     order: tuple[int, ...]
-    copies: int  # documents of its side that hold it
-    elsewhere: bool  # the other side has it, too
+    copies: int  # documents of its set that hold it
+    elsewhere: bool  # a document of the other set holds it, too
 
     def probe(self, hidden: int) -> Probe:
         return Probe(self.passage.ids, self.order[:hidden])
 
     @property
     def once(self) -> bool:
-        """In one document of both sides together."""
+        """In one document of both sets together."""
         return self.copies == 1 and not self.elsewhere
 
 
@@ -65,9 +65,9 @@ def ngrams(
 ) -> Result:
     """Masked probing of training n-grams against held-out ones that could as well have been trained on.
 
-    Compared are n-grams that occur in one document of both sides together (``indices``, of all training and
+    Compared are n-grams that occur in one document of both sets together (``indices``, of all training and
     of all held-out documents), matched by the class of the token that is hidden first (``classes`` (V,)), how
-    likely the reference finds it, and how many of the tokens are digits. Documents were dealt to the sides at
+    likely the reference finds it, and how many of the tokens are digits. Documents were dealt to the sets at
     random, so under the null the two kinds are exchangeable. Hits are top-1; at most the excess is memorised.
     The curve hides k of the tokens at once (k = 1 completion, k = n extraction). N-grams that several
     training documents hold, and no held-out one, are compared with the same controls, matched likewise.
@@ -130,12 +130,12 @@ def ngrams(
 def _grams(
     passages: Sequence[Passage], own: NgramIndex, other: NgramIndex, rng: np.random.Generator, most: int
 ) -> list[_Gram]:
-    """Of each passage up to ``most`` n-grams of one document, and as many of several on its side alone."""
+    """Of each passage up to ``most`` n-grams of one document, and as many of several of its set alone."""
     chosen: list[_Gram] = []
     for passage in passages:
         inner = passage.ids[1:-1]  # [CLS] and [SEP] are never hidden
         copies, elsewhere = own.counts(inner), other.counts(inner) > 0
-        # what stands on the other side, too, is language: no count of copies makes it memorised
+        # what stands in the other set, too, is language: no count of copies makes it memorised
         for kind in ((copies == 1) & ~elsewhere, (copies > 1) & ~elsewhere):
             for start in map(int, rng.permutation(np.flatnonzero(kind))[:most]):
                 order = tuple(1 + start + int(place) for place in rng.permutation(NGRAM))
@@ -170,7 +170,7 @@ def _matched(
     kind: Callable[[_Gram], Hashable],
     rng: np.random.Generator,
 ) -> tuple[list[_Gram], list[_Gram]]:
-    """Equal numbers of n-grams of each kind on both sides."""
+    """Equal numbers of n-grams of each kind from both sets."""
     both: list[dict[Hashable, list[_Gram]]] = []
     for side in (trained, held_out):
         groups: dict[Hashable, list[_Gram]] = defaultdict(list)

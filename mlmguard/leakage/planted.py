@@ -29,7 +29,7 @@ def extract_canaries(
 ) -> Result:
     """Whole-secret extraction by coordinate search, planted against controls, with the k-unknown curve.
 
-    ``early``: the search ends after a quarter of each side where that settles the test.
+    ``early``: the search ends after a quarter of the planted and of the others where that settles the test.
     """
     both = [(True, target) for target in planted] + [(False, target) for target in controls]
     parts = sequential.looks(both, lambda item: item[0], early)
@@ -64,7 +64,7 @@ COPIES_SLICE = "copies "
 
 
 def of_copies(found: Result, copies: int) -> Result:
-    """What canaries planted ``copies`` times brought, as slices: a control of the audit, no alarm of its own.
+    """The numbers of canaries planted ``copies`` times, as slices: a control of the audit and no alarm.
 
     Repetition is what models memorise: these show that the attack finds what is there to be found, and from
     how many copies on.

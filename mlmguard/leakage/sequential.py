@@ -22,7 +22,7 @@ FAMILY = 40
 
 
 def looks(items: Sequence[T], side: Callable[[T], Hashable], early: bool) -> list[list[T]]:
-    """All of ``items`` at once; or (``early``) first a quarter of each side, then the rest."""
+    """All of ``items`` at once; or (``early``) first a quarter of each group, then the rest."""
     if not early:
         return [list(items)]
     sides: dict[Hashable, list[T]] = defaultdict(list)

@@ -42,7 +42,7 @@ def probe(model: Answers, attack: str, spans: Sequence[Span], rng: np.random.Gen
 
     Every kind is compared with held-out spans of the same rule and length. Rates are over all spans given;
     the excess is over a subsample matched one to one, the test over one span a document: matching leaves
-    many spans in few held-out documents, and then documents of the two sides cannot be exchanged.
+    many spans in few held-out documents, and then documents of the two sets cannot be exchanged.
     """
     probes = []
     for span in spans:
@@ -163,7 +163,7 @@ def _recovered(
 def _alike(
     spans: Sequence[Span], left: NDArray[np.bool_], right: NDArray[np.bool_], rng: np.random.Generator
 ) -> tuple[list[int], list[int]]:
-    """Equal numbers of spans of each rule and length on both sides, as indices."""
+    """Equal numbers of spans of each rule and length from both, as indices."""
 
     def grouped(side: NDArray[np.bool_]) -> dict[tuple[str, int], list[int]]:
         groups: dict[tuple[str, int], list[int]] = defaultdict(list)

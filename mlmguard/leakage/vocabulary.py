@@ -17,7 +17,7 @@ LEARNT = "learnt from held-out"
 def vocabulary(entries: set[str], trained: Mapping[str, int], held_out: Mapping[str, int]) -> Result:
     """Whole vocabulary entries among rare words of the training rows only, and of the held-out rows only.
 
-    Both maps give the number of documents a word occurs in. Words of one document on one side alone are
+    Both maps give the number of documents a word occurs in. Words of one document in one set alone are
     compared: a vocabulary learnt from public text knows as few of the one kind as of the other, one learnt
     from the training rows knows more. Words count in lower case, as most vocabularies hold them, and parts
     of words (``##ing``) without their mark.
@@ -50,7 +50,7 @@ def findings(spans: Sequence[Span], kinds: Sequence[str]) -> Result:
     """Personal values that are one entry of the vocabulary, among different values of each kind.
 
     A name that many people bear may be one by chance: values in held-out rows, and in those alone, say how
-    often. Values that stand on both sides are left out.
+    often. Values that stand in both are left out.
     """
 
     def value(span: Span) -> bytes:
