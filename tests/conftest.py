@@ -29,7 +29,7 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def hears_ctrl_c() -> None:
-    """Let a child process hear SIGINT, which it does not where the tests run under nohup or in the background.
+    """Let a child process hear SIGINT, also where the tests run under nohup or in the background.
 
     For ``preexec_fn`` of :class:`subprocess.Popen`: what is ignored stays ignored over ``exec``.
     """

@@ -42,58 +42,70 @@ class Page(click.Command):
         return new + equals + value
 
     def format_options(self, context: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write one section a group; options without a group come last."""
-        for title, options in groups(self):
+        """Write one section a group, all with one margin; options without a group come last."""
+        found = {
+            title: [record for one in options if (record := one.get_help_record(context))]
+            for title, options in groups(self)
+        }
+        margin = min(_MARGIN, max(len(flag) for records in found.values() for flag, _ in records))
+        for title, records in found.items():
             with formatter.section(title):
-                formatter.write_dl([record for one in options if (record := one.get_help_record(context))])
+                formatter.write_dl([(flag.ljust(margin), help) for flag, help in records], _MARGIN)
 
 
 class Grouped(click.Option):
-    """An option that stands in a group of the help page, or, if it is ``common``, at its top."""
+    """An option that stands in a group of the help page."""
 
-    def __init__(self, names: Iterable[str], group: str = "", common: bool = False, **about: Any) -> None:
+    def __init__(self, names: Iterable[str], group: str = "", **about: Any) -> None:
         super().__init__([*names], **about)
-        self.group, self.common = group, common
+        self.group = group
 
 
 MOST_USED, OTHERS = "Most used", "Output"
+_MARGIN = 30  # characters; the text of a longer flag begins in the next line
 
 
 def groups(command: click.Command) -> list[tuple[str, list[click.Option]]]:
-    """The options of ``command`` that help shows, by group, in the order of the page."""
-    found: dict[str, list[click.Option]] = {MOST_USED: []}
+    """The options of ``command`` that help shows, by group, in the order they are declared."""
+    found: dict[str, list[click.Option]] = {}
     rest = []
     for one in command.params:
-        if not isinstance(one, click.Option) or one.hidden:
-            continue
-        if not isinstance(one, Grouped) or not one.group:
+        if isinstance(one, Grouped) and one.group:
+            found.setdefault(one.group, []).append(one)
+        elif isinstance(one, click.Option) and not one.hidden:
             rest.append(one)
-        else:
-            found.setdefault(MOST_USED if one.common else one.group, []).append(one)
-    title = OTHERS if any(found.values()) else "Options"
-    return [(name, some) for name, some in [*found.items(), (title, rest)] if some]
+    return [*found.items(), (OTHERS if found else "Options", rest)]
 
 
 # --- options made from dials --------------------------------------------------------------------------
 
 
-def options(settings: type, only: Collection[str] = ()) -> Decorator:
-    """Give a command one option for each dial of ``settings``, or for those named in ``only``.
+def options(settings: Any, only: Collection[str] = ()) -> Decorator:
+    """Give a command one option for each dial of ``settings``, or, without groups, for those in ``only``.
 
     Ranges and contradictions are refused by :func:`mlmguard.settings.check`, for the library and the command
     line alike.
     """
 
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
-        chosen = [one for one in dials(settings) if one.flag and (not only or one.name in only)]
-        for one in reversed(chosen):
-            command = _option(one)(command)
+        known = {one.name: one for one in dials(settings) if one.flag}
+        first = [known[name] for name in only or settings.MOST_USED]
+        chosen = [(one, "" if only else MOST_USED) for one in first]
+        if not only:
+            chosen += [
+                (one, group)
+                for group in settings.GROUPS
+                for one in known.values()
+                if one.group == group and one not in first
+            ]
+        for one, group in reversed(chosen):
+            command = _option(one, group)(command)
         return command
 
     return decorate
 
 
-def _option(one: Dial) -> Decorator:
+def _option(one: Dial, group: str) -> Decorator:
     about: dict[str, Any] = {"help": one.help, "metavar": one.metavar}
     if one.derived:
         about["help"] += f"  [default: {one.derived}]"
@@ -102,12 +114,12 @@ def _option(one: Dial) -> Decorator:
     else:
         about["type"] = _type(one)
         about["multiple"] = one.several and not one.separated
-    if not one.several and one.default is not None:
+    if not one.several and one.default is not None and not one.derived:
         about["default"] = str(one.default) if one.choices else one.default
         about["show_default"] = one.kind is not bool
     if one.separated:
         about["default"] = ",".join(one.default)
-    return click.option(one.flag, one.name, cls=Grouped, group=one.group, common=one.common, **about)
+    return click.option(one.flag, one.name, cls=Grouped, group=group, **about)
 
 
 def _type(one: Dial) -> Any:

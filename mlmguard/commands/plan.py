@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from mlmguard import accounting, console
-from mlmguard.commands.options import Page, shared, show
+from mlmguard.commands.options import Page, options, shared, show
 from mlmguard.leakage import metrics
 from mlmguard.leakage.metrics import EXPECTED_FALSE_POSITIVES, FALSE_POSITIVE_RATES
 from mlmguard.measures import DERIVED, show_epsilon
@@ -47,34 +47,21 @@ class Size:
     examples: int
 
 
-def plan(
-    units: int,
-    epsilon: float,
-    steps: int | None,
-    batch_units: int | None,
-    delta: float | None,
-    canaries: int,
-    policy: Policy,
-) -> Plan:
-    """Plan as `mlmguard train` does for ``units``; what an audit could refute, and what ``policy`` needs.
+def plan(settings: TrainSettings, policy: Policy) -> Plan:
+    """Plan as `mlmguard train` does; say what an audit could refute, and what ``policy`` needs.
 
-    Raises :class:`InputError` for what ``train --public-size`` refuses by its numbers.
+    ``settings`` names the target ε and the public size. Raises :class:`InputError` for what ``train`` refuses
+    by its numbers.
     """
-    settings = TrainSettings(
-        dp_epsilon=epsilon,
-        steps=steps,
-        batch_units=batch_units,
-        delta=delta,
-        public_size=units,
-        canaries=canaries,
-    )
     check(settings)
-    dp = planning.private_plan(settings, units, (), UnitKind.DOCUMENT)
+    assert settings.dp_epsilon is not None and settings.public_size is not None
+    dp = planning.private_plan(settings, settings.public_size, (), UnitKind.DOCUMENT)
     sigma, rate, steps, delta, batch = dp.noise_multiplier, dp.sample_rate, dp.steps, dp.delta, dp.normaliser
     ledger = [LedgerEntry("poisson-gaussian", sigma, rate, steps)]
+    canaries = settings.canaries
     guesses = max(2, canaries // 2)
     return Plan(
-        epsilon=epsilon,
+        epsilon=settings.dp_epsilon,
         delta=delta,
         sample_rate=rate,
         steps=steps,
@@ -85,7 +72,7 @@ def plan(
         true_positives_at_1_percent=accounting.true_positive_ceiling(ledger, 0.01),
         canaries=canaries,
         ceiling=metrics.one_run_ceiling(canaries, min(guesses, canaries), delta) if canaries else 0.0,
-        canaries_to_refute=metrics.canaries_to_refute(epsilon, delta),
+        canaries_to_refute=metrics.canaries_to_refute(settings.dp_epsilon, delta),
         sizes=tuple(_sizes(policy)),
     )
 
@@ -119,24 +106,17 @@ def _upper_limit(rule: Rule) -> float | None:
 
 
 @click.command("plan", cls=Page)
-@click.option("--public-size", "units", type=int, required=True, help="Number of units, roughly.")
-@click.option("--dp-epsilon", "epsilon", type=float, required=True, help="Target ε.")
-@click.option("--delta", type=float, help="δ.  [default: a power of ten at most 1/(10 n)]")
-@click.option("--steps", type=click.IntRange(1), help="Optimiser steps.  [default: those of train]")
-@click.option(
-    "--batch-units", type=click.IntRange(1), help="Expected units a step.  [default: those of train]"
-)
-@click.option(
-    "--canaries", type=click.IntRange(0), default=500, show_default=True, help="Canaries of the audit."
-)
+@options(TrainSettings, only=("dp_epsilon", "public_size", "delta", "steps", "batch_units", "canaries"))
 @click.option(
     "--policy", metavar="NAME|FILE", default="base", show_default=True, help="Whose thresholds need how much."
 )
 @shared
-def command(quiet: bool, as_json: bool, policy: str, **numbers: Any) -> None:
+def command(quiet: bool, as_json: bool, policy: str, **settings: Any) -> None:
     from mlmguard.policy.reading import load
 
-    found = plan(**numbers, policy=load(policy))
+    if settings["dp_epsilon"] is None or settings["public_size"] is None:
+        raise click.UsageError("name the target and the size: --dp-epsilon and --public-size")
+    found = plan(TrainSettings(**settings), load(policy))
     rows = [
         ("noise", f"σ = {found.noise_multiplier:.3f}; {found.noise_per_unit:.2g} C in a step's mean"),
         (

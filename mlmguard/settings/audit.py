@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from mlmguard.settings.dial import dial
 
@@ -46,3 +47,7 @@ class AuditSettings:
         group=SPENDING,
     )
     seed: int = dial(0, "Seed of samples and searches.", group=SPENDING)
+
+    #: The order of ``--help``: what most people need, then the groups.
+    MOST_USED: ClassVar = ()
+    GROUPS: ClassVar = (SPENDING,)

@@ -31,10 +31,9 @@ class Dial:
     flag: str  # "" where only the library sets it
     metavar: str | None
     choices: tuple[str, ...]
-    derived: str  # what None stands for
+    derived: str  # what stands in its place where nothing is given
     several: bool  # a tuple of values
     separated: bool  # several values in one, with commas between
-    common: bool  # among the first of ``--help``
     least: float | None
     above: float | None
     most: float | None
@@ -80,7 +79,6 @@ def dial(
     choices: type[StrEnum] | None = None,
     derived: str = "",
     separated: bool = False,
-    common: bool = False,
     least: float | None = None,
     above: float | None = None,
     most: float | None = None,
@@ -96,7 +94,7 @@ def dial(
     """
     about = {
         "help": help, "group": group, "flag": flag, "metavar": metavar, "derived": derived,
-        "choices": tuple(choices) if choices else (), "separated": separated, "common": common,
+        "choices": tuple(choices) if choices else (), "separated": separated,
         "least": least, "above": above, "most": most, "below": below,
         "plain_only": plain_only, "hint": hint, "read": read,
     }  # fmt: skip

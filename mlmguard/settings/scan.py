@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import ClassVar
 
 from mlmguard.settings.choices import Cleaning, CutPassages, Keep
 from mlmguard.settings.dial import dial
@@ -16,13 +17,12 @@ READING, FINDING, COPIES, RUNNING = "Reading", "Finding and cleaning", "Copies a
 class ScanSettings:
     """What a scan reads, looks for, removes and keeps."""
 
-    text_key: str = dial("text", "Column or key that holds the text.", group=READING, common=True)
+    text_key: str = dial("text", "Column or key that holds the text.", group=READING)
     id_key: str = dial("id", "Column or key that names a row.", group=READING)
     unit_key: str | None = dial(
         None,
         "Column or key of the person a row belongs to; splits never cross it.",
         group=READING,
-        common=True,
     )
     mail_headers: bool = dial(False, "Subject, From and To are part of a mail's text.", group=READING)
     max_chars: int = dial(1_000_000, "Longest document, in characters.", flag="", least=1)
@@ -33,7 +33,6 @@ class ScanSettings:
         None,
         "A folder with a model that finds names: spaCy, GLiNER or token classifier.",
         group=FINDING,
-        common=True,
     )
     names_by_cue: bool = dial(
         False, "Look for names by the words before them; most names are missed.", group=FINDING
@@ -44,11 +43,8 @@ class ScanSettings:
         group=FINDING,
         flag="--country",
         separated=True,
-        common=True,
     )
-    mode: str = dial(
-        Cleaning.REPLACE, "What happens to a finding.", group=FINDING, choices=Cleaning, common=True
-    )
+    mode: str = dial(Cleaning.REPLACE, "What happens to a finding.", group=FINDING, choices=Cleaning)
     #: (entity type, fingerprint) of values that stay, from a baseline.
     kept: tuple[tuple[str, str], ...] = ()
     near_threshold: float = dial(
@@ -76,4 +72,8 @@ class ScanSettings:
         group=RUNNING,
         least=0,
     )
-    workers: int = dial(1, "Processes that read and find.  [default: one a core]", group=RUNNING, least=1)
+    workers: int = dial(1, "Processes that read and find.", group=RUNNING, derived="one a core", least=1)
+
+    #: The order of ``--help``: what most people need, then the groups.
+    MOST_USED: ClassVar = ("mode", "text_key", "unit_key", "countries", "ner", "workers")
+    GROUPS: ClassVar = (READING, FINDING, COPIES, RUNNING)

@@ -52,7 +52,7 @@ _DRAWN_UNIT = "a drawn unit contributes one random window"
 class TrainSettings:
     """Every dial of a training run; None means derived, and printed."""
 
-    size: str = dial(Size.NANO, "Model size.", group=MODEL, choices=Size, common=True)
+    size: str = dial(Size.NANO, "Model size.", group=MODEL, choices=Size)
     adapt: str = dial(
         Adaptation.FULL, "Which parameters are trained.", group=OPTIMISATION, choices=Adaptation
     )
@@ -61,7 +61,6 @@ class TrainSettings:
         "A Hugging Face folder or name to start from, or `scratch`.",
         group=MODEL,
         derived="warmed up on public text",
-        common=True,
     )
     tokenizer: str | None = dial(
         None,
@@ -84,7 +83,6 @@ class TrainSettings:
         group=PRIVACY,
         above=0,
         hint="leave it out for a plain run",
-        common=True,
     )
     unit: str | None = dial(
         None,
@@ -97,7 +95,6 @@ class TrainSettings:
         None,
         "The key the corpus must have been scanned by, so that a person is one unit.",
         group=PRIVACY,
-        common=True,
     )
     delta: float | None = dial(
         None, "δ of the claim.", group=PRIVACY, derived="a power of ten, at most 1/(10 n)", above=0, below=1
@@ -107,11 +104,8 @@ class TrainSettings:
         "Number of units, if it may be known; otherwise a noised count is used and charged.",
         group=PRIVACY,
         least=1,
-        common=True,
     )
-    steps: int | None = dial(
-        None, "Optimiser steps, fixed in advance.", group=OPTIMISATION, least=1, common=True
-    )
+    steps: int | None = dial(None, "Optimiser steps, fixed in advance.", group=OPTIMISATION, least=1)
     batch_units: int | None = dial(None, "Expected units a step.", group=OPTIMISATION, least=1)
     learning_rate: float | None = dial(None, "Peak learning rate.", group=OPTIMISATION, above=0)
     max_grad_norm: float = dial(
@@ -258,6 +252,10 @@ class TrainSettings:
         least=0,
         most=1,
     )
+
+    #: The order of ``--help``: what most people need, then the groups.
+    MOST_USED: ClassVar = ("dp_epsilon", "public_size", "unit_key", "size", "init", "steps")
+    GROUPS: ClassVar = (PRIVACY, MODEL, OPTIMISATION, PREDICTING, SPEED, PLAIN, MEASURING, DATA)
 
     @property
     def private(self) -> bool:

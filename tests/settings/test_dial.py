@@ -19,6 +19,8 @@ def test_the_defaults_contradict_nothing_and_every_dial_is_described(cls: Any) -
     for one in dials(cls):
         assert one.help.endswith("."), one.name
         assert not one.flag or one.group, one.name
+    assert {one.group for one in dials(cls) if one.flag} == set(cls.GROUPS)
+    assert set(cls.MOST_USED) <= {one.name for one in dials(cls) if one.flag}
     assert len({one.flag for one in dials(cls) if one.flag}) == sum(bool(one.flag) for one in dials(cls))
 
 

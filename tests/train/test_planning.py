@@ -25,6 +25,10 @@ class Accepted(Exception):
     """Planning is over and nothing has refused the run."""
 
 
+def asked(size: int, epsilon: float, steps: int | None = None, batch: int | None = None) -> TrainSettings:
+    return TrainSettings(dp_epsilon=epsilon, public_size=size, steps=steps, batch_units=batch, canaries=0)
+
+
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return scanned(tmp_path_factory.mktemp("planning"))
@@ -53,10 +57,10 @@ def test_both_refuse_or_both_accept(
         train(place / "clean", place / "ckpt", place / "reports", settings, runs=place / "runs")
     if isinstance(said.value, InputError):
         with pytest.raises(InputError) as refused:
-            plan(size, epsilon, steps, batch, None, 0, load("base"))
+            plan(asked(size, epsilon, steps, batch), load("base"))
         assert str(refused.value) == str(said.value)
     else:
-        found = plan(size, epsilon, steps, batch, None, 0, load("base"))
+        found = plan(asked(size, epsilon, steps, batch), load("base"))
         both = ("noise_multiplier", "sample_rate", "steps", "delta")
         assert {name: getattr(found, name) for name in both} == {name: planned[name] for name in both}
 
@@ -64,4 +68,4 @@ def test_both_refuse_or_both_accept(
 def test_a_plan_for_too_few_units_is_refused() -> None:
     """A hundred units at ε = 0.001: a step would be noise."""
     with pytest.raises(InputError, match="units are too few"):
-        plan(100, 0.001, None, None, None, 0, load("base"))
+        plan(asked(100, 0.001), load("base"))
