@@ -29,7 +29,7 @@ from rich.text import Text
 from mlmguard.measures import show_epsilon
 from mlmguard.report import tables, words
 from mlmguard.report.clearance import Case, case, cleared, line, prose
-from mlmguard.types import Detector, Evidence, Manifest, PrivacyStatement, Progress, Status, silent
+from mlmguard.types import SILENT, Detector, Evidence, Manifest, PrivacyStatement, Progress, Status
 
 _STYLE = {
     Status.PASS: "green",
@@ -101,7 +101,7 @@ def progress_bar(quiet: bool = False) -> Iterator[Progress]:
     """
     console = _err()
     if quiet or not console.is_terminal:
-        yield silent
+        yield SILENT.progress
         return
     columns = (
         TextColumn("{task.description}"),

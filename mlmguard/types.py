@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol, TypeVar, dataclass_transform
+from typing import TypeVar, dataclass_transform
 
 _T = TypeVar("_T")
 
@@ -23,14 +23,8 @@ def noun(cls: type[_T]) -> type[_T]:
     return dataclass(frozen=True)(cls)
 
 
-class Progress(Protocol):
-    """How a verb tells whoever watches: ``progress(stage, done, total)``; ``total`` None if unknown."""
-
-    def __call__(self, stage: str, done: int, total: int | None) -> None: ...
-
-
-def silent(stage: str, done: int, total: int | None) -> None:
-    """The :class:`Progress` nobody watches."""
+Progress = Callable[[str, int, int | None], None]
+"""How far a verb is: ``progress(stage, done, total)``; ``total`` is None if unknown."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +34,7 @@ class Watcher:
     ``stop()`` is asked between two steps of work that can go on later; True ends it there.
     """
 
-    progress: Progress = silent
+    progress: Progress = lambda stage, done, total: None
     tell: Callable[[str], None] = lambda line: None
     stop: Callable[[], bool] = bool
 

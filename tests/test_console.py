@@ -15,7 +15,7 @@ from mlmguard.policy.judging import exit_code, judge
 from mlmguard.policy.reading import load
 from mlmguard.policy.rule import Policy
 from mlmguard.report.clearance import Case, case
-from mlmguard.types import Evidence, Skipped, silent
+from mlmguard.types import SILENT, Evidence, Skipped
 from tests.evidence_fixture import TODAY, clean, extractable, manifest, not_private, statement
 
 WIDTHS = (80, 140)
@@ -170,7 +170,7 @@ def test_talk_goes_to_stderr_and_one_line_stays_one_line(
 @pytest.mark.parametrize("quiet", [True, False])
 def test_progress_is_silent_where_nobody_watches(capsys: pytest.CaptureFixture[str], quiet: bool) -> None:
     with console.progress_bar(quiet) as progress:
-        assert progress is silent
+        assert progress is SILENT.progress
         progress("reading", 1, 2)
     assert capsys.readouterr() == ("", "")
 

@@ -14,7 +14,7 @@ import pytest
 
 from mlmguard import cli, logs
 from mlmguard.engine import LocalEngine
-from mlmguard.types import silent
+from mlmguard.types import SILENT
 
 PLANTED = "zaphira.quux@private.example"
 
@@ -36,7 +36,7 @@ def facts(line: str) -> dict[str, str]:
 
 
 def test_a_stage_is_told_when_it_begins_and_when_it_is_done(log: pytest.CaptureFixture[str]) -> None:
-    follow = logs.followed(silent)
+    follow = logs.followed(SILENT.progress)
     for done in range(101):
         follow("look for copies", done, 100)
     logs.end(10)
@@ -50,7 +50,7 @@ def test_a_stage_is_told_when_it_begins_and_when_it_is_done(log: pytest.CaptureF
 
 def test_a_long_stage_is_told_again(log: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(logs, "EVERY", 0.0)
-    follow = logs.followed(silent)
+    follow = logs.followed(SILENT.progress)
     for done in range(5):
         follow("train", done, None)
     assert log.readouterr().err.count("stage=train") == 5

@@ -24,7 +24,7 @@ from mlmguard.training.journal import Journal
 from mlmguard.training.privacy.claim import UnitOfPrivacy
 from mlmguard.training.privacy.ledger import CorpusLedger
 from mlmguard.training.tracking import Trackers
-from mlmguard.types import DpPlan, LedgerEntry, Watcher, silent
+from mlmguard.types import SILENT, DpPlan, LedgerEntry, Watcher
 
 if TYPE_CHECKING:
     from mlmguard.train.data import Corpus
@@ -58,7 +58,7 @@ class Run:
 
     def heard_by(self, watcher: Watcher) -> Watcher:
         """``watcher`` as this process may call it: only the first one shows progress."""
-        return watcher if self.team.first else replace(watcher, progress=silent)
+        return watcher if self.team.first else replace(watcher, progress=SILENT.progress)
 
     # --- facts ---
 
