@@ -29,10 +29,7 @@ Progress = Callable[[str, int, int | None], None]
 
 @dataclass(frozen=True)
 class Watcher:
-    """Whoever watches a verb: hears how far it is and what it has to say, and may ask it to stop.
-
-    ``stop()`` is asked between two steps of work that can go on later; True ends it there.
-    """
+    """Whoever watches a verb. ``stop()`` is asked between two steps of work that can go on later."""
 
     progress: Progress = lambda stage, done, total: None
     tell: Callable[[str], None] = lambda line: None
