@@ -136,7 +136,7 @@ def _summary(name: str) -> str:
 def leaves() -> dict[str, click.Command]:
     """Import every command and return those that do work, by what is typed: ``policy check``."""
     context = click.Context(cli)
-    found = {}
+    found: dict[str, click.Command] = {}
     for name in cli.list_commands(context):
         command = cli.get_command(context, name)
         assert command is not None
@@ -199,15 +199,15 @@ def _defaults(context: click.Context, path: Path, tables: Mapping[str, Any]) -> 
     command = cli.get_command(context, name)
     if command is None or name not in tables:
         return {}
-    known = {_key(option): p.name for p in command.params for option in p.opts}
+    keys = {_key(option): str(p.name) for p in command.params for option in p.opts}
     renamed = command.renamed if isinstance(command, Page) else {}
-    known |= {_key(old): known[_key(new)] for old, new in renamed.items()}
+    keys |= {_key(old): keys[_key(new)] for old, new in renamed.items()}
     for key in tables[name]:
-        if _key(key) not in known:
+        if _key(key) not in keys:
             raise InputError(
-                f"{path}: [{name}]", f"unknown key {key!r}", "one of: " + ", ".join(sorted(known))
+                f"{path}: [{name}]", f"unknown key {key!r}", "one of: " + ", ".join(sorted(keys))
             )
-    return {name: {str(known[_key(key)]): value for key, value in tables[name].items()}}
+    return {name: {keys[_key(key)]: value for key, value in tables[name].items()}}
 
 
 @click.group(

@@ -298,6 +298,56 @@ def test_every_dial_is_one_line_of_help_and_comes_from_its_field():
     assert len(re.findall(r"^  --", first, re.MULTILINE)) == 6
 
 
+def just_outside(dial):
+    """Values that a dial refuses by itself, as they are typed."""
+    step = 1 if dial.kind is int else 1e-9
+    ends = [
+        None if dial.least is None else dial.least - step,
+        dial.above,
+        None if dial.most is None else dial.most + step,
+        dial.below,
+        *(["nan", "inf"] if dial.kind is float else []),
+    ]
+    return [str(int(end) if dial.kind is int else end) for end in ends if end is not None]
+
+
+EDGES = """
+import contextlib, io, json, sys
+from mlmguard import cli
+for line in json.load(sys.stdin):
+    said = io.StringIO()
+    with contextlib.redirect_stderr(said):
+        code = cli.run(line)
+    shown = said.getvalue()
+    assert code == 2 and len(shown.splitlines()) == 1 and line[2].split("=")[0] in shown, (line, code, shown)
+heavy = {"torch", "presidio_analyzer", "transformers", "scipy"} & set(sys.modules)
+assert not heavy, heavy
+"""
+
+
+def test_every_range_is_refused_with_one_line_before_anything_is_imported_or_written(tmp_path):
+    write_notes(tmp_path / "corpus")
+    (tmp_path / "ckpt").mkdir()
+    lines = [
+        [name, place, f"{dial.flag}={value}"]
+        for name, place, settings in (
+            ("scan", "corpus", ScanSettings),
+            ("train", "clean", TrainSettings),
+            ("audit", "ckpt", AuditSettings),
+        )
+        for dial in dials(settings)
+        if dial.flag and not dial.several
+        for value in just_outside(dial)
+    ]
+    lines += [["train", "clean", f"--mask-mix={mix}"] for mix in ("80/10", "90/10/10", "a/b/c", "nan/0/0")]
+    assert len(lines) > 50
+    done = subprocess.run(
+        [sys.executable, "-c", EDGES], cwd=tmp_path, input=json.dumps(lines), capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["ckpt", "corpus"]
+
+
 def test_old_names_of_flags_work_and_name_the_new_one(tmp_path):
     done = mlmguard("audit", "nowhere", "--stop-early", cwd=tmp_path)
     assert done.returncode == 2 and done.stderr.count("--stop-early is now --sequential") == 1

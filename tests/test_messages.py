@@ -32,20 +32,13 @@ READERS = (
 )
 
 
-def leaves(group: click.Group, path: str = "") -> Iterator[tuple[str, click.Command]]:
-    for name, command in group.commands.items():
-        if isinstance(command, click.Group):
-            yield from leaves(command, f"{path}{name} ")
-        else:
-            yield f"{path}{name}", command
-
-
 def _flags(command: click.Command) -> set[str]:
     options = [one for one in command.params if isinstance(one, click.Option)]
     return {"--help", *(flag for one in options for flag in (*one.opts, *one.secondary_opts))}
 
 
-FLAGS = {name: _flags(command) for name, command in leaves(cli.cli)}
+LEAVES = cli.leaves()
+FLAGS = {name: _flags(command) for name, command in LEAVES.items()}
 MODULES = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.rglob("*.py"))
 
 
@@ -55,7 +48,7 @@ def commands_of(module: str) -> set[str]:
         if module.startswith(beginning):
             return {command}
     if module.startswith("commands/"):
-        own = [name for name, command in leaves(cli.cli) if module == _work_of(command)]
+        own = [name for name, command in LEAVES.items() if module == _work_of(command)]
         return set(own) or set(FLAGS)
     return set(FLAGS)
 

@@ -19,7 +19,7 @@ from mlmguard.audit.resume import Budget, Finished
 from mlmguard.audit.selftest import SelfTest, selftest
 from mlmguard.leakage.attacks import attacks
 from mlmguard.leakage.results import Result
-from mlmguard.settings import AuditSettings
+from mlmguard.settings import AuditSettings, check
 from mlmguard.types import SILENT, Evidence, Watcher
 
 
@@ -40,6 +40,7 @@ def audit(
     Raises :class:`InputError` for a checkpoint, run folder, corpus or plug-in that does not fit.
     """
     settings = settings or AuditSettings()
+    check(settings)
     budget, results = Budget(settings), dict[str, Result]()
     known = attacks()
     with watcher.stage("reading"):

@@ -14,7 +14,7 @@ from mlmguard.audit.checkpoint import Audited, Foreign, Ours
 from mlmguard.audit.evidence import corrected
 from mlmguard.leakage import metrics
 from mlmguard.leakage.attacks import attacks
-from mlmguard.settings import AuditSettings
+from mlmguard.settings import AuditSettings, check
 from mlmguard.training import models
 from mlmguard.types import SILENT, Watcher
 
@@ -73,6 +73,7 @@ def selftest(
     correction, and one audit in twenty may have one.
     """
     settings = settings or AuditSettings()
+    check(settings)
     audited = checkpoint.read(ckpt, source or Ours())
     alarms: dict[str, tuple[tuple[str, ...], ...]] = {}
     for number, (name, null) in enumerate(nulls.items()):

@@ -51,7 +51,7 @@ from mlmguard.leakage.planted import COPIES_SLICE
 from mlmguard.measures import METRICS
 from mlmguard.report import ablation as page
 from mlmguard.scan import ScanSettings, scan
-from mlmguard.settings import AuditSettings
+from mlmguard.settings import AuditSettings, check
 from mlmguard.train import TrainSettings, train
 from mlmguard.types import SILENT, Curve, Evidence, Measurement, Watcher
 
@@ -105,7 +105,7 @@ def read_plan(path: Path) -> Plan:
     for axis, values in told["grid"].items():
         if not isinstance(values, list) or not values:
             raise InputError(f"{path}: grid: {axis}", "no list of values", "as in `mask_rate: [0.15, 0.3]`")
-    as_noun(told.get("audit", {}), AuditSettings, f"{path}: audit")  # refuses what is of the wrong kind
+    check(as_noun(told.get("audit", {}), AuditSettings, f"{path}: audit"))
     grid = {axis: tuple(values) for axis, values in told["grid"].items()}
     seeds = tuple(told.get("seeds", (0,)))
     return Plan(**{"corpus": EMBEDDED, **told, "grid": grid, "seeds": seeds})

@@ -90,7 +90,9 @@ def exposed(records: Path) -> Iterator[Exposed]:
                 int(row["copies"]),
             )  # fmt: skip
         except (ValueError, KeyError, TypeError):
-            raise InputError(f"{records}: line {number}", "not a line of audit --records") from None
+            raise InputError(
+                f"{records}: line {number}", "not a line of `mlmguard audit --records`"
+            ) from None
 
 
 def read(path: Path) -> ForgetList:

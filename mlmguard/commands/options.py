@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from mlmguard import console
 from mlmguard.artifacts import to_json
-from mlmguard.settings import Dial, dials
+from mlmguard.settings import Dial, check_value, dials
 
 FOLDER = click.Path(path_type=Path, file_okay=False)
 FILE = click.Path(path_type=Path, dir_okay=False)
@@ -83,8 +83,8 @@ def groups(command: click.Command) -> list[tuple[str, list[click.Option]]]:
 def options(settings: Any, only: Collection[str] = ()) -> Decorator:
     """Give a command one option for each dial of ``settings``, or, without groups, for those in ``only``.
 
-    Ranges and contradictions are refused by :func:`mlmguard.settings.check`, for the library and the command
-    line alike.
+    Each value is refused as it is read, before the command imports or opens anything; values that contradict
+    each other are refused by :func:`mlmguard.settings.check`.
     """
 
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -106,7 +106,13 @@ def options(settings: Any, only: Collection[str] = ()) -> Decorator:
 
 
 def _option(one: Dial, group: str) -> Decorator:
-    about: dict[str, Any] = {"help": one.help, "metavar": one.metavar}
+
+    def checked(context: click.Context, parameter: click.Parameter, value: Any) -> Any:
+        if value is not None:
+            check_value(one, value)
+        return value
+
+    about: dict[str, Any] = {"help": one.help, "metavar": one.metavar, "callback": checked}
     if one.derived:
         about["help"] += f"  [default: {one.derived}]"
     if one.kind is bool:
@@ -130,14 +136,24 @@ def _type(one: Dial) -> Any:
     return PLACE if one.kind is Path else one.kind
 
 
-class _Separated(click.ParamType):
+if TYPE_CHECKING:
+    _Type = click.ParamType[tuple[str, ...]]
+else:
+    _Type = click.ParamType  # an older click has no parameter here
+
+
+class _Separated(_Type):
     """Several values in one, with commas between: in small letters, sorted, each once."""
 
     name = "codes"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, ...]:
         if isinstance(value, str):
             value = value.split(",")
+        if not (isinstance(value, list | tuple) and all(isinstance(part, str) for part in value)):
+            self.fail("expected codes with commas between.", param, ctx)
         return tuple(sorted({part.strip().lower() for part in value} - {""}))
 
 

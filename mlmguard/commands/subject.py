@@ -154,7 +154,7 @@ def _by_key(corpus: CleanCorpus, key: Key, person: str) -> Iterator[Held]:
         raise InputError(
             "--key",
             "another key than the scan's" if value else "no value",
-            f"{scanned_by}=VALUE" if scanned_by else "a corpus scanned with --unit-key",
+            f"{scanned_by}=VALUE" if scanned_by else "a corpus of `mlmguard scan --unit-key`",
         )
     unit = key.fingerprint("unit", value)
     for split, rows in _by_split(corpus):

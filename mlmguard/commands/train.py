@@ -15,7 +15,7 @@ import click
 from mlmguard import console
 from mlmguard.commands.options import FOLDER, Page, options, place, shared, show
 from mlmguard.commands.watching import watched
-from mlmguard.settings import TrainSettings
+from mlmguard.settings import TrainSettings, check
 
 if TYPE_CHECKING:
     from mlmguard.train import TrainResult
@@ -42,11 +42,12 @@ def command(
     as_json: bool,
     **settings: Any,
 ) -> None:
-    from mlmguard.train import train
-
     chosen = TrainSettings(**settings)
+    check(chosen)
     if not chosen.private:
         console.warn("no --dp-epsilon: this model is NOT private; treat its weights like the corpus")
+    from mlmguard.train import train
+
     with watched(quiet or as_json) as watcher:
         result = train(clean, ckpt, reports, chosen, track=track, watcher=watcher)
     if int(os.environ.get("RANK", "0")) > 0:  # under torchrun the first process talks for all

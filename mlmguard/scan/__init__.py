@@ -19,7 +19,7 @@ from mlmguard.scan.examining import examine
 from mlmguard.scan.job import Job, check_places, one_line_for_the_usual_failures, workers
 from mlmguard.scan.publish import building, publish, write_timings
 from mlmguard.scan.write import write
-from mlmguard.settings import ScanSettings
+from mlmguard.settings import ScanSettings, check
 from mlmguard.types import SILENT, Manifest, Watcher
 
 __all__ = ["ScanSettings", "scan"]
@@ -43,6 +43,7 @@ def scan(
     run has left, always. Raises :class:`InputError` before anything is written, :class:`PartialRun` after.
     """
     settings = settings or ScanSettings()
+    check(settings)
     check_places(corpus, clean)
     engine = engine or workers(settings)  # their detectors load while ours do
     with one_line_for_the_usual_failures():

@@ -21,7 +21,7 @@ from mlmguard.corpus.examine import Examine
 from mlmguard.corpus.read import documents
 from mlmguard.engine import LocalEngine
 from mlmguard.errors import InputError, PartialRun
-from mlmguard.settings import ScanSettings, check
+from mlmguard.settings import ScanSettings
 
 _NOT_SHOWN = ("workers", "max_skipped", "against", "ner", "names_by_cue", "kept", "left_out")
 
@@ -144,9 +144,8 @@ def made_by(settings: ScanSettings) -> str:
 
 
 def check_settings(settings: ScanSettings) -> None:
-    """Raise :class:`InputError` for settings out of range, and for what no detector can look for."""
+    """Raise :class:`InputError` for splits that there cannot be, and for what no detector can look for."""
     split.check_fractions(settings.splits)
-    check(settings)
     finder(settings.entities, settings.threshold, settings.language, names(settings), settings.countries)
 
 

@@ -21,7 +21,7 @@ from mlmguard.settings.choices import (
     Size,
     UnitKind,
 )
-from mlmguard.settings.dial import Contradiction, Dial, check, dial, dials
+from mlmguard.settings.dial import Contradiction, Dial, check, check_value, dial, dials
 from mlmguard.settings.scan import ScanSettings
 from mlmguard.settings.train import TrainSettings, read_mix
 
@@ -46,6 +46,7 @@ __all__ = [
     "TrainSettings",
     "UnitKind",
     "check",
+    "check_value",
     "dial",
     "dials",
     "read_mix",

@@ -32,6 +32,7 @@ class Dial:
     metavar: str | None
     choices: tuple[str, ...]
     derived: str  # what stands in its place where nothing is given
+    optional: bool  # None where nothing is given
     several: bool  # a tuple of values
     separated: bool  # several values in one, with commas between
     least: float | None
@@ -114,11 +115,13 @@ def _dials(cls: type) -> Iterator[Dial]:
         if not about:
             continue
         kind, several = _kind(hints[one.name])
+        optional = type(None) in typing.get_args(hints[one.name])
         flag = about.pop("flag")
         default = one.default if one.default is not MISSING else None
         yield Dial(
             name=one.name,
             kind=kind,
+            optional=optional,
             several=several,
             default=default,
             flag=f"--{one.name.replace('_', '-')}" if flag is None else flag,
@@ -165,15 +168,28 @@ def check(settings: Any) -> None:
     kind: Any = type(settings)
     for one in dials(kind):
         value = getattr(settings, one.name)
-        values = (() if value is None else value) if one.several else (value,)
-        for single in values:
-            if single is not None:
-                _check(one, single)
+        check_value(one, value)
         if private and one.plain_only and value != one.default:
             raise InputError(one.flag or one.name, "a private run", "a plain one", one.plain_only)
     for row in getattr(kind, "CONTRADICTIONS", ()):
         if row.when(settings):
             raise row.refusal(settings)
+
+
+def check_value(one: Dial, value: Any) -> None:
+    """Refuse a value of the wrong kind or out of range, whatever the other settings are.
+
+    Raises :class:`InputError` that names the flag (or the field, where there is no flag).
+    """
+    if value is None and one.optional:
+        return
+    if not one.several:
+        _check(one, value)
+    elif isinstance(value, list | tuple):
+        for single in value:
+            _check(one, single)
+    else:
+        raise InputError(one.flag or one.name.replace("_", " "), f"{value!r}"[:40], "a list of values")
 
 
 def _check(one: Dial, value: Any) -> None:

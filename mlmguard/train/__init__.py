@@ -9,7 +9,7 @@ from mlmguard.settings import TrainSettings, check
 from mlmguard.train import data, initial, planning, released
 from mlmguard.train.released import TrainResult
 from mlmguard.train.run import Run
-from mlmguard.training import checkpoint, distributed, tracking
+from mlmguard.training import checkpoint, distributed, numerics, tracking
 from mlmguard.training.loop import Interrupted, run_steps
 from mlmguard.training.privacy.claim import UnitOfPrivacy
 from mlmguard.types import SILENT, Watcher
@@ -35,6 +35,7 @@ def train(
     :class:`InputError` for what cannot be started, :class:`Interrupted` when the watcher asks to stop.
     """
     check(settings)
+    numerics.chosen(settings.precision, numerics.best_device(), settings.private)
     tracking.refuse_unknown(track)
     checkpoint.refuse_foreign(ckpt)
     corpus = data.opened(clean, settings, watcher)

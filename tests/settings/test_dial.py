@@ -60,6 +60,19 @@ def test_every_choice_is_taken_and_no_other(cls: Any) -> None:
                 check(replace(cls(), **{one.name: "no-such-choice"}))
 
 
+@pytest.mark.parametrize("cls", ALL)
+def test_none_is_taken_where_it_means_derived_and_a_list_where_there_are_several(cls: Any) -> None:
+    for one in dials(cls):
+        if one.optional:
+            check(replace(cls(), **{one.name: None}))
+        else:
+            with pytest.raises(InputError):
+                check(replace(cls(), **{one.name: None}))
+        if one.several:
+            with pytest.raises(InputError, match="a list"):
+                check(replace(cls(), **{one.name: 3}))
+
+
 def test_what_is_for_plain_runs_is_refused_in_a_private_one() -> None:
     plain_only = [one for one in dials(TrainSettings) if one.plain_only]
     assert len(plain_only) >= 5
