@@ -210,7 +210,7 @@ def command(private_step: bool, quiet: bool) -> int:
         from mlmguard.commands.private_step import show_private_step
 
         return show_private_step(quiet)
-    from mlmguard.corpus.pii import coverage
+    from mlmguard.corpus.detect.finder import coverage
 
     console.checks([(row.what, row.found, row.health, row.do) for row in doctor(coverage())])
     return 0

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from mlmguard import cli
 from mlmguard.artifacts import key_path, load_key, run_folder, write_json
 from mlmguard.commands.doctor import Row, doctor
 from tests.evidence_fixture import manifest
@@ -68,3 +70,10 @@ def test_types_without_a_detector_are_named() -> None:
 def test_the_device_is_what_the_caller_knows() -> None:
     assert rows(device="CUDA: H200")["device"].found == "CUDA: H200"
     assert rows()["device"].found
+
+
+def test_the_command_asks_the_detectors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert cli.run(["doctor"]) == 0
+    said = capsys.readouterr().out
+    assert "API_KEY" in said and "no detector" in said
