@@ -13,7 +13,7 @@ import os
 import sys
 import tomllib
 import traceback
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from typing import Any
 import click
 
 from mlmguard import __version__, console, logs
-from mlmguard.commands.options import Page
+from mlmguard.commands.options import Page, key, name_variables, warn_renamed
 from mlmguard.errors import InputError, MlmguardError
 
 COMMANDS: Mapping[str, tuple[str, ...]] = {
@@ -110,8 +110,9 @@ class Commands(click.Group):
             module = import_module(f"mlmguard.commands.{_module(name)}")
             command: click.Command = module.command
             command.help = inspect.cleandoc(module.__doc__ or "").partition("\f")[0]
-            for leaf in _leaves(command):
+            for path, leaf in _leaves(name, command).items():
                 leaf.params.append(_verbose())
+                name_variables(leaf, f"MLMGUARD_{path}".replace(" ", "_"))
             self.add_command(command, name)
         return self.commands.get(name)
 
@@ -140,13 +141,13 @@ def leaves() -> dict[str, click.Command]:
     for name in cli.list_commands(context):
         command = cli.get_command(context, name)
         assert command is not None
-        inner = command.commands if isinstance(command, click.Group) else {}
-        found |= {f"{name} {part}": leaf for part, leaf in inner.items()} or {name: command}
+        found |= _leaves(name, command)
     return found
 
 
-def _leaves(command: click.Command) -> Iterable[click.Command]:
-    return command.commands.values() if isinstance(command, click.Group) else (command,)
+def _leaves(name: str, command: click.Command) -> dict[str, click.Command]:
+    inner = command.commands if isinstance(command, click.Group) else {}
+    return {f"{name} {part}": leaf for part, leaf in inner.items()} or {name: command}
 
 
 def _verbose() -> click.Option:
@@ -177,15 +178,11 @@ def _project_file(context: click.Context) -> None:
             if not table:
                 raise InputError(str(path), f"not TOML ({problem})") from None
             continue  # somebody else's pyproject.toml is not ours to judge
-        for key in table:
-            found = found.get(key, {})
+        for part in table:
+            found = found.get(part, {})
         if found:
             context.default_map = _defaults(context, path, found)
             return
-
-
-def _key(option: str) -> str:
-    return option.lstrip("-").replace("-", "_")
 
 
 def _defaults(context: click.Context, path: Path, tables: Mapping[str, Any]) -> dict[str, Any]:
@@ -199,15 +196,18 @@ def _defaults(context: click.Context, path: Path, tables: Mapping[str, Any]) -> 
     command = cli.get_command(context, name)
     if command is None or name not in tables:
         return {}
-    keys = {_key(option): str(p.name) for p in command.params for option in p.opts}
+    keys = {key(option): str(p.name) for p in command.params for option in p.opts}
     renamed = command.renamed if isinstance(command, Page) else {}
-    keys |= {_key(old): keys[_key(new)] for old, new in renamed.items()}
-    for key in tables[name]:
-        if _key(key) not in keys:
+    old = {key(before): key(now) for before, now in renamed.items()}
+    keys |= {before: keys[now] for before, now in old.items()}
+    for told in tables[name]:
+        if key(told) not in keys:
             raise InputError(
-                f"{path}: [{name}]", f"unknown key {key!r}", "one of: " + ", ".join(sorted(keys))
+                f"{path}: [{name}]", f"unknown key {told!r}", "one of: " + ", ".join(sorted(keys))
             )
-    return {name: {keys[_key(key)]: value for key, value in tables[name].items()}}
+        if key(told) in old:
+            warn_renamed(f"{path}: [{name}] {told}", old[key(told)])
+    return {name: {keys[key(told)]: value for told, value in tables[name].items()}}
 
 
 @click.group(

@@ -348,12 +348,63 @@ def test_every_range_is_refused_with_one_line_before_anything_is_imported_or_wri
     assert sorted(p.name for p in tmp_path.iterdir()) == ["ckpt", "corpus"]
 
 
-def test_old_names_of_flags_work_and_name_the_new_one(tmp_path):
-    done = mlmguard("audit", "nowhere", "--stop-early", cwd=tmp_path)
-    assert done.returncode == 2 and done.stderr.count("--stop-early is now --sequential") == 1
-    assert "nowhere" in done.stderr.splitlines()[-1]
-    (tmp_path / "mlmguard.toml").write_text("[audit]\nstop_early = true\n")
-    assert "unknown" not in mlmguard("audit", "nowhere", cwd=tmp_path).stderr
+RENAMED = [
+    (["audit", "nowhere"], "--stop-early", "--sequential", None),
+    (["scan", "corpus"], "--leave-out", "--forget-list", "nowhere.json"),
+    (["plan", "--dp-epsilon", "8"], "--units", "--public-size", "0"),
+    (["plan", "--public-size", "100"], "--epsilon", "--dp-epsilon", "0"),
+]
+
+
+@pytest.mark.parametrize("arguments, old, new, value", RENAMED)
+def test_old_names_work_and_name_the_new_one(arguments, old, new, value, tmp_path, monkeypatch, capsys):
+    """As a flag, in the environment and in the project file: one line, and the option hears of it."""
+    monkeypatch.chdir(tmp_path)
+    write_notes(tmp_path / "corpus")
+    command, key = arguments[0], old.strip("-").replace("-", "_")
+    told = {} if value is None else {"value": value}
+    hears = told.get("value", "nowhere") if command != "plan" else new
+
+    def one_line_of(line):
+        assert cli.run(line) == 2
+        renamed, *_, refused = said = capsys.readouterr().err.splitlines()
+        assert "goes with the next version" in renamed and hears in refused and len(said) == 2, said
+        return renamed
+
+    flag = [old] if value is None else [f"{old}={value}"]
+    assert f"{old} is now {new}" in one_line_of([*arguments, *flag])
+    variable = f"MLMGUARD_{command}_{key}".upper()
+    monkeypatch.setenv(variable, value or "1")
+    assert f"{variable} is now MLMGUARD_" in one_line_of(arguments)
+    monkeypatch.delenv(variable)
+    (tmp_path / "mlmguard.toml").write_text(f"[{command}]\n{key} = {json.dumps(value or True)}\n")
+    assert f"[{command}] {key} is now" in one_line_of(arguments)
+
+
+def test_every_option_has_its_default_in_the_environment_under_its_flag(monkeypatch):
+    values = {"boolean": "1", "integer": "7", "float": "0.25", "integer range": "7", "codes": "de"}
+    for path, command in cli.leaves().items():
+        prefix = f"MLMGUARD_{path}".upper().replace(" ", "_").replace("-", "_")
+        context = click.Context(command, auto_envvar_prefix=prefix)
+        for option in command.params:
+            if not isinstance(option, click.Option):
+                continue
+            for flag in (one for one in option.opts if one.startswith("--")):
+                name = f"{prefix}_{flag.strip('-').upper().replace('-', '_')}"
+                value = values.get(option.type.name, "x")
+                monkeypatch.setenv(name, value)
+                assert option.resolve_envvar_value(context) == value, (path, flag)
+                monkeypatch.delenv(name)
+
+
+def test_codes_in_a_project_file_may_be_a_list_of_texts_and_nothing_else(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    write_notes(tmp_path / "corpus")
+    for written, code, said in (('["de", "xx"]', 2, "xx"), ("[1]", 2, "--country"), ("5", 2, "--country")):
+        (tmp_path / "mlmguard.toml").write_text(f"[scan]\ncountry = {written}\n")
+        assert cli.run(["scan", "corpus"]) == code
+        shown = capsys.readouterr().err
+        assert said in shown and "bug" not in shown
 
 
 def test_readme_and_docs_name_only_commands_and_options_that_exist():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +23,8 @@ Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 class Page(click.Command):
     """A command whose help lists its options in groups, those that most people need first.
 
-    ``renamed`` maps old names of flags to new ones: they work for one version, with a line that says so.
+    ``renamed`` maps old names of flags to new ones: on the command line, in the environment and in the
+    project file they work for one version, with a line that says so.
     """
 
     def __init__(self, *arguments: Any, renamed: Mapping[str, str] | None = None, **about: Any) -> None:
@@ -31,6 +33,10 @@ class Page(click.Command):
 
     def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
         """Put new names in the place of old ones, then parse."""
+        for old, new in self.renamed.items():
+            before, now = (variable(context.auto_envvar_prefix or "", flag) for flag in (old, new))
+            if os.environ.get(before):
+                warn_renamed(before, now)
         return super().parse_args(context, [self._current(one) for one in args])
 
     def _current(self, argument: str) -> str:
@@ -38,7 +44,7 @@ class Page(click.Command):
         new = self.renamed.get(flag)
         if new is None:
             return argument
-        console.warn(f"{flag} is now {new}; the old name goes with the next version")
+        warn_renamed(flag, new)
         return new + equals + value
 
     def format_options(self, context: click.Context, formatter: click.HelpFormatter) -> None:
@@ -51,6 +57,33 @@ class Page(click.Command):
         for title, records in found.items():
             with formatter.section(title):
                 formatter.write_dl([(flag.ljust(margin), help) for flag, help in records], _MARGIN)
+
+
+def warn_renamed(old: str, new: str) -> None:
+    """Say the line that comes with every use of an old name."""
+    console.warn(f"{old} is now {new}; the old name goes with the next version")
+
+
+def key(flag: str) -> str:
+    """A flag as the project file writes it: ``--dp-epsilon`` is ``dp_epsilon``."""
+    return flag.lstrip("-").replace("-", "_")
+
+
+def variable(prefix: str, flag: str) -> str:
+    """A flag as the environment writes it: ``--dp-epsilon`` of train is ``MLMGUARD_TRAIN_DP_EPSILON``."""
+    return f"{prefix}_{key(flag)}".upper().replace("-", "_")
+
+
+def name_variables(command: click.Command, prefix: str) -> None:
+    """Let every option of ``command`` have its default in the environment under its flag, old ones too.
+
+    Click alone knows the name of the parameter, which is not always that of the flag.
+    """
+    old = command.renamed if isinstance(command, Page) else {}
+    for option in command.params:
+        if isinstance(option, click.Option):
+            flags = [*option.opts, *(before for before, now in old.items() if now in option.opts)]
+            option.envvar = [variable(prefix, flag) for flag in flags if flag.startswith("--")]
 
 
 class Grouped(click.Option):

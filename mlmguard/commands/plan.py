@@ -105,7 +105,7 @@ def _upper_limit(rule: Rule) -> float | None:
 # --- the command ----------------------------------------------------------------------------------------
 
 
-@click.command("plan", cls=Page)
+@click.command("plan", cls=Page, renamed={"--epsilon": "--dp-epsilon", "--units": "--public-size"})
 @options(TrainSettings, only=("dp_epsilon", "public_size", "delta", "steps", "batch_units", "canaries"))
 @click.option(
     "--policy", metavar="NAME|FILE", default="base", show_default=True, help="Whose thresholds need how much."

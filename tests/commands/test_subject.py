@@ -99,7 +99,7 @@ def test_exposure_is_that_of_the_documents_found(folder, tmp_path):
     records.write_text("".join(json.dumps(line) + "\n" for line in lines))
     assert [row.document_id for row in ask(folder, [EMAIL], records=records).exposed] == [ID("a-1")]
     records.write_text("not json\n")
-    with pytest.raises(InputError, match="line 1: not a line of audit --records"):
+    with pytest.raises(InputError, match="line 1: not a line of `mlmguard audit --records`"):
         ask(folder, [EMAIL], records=records)
 
 
