@@ -10,13 +10,14 @@ import click
 from mlmguard import cli
 from mlmguard.leakage.attacks import ATTACKS
 from mlmguard.policy.reading import load, shipped
+from mlmguard.training import architectures
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 
 
 def pages() -> dict[str, str]:
     """Every made page, by file name."""
-    return {"audit.md": _audit(), "commands.md": _commands(), "rules.md": _rules()}
+    return {"audit.md": _audit(), "commands.md": _commands(), "rules.md": _rules(), "train.md": _train()}
 
 
 # --- attacks ------------------------------------------------------------------------------------------
@@ -34,6 +35,17 @@ def _audit() -> str:
         if part.how
     ]
     return "\n".join([*lines[: at + 1], *rows, *lines[after:]]) + "\n"
+
+
+# --- architectures ------------------------------------------------------------------------------------
+
+
+def _train() -> str:
+    """The page as it stands, with the table of architectures."""
+    text = (DOCS / "train.md").read_text("utf-8")
+    header = architectures.table().splitlines()[0]
+    before, rest = text.split(header)
+    return before + architectures.table() + rest[rest.index("\n\n") + 1 :]
 
 
 # --- commands -----------------------------------------------------------------------------------------

@@ -47,9 +47,7 @@ def mask(
     tokenizer = Tokenizer.load(name)
     shares = Mix(*read_mix(mix))
     ways = {
-        "token": Masking("token", rate, mix=shares),
-        "word": Masking("word", rate, mix=shares),
-        "span": Masking("span", rate, mix=shares),
+        **{strategy: Masking(strategy, rate, mix=shares) for strategy in masking.STRATEGIES},
         "token, findings masked more": Masking("token", rate, mix=shares, pii="mask-more"),
         "token, findings excluded": Masking("token", rate, mix=shares, pii="exclude"),
     }

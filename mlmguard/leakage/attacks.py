@@ -1,20 +1,15 @@
-"""The attacks, in the order they run: adding one is a file like its neighbours and a line here."""
+"""The attacks of this package, as ``mlmguard.measures`` lists them, and those of plug-ins."""
 
 from __future__ import annotations
 
-from mlmguard import plugins
+from importlib.metadata import EntryPoint
+
+from mlmguard import measures, plugins
 from mlmguard.errors import InputError
-from mlmguard.leakage import generation, membership, ngram, planted, spans, vocabulary
 from mlmguard.leakage.attack import Attack
 
-ATTACKS: tuple[Attack, ...] = (
-    ngram.ATTACK,
-    spans.PERSONAL_DATA,
-    spans.RARE_WORDS,
-    membership.ATTACK,
-    generation.ATTACK,
-    vocabulary.ATTACK,
-    planted.ATTACK,
+ATTACKS: tuple[Attack, ...] = tuple(
+    EntryPoint(name, place, "mlmguard.attacks").load() for name, place in measures.ATTACKS.items()
 )
 
 

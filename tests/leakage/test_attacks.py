@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from mlmguard import plugins
+from mlmguard import measures, plugins
 from mlmguard.audit.evidence import SPENT, coverage
 from mlmguard.errors import InputError
 from mlmguard.leakage.attack import Attack
@@ -117,6 +117,7 @@ def test_it_keeps_its_level_over_many_seeds(attack: Attack) -> None:
 
 
 def test_every_metric_of_an_attack_has_one_row_and_every_row_of_leakage_one_attack() -> None:
+    assert [attack.name for attack in ATTACKS] == list(measures.ATTACKS)
     declared = [metric.name for attack in ATTACKS for part in attack.parts for metric in part.metrics]
     assert len(declared) == len(set(declared)) and set(declared) <= set(METRICS)
     others = {"model", "privacy", "scan", "audit"}
