@@ -3,7 +3,7 @@
     python benchmarks/adaptation.py PUBLIC PRIVATE --private-steps 60 --batch-units 400 --learning-rate 4e-3
     python benchmarks/adaptation.py PUBLIC --notes 30000
 
-PUBLIC and PRIVATE are folders that ``mlmguard scan`` reads; with ``--notes`` the private side is that many
+PUBLIC and PRIVATE are folders that ``mlmguard scan`` reads; with ``--notes`` the private corpus is that many
 invented notes. A model is trained plainly on PUBLIC; from there once plainly on PRIVATE, and once under ε for
 each kind of adaptation. Printed, with n, trained parameters and settings, is the share of the plain gain in
 held-out masked-token accuracy that is kept. The goal on 30,000 notes is 0.7 (issue 3).

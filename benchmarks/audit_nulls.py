@@ -66,8 +66,8 @@ def plant_unseen(ckpt: Path, runs: Path, seed: int) -> None:
     run = runs / str(read_json(ckpt / "privacy.json")["run_id"])
     path = run / "canaries.jsonl"
     canaries.save(canaries.draw(120, np.random.default_rng(1000 + seed)), path)
-    told = {"canaries": 120, "canaries_digest": sha256_file(path)}
-    write_json(ckpt / "training.json", {**read_json(ckpt / "training.json"), **told})
+    planted = {"canaries": 120, "canaries_digest": sha256_file(path)}
+    write_json(ckpt / "training.json", {**read_json(ckpt / "training.json"), **planted})
     write_json(run / "run.json", {**read_json(run / "run.json"), "guesses": 60})
 
 
@@ -84,8 +84,8 @@ def main() -> None:
             found = list(pool.map(one, [(name, seed) for seed in range(options.seeds)]))
     for label, per_seed in zip(("never saw", "random"), zip(*found)):
         runs = sum(bool(hits) for hits in per_seed)
-        told = sorted({hit for hits in per_seed for hit in hits})
-        print(f"{label}: {runs} of {options.seeds} runs with an alarm (bar: 4 of 40) {', '.join(told)}")
+        alarms = sorted({hit for hits in per_seed for hit in hits})
+        print(f"{label}: {runs} of {options.seeds} runs with an alarm (bar: 4 of 40) {', '.join(alarms)}")
 
 
 if __name__ == "__main__":

@@ -23,8 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from pii_templates import HELD_OUT, TUNING, sentences
 
-from mlmguard.corpus.detect import finder as pii
-from mlmguard.corpus.detect import presidio
+from mlmguard.corpus.detect import finder, presidio
 from mlmguard.corpus.detect import reference as stock_engine
 from mlmguard.corpus.detect.spans import Span, resolve
 
@@ -60,50 +59,52 @@ class Tally:
 
     def __init__(self, same: dict[str, str]) -> None:
         self._same = same
-        self.asked, self.hit, self.given, self.right = (
+        self.wanted, self.hit, self.given, self.right = (
             Counter[str](),
             Counter[str](),
             Counter[str](),
             Counter[str](),
         )
         self.covered = Counter[str]()
-        self.characters = {name: Counter[str]() for name in ("asked", "given", "right")}
+        self.characters = {name: Counter[str]() for name in ("wanted", "given", "right")}
 
     def add(self, gold: Iterable[tuple[str, int, int]], spans: list[Span]) -> None:
         named = [(self._same.get(k, k), a, b) for k, a, b in gold]
         found = [(self._same.get(s.rule, s.rule), s.start, s.end) for s in spans]
         for kind, a, b in named:
-            self.asked[kind] += 1
+            self.wanted[kind] += 1
             self.hit[kind] += any(k == kind and overlap(a, b, c, d) >= 0.5 for k, c, d in found)
             self.covered[kind] += sum(max(0, min(b, d) - max(a, c)) for _, c, d in found) == b - a
         for kind, a, b in found:
             self.given[kind] += 1
             self.right[kind] += any(k == kind and overlap(a, b, c, d) >= 0.5 for k, c, d in named)
-        asked = {(kind, i) for kind, a, b in named for i in range(a, b)}
+        wanted = {(kind, i) for kind, a, b in named for i in range(a, b)}
         given = {(kind, i) for kind, a, b in found for i in range(a, b)}
-        for name, places in (("asked", asked), ("given", given), ("right", asked & given)):
+        for name, places in (("wanted", wanted), ("given", given), ("right", wanted & given)):
             self.characters[name].update(kind for kind, _ in places)
 
     def reaches_the_bar(self, kind: str) -> bool:
         """The bars of the types that have one; a point estimate for telephone numbers, else a lower end."""
         precision = ratio(self.right[kind], self.given[kind])
         if kind == "PHONE_NUMBER":
-            return precision >= 0.90 and ratio(self.hit[kind], self.asked[kind]) >= 0.90
-        return kind not in BARS or (precision >= 0.95 and lower_end(self.hit[kind], self.asked[kind]) >= 0.97)
+            return precision >= 0.90 and ratio(self.hit[kind], self.wanted[kind]) >= 0.90
+        return kind not in BARS or (
+            precision >= 0.95 and lower_end(self.hit[kind], self.wanted[kind]) >= 0.97
+        )
 
     def row(self, kind: str) -> str:
-        recall, low = ratio(self.hit[kind], self.asked[kind]), lower_end(self.hit[kind], self.asked[kind])
+        recall, low = ratio(self.hit[kind], self.wanted[kind]), lower_end(self.hit[kind], self.wanted[kind])
         precision = ratio(self.right[kind], self.given[kind])
         chars = self.characters
         by_character = [
             ratio(chars["right"][kind], chars["given"][kind]),
-            ratio(chars["right"][kind], chars["asked"][kind]),
+            ratio(chars["right"][kind], chars["wanted"][kind]),
         ]
         return (
             f"P {precision:.3f} ({self.right[kind]}/{self.given[kind]}) R {recall:.3f} "
-            f"({self.hit[kind]}/{self.asked[kind]}, low {low:.3f}) F2 {f2(precision, recall):.3f} "
+            f"({self.hit[kind]}/{self.wanted[kind]}, low {low:.3f}) F2 {f2(precision, recall):.3f} "
             f"char P {by_character[0]:.3f} R {by_character[1]:.3f} F2 {f2(*by_character):.3f} "
-            f"covered {ratio(self.covered[kind], self.asked[kind]):.3f}"
+            f"covered {ratio(self.covered[kind], self.wanted[kind]):.3f}"
         )
 
 
@@ -129,14 +130,14 @@ def main() -> int:
     options = parser.parse_args()
     plain = stock_engine.reference(presidio.recognizers([]))
     engines: dict[str, Callable[[str], list[Span]]] = {
-        "ours ": pii.finder().find,
-        "stock": lambda text: resolve(stock_engine.analyze_as_reference(plain, text, pii.THRESHOLD)),
+        "ours ": finder.finder().find,
+        "stock": lambda text: resolve(stock_engine.analyze_as_reference(plain, text, finder.THRESHOLD)),
     }
     templates = sentences(TUNING if options.tuning else HELD_OUT, 300, seed=8)
     missed = []
     for title, rows, same in (
         ("presidio-research", presidio_research(options.data), SAME),
-        # here the birth dates are asked for by name
+        # here the birth dates are looked for by name
         (
             "tuning templates" if options.tuning else "templates held out",
             templates,
@@ -149,10 +150,10 @@ def main() -> int:
                 tallies[name].add(gold, find(text))
         print(f"--- {title}: {len(rows)} texts")
         ours = tallies["ours "]
-        for kind in sorted(ours.asked):
+        for kind in sorted(ours.wanted):
             for name, tally in tallies.items():
                 print(f"{kind:22} {name} {tally.row(kind)}")
-            if ours.asked[kind] >= ENOUGH and not ours.reaches_the_bar(kind):
+            if ours.wanted[kind] >= ENOUGH and not ours.reaches_the_bar(kind):
                 missed.append(f"{title}: {kind}")
     print("below the bar: " + ("; ".join(missed) or "none"))
     return 0

@@ -18,8 +18,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from mlmguard.corpus.detect import finder as pii
-from mlmguard.corpus.detect import presidio
+from mlmguard.corpus.detect import finder, presidio
 from mlmguard.corpus.detect import reference as stock_engine
 from mlmguard.corpus.detect.installed import recognisers
 from mlmguard.corpus.detect.spans import Span
@@ -125,12 +124,12 @@ def main() -> int:
     stock = stock_engine.reference(recognizers)
     by_numpy = presidio.Engine(recognizers, hyperscan=False)
     engines: dict[str, Callable[[str], list[Span]]] = {
-        "stock": lambda text: stock_engine.analyze_as_reference(stock, text, pii.THRESHOLD),
-        "ours": lambda text: by_numpy.analyze(text, pii.THRESHOLD),
+        "stock": lambda text: stock_engine.analyze_as_reference(stock, text, finder.THRESHOLD),
+        "ours": lambda text: by_numpy.analyze(text, finder.THRESHOLD),
     }
     try:
         by_hyperscan = presidio.Engine(recognizers, hyperscan=True)
-        engines["hyperscan"] = lambda text: by_hyperscan.analyze(text, pii.THRESHOLD)
+        engines["hyperscan"] = lambda text: by_hyperscan.analyze(text, finder.THRESHOLD)
     except ImportError:
         print("hyperscan is not installed: numpy only")
     differing = 0

@@ -42,22 +42,23 @@ def main() -> None:
         "| model | vocabulary | pipeline, probes/s | in batches of 32 | ours | ratios | share of the peak |"
     )
     print("|---|---|---|---|---|---|---|")
-    words = (
+    tokenizer = (
         BertTokenizerFast(vocab=str(options.vocab)) if options.vocab else Tokenizer.load(None).hugging_face
     )
     for name, layers, width, count in (
         ("2 x 128", 2, 128, options.probes),
         ("base", 12, 768, max(8, options.probes // 8)),
     ):
-        model = model_of(layers, width, len(words))
-        windows = windows_of(words, count)
-        ours = fastest(lambda m=model, x=windows: answer(m, words, x), clock)
+        model = model_of(layers, width, len(tokenizer))
+        windows = windows_of(tokenizer, count)
+        ours = fastest(lambda m=model, x=windows: answer(m, tokenizer, x), clock)
         theirs = [
-            fastest(lambda m=model, x=windows, size=size: fill(m, words, x, size), clock) for size in (1, 32)
+            fastest(lambda m=model, x=windows, size=size: fill(m, tokenizer, x, size), clock)
+            for size in (1, 32)
         ]
-        share = count / ours * operations(layers, width, len(words)) / peak
+        share = count / ours * operations(layers, width, len(tokenizer)) / peak
         print(
-            f"| {name} | {len(words):,} | {count / theirs[0]:,.1f} | {count / theirs[1]:,.1f} | "
+            f"| {name} | {len(tokenizer):,} | {count / theirs[0]:,.1f} | {count / theirs[1]:,.1f} | "
             f"{count / ours:,.1f} | {theirs[0] / ours:.1f}, {theirs[1] / ours:.1f} | {share:.0%} |",
             flush=True,
         )
@@ -76,32 +77,32 @@ def model_of(layers: int, width: int, vocabulary: int) -> Any:
     return BertForMaskedLM(config).eval()
 
 
-def windows_of(words: Any, count: int) -> list[np.ndarray]:
+def windows_of(tokenizer: Any, count: int) -> list[np.ndarray]:
     """Windows that the pipeline's tokenising gives back as they are: whole words only."""
     rng = np.random.default_rng(0)
-    whole = [k for entry, k in words.get_vocab().items() if entry.isalpha() and entry.isascii()]
-    whole = [k for k in whole if words.encode(words.decode([k]), add_special_tokens=False) == [k]]
-    frame = (words.cls_token_id, words.sep_token_id)
+    whole = [k for entry, k in tokenizer.get_vocab().items() if entry.isalpha() and entry.isascii()]
+    whole = [k for k in whole if tokenizer.encode(tokenizer.decode([k]), add_special_tokens=False) == [k]]
+    frame = (tokenizer.cls_token_id, tokenizer.sep_token_id)
     return [np.r_[frame[0], rng.choice(whole, TOKENS - 2), frame[1]] for _ in range(count)]
 
 
-def answer(model: Any, words: Any, windows: list[np.ndarray]) -> None:
+def answer(model: Any, tokenizer: Any, windows: list[np.ndarray]) -> None:
     scorer = Scorer(
         lambda ids, attention, where: models.masked_logits(model, ids, attention, where),
-        words.mask_token_id,
-        words.pad_token_id,
+        tokenizer.mask_token_id,
+        tokenizer.pad_token_id,
         torch.device("cpu"),
     )
     scorer.answer([Probe(ids, (TOKENS // 2,)) for ids in windows])
 
 
-def fill(model: Any, words: Any, windows: list[np.ndarray], batch_size: int) -> None:
+def fill(model: Any, tokenizer: Any, windows: list[np.ndarray], batch_size: int) -> None:
     texts = []
     for ids in windows:
         hidden = ids[1:-1].copy()
-        hidden[TOKENS // 2 - 1] = words.mask_token_id
-        texts.append(" ".join(words.convert_ids_to_tokens(hidden)))
-    found = pipeline("fill-mask", model=model, tokenizer=words, top_k=1, device="cpu")
+        hidden[TOKENS // 2 - 1] = tokenizer.mask_token_id
+        texts.append(" ".join(tokenizer.convert_ids_to_tokens(hidden)))
+    found = pipeline("fill-mask", model=model, tokenizer=tokenizer, top_k=1, device="cpu")
     found(texts, batch_size=batch_size)
 
 

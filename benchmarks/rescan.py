@@ -6,7 +6,7 @@ Every corpus is scanned in each mode of redaction, copies and shared passages ke
 scanned again with the same key. Counted: fingerprints of the first scan's values among the second scan's
 findings in texts, all findings of the second in texts (those in names of files apart: of web addresses and
 the like a name is not freed), and characters outside findings that are not what they were. ``drop-document``
-is held against the fingerprints that ``replace`` found. No text is printed.
+is compared with the fingerprints that ``replace`` found. No text is printed.
 """
 
 from __future__ import annotations
@@ -73,18 +73,20 @@ def changed_outside(into: Path) -> int:
 
 
 def main() -> None:
-    asked = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    asked.add_argument("data", type=Path)
-    asked.add_argument("names", nargs="*", default=CORPORA)
-    told = asked.parse_args()
-    for name in told.names:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("data", type=Path)
+    parser.add_argument("names", nargs="*", default=CORPORA)
+    options = parser.parse_args()
+    for name in options.names:
         found: set[tuple[str, str]] = set()
         for mode in ("replace", *(mode for mode in MODES if mode != "replace")):
             root = Path(tempfile.mkdtemp())
             first, second = root / "first", root / "second"
             for folder in (first, second, root / "rows"):
                 folder.mkdir()
-            original, _ = scanned(corpus(told.data, name, root), first, mode)
+            original, _ = scanned(corpus(options.data, name, root), first, mode)
             found = found or original
             for path in (first / "clean").glob("*.jsonl"):
                 shutil.copy(path, root / "rows")

@@ -97,10 +97,10 @@ def run(folder: str, workers: int, entities: str, watch: bool) -> dict[str, floa
         while watch and made.poll() is None:  # a twentieth of a core
             together = max(together, sum(map(held, family(made.pid))))
             time.sleep(0.5)
-        said = made.communicate()[0]
+        result = made.communicate()[0]
     if made.returncode:
         raise subprocess.CalledProcessError(made.returncode, command)
-    return dict(json.loads(said)) | {"together": together}
+    return dict(json.loads(result)) | {"together": together}
 
 
 EMAIL = "EMAIL_ADDRESS"

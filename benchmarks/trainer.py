@@ -2,9 +2,9 @@
 
     python benchmarks/trainer.py FILES... [--steps 600] [--batch 32] [--clock cpu]
 
-FILES are JSON lines with a ``text`` each. Both sides train BERT 4 x 256 with a vocabulary of 8,000 learnt
+FILES are JSON lines with a ``text`` each. Both train BERT 4 x 256 with a vocabulary of 8,000 learnt
 from the training part, from the same weights, on the same windows of 128 tokens: AdamW, linear warm-up and
-decay, dropout 0.1, gradients clipped to norm 1, 15 % masked 80/10/10, fp32. Their side is ``Trainer`` with
+decay, dropout 0.1, gradients clipped to norm 1, 15 % masked 80/10/10, fp32. The peer is ``Trainer`` with
 ``DataCollatorForLanguageModeling``, its logs and its progress bar switched off. Both models are then measured
 by the same function on the same masks of the held-out part.
 
@@ -41,7 +41,7 @@ CLOCKS: dict[str, Callable[[], float]] = {"wall": time.perf_counter, "cpu": time
 
 
 class Bench:
-    """The texts as windows, and the settings that both sides share."""
+    """The texts as windows, and the settings that both share."""
 
     def __init__(self, texts: list[str], recipe: Recipe, now: Callable[[], float]) -> None:
         order = np.random.default_rng(0).permutation(len(texts))

@@ -185,7 +185,7 @@ def audit_summary(evidence: Evidence) -> None:
         words.exposure(shown),
         words.roc(shown),
         words.unknown(shown),
-        words.broken(shown),
+        words.unclearable(shown),
     ]
     model = shown.evidence.model
     facts = {
@@ -230,8 +230,8 @@ def verdicts(shown: Case) -> None:
         first = group[0]
         rules = _text(", ".join(verdict.rule for verdict in group), _STYLE[first.status])
         advice.append(rules.append("  ").append_text(_text(first.reason, "not bold default")))
-        if told := words.advice(shown, first):
-            advice.append(Padding(_text(f"→ {told[1]}", "dim"), (0, 0, 0, 2), expand=False))
+        if texts := words.advice(shown, first):
+            advice.append(Padding(_text(f"→ {texts[1]}", "dim"), (0, 0, 0, 2), expand=False))
     style = _STYLE[judgement.status]
     counted = ", ".join(f"{n} {words.WORD[status]}" for status, n in tables.tally(judgement))
     _print(
@@ -276,10 +276,10 @@ def checks(rows: Sequence[tuple[str, str, str, str]], title: str = "Doctor") -> 
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
     for what, found, health, do in rows:
-        told = _text(found)
+        line = _text(found)
         if do:
-            told.append("  → ", style.get(health, "")).append_text(_text(do, "dim"))
-        table.add_row(Text(mark.get(health, "?"), style=style.get(health, "")), _text(what, "dim"), told)
+            line.append("  → ", style.get(health, "")).append_text(_text(do, "dim"))
+        table.add_row(Text(mark.get(health, "?"), style=style.get(health, "")), _text(what, "dim"), line)
     _print(_heading(title), table)
 
 

@@ -47,8 +47,8 @@ def event(what: str, **facts: str | int | float | None) -> None:
     if _began is None:
         return
     moment = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    told = {"time": moment, "event": what, **facts}
-    line = " ".join(f"{key}={_value(fact)}" for key, fact in told.items() if fact is not None)
+    pairs = {"time": moment, "event": what, **facts}
+    line = " ".join(f"{key}={_value(fact)}" for key, fact in pairs.items() if fact is not None)
     sys.stderr.write(f"{line}\n")
 
 
@@ -61,18 +61,18 @@ def _value(fact: str | int | float) -> str:
 
 def followed(progress: Progress) -> Progress:
     """``progress``, and a line when a stage begins, every :data:`EVERY` seconds, and when it is done."""
-    stages: dict[str, tuple[float, float]] = {}  # name to when it began and when it was last told
+    stages: dict[str, tuple[float, float]] = {}  # name to when it began and when it was last logged
 
     def follow(stage: str, done: int, total: int | None) -> None:
         progress(stage, done, total)
         now = time.monotonic()
-        began, told = stages.get(stage, (now, 0.0))
-        if stage not in stages or done == total or now - told >= EVERY:
+        began, logged = stages.get(stage, (now, 0.0))
+        if stage not in stages or done == total or now - logged >= EVERY:
             seconds = now - began
             rate = done / seconds if seconds else None
             event("stage", stage=stage, done=done, total=total, seconds=seconds, rate=rate)
-            told = now
-        stages[stage] = (began, told)
+            logged = now
+        stages[stage] = (began, logged)
 
     return follow
 

@@ -1,7 +1,7 @@
 """The numbers a policy may address: what each says, and those that follow from the nouns.
 
 The audit measures; this file names. A derived number is a count or a fact that stands in the manifest, the
-statement or the list of attacks already, so that a rule can ask for it like for any other.
+statement or the list of attacks already, so that a rule can address it like any other.
 """
 
 from __future__ import annotations
@@ -179,14 +179,14 @@ def claim(evidence: Evidence) -> PrivacyStatement | None:
 def claimed_epsilon(evidence: Evidence) -> float | None:
     """The ε the checkpoint claims; the smaller one if statement and audit disagree."""
     claims = [m.value for m in evidence.measurements if (m.attack, m.metric) == ("epsilon", "claimed")]
-    said = claim(evidence)
-    claims.append(said.epsilon if said else None)
+    claimed = claim(evidence)
+    claims.append(claimed.epsilon if claimed else None)
     numbers_only = [c for c in claims if c is not None and not math.isnan(c)]
     return min(numbers_only, default=None)
 
 
 def broken(evidence: Evidence) -> str:
-    """Why the model cannot be found clean, or "" if it is sound."""
+    """Return why no audit can find the model clean, or "" if it is sound."""
     if not evidence.model.head_loaded:
         return "the head was not in the checkpoint, so what was attacked is not what was trained"
     if not evidence.model.beats_unigram:
@@ -203,23 +203,23 @@ def _counted(names: Iterable[str]) -> list[_Derived]:
 
 
 def _epsilon(evidence: Evidence) -> list[_Derived]:
-    said = claim(evidence)
-    return [] if said is None or said.epsilon is None else [("", said.epsilon, "")]
+    claimed = claim(evidence)
+    return [] if claimed is None or claimed.epsilon is None else [("", claimed.epsilon, "")]
 
 
 def _delta_times_n(evidence: Evidence) -> list[_Derived]:
-    said = claim(evidence)
-    if said is None or said.delta is None or said.plan is None or said.plan.sample_rate <= 0:
+    claimed = claim(evidence)
+    if claimed is None or claimed.delta is None or claimed.plan is None or claimed.plan.sample_rate <= 0:
         return []
     # the plan's normaliser is the expected draw of a step: rate times the public size
-    return [("", said.delta * said.plan.normaliser / said.plan.sample_rate, "")]
+    return [("", claimed.delta * claimed.plan.normaliser / claimed.plan.sample_rate, "")]
 
 
 def _hazards(evidence: Evidence) -> list[_Derived]:
-    said = claim(evidence)
-    if said is None or not said.hazards:
+    claimed = claim(evidence)
+    if claimed is None or not claimed.hazards:
         return []
-    return _counted(hazard.id for hazard in said.hazards if hazard.status != "absent")
+    return _counted(hazard.id for hazard in claimed.hazards if hazard.status != "absent")
 
 
 def _tier(evidence: Evidence) -> list[_Derived]:
@@ -245,7 +245,7 @@ def _missing_detectors(evidence: Evidence) -> list[_Derived]:
 
 
 def _redacted(evidence: Evidence) -> Iterator[_Derived]:
-    """By type. Values in removed copies count as found only, so that "all of them" cannot be asked."""
+    """By type. Values in removed copies count as found only, so that no rule can require "all of them"."""
     if evidence.manifest is None:
         return
     looked_for = {d.entity for d in evidence.manifest.coverage if d.status == "available"}
@@ -294,7 +294,7 @@ DERIVED: Mapping[str, Callable[[Evidence], Iterable[_Derived]]] = {
 
 #: What a statement must say for each tier of the registry of differential-privacy deployments
 #: (registry.opendp.org/transparency-tiers). Curator, purpose and date are nobody's number: the policy
-#: ``dp-release`` asks for them as signed statements.
+#: ``dp-release`` requires them as signed statements.
 _TIERS: tuple[Mapping[str, Callable[[PrivacyStatement], bool]], ...] = (
     {
         "what is covered": lambda s: bool(s.covers),
@@ -330,8 +330,8 @@ def tier(statement: PrivacyStatement | None) -> tuple[int, tuple[str, ...]]:
 def disclosure(statement: PrivacyStatement | None) -> str:
     """Return the tier a statement reaches and what the next one needs, as a reader says it."""
     reached, missing = tier(statement)
-    said = f"tier {reached} of {len(_TIERS)} of the OpenDP deployments registry"
-    return f"{said}; {_next(reached, missing)}" if missing else said
+    sentence = f"tier {reached} of {len(_TIERS)} of the OpenDP deployments registry"
+    return f"{sentence}; {_next(reached, missing)}" if missing else sentence
 
 
 def _next(reached: int, missing: tuple[str, ...]) -> str:

@@ -496,4 +496,4 @@ class Judgement:
     day: str = ""  # ISO date that waivers and signatures were checked against
     waivers: tuple[WaiverUse, ...] = ()
     attestations: tuple[Attested, ...] = ()
-    loosened: tuple[str, ...] = ()  # what a child policy asks less of than its parent, by whom and why
+    loosened: tuple[str, ...] = ()  # what a child policy loosens of its parent, by whom and why

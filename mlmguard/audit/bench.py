@@ -111,11 +111,11 @@ class Bench:
     def _scorer(self, model: Any) -> Scorer:
         device = best_device()
         model.to(device).eval()
-        said = models.next_token_logits if self.audited.causal else models.masked_logits
+        logits = models.next_token_logits if self.audited.causal else models.masked_logits
 
         def logits_at(input_ids: Any, attention: Any, where: Any) -> Any:
             with autocast(device):
-                return said(model, input_ids, attention, where)
+                return logits(model, input_ids, attention, where)
 
         tokenizer = self.audited.tokenizer
         if self.audited.causal:

@@ -93,7 +93,7 @@ def write_records(path: Path, results: Iterable[Result], audited: Audited) -> No
 def _notes(audited: Audited, settings: AuditSettings) -> tuple[str, ...]:
     notes = [
         "This report is computed from private text and is not covered by ε.",
-        f"Seed {settings.seed}; at most {settings.documents} documents a side, "
+        f"Seed {settings.seed}; at most {settings.documents} members and as many non-members, "
         f"{settings.restarts} restarts a search, {settings.samples} texts drawn.",
         "The attacker is given each secret's context and format (punctuation, and which positions hold "
         "digits), not its other tokens.",
@@ -165,11 +165,11 @@ def _held_out_losses(bench: Bench) -> tuple[Floats, Floats, Floats]:
     """Of each held-out passage, (N,): the model's summed loss, the unigram model's, and its tokens."""
     audited = bench.audited
     if audited.causal:
-        said = bench.model.answer(
+        answers = bench.model.answer(
             [Probe(passage.ids, tuple(range(1, len(passage.ids) - 1))) for passage in bench.others]
         )
         return (
-            np.array([-answer.log_probability.sum() for answer in said]),
+            np.array([-answer.log_probability.sum() for answer in answers]),
             np.array([-bench.unigram[passage.ids[1:-1]].sum() for passage in bench.others]),
             np.array([len(passage.ids) - 2.0 for passage in bench.others]),
         )

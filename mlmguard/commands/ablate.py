@@ -84,35 +84,35 @@ class Plan:
     seeds: tuple[int, ...] = (0,)
     train: Mapping[str, Any] = field(default_factory=dict)
     audit: Mapping[str, Any] = field(default_factory=dict)
-    probe: str | None = None  # a file labelled for classification; the embedded corpus brings its own
+    probe: str | None = None  # a file labelled for classification; the embedded corpus has its own
 
 
 def read_plan(path: Path) -> Plan:
     """A plan from YAML; :class:`InputError` names a key that nobody knows or an axis without values."""
     try:
-        told = YAML(typ="safe", pure=True).load(path.read_text("utf-8"))
+        given = YAML(typ="safe", pure=True).load(path.read_text("utf-8"))
     except FileNotFoundError:
         raise InputError(str(path), "no such file", "a plan") from None
     except (YAMLError, UnicodeDecodeError):
         raise InputError(str(path), "not YAML", "a plan with a corpus and a grid") from None
-    if not isinstance(told, dict) or not isinstance(told.get("grid"), dict) or not told["grid"]:
+    if not isinstance(given, dict) or not isinstance(given.get("grid"), dict) or not given["grid"]:
         raise InputError(str(path), "no grid", "axes with their values, as in `mask_rate: [0.15, 0.3]`")
     dials = {one.name for one in fields(TrainSettings)}
-    _refuse_unknown(f"{path}", told, {one.name for one in fields(Plan)})
-    _refuse_unknown(f"{path}: grid", told["grid"], {*dials - {"seed"}, DEDUP})
-    _refuse_unknown(f"{path}: train", told.get("train", {}), dials - {"seed"})
-    _refuse_unknown(f"{path}: audit", told.get("audit", {}), {one.name for one in fields(AuditSettings)})
-    for axis, values in told["grid"].items():
+    _refuse_unknown(f"{path}", given, {one.name for one in fields(Plan)})
+    _refuse_unknown(f"{path}: grid", given["grid"], {*dials - {"seed"}, DEDUP})
+    _refuse_unknown(f"{path}: train", given.get("train", {}), dials - {"seed"})
+    _refuse_unknown(f"{path}: audit", given.get("audit", {}), {one.name for one in fields(AuditSettings)})
+    for axis, values in given["grid"].items():
         if not isinstance(values, list) or not values:
             raise InputError(f"{path}: grid: {axis}", "no list of values", "as in `mask_rate: [0.15, 0.3]`")
-    check(as_noun(told.get("audit", {}), AuditSettings, f"{path}: audit"))
-    grid = {axis: tuple(values) for axis, values in told["grid"].items()}
-    seeds = tuple(told.get("seeds", (0,)))
-    return Plan(**{"corpus": EMBEDDED, **told, "grid": grid, "seeds": seeds})
+    check(as_noun(given.get("audit", {}), AuditSettings, f"{path}: audit"))
+    grid = {axis: tuple(values) for axis, values in given["grid"].items()}
+    seeds = tuple(given.get("seeds", (0,)))
+    return Plan(**{"corpus": EMBEDDED, **given, "grid": grid, "seeds": seeds})
 
 
-def _refuse_unknown(thing: str, told: Mapping[str, Any], known: set[str]) -> None:
-    for key in told:
+def _refuse_unknown(thing: str, given: Mapping[str, Any], known: set[str]) -> None:
+    for key in given:
         if key not in known:
             raise InputError(thing, f"unknown key {str(key)[:40]!r}", "one of: " + ", ".join(sorted(known)))
 
@@ -132,7 +132,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a cell. ``refused`` is why it was not run, in the words of who refused."""
+    """The result of a cell. ``refused`` is why it was not run, as the error says it."""
 
     place: Mapping[str, Any]
     seed: int
@@ -301,8 +301,10 @@ def ablate(plan_file: Path, into: Path, workers: int = 1, *, watcher: Watcher = 
     shown = _shown(plan, outcomes, found, together)
     write_text(target, page.render(shown))
     write_text(target.with_suffix(".md"), page.markdown(shown))
-    told = {"outcomes": [asdict(one) for one in outcomes], "effects": [asdict(one) for one in found]}
-    write_json(target.with_suffix(".json"), {"schema": "mlmguard/ablation/v1", "together": together, **told})
+    results = {"outcomes": [asdict(one) for one in outcomes], "effects": [asdict(one) for one in found]}
+    write_json(
+        target.with_suffix(".json"), {"schema": "mlmguard/ablation/v1", "together": together, **results}
+    )
     return Ablation(tuple(outcomes), tuple(found), together, target)
 
 
@@ -320,7 +322,7 @@ def effects(plan: Plan, outcomes: Sequence[Outcome]) -> list[Effect]:
                 if len(gaps) > 1:
                     half = float(stats.t.ppf(0.975, len(gaps) - 1) * gaps.std(ddof=1) / len(gaps) ** 0.5)
                     low, high = float(gaps.mean()) - half, float(gaps.mean()) + half
-                change = f"{page.said(base)} → {page.said(other)}"
+                change = f"{page.shown_value(base)} → {page.shown_value(other)}"
                 found.append(Effect(axis, change, name, float(gaps.mean()), low, high, len(gaps)))
     return found
 
@@ -411,7 +413,7 @@ def _shown(plan: Plan, outcomes: Sequence[Outcome], found: Sequence[Effect], tog
     measured = [name for name in names if any(one.value(name) is not None for one in outcomes)]
     rows = [
         page.Row(
-            (*(page.said(one.place[axis]) for axis in axes), str(one.seed)),
+            (*(page.shown_value(one.place[axis]) for axis in axes), str(one.seed)),
             tuple(one.number(name) for name in measured),
             one.refused,
         )
@@ -440,7 +442,7 @@ def _shown(plan: Plan, outcomes: Sequence[Outcome], found: Sequence[Effect], tog
 
 
 def _memorised(plan: Plan, names: Mapping[str, str]) -> tuple[str, str]:
-    """The number that the frontier holds against accuracy: of the canaries planted most often."""
+    """Return the number that the frontier shows over accuracy: of the canaries planted most often."""
     tiers = _tiers(plan)
     name = _repeated("canary.auc", max(tiers)) if tiers else "canary.auc"
     return name, names[name]
@@ -448,7 +450,7 @@ def _memorised(plan: Plan, names: Mapping[str, str]) -> tuple[str, str]:
 
 def _frontiers(outcomes: Sequence[Outcome], memorised: tuple[str, str]) -> list[Curve]:
     """Plain and private cells that no other of the kind beats in accuracy and in what is memorised."""
-    number, said = memorised
+    number, series = memorised
     kinds: dict[str, Callable[[Outcome], bool]] = {
         "not private": lambda one: one.epsilon is None,
         "private": lambda one: one.epsilon is not None,
@@ -467,7 +469,7 @@ def _frontiers(outcomes: Sequence[Outcome], memorised: tuple[str, str]) -> list[
         )
         if best:
             x, y, low, high = zip(*best)
-            found.append(Curve("ablation", "frontier", UTILITY["accuracy"], said, kind, x, y, low, high))
+            found.append(Curve("ablation", "frontier", UTILITY["accuracy"], series, kind, x, y, low, high))
     return found
 
 

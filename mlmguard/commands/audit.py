@@ -106,7 +106,7 @@ def command(
     from mlmguard.report.formats import parse_out, write
 
     if selftest is not None and (policy or out or records):
-        raise click.UsageError("--selftest brings no evidence: leave out --policy, --out and --records")
+        raise click.UsageError("--selftest writes no evidence: leave out --policy, --out and --records")
     if (members is None) != (non_members is None) or ((reference or shadows) and members is None):
         raise click.UsageError(
             "--members and --non-members go together, and --reference and --shadow go with them"

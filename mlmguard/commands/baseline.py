@@ -60,7 +60,7 @@ class Comparison:
     def lines(self) -> list[tuple[str, str]]:
         """For people: counts, and what is new, expired or stale by rule and fingerprint."""
         rows = [("known", str(self.known)), ("new", str(len(self.new)))]
-        rows += [("new", f"{rule} {mark}") for rule, mark in self.new[:_SHOWN]]
+        rows += [("new", f"{rule} {fingerprint}") for rule, fingerprint in self.new[:_SHOWN]]
         rows += [
             ("expired", f"{e.rule} {e.fingerprint}, {e.owner}, {e.expires}") for e in self.expired[:_SHOWN]
         ]

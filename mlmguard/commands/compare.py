@@ -4,7 +4,7 @@ OLD and NEW are checkpoints; --suspects trains small models, each without one of
 
 \f
 The blame is found by leaving out: small plain models, one of all rows and one without each source that
-brought rows, measured on the same held-out texts. Each of them reads the private text again and enters itself
+has rows, measured on the same held-out texts. Each of them reads the private text again and enters itself
 in the corpus ledger; none of them is for release.
 """
 
@@ -110,7 +110,7 @@ def compare(
     steps: int = 200,
     watcher: Watcher = SILENT,
 ) -> Compared:
-    """Set the runs behind two checkpoints side by side, and find ``suspects`` if asked to.
+    """Set the runs behind two checkpoints side by side, and find ``suspects`` on request.
 
     Raises :class:`InputError` where a run folder or its corpus is gone.
     """
@@ -160,7 +160,7 @@ def _moved(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[Moved, ...]:
 
 def _suspects(run: _Run, sources: list[str], steps: int, watcher: Watcher) -> tuple[Suspect, ...]:
     if not sources:
-        raise InputError("--suspects", "no source brought rows", "two corpora that differ")
+        raise InputError("--suspects", "no source has rows", "two corpora that differ")
     if len({source_of(row["id"]) for row in run.corpus.train}) < 2:
         raise InputError("--suspects", "all rows come from one source", "at least two sources")
     everything = _losses(run, None, steps, watcher)
@@ -208,7 +208,7 @@ def _suspect(source: str, having: list[tuple[float, float]], without: list[tuple
 @click.option(
     "--suspects",
     is_flag=True,
-    help="Train small models, each without one source that brought rows: reads private text again.",
+    help="Train small models, each without one source that has rows: reads private text again.",
 )
 @click.option(
     "--steps", type=click.IntRange(1), default=200, show_default=True, help="Steps of each of them."

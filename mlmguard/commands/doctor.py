@@ -180,7 +180,7 @@ def _formats() -> list[Row]:
 
 def _detectors(coverage: Sequence[Detector] | None) -> list[Row]:
     if coverage is None:
-        return [Row("detectors", "not asked", "ok")]
+        return [Row("detectors", "not checked", "ok")]
     ready = sorted({d.entity for d in coverage if d.status == "available"})
     missing = sorted({d.entity for d in coverage} - set(ready))
     rows = [

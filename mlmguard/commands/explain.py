@@ -58,7 +58,7 @@ def pages(policies: Sequence[Policy]) -> Iterator[Explanation]:
     for name, (what, do) in HAZARDS.items():
         yield Explanation(name, f"Hazard {name}", (("what", what), ("do", do)))
     for policy in policies:
-        yield from (_attestation(asked, policy) for asked in policy.attestations)
+        yield from (_attestation(attestation, policy) for attestation in policy.attestations)
 
 
 def _rule(rule: Rule, policy: Policy) -> Explanation:
@@ -85,16 +85,16 @@ def _metric(metric: Metric, policies: Sequence[Policy]) -> Explanation:
     return Explanation(metric.name, f"Metric {metric.name}", lines)
 
 
-def _attestation(asked: Attestation, policy: Policy) -> Explanation:
+def _attestation(attestation: Attestation, policy: Policy) -> Explanation:
     lines = (
         ("policy", f"{policy.id} {policy.version}"),
-        ("control", asked.control),
-        ("asked of", f"the {asked.role}"),
-        ("statement", asked.statement),
-        ("when unsigned", asked.on_missing),
-        ("do", policy.advice[asked.id][1]),
+        ("control", attestation.control),
+        ("to be signed by", f"the {attestation.role}"),
+        ("statement", attestation.statement),
+        ("when unsigned", attestation.on_missing),
+        ("do", policy.advice[attestation.id][1]),
     )
-    return Explanation(asked.id, asked.title, lines)
+    return Explanation(attestation.id, attestation.title, lines)
 
 
 def _entity(row: Entity, policies: Sequence[Policy]) -> Explanation:
@@ -109,7 +109,7 @@ def _entity(row: Entity, policies: Sequence[Policy]) -> Explanation:
     else:
         lines.append(("detector", "mlmguard doctor names it and its version"))
     asking = [f"{rule.id} ({one.id})" for one in policies for rule in one.rules if rule.slice == name]
-    lines.append(("rules", ", ".join(asking) or "none asks for it by name"))
+    lines.append(("rules", ", ".join(asking) or "none names it"))
     return Explanation(name, f"Entity type {name}", tuple(lines))
 
 

@@ -46,7 +46,7 @@ def gate(
     today: date | None = None,
     require_signed: bool = False,
 ) -> tuple[list[Judged], int]:
-    """Judge each file, write the asked formats, and say the worst exit code.
+    """Judge each file, write the reports, and return the worst exit code.
 
     Everything is read and rendered before anything is written. With several evidence files, ``{name}`` in an
     output path becomes the file's name without its ending; a path that would be written twice is refused.

@@ -26,8 +26,8 @@ class Row:
     finished: bool
 
     @property
-    def said(self) -> str:
-        """The run in one line."""
+    def line(self) -> str:
+        """Return the run in one line."""
         state = "finished" if self.finished else "not finished"
         if self.epsilon is None:
             return f"NOT private, {state}"
@@ -46,18 +46,18 @@ class Corpus:
 
     @property
     def together(self) -> str:
-        """What all runs come to."""
+        """Return the sum over all runs, as a sentence."""
         plain = sum(run.epsilon is None for run in self.runs)
-        said = "no private run"
+        total = "no private run"
         if self.delta is not None:
-            said = (
+            total = (
                 f"ε = {show_epsilon(self.epsilon)} at δ = {self.delta:g}, for the smallest of the units"
                 if self.epsilon is not None
                 else "no ε"
             )
         if plain:
-            said += f"; {plain} not private: released, they void it (NIST SP 800-226, 2.6)"
-        return said
+            total += f"; {plain} not private: released, they void it (NIST SP 800-226, 2.6)"
+        return total
 
 
 def ledger(runs: Path) -> tuple[Corpus, ...]:
@@ -110,7 +110,7 @@ def command(runs: Path, quiet: bool, as_json: bool) -> None:
 
     def tables() -> None:
         for corpus in found:
-            rows = [(run.run_id, run.said) for run in corpus.runs]
+            rows = [(run.run_id, run.line) for run in corpus.runs]
             console.explanation(f"Corpus {corpus.name}", [*rows, ("together", corpus.together)])
 
     show(found, as_json, tables)

@@ -29,7 +29,7 @@ class Piece:
 
 @dataclass(frozen=True)
 class Masked:
-    """One strategy and what became of the sentence."""
+    """One strategy and the sentence masked by it."""
 
     strategy: str
     pieces: tuple[Piece, ...]

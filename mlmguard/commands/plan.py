@@ -94,7 +94,7 @@ def _sizes(policy: Policy) -> Iterator[Size]:
 
 
 def _upper_limit(rule: Rule) -> float | None:
-    """The rate that the upper end of an interval may not pass, where the rule asks that."""
+    """The rate that the upper end of an interval may not pass, where the rule sets one."""
     text = rule.fail or rule.warn
     threshold = Threshold.parse(text) if text else None
     if threshold is None or threshold.sign != ">" or rule.bound not in (None, "upper_ci"):

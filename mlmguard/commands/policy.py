@@ -24,7 +24,7 @@ def resolved(policy: Policy) -> str:
 
 
 def differences(old: Policy, new: Policy) -> tuple[tuple[str, str], ...]:
-    """Return what ``new`` asks other than ``old``, as (kind of change, rule and values)."""
+    """Return how ``new`` differs from ``old``, as (kind of change, rule and values)."""
     before, after = ({rule.id: rule for rule in policy.rules} for policy in (old, new))
     rows = [("left out", rule) for rule in before if rule not in after]
     rows += [("added", f"{rule}: {after[rule].required}") for rule in after if rule not in before]
@@ -42,15 +42,15 @@ def _changed(old: Rule, new: Rule) -> tuple[str, str]:
     less = looser(old, new)
     if less:
         agreed = f" ({new.loosened.reason}; {new.loosened.owner})" if new.loosened else ""
-        return "asks less", f"{new.id}: {less}{agreed}"
+        return "looser", f"{new.id}: {less}{agreed}"
     fields = [name for name in Rule.model_fields if getattr(old, name) != getattr(new, name)]
-    asked = [
+    changed = [
         f"{name} was {written(getattr(old, name))} and is {written(getattr(new, name))}"
         for name in fields
         if name not in _WORDS
     ]
-    if asked:
-        return "asks more", f"{new.id}: {', '.join(asked)}"
+    if changed:
+        return "stricter", f"{new.id}: {', '.join(changed)}"
     return "reworded", f"{new.id}: {', '.join(fields)}"
 
 
@@ -101,9 +101,9 @@ def policy_resolve(file: str) -> None:
 @click.argument("old", metavar="OLD")
 @click.argument("new", metavar="NEW")
 def policy_diff(old: str, new: str) -> None:
-    """Say what the policy NEW asks more, less or otherwise than OLD."""
+    """Say where the policy NEW is stricter or looser than OLD, or differs otherwise."""
     from mlmguard.policy.reading import load
 
     before, after = load(old), load(new)
-    rows = differences(before, after) or [("same", "both ask the same")]
+    rows = differences(before, after) or [("same", "both require the same")]
     console.explanation(f"{before.id} {before.version} → {after.id} {after.version}", rows)

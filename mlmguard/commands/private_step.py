@@ -1,6 +1,6 @@
 """The private step audits itself: a lower bound on ε from what it released, beside the ε it claims.
 
-A claim is a theorem about a mechanism; this asks whether the code is that mechanism. The bound cannot prove
+A claim is a theorem about a mechanism; this tests whether the code is that mechanism. The bound cannot prove
 the claim, and a plan with a small sample rate is too weak a test to refute it (at q = 0.01 a quarter of the
 noise still passes): the default plan draws half of the units a step.
 """

@@ -46,11 +46,11 @@ def as_saved(path: Path) -> Case:
     judgement = as_noun(saved, Judgement, f"{path}: judgement") if saved else None
     advice = data.get("advice") or {}
     try:
-        told = {str(rule): (str(entry["why"]), str(entry["do"])) for rule, entry in advice.items()}
+        texts = {str(rule): (str(entry["why"]), str(entry["do"])) for rule, entry in advice.items()}
     except (AttributeError, KeyError, TypeError):
         raise InputError(f"{path}: advice", "not a mapping of rules to why and do") from None
     code = data.get("exit_code")
-    return case(read_evidence(path), judgement, told, code if isinstance(code, int) else None)
+    return case(read_evidence(path), judgement, texts, code if isinstance(code, int) else None)
 
 
 # --- the command ----------------------------------------------------------------------------------------

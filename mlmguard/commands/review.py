@@ -27,7 +27,7 @@ from mlmguard.types import SILENT, Evidence, Manifest, Watcher
 
 @dataclass(frozen=True)
 class Reviewed:
-    """What each verb came to, and the gate's word."""
+    """The result of each verb, and the judgement of the gate."""
 
     manifest: Manifest
     trained: TrainResult

@@ -18,7 +18,7 @@ from mlmguard.errors import InputError
 
 @dataclass(frozen=True)
 class Proved:
-    """One recogniser and what came of trying it. ``failures`` name texts by number, never their words."""
+    """One recogniser and the result of trying it. ``failures`` name texts by number, never their content."""
 
     name: str  # of ours, or of the entry point
     entity: str

@@ -50,7 +50,7 @@ _ALPHA = 0.10  # two-sided, so that each end holds with 95 %
 class Passage:
     """Some characters of a cleaned document, and what the scan had found in them."""
 
-    mark: str  # keyed: names the passage and decides the order
+    name: str  # a keyed hash; it decides the order
     text: str = field(repr=False)
     found: tuple[str, ...]  # rules of the stand-ins in it
 
@@ -78,20 +78,20 @@ def sample_review(
     book = run / "review.jsonl"
     answers = _answers(book)
     for number, passage in enumerate(drawn, 1):
-        while passage.mark not in answers:
+        while passage.name not in answers:
             try:
-                answers[passage.mark] = parse(ask(number, len(drawn), passage.text), types)
+                answers[passage.name] = parse(ask(number, len(drawn), passage.text), types)
             except InputError as problem:
                 complain(str(problem))
                 continue
             book.touch(mode=0o600)
             with book.open("a", encoding="utf-8") as stream:
-                stream.write(json.dumps({"passage": passage.mark, "missed": answers[passage.mark]}) + "\n")
+                stream.write(json.dumps({"passage": passage.name, "missed": answers[passage.name]}) + "\n")
     return Review(
         run_id=manifest.run_id,
         commitment=manifest.commitment,
         passages=len(drawn),
-        measurements=tuple(measure(drawn, [answers[p.mark] for p in drawn])),
+        measurements=tuple(measure(drawn, [answers[p.name] for p in drawn])),
         tool_version=__version__,
     )
 
@@ -121,10 +121,10 @@ def draw(clean: Path, manifest: Manifest, run: Path, key: Key, passages: int) ->
                     row = json.loads(line)
                     found = places.get(row["id"], [])
                     for start, end in cut(row["text"]):
-                        mark = key.fingerprint("passage", f"{manifest.commitment}\0{row['id']}\0{start}")
-                        yield _blinded(mark, row["text"], start, end, found)
+                        name = key.fingerprint("passage", f"{manifest.commitment}\0{row['id']}\0{start}")
+                        yield _blinded(name, row["text"], start, end, found)
 
-    return heapq.nsmallest(passages, every(), key=lambda p: p.mark)
+    return heapq.nsmallest(passages, every(), key=lambda p: p.name)
 
 
 def cut(text: str) -> Iterator[tuple[int, int]]:
@@ -153,7 +153,7 @@ def _places(run: Path) -> dict[str, list[tuple[int, int, str]]]:
     return places
 
 
-def _blinded(mark: str, text: str, start: int, end: int, found: Sequence[tuple[int, int, str]]) -> Passage:
+def _blinded(name: str, text: str, start: int, end: int, found: Sequence[tuple[int, int, str]]) -> Passage:
     shown, at, rules = [], start, []
     for low, high, rule in found[bisect_left(found, start, key=lambda f: f[1]) :]:
         if low >= end:
@@ -163,7 +163,7 @@ def _blinded(mark: str, text: str, start: int, end: int, found: Sequence[tuple[i
             at = min(end, high)
             if low >= start:  # one that began in the passage before counts there
                 rules.append(rule)
-    return Passage(mark, "".join([*shown, text[at:end]]), tuple(rules))
+    return Passage(name, "".join([*shown, text[at:end]]), tuple(rules))
 
 
 def parse(answer: str, types: Sequence[str]) -> dict[str, int]:
@@ -176,14 +176,14 @@ def parse(answer: str, types: Sequence[str]) -> dict[str, int]:
     """
     missed: Counter[str] = Counter()
     for part in filter(None, re.split(r"[,;]\s*|\s*$", answer.strip())):
-        said = re.fullmatch(r"([A-Za-z_0-9]*[A-Za-z_])[ =:]*(\d{1,3})?", part.strip())
-        name = said.group(1).upper() if said else ""
+        match = re.fullmatch(r"([A-Za-z_0-9]*[A-Za-z_])[ =:]*(\d{1,3})?", part.strip())
+        name = match.group(1).upper() if match else ""
         kinds = [t for t in types if t == name] or [t for t in types if name and t.startswith(name)]
-        if said is None or len(kinds) != 1:
+        if match is None or len(kinds) != 1:
             raise InputError(
-                "that answer", "no type or several", f"types like {', '.join(types[:4])}, with counts"
+                "that match", "no type or several", f"types like {', '.join(types[:4])}, with counts"
             )
-        missed[kinds[0]] += int(said.group(2) or 1)
+        missed[kinds[0]] += int(match.group(2) or 1)
     return {kind: count for kind, count in sorted(missed.items()) if count}
 
 

@@ -118,7 +118,7 @@ def _by_split(corpus: CleanCorpus) -> Iterator[tuple[str, Sequence[Mapping[str, 
 
 def _found(scan_run: Path, key: Key, values: Sequence[str], splits: Mapping[str, str]) -> Iterator[Held]:
     """Findings of the scan with the fingerprint of a value, under whatever type it was found."""
-    marks: dict[tuple[str, str], int] = {}
+    wanted: dict[tuple[str, str], int] = {}
     known: set[str] = set()
     with (scan_run / "spans.jsonl").open(encoding="utf-8") as lines:
         for line in lines:
@@ -126,8 +126,8 @@ def _found(scan_run: Path, key: Key, values: Sequence[str], splits: Mapping[str,
             rule = span["rule"]
             if rule not in known:
                 known.add(rule)
-                marks |= {(rule, key.fingerprint(rule, value)): k for k, value in enumerate(values, 1)}
-            number = marks.get((rule, span["fingerprint"]))
+                wanted |= {(rule, key.fingerprint(rule, value)): k for k, value in enumerate(values, 1)}
+            number = wanted.get((rule, span["fingerprint"]))
             if number is not None:
                 status = "redacted" if span["redacted"] else "kept"
                 yield Held(number, span["id"], splits.get(span["id"], ""), rule, status)

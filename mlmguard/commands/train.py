@@ -57,7 +57,7 @@ def command(
 
 
 def tables(result: TrainResult) -> None:
-    """Print what a run came to: model, plan, held-out numbers, the claim."""
+    """Print the result of a run: model, plan, held-out numbers, the claim."""
     facts: dict[str, Any] = dict(result.facts)
     rows = {
         "model": f"{facts['parameters']:,} parameters, {facts['init']}",

@@ -122,8 +122,8 @@ def _statement(ckpt: Path, statement: PrivacyStatement) -> Iterator[Check]:
     else:
         yield Check("statement", "matches its digest" if statement.digest else "carries no digest", "holds")
     facts = read_json(ckpt / "training.json") if (ckpt / "training.json").is_file() else {}
-    told = facts.get("run_id", statement.run_id) if isinstance(facts, dict) else ""
-    if told != statement.run_id:
+    named = facts.get("run_id", statement.run_id) if isinstance(facts, dict) else ""
+    if named != statement.run_id:
         do = "keep the files of one run together"
         yield Check("training.json", "is of another run", "contradicted", do)
     if not statement.private:
@@ -152,12 +152,12 @@ def _claim(statement: PrivacyStatement) -> Iterator[Check]:
         yield Check("ledger", f"{steps:,} steps as planned, {statement.steps_applied:,} applied", "holds")
     spent = accounting.compose(statement.ledger, delta)
     claimed = show_epsilon(statement.epsilon)
-    told = f"ε = {show_epsilon(spent)} at δ = {delta:g} from the ledger, {claimed} claimed"
+    compared = f"ε = {show_epsilon(spent)} at δ = {delta:g} from the ledger, {claimed} claimed"
     # written so that a NaN contradicts
     if not (math.isfinite(spent) and spent <= statement.epsilon * (1 + _ROUNDING)):
-        yield Check("ε, computed anew", told, "contradicted", "the claim is smaller than what was spent")
+        yield Check("ε, computed anew", compared, "contradicted", "the claim is smaller than what was spent")
     else:
-        yield Check("ε, computed anew", told, "holds")
+        yield Check("ε, computed anew", compared, "holds")
 
 
 def _as_planned(entry: LedgerEntry, statement: PrivacyStatement) -> bool:
@@ -176,9 +176,9 @@ def _journal(ckpt: Path, statement: PrivacyStatement) -> Iterator[Check]:
         yield Check("run folder", found, "unknown")
         return
     charged = len(journal.read_text("utf-8").splitlines())
-    said = sum(entry.steps for entry in statement.ledger if entry.mechanism == "poisson-gaussian")
-    if statement.private and charged != said:
-        found = f"{charged:,} steps in its ledger, {said:,} in the statement"
+    stated = sum(entry.steps for entry in statement.ledger if entry.mechanism == "poisson-gaussian")
+    if statement.private and charged != stated:
+        found = f"{charged:,} steps in its ledger, {stated:,} in the statement"
         yield Check("run folder", found, "contradicted", "the statement is not of this run")
     else:
         yield Check("run folder", f"{charged:,} steps in its ledger", "holds")
@@ -187,9 +187,9 @@ def _journal(ckpt: Path, statement: PrivacyStatement) -> Iterator[Check]:
 def _signature(ckpt: Path, public_key: Path | None) -> Check:
     found = signature.find(ckpt)
     if public_key is None:
-        told = f"{found.name} was not checked; digest only" if found else "none, digest only"
+        found_signature = f"{found.name} was not checked; digest only" if found else "none, digest only"
         do = "name the key with --public-key" if found else "mlmguard sign before release"
-        return Check("signature", f"{told}: catches accidents, not tampering", "unknown", do)
+        return Check("signature", f"{found_signature}: catches accidents, not tampering", "unknown", do)
     if found is None:
         return Check("signature", "none", "contradicted", "get the folder as it was signed")
     fault = signature.fault(ckpt, found, public_key)
@@ -204,8 +204,8 @@ def _in_toto(ckpt: Path, checks: tuple[Check, ...]) -> str:
         {"name": path.relative_to(ckpt).as_posix(), "digest": {"sha256": sha256_file(path)}} for path in files
     ]
     by = {one: [c.what for c in checks if c.outcome == one] for one in ("holds", "unknown", "contradicted")}
-    papers = {"name": "privacy.json", "digest": {"sha256": sha256_file(ckpt / "privacy.json")}}
-    return in_toto.statement(subjects, [papers], by["holds"], by["unknown"], by["contradicted"])
+    statement_file = {"name": "privacy.json", "digest": {"sha256": sha256_file(ckpt / "privacy.json")}}
+    return in_toto.statement(subjects, [statement_file], by["holds"], by["unknown"], by["contradicted"])
 
 
 # --- the command ----------------------------------------------------------------------------------------

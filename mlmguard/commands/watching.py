@@ -16,17 +16,17 @@ STEPPED = ("train", "warm up on public text")
 
 @contextmanager
 def watched(quiet: bool) -> Iterator[Watcher]:
-    """Show progress, and ask work to stop at the first Ctrl-C or SIGTERM of a stage that has steps.
+    """Show progress, and let work end at the first Ctrl-C or SIGTERM of a stage that has steps.
 
     The second one, and any in a stage without steps, raises KeyboardInterrupt at once.
     """
-    asked, running = False, ""
+    stopping, running = False, ""
 
-    def ask(number: int, frame: FrameType | None) -> None:
-        nonlocal asked
-        if asked or running not in STEPPED:
+    def stop(number: int, frame: FrameType | None) -> None:
+        nonlocal stopping
+        if stopping or running not in STEPPED:
             raise KeyboardInterrupt
-        asked = True
+        stopping = True
         console.say("stopping after this step; again to stop at once", quiet)
 
     # where SIGINT is ignored (nohup, a job in the background) it stays ignored
@@ -35,7 +35,7 @@ def watched(quiet: bool) -> Iterator[Watcher]:
         for number in (signal.SIGINT, signal.SIGTERM)
         if signal.getsignal(number) is not signal.SIG_IGN or number == signal.SIGTERM
     ]
-    before = {number: signal.signal(number, ask) for number in numbers}
+    before = {number: signal.signal(number, stop) for number in numbers}
     try:
         with console.progress_bar(quiet) as progress:
 
@@ -44,7 +44,7 @@ def watched(quiet: bool) -> Iterator[Watcher]:
                 running = stage
                 progress(stage, done, total)
 
-            yield Watcher(logs.followed(noticed), lambda line: console.say(line, quiet), lambda: asked)
+            yield Watcher(logs.followed(noticed), lambda line: console.say(line, quiet), lambda: stopping)
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

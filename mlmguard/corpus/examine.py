@@ -66,8 +66,8 @@ class Examined:
         placed = tuple(redact.Placed(*values) for values in record.pop("placed"))
         clean = redact.Clean(record.pop("clean"), placed)
         beside = tuple(Beside(*values) for values in record.pop("beside"))
-        marks = tuple(record["fingerprints"])
-        return cls(**{**record, "clean": clean, "beside": beside, "fingerprints": marks})
+        fingerprints = tuple(record["fingerprints"])
+        return cls(**{**record, "clean": clean, "beside": beside, "fingerprints": fingerprints})
 
 
 @dataclass(frozen=True)
@@ -140,8 +140,8 @@ class Examine:
             clean = (_cleaned if len(value) <= _SHORT else _cleaned.__wrapped__)(value, self)
             cleaned[column] = clean.text
             found += [
-                Beside(safe_name(column, self.key), p.rule, p.score, p.raw_start, p.raw_end, mark)
-                for p, mark in zip(clean.placed, self._fingerprints(value, clean))
+                Beside(safe_name(column, self.key), p.rule, p.score, p.raw_start, p.raw_end, fingerprint)
+                for p, fingerprint in zip(clean.placed, self._fingerprints(value, clean))
             ]
         return cleaned, tuple(found)
 

@@ -59,7 +59,7 @@ class Parts:
                 yield part[of == piece]
 
 
-class Marks:
+class Numbers:
     """A set of 64-bit numbers: between 11 and 22 bytes each, where Python's own takes a hundred."""
 
     def __init__(self) -> None:
@@ -68,17 +68,17 @@ class Marks:
         self._count = 0
         self._zero = False
 
-    def __contains__(self, mark: int) -> bool:
-        return self._zero if mark == 0 else self._table[self._place(mark)] == mark
+    def __contains__(self, number: int) -> bool:
+        return self._zero if number == 0 else self._table[self._place(number)] == number
 
-    def add(self, mark: int) -> bool:
-        """Whether ``mark`` is new."""
-        if mark in self:
+    def add(self, number: int) -> bool:
+        """Whether ``number`` is new."""
+        if number in self:
             return False
-        if mark == 0:
+        if number == 0:
             self._zero = True
             return True
-        self._table[self._place(mark)] = mark
+        self._table[self._place(number)] = number
         self._count += 1
         if 4 * self._count > 3 * len(self._table):
             before, self._table = self._table, array("Q", [0]) * (2 * len(self._table))
@@ -87,10 +87,10 @@ class Marks:
                     self._table[self._place(other)] = other
         return True
 
-    def _place(self, mark: int) -> int:
-        """Where ``mark`` is, or would be."""
+    def _place(self, number: int) -> int:
+        """Where ``number`` is, or would be."""
         table, last = self._table, len(self._table) - 1
-        place = mark & last
-        while table[place] not in (0, mark):
+        place = number & last
+        while table[place] not in (0, number):
             place = place + 1 & last
         return place

@@ -13,7 +13,7 @@ import numpy as np
 
 from mlmguard.corpus.records import Parts
 
-_RECORD = np.dtype([("mark", "<u8"), ("document", "<u4"), ("rule", "<u2")])
+_RECORD = np.dtype([("fingerprint", "<u8"), ("document", "<u4"), ("rule", "<u2")])
 _PARTS = 16  # by fingerprint
 _TOGETHER = 4096  # findings that are written together
 
@@ -23,25 +23,25 @@ class Repeated:
     """Values that at least two documents hold, in the order of their fingerprints."""
 
     rules: tuple[str, ...]  # names of the numbers in ``rule``
-    mark: np.ndarray  # uint64: fingerprints
+    fingerprint: np.ndarray  # uint64: fingerprints
     rule: np.ndarray  # uint16
     findings: np.ndarray  # uint32
     documents: np.ndarray  # uint32
 
     def holders(self, fingerprint: str) -> int:
         """How many documents hold this value."""
-        place = int(np.searchsorted(self.mark, np.uint64(int(fingerprint, 16))))
-        there = place < len(self.mark) and int(self.mark[place]) == int(fingerprint, 16)
+        place = int(np.searchsorted(self.fingerprint, np.uint64(int(fingerprint, 16))))
+        there = place < len(self.fingerprint) and int(self.fingerprint[place]) == int(fingerprint, 16)
         return int(self.documents[place]) if there else 1
 
     def most(self, count: int) -> list[dict[str, object]]:
         """The ``count`` values that most documents hold, the most frequent first, then by type and name."""
         by_name = np.argsort(np.argsort(self.rules))[self.rule] if self.rules else self.rule
-        order = np.lexsort((self.mark, by_name, -self.documents.astype(np.int64)))[:count]
+        order = np.lexsort((self.fingerprint, by_name, -self.documents.astype(np.int64)))[:count]
         return [
             {
                 "rule": self.rules[int(self.rule[i])],
-                "fingerprint": f"{int(self.mark[i]):016x}",
+                "fingerprint": f"{int(self.fingerprint[i]):016x}",
                 "findings": int(self.findings[i]),
                 "documents": int(self.documents[i]),
             }
@@ -73,28 +73,30 @@ class Values:
 
     def _flush(self) -> None:
         records = np.array(self._waiting, _RECORD)
-        self._parts.append(records, records["mark"])
+        self._parts.append(records, records["fingerprint"])
         self._waiting.clear()
 
     def repeated(self) -> Repeated:
         """What more than one document holds."""
         self._flush()
-        kept = [_often(piece) for piece in self._parts.pieces("mark")]
-        mark, rule, findings, documents = (np.concatenate(column) for column in zip(*kept))
-        order = np.argsort(mark)
-        return Repeated(tuple(self._rules), mark[order], rule[order], findings[order], documents[order])
+        kept = [_often(piece) for piece in self._parts.pieces("fingerprint")]
+        fingerprint, rule, findings, documents = (np.concatenate(column) for column in zip(*kept))
+        order = np.argsort(fingerprint)
+        return Repeated(
+            tuple(self._rules), fingerprint[order], rule[order], findings[order], documents[order]
+        )
 
 
 def _often(records: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Mark, rule, findings and documents of what at least two documents hold."""
-    records = records[np.lexsort((records["document"], records["mark"]))]
-    mark, document = records["mark"], records["document"]
-    if not len(mark):
-        return mark, records["rule"], np.zeros(0, np.uint32), np.zeros(0, np.uint32)
-    new_mark = np.concatenate([[True], mark[1:] != mark[:-1]])
-    new = new_mark | np.concatenate([[True], document[1:] != document[:-1]])
-    first = np.flatnonzero(new_mark)
+    """Fingerprint, rule, findings and documents of what at least two documents hold."""
+    records = records[np.lexsort((records["document"], records["fingerprint"]))]
+    fingerprint, document = records["fingerprint"], records["document"]
+    if not len(fingerprint):
+        return fingerprint, records["rule"], np.zeros(0, np.uint32), np.zeros(0, np.uint32)
+    new_value = np.concatenate([[True], fingerprint[1:] != fingerprint[:-1]])
+    new = new_value | np.concatenate([[True], document[1:] != document[:-1]])
+    first = np.flatnonzero(new_value)
     documents = np.add.reduceat(new.astype(np.uint32), first)
-    findings = np.diff(np.append(first, len(mark))).astype(np.uint32)
+    findings = np.diff(np.append(first, len(fingerprint))).astype(np.uint32)
     often = documents > 1
-    return mark[first][often], records["rule"][first][often], findings[often], documents[often]
+    return fingerprint[first][often], records["rule"][first][often], findings[often], documents[often]

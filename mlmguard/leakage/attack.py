@@ -149,7 +149,7 @@ def _always(audited: Audited) -> str:
     return ""
 
 
-Told = str | Callable[[Audited], str]
+Text = str | Callable[[Audited], str]
 """A sentence, or one that depends on what is audited."""
 
 
@@ -158,7 +158,7 @@ class Part:
     """What the same run of an attack answers beside, on a line of the coverage of its own."""
 
     name: str
-    does: Told
+    does: Text
     metrics: Sequence[Metric]
     cannot: Callable[[Audited], str] = _always
     how: str = ""
@@ -179,7 +179,7 @@ class Attack:
     """
 
     name: str
-    does: Told
+    does: Text
     metrics: Sequence[Metric]
     run: Callable[[Bench], Result]
     cannot: Callable[[Audited], str] = _always

@@ -140,15 +140,15 @@ def _surest_first(model: Answers, targets: Sequence[Target]) -> list[list[Candid
     """A beam that fills the place where the model is surest, step by step (cf. Ghazvininejad et al. 2019)."""
     beams = [[_Partial({}, 0.0)] for _ in targets]
     for step in range(max((len(t.positions) for t in targets), default=0)):
-        asked = [
+        candidates = [
             (k, partial)
             for k, target in enumerate(targets)
             if step < len(target.positions)
             for partial in beams[k]
         ]
         grown: dict[int, list[_Partial]] = {}
-        answers = model.answer([_rest(targets[k], partial) for k, partial in asked], top=BEAM)
-        for (k, partial), answer in zip(asked, answers):
+        answers = model.answer([_rest(targets[k], partial) for k, partial in candidates], top=BEAM)
+        for (k, partial), answer in zip(candidates, answers):
             hidden = [p for p in range(len(targets[k].positions)) if p not in partial.known]
             surest = int(answer.confidence[:, 0].argmax())
             for token, value in zip(answer.choices[surest], answer.confidence[surest]):

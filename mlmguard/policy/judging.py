@@ -34,12 +34,12 @@ from mlmguard.policy.rule import (
     Threshold,
     limit_of,
 )
-from mlmguard.policy.waiver import Register, Said
+from mlmguard.policy.waiver import Outcome, Register
 from mlmguard.types import Attested, Evidence, Judgement, Measurement, Status, Verdict
 
 #: Worst last. A live waiver is worse than a pass and better than a warning.
 _ORDER = (Status.PASS, Status.WAIVED, Status.WARN, Status.INCONCLUSIVE, Status.FAIL)
-#: A signature speaks of what its signer knew then; after a year it is asked for anew.
+#: A signature speaks of what its signer knew then; after a year it is needed anew.
 _SIGNED_FOR = timedelta(days=365)
 
 
@@ -52,16 +52,16 @@ def judge(policy: Policy, evidence: Evidence, today: date | None = None) -> Judg
     register = Register(policy.waivers, today)
     verdicts, evaluated = [], False
     for position, rule in enumerate(policy.rules):
-        mark = fingerprint(rule, evidence)
-        said = []
+        fingerprint = fingerprint_of(rule, evidence)
+        outcomes = []
         for one in _apply(rule, known, claimed, evidence):
             evaluated |= one.evaluated
             if fault and rule.leakage and one.status in (Status.PASS, Status.WARN):
                 status = Status.FAIL if rule.on_inconclusive == "fail" else Status.INCONCLUSIVE
-                one = Said(one.slice, status, one.observed, fault)
-            said.append(register.apply(rule.id, mark, one))
-        worst_one = max(said, key=lambda one: _ORDER.index(one.status))
-        verdicts.append(_verdict(rule, worst_one, policy.places.get(("rules", position)), mark))
+                one = Outcome(one.slice, status, one.observed, fault)
+            outcomes.append(register.apply(rule.id, fingerprint, one))
+        worst_one = max(outcomes, key=lambda one: _ORDER.index(one.status))
+        verdicts.append(_verdict(rule, worst_one, policy.places.get(("rules", position)), fingerprint))
     signed = [_attested(one, policy.signatures, evidence, today) for one in policy.attestations]
     verdicts += [verdict for verdict, _ in signed]
     status = worst(verdict.status for verdict in verdicts)
@@ -76,35 +76,43 @@ def judge(policy: Policy, evidence: Evidence, today: date | None = None) -> Judg
     )
 
 
-def fingerprint(rule: Rule, evidence: Evidence) -> str:
+def fingerprint_of(rule: Rule, evidence: Evidence) -> str:
     """Return a name for this rule on these weights, the same in every policy that has the rule."""
     named = "\0".join((rule.metric, rule.slice, evidence.model.digest))
     return hashlib.sha256(f"{rule.id}\0{named}".encode()).hexdigest()[:16]
 
 
-def _verdict(rule: Rule, said: Said, place: Place | None, mark: str) -> Verdict:
+def _verdict(rule: Rule, outcome: Outcome, place: Place | None, fingerprint: str) -> Verdict:
     return Verdict(
-        *(rule.id, said.status, rule.severity, rule.required, said.observed, said.reason, rule.title),
+        *(
+            rule.id,
+            outcome.status,
+            rule.severity,
+            rule.required,
+            outcome.observed,
+            outcome.reason,
+            rule.title,
+        ),
         control=rule.control,
         file=place.file if place else "",
         line=place.line if place else 0,
-        fingerprint=mark,
+        fingerprint=fingerprint,
     )
 
 
 def _attested(
-    asked: Attestation, signatures: Sequence[Signature], evidence: Evidence, today: date | None
+    attestation: Attestation, signatures: Sequence[Signature], evidence: Evidence, today: date | None
 ) -> tuple[Verdict, Attested]:
     """Whether somebody of the right role made the statement, for these weights and not too long ago."""
-    given = [one for one in signatures if one.attestation == asked.id]
+    given = [one for one in signatures if one.attestation == attestation.id]
     valid = [one for one in given if evidence.model.digest.startswith(one.model)]
     timely = [one for one in valid if today and one.date <= today <= one.date + _SIGNED_FOR]
     if timely:
         status, reason = Status.PASS, f"signed by {timely[0].by} on {timely[0].date}"
     else:
-        status = Status(asked.on_missing)
+        status = Status(attestation.on_missing)
         if not given:
-            reason = f"not signed by the {asked.role}"
+            reason = f"not signed by the {attestation.role}"
         elif not valid:
             reason = "signed for other weights"
         elif today is None:
@@ -112,10 +120,10 @@ def _attested(
         else:
             reason = f"signed on {valid[0].date}, which is not within a year of {today}"
     observed = "signed" if timely else "not signed"
-    told = (asked.severity, f"signed by the {asked.role}", observed, reason, asked.title)
+    fields = (attestation.severity, f"signed by the {attestation.role}", observed, reason, attestation.title)
     signer = (timely[0].by, timely[0].date.isoformat()) if timely else ("", "")
-    verdict = Verdict(asked.id, status, *told, control=asked.control)
-    return verdict, Attested(asked.id, asked.role, asked.statement, *signer)
+    verdict = Verdict(attestation.id, status, *fields, control=attestation.control)
+    return verdict, Attested(attestation.id, attestation.role, attestation.statement, *signer)
 
 
 def worst(statuses: Iterable[Status]) -> Status:
@@ -135,7 +143,7 @@ def exit_code(judgement: Judgement, fail_on: Literal["fail", "warn"] = "fail") -
 
 def _apply(
     rule: Rule, known: Mapping[str, list[Measurement]], claimed: float | None, evidence: Evidence
-) -> list[Said]:
+) -> list[Outcome]:
     """What the rule says, slice by slice."""
     matching = [m for m in known.get(rule.metric, ()) if rule.slice in ("*", m.slice)]
     if not matching:
@@ -144,14 +152,14 @@ def _apply(
     if void is not None:
         reason = void.note or METRICS[rule.void_if or ""].says.removeprefix("1 if ")
         status = Status(rule.on_void)
-        return [Said(m.slice, status, show_measurement(m), reason, evaluated=False) for m in matching]
+        return [Outcome(m.slice, status, show_measurement(m), reason, evaluated=False) for m in matching]
     return [_compare(rule, m, claimed) for m in matching]
 
 
-def _compare(rule: Rule, number: Measurement, claimed: float | None) -> Said:
+def _compare(rule: Rule, number: Measurement, claimed: float | None) -> Outcome:
     observed = show_measurement(number)
 
-    def unknown(reason: str) -> Said:
+    def unknown(reason: str) -> Outcome:
         return _unknown(rule, number.slice, observed, reason)
 
     if number.value is None:
@@ -162,7 +170,9 @@ def _compare(rule: Rule, number: Measurement, claimed: float | None) -> Said:
     if any(end is not None and math.isnan(end) for end in (number.value, number.low, number.high)):
         # a number that is not one is a defect of the evidence: never softened to a warning
         status = Status.FAIL if rule.on_inconclusive == "fail" else Status.INCONCLUSIVE
-        return Said(number.slice, status, observed, "NaN stands where a number is required", evaluated=False)
+        return Outcome(
+            number.slice, status, observed, "NaN stands where a number is required", evaluated=False
+        )
     compared = {"value": number.value, "upper_ci": number.high, "lower_ci": number.low}[rule.end]
     if compared is None:
         return unknown(f"no interval, so its {END[rule.end]} cannot be compared")
@@ -182,7 +192,7 @@ def _compare(rule: Rule, number: Measurement, claimed: float | None) -> Said:
         return f"{END[rule.end]} {shown} is {WORDS[threshold.sign]} {limit}{names}".strip()
 
     if fail and fail.crossed(compared, claimed):
-        return Said(number.slice, Status.FAIL, observed, says(fail))
+        return Outcome(number.slice, Status.FAIL, observed, says(fail))
     if mute and mute.crossed(compared, claimed):
         return unknown(f"{says(mute)}: too little to say anything")
     reach = (claimed if fail.limit is None else fail.limit) if fail and fail.sign[0] == ">" else None
@@ -190,14 +200,14 @@ def _compare(rule: Rule, number: Measurement, claimed: float | None) -> Said:
         status = Status.WARN if rule.on_low_ceiling == "warn" else Status.INCONCLUSIVE
         never = show_epsilon(reach) if reach == claimed else show_number(rule.metric, reach)
         reason = f"inconclusive: this audit could have shown at most {number.ceiling:.3g}, never {never}"
-        return Said(number.slice, status, observed, reason)
+        return Outcome(number.slice, status, observed, reason)
     if warn and warn.crossed(compared, claimed):
-        return Said(number.slice, Status.WARN, observed, says(warn))
-    return Said(number.slice, Status.PASS, observed, "meets the requirement")
+        return Outcome(number.slice, Status.WARN, observed, says(warn))
+    return Outcome(number.slice, Status.PASS, observed, "meets the requirement")
 
 
-def _unknown(rule: Rule, slice_: str, observed: str, reason: str) -> Said:
-    return Said(slice_, Status(rule.on_inconclusive), observed, reason, evaluated=False)
+def _unknown(rule: Rule, slice_: str, observed: str, reason: str) -> Outcome:
+    return Outcome(slice_, Status(rule.on_inconclusive), observed, reason, evaluated=False)
 
 
 def _why_missing(rule: Rule, evidence: Evidence) -> str:

@@ -1,6 +1,6 @@
 """Policy files: read, checked, laid over the policy they extend; every fault is one line with its place.
 
-A policy may extend another one: it tightens freely, and whatever it asks less of has an owner and a reason.
+A policy may extend another one: it tightens freely, and whatever it loosens has an owner and a reason.
 """
 
 from __future__ import annotations
@@ -53,20 +53,20 @@ def load(name_or_path: str | Path, near: Path | None = None, depth: int = 0) -> 
     Raises:
         InputError: there is none, or something in it is wrong: one line with its place.
     """
-    asked = str(name_or_path)
+    given = str(name_or_path)
     known = shipped()
-    path = known.get(asked) or (near or Path()) / asked
+    path = known.get(given) or (near or Path()) / given
     if path.is_dir() or not path.exists():
-        found = ("a folder" if path.is_dir() else "no such file") + nearest(asked, known)
+        found = ("a folder" if path.is_dir() else "no such file") + nearest(given, known)
         names = ", ".join(known) or "none shipped"
-        raise InputError(f"policy {asked}", found, f"a YAML file, or one of: {names}")
+        raise InputError(f"policy {given}", found, f"a YAML file, or one of: {names}")
     try:
         data = path.read_bytes()
         if len(data) > _MAX_BYTES:
-            raise InputError(asked, f"{len(data):,} bytes", f"a policy under {_MAX_BYTES:,} bytes")
-        return parse(data.decode("utf-8"), asked, path, depth)
+            raise InputError(given, f"{len(data):,} bytes", f"a policy under {_MAX_BYTES:,} bytes")
+        return parse(data.decode("utf-8"), given, path, depth)
     except UnicodeDecodeError:
-        raise InputError(asked, "not UTF-8 text", "a YAML policy") from None
+        raise InputError(given, "not UTF-8 text", "a YAML policy") from None
 
 
 def parse(text: str, thing: str, path: Path | None = None, depth: int = 0) -> Policy:
@@ -99,7 +99,7 @@ def _plain(text: str, thing: str) -> tuple[Node | None, dict[str, Any]]:
     except (YAMLError, ValueError, RecursionError) as error:
         raise _not_yaml(error, text, thing) from None
     if data is None or (isinstance(data, dict) and not data.get("rules") and not data.get("extends")):
-        why = "one that asks nothing would pass everything"
+        why = "one that requires nothing would pass everything"
         raise InputError(thing, "an empty policy", "at least one rule", why)
     if not isinstance(data, dict):
         found = "a list" if isinstance(data, list) else "one value"
@@ -222,11 +222,11 @@ class _Merged:
         except ValidationError:
             return after  # the whole policy is validated next, and says so with its line
         if less and not change.get("loosened"):
-            found = f"rule {old.id!r} asks less than {parent.id} {parent.version}: {less}"
+            found = f"rule {old.id!r} is looser than {parent.id} {parent.version}: {less}"
             raise InputError(
                 f"{self.source.thing}: line {where.line}",
                 found,
-                do="add loosened: {owner: …, reason: …}, or ask as much",
+                do="add loosened: {owner: …, reason: …}, or require as much",
             )
         return after if less or agreed is None else {"loosened": agreed, **after}
 

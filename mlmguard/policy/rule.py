@@ -1,4 +1,4 @@
-"""What a policy file may say: thresholds, rules, attestations, signatures; and when a rule asks less.
+"""What a policy file may say: thresholds, rules, attestations, signatures; and which rule is the looser one.
 
 A rule addresses a number as ``attack.metric`` with an optional slice, names the end of its interval that
 counts, and says what fails, what warns and what is too little to tell.
@@ -79,7 +79,7 @@ Severity = Literal["low", "medium", "high", "critical"]
 
 
 class Loosening(Strict):
-    """Who lets a policy ask less than the one it extends, and why."""
+    """Who allows a policy to be looser than the one it extends, and why."""
 
     owner: Line
     reason: Line
@@ -125,7 +125,7 @@ class Rule(Strict):
     on_void: Literal["inconclusive", "warn"] = "inconclusive"
     severity: Severity
     waivable: bool = True
-    #: Given where the rule asks less than the one of the extended policy.
+    #: Given where the rule is looser than that of the extended policy.
     loosened: Loosening | None = None
     why: Line
     do: Line
@@ -223,7 +223,7 @@ class Policy(Strict):
     signatures: tuple[Signature, ...] = ()
     waivers: tuple[Waiver, ...] = ()
 
-    # not part of what is asked, so neither of the digest
+    # not a requirement, so not part of the digest
     _places: dict[tuple[str, int], Place] = PrivateAttr(default_factory=dict)
 
     @model_validator(mode="after")
@@ -240,12 +240,12 @@ class Policy(Strict):
             raise ValueError("two waivers of one rule")
         roles = {one.id: one.role for one in self.attestations}
         for signature in self.signatures:
-            asked = signature.attestation
-            if asked not in roles:
-                raise ValueError(f"signature under unknown attestation {asked!r}{nearest(asked, roles)}")
-            if not same_person(signature.role, roles[asked]):
+            named = signature.attestation
+            if named not in roles:
+                raise ValueError(f"signature under unknown attestation {named!r}{nearest(named, roles)}")
+            if not same_person(signature.role, roles[named]):
                 raise ValueError(
-                    f"attestation {asked!r} is signed by {roles[asked]!r}, not {signature.role!r}"
+                    f"attestation {named!r} is signed by {roles[named]!r}, not {signature.role!r}"
                 )
         return self
 
@@ -259,12 +259,12 @@ class Policy(Strict):
     def advice(self) -> dict[str, tuple[str, str]]:
         """Rule id to (why it matters, what to do), for whoever shows verdicts."""
         signed = "Have the {} sign it for this checkpoint, under signatures: in the policy."
-        asked = {one.id: (one.statement, signed.format(one.role)) for one in self.attestations}
-        return {rule.id: (rule.why, rule.do) for rule in self.rules} | asked
+        statements = {one.id: (one.statement, signed.format(one.role)) for one in self.attestations}
+        return {rule.id: (rule.why, rule.do) for rule in self.rules} | statements
 
     @property
     def loosened(self) -> tuple[str, ...]:
-        """What is asked less of than in the extended policy, by whom and why."""
+        """Return what is looser than in the extended policy, by whom and why."""
         rules = [f"{rule.id}: {_agreed(rule.loosened)}" for rule in self.rules if rule.loosened]
         return (*rules, *(f"{one.rule}, left out: {_agreed(one)}" for one in self.drop))
 
@@ -319,7 +319,7 @@ _SEVERITIES = ("low", "medium", "high", "critical")
 
 
 def looser(old: Rule, new: Rule) -> str:
-    """Say how ``new`` asks less than ``old``, or "" if everything that stopped under ``old`` still stops."""
+    """Say how ``new`` is looser than ``old``, or "" if everything that stopped under ``old`` still stops."""
     for name in ("metric", "slice", "void_if"):
         before, after = getattr(old, name), getattr(new, name)
         if before != after and not (name == "void_if" and after is None):

@@ -70,7 +70,7 @@ def same_person(one: str, other: str) -> bool:
 
 
 @dataclass(frozen=True)
-class Said:
+class Outcome:
     """What a rule says of one slice: before waivers, and after."""
 
     slice: str
@@ -88,33 +88,35 @@ class Register:
         self._today = today
         self._needed: set[int] = set()
 
-    def apply(self, rule: str, fingerprint: str, said: Said) -> Said:
-        """Return ``said`` waived, failed because its waiver ran out, or unchanged."""
+    def apply(self, rule: str, fingerprint: str, outcome: Outcome) -> Outcome:
+        """Return ``outcome`` waived, failed because its waiver ran out, or unchanged."""
         for number, waiver in enumerate(self._waivers):
-            narrowed = waiver.slice in ("", said.slice) and waiver.fingerprint in ("", fingerprint)
+            narrowed = waiver.slice in ("", outcome.slice) and waiver.fingerprint in ("", fingerprint)
             if waiver.rule == rule and narrowed:
-                if said.status is Status.PASS:
-                    return replace(said, reason=f"{said.reason}; its waiver ({waiver.ticket}) is not needed")
+                if outcome.status is Status.PASS:
+                    return replace(
+                        outcome, reason=f"{outcome.reason}; its waiver ({waiver.ticket}) is not needed"
+                    )
                 self._needed.add(number)
-                return self._waived(waiver, said)
-        return said
+                return self._waived(waiver, outcome)
+        return outcome
 
-    def _waived(self, waiver: Waiver, said: Said) -> Said:
+    def _waived(self, waiver: Waiver, outcome: Outcome) -> Outcome:
         named = f"its waiver ({waiver.ticket})"
         if self._today is None:
-            return replace(said, reason=f"{said.reason}; {named} was not checked against a date")
+            return replace(outcome, reason=f"{outcome.reason}; {named} was not checked against a date")
         if self._today > waiver.expires:
-            expired = f"{said.reason}; {named} expired on {waiver.expires}"
-            return replace(said, status=Status.FAIL, reason=expired)
+            expired = f"{outcome.reason}; {named} expired on {waiver.expires}"
+            return replace(outcome, status=Status.FAIL, reason=expired)
         if self._today < waiver.created:
-            return replace(said, reason=f"{said.reason}; {named} begins on {waiver.created}")
+            return replace(outcome, reason=f"{outcome.reason}; {named} begins on {waiver.created}")
         people = f"owner {waiver.owner}, approved by {waiver.approver}"
         accepted = f"waived until {waiver.expires} ({waiver.ticket}; {people}): {waiver.reason}"
-        without = f"Without it: {said.status.value}, {said.reason}"
-        return replace(said, status=Status.WAIVED, reason=f"{accepted}. {without}")
+        without = f"Without it: {outcome.status.value}, {outcome.reason}"
+        return replace(outcome, status=Status.WAIVED, reason=f"{accepted}. {without}")
 
     def uses(self) -> tuple[WaiverUse, ...]:
-        """Return every waiver and what became of it."""
+        """Return every waiver and its state."""
         return tuple(
             WaiverUse(
                 *(w.rule, w.slice, w.fingerprint, w.reason, w.owner, w.approver, w.ticket),

@@ -42,7 +42,7 @@ class Shown:
     together: str
 
 
-def said(value: Any) -> str:
+def shown_value(value: Any) -> str:
     """A value of an axis as a reader expects it."""
     if value is None:
         return "none"
@@ -87,7 +87,7 @@ NOTES = (
 
 
 def _effects(shown: Shown) -> Table:
-    def told(change: Change | None) -> str:
+    def cell(change: Change | None) -> str:
         if change is None:
             return "–"
         mean, low, high, _ = change
@@ -97,7 +97,7 @@ def _effects(shown: Shown) -> Table:
     rows = tuple(
         (
             prose(what),
-            *(told(change) for change in changes),
+            *(cell(change) for change in changes),
             str(max((c[3] for c in changes if c), default=0)),
         )
         for what, changes in shown.effects
@@ -107,14 +107,14 @@ def _effects(shown: Shown) -> Table:
 
 
 def _cells(shown: Shown) -> Table:
-    def told(number: Measurement | None) -> str:
+    def cell(number: Measurement | None) -> str:
         if number is None or number.value is None:
             return "–"
         ends = f"\n({tables.interval(number)})" if number.low is not None and number.high is not None else ""
         return f"{figure(number.value)}{ends}"
 
     rows = tuple(
-        (*row.place, *(told(number) for number in row.numbers)) for row in shown.rows if not row.refused
+        (*row.place, *(cell(number) for number in row.numbers)) for row in shown.rows if not row.refused
     )
     columns = (*shown.axes, *shown.names)
     return Table("Every cell", columns, rows, frozenset(range(len(shown.axes), len(columns))))

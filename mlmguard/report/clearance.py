@@ -211,5 +211,5 @@ def case(
     exit_code: int | None = None,
 ) -> Case:
     """Clear everything a format will show."""
-    said = {name(rule): (prose(why, 1000), prose(do, 1000)) for rule, (why, do) in (advice or {}).items()}
-    return Case(cleared(evidence), cleared(judgement), said, exit_code)
+    texts = {name(rule): (prose(why, 1000), prose(do, 1000)) for rule, (why, do) in (advice or {}).items()}
+    return Case(cleared(evidence), cleared(judgement), texts, exit_code)

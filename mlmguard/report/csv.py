@@ -28,10 +28,10 @@ def _judged(case: Case) -> Iterator[_Row]:
     for v in case.judgement.verdicts:
         yield "verdict", v.rule, v.severity, v.status.value, v.observed, *[None] * 4, v.required, v.reason
     for w in case.judgement.waivers:
-        told = (
+        details = (
             f"{w.reason} ({w.ticket}; owner {w.owner}, approved by {w.approver}, {w.created} to {w.expires})"
         )
-        yield "waiver", w.rule, w.slice or w.fingerprint, w.state, *[None] * 6, told
+        yield "waiver", w.rule, w.slice or w.fingerprint, w.state, *[None] * 6, details
 
 
 def _measured(case: Case) -> Iterator[_Row]:
@@ -57,8 +57,8 @@ def _scanned(case: Case) -> Iterator[_Row]:
     if manifest is None:
         return
     for f in manifest.findings:
-        told = f"{f.redacted} redacted, in {f.documents} documents"
-        yield "finding", f.rule, f.source, "", f.found, *[None] * 5, told
+        details = f"{f.redacted} redacted, in {f.documents} documents"
+        yield "finding", f.rule, f.source, "", f.found, *[None] * 5, details
     for d in manifest.coverage:
         yield "detector", d.entity, "", d.status, *[None] * 6, f"{d.name} {d.version}".strip()
     for s in manifest.skipped:

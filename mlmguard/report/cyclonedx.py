@@ -69,8 +69,8 @@ def _component(case: Case) -> dict[str, Any]:
             "considerations": {
                 "technicalLimitations": [*words.LIMITS, *case.evidence.notes],
                 "ethicalConsiderations": [
-                    {"name": said}
-                    for said in (words.exposure(case), words.roc(case), words.personal_data(case))
+                    {"name": sentence}
+                    for sentence in (words.exposure(case), words.roc(case), words.personal_data(case))
                 ],
             },
         },
@@ -156,10 +156,10 @@ def _declarations(case: Case, judgement: Judgement) -> dict[str, Any]:
 
 def _mapped(verdict: Verdict) -> dict[str, Any]:
     """A rule that fails is a counter-claim; one that is unknown is claimed with no confidence."""
-    side = "counterClaims" if verdict.status is Status.FAIL else "claims"
+    kind = "counterClaims" if verdict.status is Status.FAIL else "claims"
     return {
         "requirement": f"rule-{verdict.rule}",
-        side: [f"claim-{verdict.rule}"],
+        kind: [f"claim-{verdict.rule}"],
         "conformance": {"score": float(verdict.status in _CONFORMS), "rationale": verdict.reason},
         "confidence": {
             "score": 0.0 if verdict.status is Status.INCONCLUSIVE else 1.0,

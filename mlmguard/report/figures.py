@@ -119,8 +119,8 @@ def _lines(axes: Axes, found: Sequence[Curve], *, markers: bool, step: bool = Fa
 
 def epsilon_axis(case: Case) -> str:
     """Claimed ε, what was shown to be spent and the most that could have been; "" without numbers."""
-    said = claim(case.evidence)
-    claimed = said.epsilon if said else None
+    statement = claim(case.evidence)
+    claimed = statement.epsilon if statement else None
     bound = next((m for m in of(case.evidence, "epsilon.one_run_lower_bound") if m.value is not None), None)
     if claimed is None and bound is None:
         return ""
@@ -149,8 +149,8 @@ def epsilon_axis(case: Case) -> str:
 
 
 def _label(axes: Axes, x: float, reach: float, y: float, text: str) -> None:
-    side = "left" if x < 0.25 * reach else "right" if x > 0.75 * reach else "center"
-    axes.text(x, y, text, ha=side, va="center", fontsize=11.5)
+    align = "left" if x < 0.25 * reach else "right" if x > 0.75 * reach else "center"
+    axes.text(x, y, text, ha=align, va="center", fontsize=11.5)
 
 
 #: An audit that knows more than (ε, δ) gives the ceiling of its claim as a series of this name.

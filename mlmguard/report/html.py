@@ -171,7 +171,7 @@ def _figures(case: Case) -> dict[str, Figure]:
             for i, name in enumerate(figures.training_names(case))
         ),
     )
-    return {name: Figure(name, said, Markup(svg), table) for name, said, svg, table in drawn if svg}
+    return {name: Figure(name, caption, Markup(svg), table) for name, caption, svg, table in drawn if svg}
 
 
 def _points(case: Case, attack: str, name: str) -> Table:

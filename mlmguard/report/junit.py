@@ -1,7 +1,7 @@
 """The verdicts as JUnit XML, for whatever shows the tests of a pipeline.
 
 Each rule is a test. What is not known is an *error*, as a test that could not run is: a pipeline must not
-read it as green. A waived rule is skipped and says by whom; a warning passes and is told in ``system-out``.
+read it as green. A waived rule is skipped and says by whom; a warning passes and stands in ``system-out``.
 """
 
 from __future__ import annotations
@@ -52,8 +52,8 @@ def render(case: Case) -> str:
         _case(suite, policy, verdict)
     if silent:
         test = xml.SubElement(suite, "testcase", {"name": "verdict", "classname": policy, "time": "0"})
-        said = " ".join(words.headline(case))
-        xml.SubElement(test, "error", {"message": said, "type": "inconclusive"}).text = said
+        sentence = " ".join(words.headline(case))
+        xml.SubElement(test, "error", {"message": sentence, "type": "inconclusive"}).text = sentence
     warned = [f"{v.rule}: warning, {v.reason}" for v in verdicts if v.status is Status.WARN]
     xml.SubElement(suite, "system-out").text = "\n".join(warned)
     xml.SubElement(suite, "system-err")
@@ -67,8 +67,8 @@ def _case(suite: xml.Element, policy: str, verdict: Verdict) -> None:
     element = _ELEMENT.get(verdict.status)
     if element is None:
         return
-    told = {"message": verdict.reason}
+    attributes = {"message": verdict.reason}
     if element != "skipped":
-        told["type"] = verdict.status.value
-    outcome = xml.SubElement(test, element, told)
+        attributes["type"] = verdict.status.value
+    outcome = xml.SubElement(test, element, attributes)
     outcome.text = f"{verdict.title}\nrequired: {verdict.required}\nobserved: {verdict.observed}"

@@ -24,8 +24,8 @@ def render(case: Case) -> str:
         ]
         for verdict in tables.gravest_first(judgement):
             why = verdict.reason
-            if told := words.advice(case, verdict):
-                why = f"{why}. {told[1]}"
+            if texts := words.advice(case, verdict):
+                why = f"{why}. {texts[1]}"
             cells = (verdict.title or verdict.rule, verdict.required, verdict.observed, why)
             mark = f"{words.MARK[verdict.status]} {words.WORD[verdict.status]}"
             lines.append(f"| {mark} | {' | '.join(escaped(cell) for cell in cells)} |")

@@ -55,9 +55,9 @@ def render(runs: Sequence[Run], pair: tuple[Run, Run] | None = None, left_out: i
 
 
 def _row(run: Run) -> _Row:
-    judgement, said = run.case.judgement, claim(run.case.evidence)
+    judgement, statement = run.case.judgement, claim(run.case.evidence)
     status = judgement.status if judgement else None
-    claimed = said.epsilon if said else None
+    claimed = statement.epsilon if statement else None
     areas = [m.value for m in tables.of(run.case.evidence, "membership.auc") if m.value is not None]
     cells = (
         f"{judgement.policy} {judgement.policy_version}" if judgement else "–",
@@ -105,9 +105,11 @@ def _otherwise(old: Run, new: Run) -> tuple[tuple[str, ...], ...]:
     for rule in dict.fromkeys([*before, *after]):
         was, now = before.get(rule), after.get(rule)
         if was is None or now is None or was.status is not now.status:
-            said = [words.WORD[verdict.status] if verdict else "not asked" for verdict in (was, now)]
+            statuses = [
+                words.WORD[verdict.status] if verdict else "not in the policy" for verdict in (was, now)
+            ]
             last = now or was
-            rows.append((rule, *said, last.reason if last else ""))
+            rows.append((rule, *statuses, last.reason if last else ""))
     return tuple(rows)
 
 

@@ -27,8 +27,8 @@ def render(case: Case) -> str:
     """All gauges of ``case``, sorted by name."""
     lines: dict[str, list[str]] = {}
     for name, labels, value in _gauges(case):
-        told = ",".join(f'{key}="{_escaped(text)}"' for key, text in labels.items())
-        lines.setdefault(name, []).append(f"{name}{{{told}}} {value!r}" if told else f"{name} {value!r}")
+        shown = ",".join(f'{key}="{_escaped(text)}"' for key, text in labels.items())
+        lines.setdefault(name, []).append(f"{name}{{{shown}}} {value!r}" if shown else f"{name} {value!r}")
     return "".join(
         f"# HELP {name} {_HELP[name]}\n# TYPE {name} gauge\n" + "".join(f"{line}\n" for line in lines[name])
         for name in sorted(lines)
@@ -45,8 +45,8 @@ def _gauges(case: Case) -> Iterator[tuple[str, Mapping[str, str], float]]:
         yield "mlmguard_delta", claim, float(statement.delta)
     if case.judgement is not None:
         judged = {**run, "policy": case.judgement.policy}
-        told = {"version": case.judgement.policy_version, "digest": case.judgement.policy_hash}
-        yield "mlmguard_policy_info", {**judged, **told}, 1.0
+        policy = {"version": case.judgement.policy_version, "digest": case.judgement.policy_hash}
+        yield "mlmguard_policy_info", {**judged, **policy}, 1.0
         counts = Counter(verdict.status for verdict in case.judgement.verdicts)
         for status in Status:
             yield "mlmguard_rules", {**judged, "status": status.value}, float(counts[status])

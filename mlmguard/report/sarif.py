@@ -1,8 +1,9 @@
 """The verdicts as SARIF 2.1.0, for code-scanning pages and their like.
 
-A model has no line of code. Each result therefore points at the line of the policy that asked: that is where
-a reader goes next, and some hosts refuse a whole file when one result has no place. A rule that was met is no
-result, because hosts that ignore ``kind`` would show it as a problem; it is named in the run's properties.
+A model has no line of code. Each result therefore points at the line of the policy that requires it: that
+is where a reader goes next, and some hosts refuse a whole file when one result has no place. A rule that was
+met is no result, because hosts that ignore ``kind`` would show it as a problem; it is named in the run's
+properties.
 """
 
 from __future__ import annotations
@@ -59,12 +60,12 @@ SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sar
 
 def _rule(case: Case, verdict: Verdict) -> dict[str, Any]:
     why, do = case.advice.get(verdict.rule, ("", ""))
-    told = f"{why} {do}".strip() or verdict.title or verdict.rule
+    text = f"{why} {do}".strip() or verdict.title or verdict.rule
     return {
         "id": verdict.rule,
         "shortDescription": {"text": verdict.title or verdict.rule},
         "fullDescription": {"text": why or verdict.title or verdict.rule},
-        "help": {"text": told},
+        "help": {"text": text},
         "properties": {
             "security-severity": _SEVERITY.get(verdict.severity, "5.5"),
             "tags": ["privacy", *([verdict.control] if verdict.control else [])],

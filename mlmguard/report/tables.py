@@ -84,7 +84,7 @@ def tally(judgement: Judgement) -> list[tuple[Status, int]]:
 
 
 def waivers(judgement: Judgement | None) -> Table | None:
-    """List every waiver of the policy and what became of it."""
+    """List every waiver of the policy and its state."""
     if judgement is None or not judgement.waivers:
         return None
     rows = [
@@ -107,7 +107,7 @@ def attestations(judgement: Judgement | None) -> Table | None:
         (a.statement, a.role, f"{a.signed_by}, {a.date}" if a.signed_by else "not signed")
         for a in judgement.attestations
     ]
-    return _table("Attestations", ("statement", "asked of the", "signed by"), rows)
+    return _table("Attestations", ("statement", "to be signed by the", "signed by"), rows)
 
 
 # --- the audit ----------------------------------------------------------------------------------------
@@ -312,11 +312,11 @@ def disclosed(case: Case) -> list[tuple[str, str]]:
     if s.epsilon_without_amplification is not None:
         rows.append(("If the draws were known", f"ε = {show_epsilon(s.epsilon_without_amplification)}"))
     if s.group_epsilon:
-        told = [
+        groups = [
             f"{size} units: {show_epsilon(e) if e is not None else 'no bound'}"
             for size, e in s.group_epsilon.items()
         ]
-        rows.append(("ε of a group", "; ".join(told)))
+        rows.append(("ε of a group", "; ".join(groups)))
     if s.corpus_epsilon is not None:
         rows.append(("All private runs on this corpus", f"ε = {show_epsilon(s.corpus_epsilon)}"))
     if s.raw_corpus:

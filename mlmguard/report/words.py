@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from mlmguard.measures import claim, show_epsilon
+from mlmguard.measures import broken, claim, show_epsilon
 from mlmguard.report.clearance import Case
 from mlmguard.report.tables import by_copies, count, figure, gravest_first, of, tally, totals
 from mlmguard.types import Measurement, Status, Verdict
@@ -41,36 +41,32 @@ def headline(case: Case) -> tuple[str, str]:
     """Return the verdict in one to three words, and the sentence under it."""
     if case.judgement is None:
         return "Not judged", "No policy was applied. The numbers below are evidence without a verdict."
-    said = dict(tally(case.judgement))
+    counts = dict(tally(case.judgement))
     status = case.judgement.status
     if status is Status.FAIL:
-        n = said.get(Status.FAIL, 0)
+        n = counts.get(Status.FAIL, 0)
         sentence = f"{_rules(n, 'is', 'are')} not met. The model should not be released."
     elif status is Status.INCONCLUSIVE:
         sentence = "The evidence is not enough to say whether the model may be released."
     elif status is Status.WARN:
-        n = said.get(Status.WARN, 0)
-        sentence = f"Every gate is passed; {_rules(n, 'asks', 'ask')} for attention before release."
+        n = counts.get(Status.WARN, 0)
+        sentence = f"Every gate is passed; {_rules(n, 'needs', 'need')} attention before release."
     elif status is Status.WAIVED:
-        n = said.get(Status.WAIVED, 0)
+        n = counts.get(Status.WAIVED, 0)
         sentence = f"Every other gate is passed; {_rules(n, 'is', 'are')} waived by name and for a time."
     else:
         sentence = f"All {len(case.judgement.verdicts)} rules of the policy are met."
-    fault = broken(case)
-    return VERDICT[status], f"{sentence} {fault}".strip()
+    return VERDICT[status], f"{sentence} {unclearable(case)}".strip()
 
 
-def broken(case: Case) -> str:
-    """Say why this model cannot be found clean."""
-    if not case.evidence.model.head_loaded:
-        return "The masked-language head was not in the checkpoint, so this audit cannot clear it."
-    if not case.evidence.model.beats_unigram:
-        return "The model predicts held-out text no better than word frequencies: this audit cannot clear it."
-    return ""
+def unclearable(case: Case) -> str:
+    """Say why this audit cannot find the model clean, or "" if it can."""
+    fault = broken(case.evidence)
+    return f"{fault[:1].upper()}{fault[1:]}: this audit cannot clear the model." if fault else ""
 
 
 def unmet(case: Case) -> list[list[Verdict]]:
-    """Group the verdicts that ask for something by status and reason, gravest first."""
+    """Group the verdicts that are not met by status and reason, gravest first."""
     if case.judgement is None:
         return []
     groups: dict[tuple[Status, str], list[Verdict]] = {}
@@ -81,7 +77,7 @@ def unmet(case: Case) -> list[list[Verdict]]:
 
 
 def advice(case: Case, verdict: Verdict) -> tuple[str, str] | None:
-    """Return why a rule matters and what to do, for a verdict that asks for it.
+    """Return why a rule matters and what to do, for a verdict that needs it.
 
     A reason that several rules share is about the model or the run; the advice of one rule would mislead.
     """
@@ -111,8 +107,8 @@ def _one(case: Case, name: str, slice: str | None = None) -> Measurement | None:
 
 def epsilon(case: Case) -> str:
     """Compare the claim with what the audit could show."""
-    said, bound = claim(case.evidence), _one(case, "epsilon.one_run_lower_bound")
-    claimed = said.epsilon if said else None
+    statement, bound = claim(case.evidence), _one(case, "epsilon.one_run_lower_bound")
+    claimed = statement.epsilon if statement else None
     if claimed is None:
         return "No differential privacy is claimed for this checkpoint."
     if bound is None or bound.value is None:

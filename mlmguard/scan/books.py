@@ -159,7 +159,9 @@ class Workplace:
         for rule, found in rules.items():
             books.found[rule, item.source] += found
             books.affected[rule, item.source] += 1
-        by_value = ((placed.rule, mark) for placed, mark in zip(item.clean.placed, item.fingerprints))
+        by_value = (
+            (placed.rule, fingerprint) for placed, fingerprint in zip(item.clean.placed, item.fingerprints)
+        )
         self._values.add(len(books), by_value)
         for rule, column in {(b.rule, b.column) for b in item.beside}:
             books.rows[rule, column] += 1

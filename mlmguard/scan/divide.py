@@ -89,8 +89,8 @@ def compare_passages(job: Job, place: Workplace, watcher: Watcher) -> None:
                 continue
             where = _where(books, passage.document, passage.other)
             books.shared[where] += 1
-            mark = job.key.fingerprint("passage", f"{passage.other} {passage.other_start}")
-            originals.add(passage.document, [("passage", mark)])
+            fingerprint = job.key.fingerprint("passage", f"{passage.other} {passage.other_start}")
+            originals.add(passage.document, [("passage", fingerprint)])
             between = cut == CutPassages.BETWEEN_SPLITS and where != _SAME_SPLIT
             if cut == CutPassages.EVERYWHERE or between:
                 cuts.extend((passage.document, passage.start, passage.end))

@@ -15,7 +15,7 @@ from mlmguard.corpus import redact, split
 from mlmguard.corpus.copies import minhash
 from mlmguard.corpus.detect.installed import entity
 from mlmguard.corpus.examine import Examined
-from mlmguard.corpus.records import Marks
+from mlmguard.corpus.records import Numbers
 from mlmguard.corpus.surrogate import Surrogates
 from mlmguard.scan.books import Books, Status, Workplace
 from mlmguard.scan.job import Job, examining
@@ -56,12 +56,12 @@ def write(job: Job, place: Workplace, folder: Path, watcher: Watcher) -> Written
                 if surrogates is not None:
                     item = replace(item, clean=surrogates(item.clean, item.text))
                 shards.write(books.split_of(index), _row(item))
-                for placed, mark in zip(item.clean.placed, item.fingerprints):
+                for placed, fingerprint in zip(item.clean.placed, item.fingerprints):
                     if placed.rule == redact.REPEATED_PASSAGE:
                         cuts.write(_line({"id": item.id, **vars(placed)}))
                         continue
                     redacted[placed.rule, item.source] += 1
-                    span = {"id": item.id, **vars(placed), "redacted": True, "fingerprint": mark}
+                    span = {"id": item.id, **vars(placed), "redacted": True, "fingerprint": fingerprint}
                     spans.write(_line(span))
             for finding in _findings(item, books, index):
                 findings.write(_line(vars(finding) | {"location": vars(finding.location)}))
@@ -74,10 +74,10 @@ def write(job: Job, place: Workplace, folder: Path, watcher: Watcher) -> Written
 
 def _surrogates(job: Job, place: Workplace) -> Surrogates:
     """Surrogates that are no value of this corpus, of any entity type."""
-    found, rules = Marks(), set()
+    found, rules = Numbers(), set()
     for item in place.documents():
-        for placed, mark in zip(item.clean.placed, item.fingerprints):
-            found.add(int(mark, 16))
+        for placed, fingerprint in zip(item.clean.placed, item.fingerprints):
+            found.add(int(fingerprint, 16))
             rules.add(placed.rule)
     return Surrogates(
         job.key.fingerprint,
@@ -152,14 +152,14 @@ def _findings(item: Examined, books: Books, index: int) -> Iterator[Finding]:
     """What was found in a document, whatever became of it, and in the other columns of its row."""
     status, copies = books.status_of(index), int(books.sizes[index])
 
-    def finding(rule: str, score: float, location: Location, mark: str) -> Finding:
-        held = books.repeated.holders(mark)
-        return Finding(rule, entity(rule).severity, score, location, mark, status, copies, held)
+    def finding(rule: str, score: float, location: Location, fingerprint: str) -> Finding:
+        held = books.repeated.holders(fingerprint)
+        return Finding(rule, entity(rule).severity, score, location, fingerprint, status, copies, held)
 
-    for placed, mark in zip(item.clean.placed, item.fingerprints):
+    for placed, fingerprint in zip(item.clean.placed, item.fingerprints):
         if placed.rule != redact.REPEATED_PASSAGE:
             place = Location(item.id, placed.raw_start, placed.raw_end)
-            yield finding(placed.rule, placed.score, place, mark)
+            yield finding(placed.rule, placed.score, place, fingerprint)
     for beside in item.beside:
         place = Location(item.id, beside.start, beside.end, beside.column)
         yield finding(beside.rule, beside.score, place, beside.fingerprint)

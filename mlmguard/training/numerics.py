@@ -27,26 +27,26 @@ def best_device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def chosen(asked: str, device: torch.device, private: bool) -> str:
-    """The precision ``asked`` for; "auto" becomes "fp32", "bf16" or "fp16".
+def chosen(precision: str, device: torch.device, private: bool) -> str:
+    """Return the precision to use; "auto" becomes "fp32", "bf16" or "fp16".
 
     By itself: bf16 on a GPU that has it, and on an older one fp16 with its gradient scaled, which a private
     run cannot have; fp32 on a CPU. Raises :class:`InputError` for what is not known or not possible here.
     """
-    if asked not in PRECISIONS:
-        raise InputError("--precision", repr(asked), "one of " + ", ".join(PRECISIONS))
-    if asked == "fp16" and private:
+    if precision not in PRECISIONS:
+        raise InputError("--precision", repr(precision), "one of " + ", ".join(PRECISIONS))
+    if precision == "fp16" and private:
         raise InputError(
             "--precision fp16",
             "a private run: a step whose gradient overflows would be left out, and which one is private",
             "bf16 or fp32",
         )
-    if asked == "fp16" and device.type != "cuda":
+    if precision == "fp16" and device.type != "cuda":
         raise InputError(
             "--precision fp16", "no GPU", "a GPU, which it is made for", "bf16 and fp32 run here"
         )
-    if asked != "auto":
-        return asked
+    if precision != "auto":
+        return precision
     if device.type != "cuda":
         return "fp32"
     if torch.cuda.get_device_capability(device) >= _HAS_BF16:

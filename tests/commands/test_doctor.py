@@ -61,7 +61,7 @@ def test_a_corpus_that_everybody_can_read_is_a_warning_and_its_path_is_not_shown
 
 
 def test_types_without_a_detector_are_named() -> None:
-    assert rows()["detectors"].found == "not asked"
+    assert rows()["detectors"].found == "not checked"
     found = rows(coverage=manifest().coverage)
     assert found["no detector"].found == "LOCATION, ORGANIZATION"
     assert "EMAIL_ADDRESS" in found["detectors"].found

@@ -171,7 +171,7 @@ rules:
     [
         (RULE.replace("fail:", "fial:"), ["clean"], "p.yaml: line 5: unknown key 'fial' (did you"),
         (RULE.replace("pii.", "pi."), ["clean"], "p.yaml: line 5: unknown metric 'pi.extraction_"),
-        (CHILD, ["clean"], "p.yaml: line 6: rule 'dp-epsilon' asks less than base 1.0"),
+        (CHILD, ["clean"], "p.yaml: line 6: rule 'dp-epsilon' is looser than base 1.0"),
         ("", ["clean"], "p.yaml: an empty policy; expected at least one rule"),
         ("rules: []", ["clean"], "p.yaml: an empty policy"),
         (RULE, ["newer"], "newer.json: schema 'mlmguard/evidence/v9'; expected 'mlmguard/evidence/v1'"),

@@ -44,8 +44,8 @@ def test_differences() -> None:
     rows = dict(reversed(differences(load("base"), parse(text, "house.yaml"))))
     assert rows["left out"] == "detectors"
     assert rows["added"].startswith("extra: upper end ≤ 0.5")
-    assert rows["asks less"].endswith('is "> 20" (the corpus is public; privacy officer)')
-    assert rows["asks more"] == 'dp-delta: fail was "> 1" and is "> 0.5", warn was "> 0.5" and is "> 0.1"'
+    assert rows["looser"].endswith('is "> 20" (the corpus is public; privacy officer)')
+    assert rows["stricter"] == 'dp-delta: fail was "> 1" and is "> 0.5", warn was "> 0.5" and is "> 0.1"'
     assert rows["reworded"] == "beats-unigram: title"
     assert differences(load("base"), load("base")) == ()
 

@@ -102,7 +102,7 @@ def test_a_larger_sample_begins_with_the_smaller_and_every_passage_is_as_likely(
     run = scanned.parent / ".mlmguard" / "runs" / manifest.run_id
     some = review.draw(scanned, manifest, run, load_key(), 20)
     more = review.draw(scanned, manifest, run, load_key(), 10_000)
-    assert some == more[:20] and len({p.mark for p in more}) == len(more)
+    assert some == more[:20] and len({p.name for p in more}) == len(more)
 
 
 @pytest.mark.parametrize(

@@ -12,28 +12,28 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlmguard.corpus import records
-from mlmguard.corpus.records import Marks, Parts
+from mlmguard.corpus.records import Numbers, Parts
 
 NUMBERS = st.lists(st.integers(0, (1 << 64) - 1) | st.integers(0, 40), max_size=200)
 
 
 @given(NUMBERS)
 def test_marks_are_a_set(numbers: list[int]) -> None:
-    marks, oracle = Marks(), set()
+    held, oracle = Numbers(), set()
     for number in numbers:
-        assert marks.add(number) == (number not in oracle)
+        assert held.add(number) == (number not in oracle)
         oracle.add(number)
-        assert number in marks
-    assert all((n in marks) == (n in oracle) for n in range(50))
+        assert number in held
+    assert all((n in held) == (n in oracle) for n in range(50))
 
 
 def test_marks_grow_and_stay_small() -> None:
     chance = random.Random(0)
-    marks, numbers = Marks(), [chance.getrandbits(64) for _ in range(20_000)]
-    assert all(marks.add(number) for number in numbers)
-    assert not any(marks.add(number) for number in numbers)
-    assert not any(chance.getrandbits(64) in marks for _ in range(1000))
-    assert marks._table.itemsize * len(marks._table) <= 22 * len(numbers)
+    held, numbers = Numbers(), [chance.getrandbits(64) for _ in range(20_000)]
+    assert all(held.add(number) for number in numbers)
+    assert not any(held.add(number) for number in numbers)
+    assert not any(chance.getrandbits(64) in held for _ in range(1000))
+    assert held._table.itemsize * len(held._table) <= 22 * len(numbers)
 
 
 @pytest.mark.parametrize("together", [8, 1 << 16])

@@ -166,7 +166,7 @@ def test_verdicts_of_a_child_stand_in_the_file_that_says_so(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("old", "new", "line"),
     [
-        ('"> 6"', '"> 20"', "line 6: rule 'dp-epsilon' asks less than base 1.0: fail was"),
+        ('"> 6"', '"> 20"', "line 6: rule 'dp-epsilon' is looser than base 1.0: fail was"),
         ('    fail: "> 6"\n    warn: "> 4"', "    warn: null", "add loosened"),
         ('"> 6"', '"about 6"', "line 7: fail 'about 6': not a threshold"),
         ("    fail:", "    fial:", "line 7: unknown key 'fial' (did you mean 'fail'?)"),
@@ -178,7 +178,7 @@ def test_verdicts_of_a_child_stand_in_the_file_that_says_so(tmp_path: Path) -> N
         ("rules:", "drop: [{rule: dp-epsilom, owner: o, reason: r}]\nrules:", "no rule 'dp-epsilom'"),
         ("rules:", "drop: [{rule: dp-delta, owner: o}]\nrules:", "line 5: no 'reason'"),
         ("  - id: dp-epsilon\n", "  - id: dp-epsilon\n    severity: low\n", "severity was high and is low"),
-        ("dp-epsilon\n", "dp-not-refuted\n    waivable: true\n", "asks less"),
+        ("dp-epsilon\n", "dp-not-refuted\n    waivable: true\n", "is looser"),
     ],
 )  # fmt: skip
 def test_a_bad_child_gets_one_line(old: str, new: str, line: str) -> None:
@@ -203,7 +203,7 @@ def test_a_grandchild_cannot_hide_behind_its_parents_reason(tmp_path: Path) -> N
     grandchild = tmp_path / "grandchild.yaml"
     text = CHILD.replace("policy: base", "policy: parent.yaml").replace('"1.0"', '"3"')
     grandchild.write_text(text.replace('"> 6"', '"> 30"'), "utf-8")
-    with pytest.raises(InputError, match="asks less than house 3"):
+    with pytest.raises(InputError, match="is looser than house 3"):
         load(grandchild)
     grandchild.write_text(text.replace('"> 6"', '"> 19"'), "utf-8")
     assert load(grandchild).loosened == ("dp-epsilon: the corpus is public (privacy officer)",)

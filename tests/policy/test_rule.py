@@ -1,4 +1,4 @@
-"""What a rule may say, and when it asks less than another."""
+"""What a rule may say, and when it is looser than another."""
 
 from __future__ import annotations
 

@@ -74,7 +74,7 @@ INTERNAL_EMAIL = Recogniser(
     patterns=(
         Pattern(
             # hosts that no public-suffix list knows and every hospital and bank has (RFC 2606, 6761, 6762)
-            "address at a host inside the house",
+            "address at an internal host",
             r"(?i)\b[a-z0-9][\w.+'-]{0,63}@(?:[a-z0-9-]{1,63}\.){0,6}"
             r"(?:local|localdomain|localhost|internal|intranet|private|corp|lan|home|example|test|invalid)\b"
             r"(?![.-]?[\w])",

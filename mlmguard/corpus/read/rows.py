@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from mlmguard.corpus.read.document import Refused, Settings, document
-from mlmguard.corpus.records import Marks
+from mlmguard.corpus.records import Numbers
 from mlmguard.types import Document
 
 _OWN_ID = re.compile(r"[A-Za-z]{1,16}[-_:]\d{1,10}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
@@ -21,7 +21,7 @@ class Rows:
 
     def __init__(self, name: str, settings: Settings) -> None:
         self._name, self._settings = name, settings
-        self._used = Marks()
+        self._used = Numbers()
 
     def document(self, row: Any, number: int) -> Document:
         """Make the document of row ``number`` (a line, 1-based); raises :class:`Refused` if it is none."""
