@@ -19,6 +19,7 @@ from mlmguard.audit.resume import Budget, Finished
 from mlmguard.audit.selftest import SelfTest, selftest
 from mlmguard.leakage.attacks import attacks
 from mlmguard.leakage.results import Result
+from mlmguard.moved import names_of
 from mlmguard.settings import AuditSettings, check
 from mlmguard.types import SILENT, Evidence, Watcher
 
@@ -59,4 +60,5 @@ def audit(
     return evidence
 
 
+__getattr__ = names_of(__name__)
 __all__ = ["AuditSettings", "Foreign", "Ours", "SelfTest", "audit", "selftest"]
