@@ -135,6 +135,9 @@ _METRICS = (
 #: Every number the audit or the statement can give, by name; what plug-ins measure comes on top.
 METRICS: Mapping[str, Metric] = {metric.name: metric for metric in _METRICS}
 
+COPIES_SLICE = "copies "
+"""How the slices begin that tell of canaries planted more often."""
+
 
 def family(name: str) -> tuple[Metric, ...]:
     """The metrics of one attack: those whose names begin with its own."""

@@ -85,6 +85,17 @@ def test_help_and_gate_import_neither_torch_nor_presidio(tmp_path):
         assert done.returncode == 0, done.stderr
 
 
+def test_the_help_of_no_command_waits_for_what_the_command_does():
+    """Nor does a refusal of what was typed, or the shell that completes a flag."""
+    program = (
+        "import sys; from mlmguard import cli; cli.leaves(); "
+        "bad = {'torch', 'presidio_analyzer', 'transformers', 'matplotlib', 'scipy'} & set(sys.modules); "
+        "assert not bad, bad"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
 def test_a_scan_does_not_replace_another_run_and_knows_its_countries(tmp_path):
     write_notes(tmp_path / "corpus")
     assert mlmguard("scan", "corpus", cwd=tmp_path).returncode == 0

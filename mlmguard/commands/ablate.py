@@ -25,7 +25,6 @@ import click
 import numpy as np
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
-from scipy import stats
 
 from mlmguard import __version__, console
 from mlmguard.artifacts import (
@@ -38,7 +37,6 @@ from mlmguard.artifacts import (
     write_json,
     write_text,
 )
-from mlmguard.audit import Ours, audit
 from mlmguard.commands.ledger import ledger
 from mlmguard.commands.options import FILE, FOLDER, Page, shared, show
 from mlmguard.commands.probe import linear_probe
@@ -46,13 +44,9 @@ from mlmguard.commands.watching import interruptible
 from mlmguard.corpus.synthetic import private_documents, write_corpus
 from mlmguard.engine import LocalEngine
 from mlmguard.errors import InputError
-from mlmguard.leakage import canaries, metrics
-from mlmguard.leakage.planted import COPIES_SLICE
-from mlmguard.measures import METRICS
+from mlmguard.measures import COPIES_SLICE, METRICS
 from mlmguard.report import ablation as page
-from mlmguard.scan import ScanSettings, scan
-from mlmguard.settings import AuditSettings, check
-from mlmguard.train import TrainSettings, train
+from mlmguard.settings import AuditSettings, ScanSettings, TrainSettings, check
 from mlmguard.types import SILENT, Curve, Evidence, Measurement, Watcher
 
 EMBEDDED = "embedded"
@@ -210,6 +204,9 @@ class _Run:
         kept = folder / "outcome.json"
         if kept.exists():
             return as_noun(read_json(kept), Outcome, str(kept))
+        from mlmguard.audit import Ours, audit
+        from mlmguard.train import train
+
         ckpt, reports, runs = folder / "ckpt", folder / "reports", self.into / RUNS
         try:
             trained = train(
@@ -230,6 +227,8 @@ class _Run:
 
 
 def _accuracy(numbers: Mapping[str, float]) -> Measurement:
+    from mlmguard.leakage import metrics
+
     count = int(numbers["heldout_tokens"])
     found = metrics.rate(round(numbers["heldout_accuracy"] * count), count)
     return Measurement("utility", "accuracy", found.value, found.low, found.high, 0.95, count)
@@ -310,6 +309,8 @@ def ablate(plan_file: Path, into: Path, workers: int = 1, *, watcher: Watcher = 
 
 def effects(plan: Plan, outcomes: Sequence[Outcome]) -> list[Effect]:
     """Every axis, each value against the first one, over cells that differ in nothing else."""
+    from scipy import stats
+
     found = []
     for axis, (base, *others) in plan.grid.items():
         for other in others:
@@ -360,6 +361,8 @@ def _clean(into: Path, dedup: bool) -> Path:
 def _scan_once(corpus: Path, into: Path, dedup: bool, workers: int, watcher: Watcher) -> None:
     clean = _clean(into, dedup)
     if not (clean / "manifest.json").exists():
+        from mlmguard.scan import scan
+
         settings = ScanSettings(keep="first" if dedup else "all", workers=workers)
         scan(
             corpus,
@@ -385,6 +388,8 @@ def _draw_canaries(plan: Plan, into: Path, grid: Sequence[Cell]) -> None:
     if len(kinds) > 1:
         raise InputError("grid: canaries", f"{len(kinds)} kinds", "one: all cells share their canaries")
     if not _canaries(into).exists():
+        from mlmguard.leakage import canaries
+
         run_folder("ablation", into / RUNS)
         rng = np.random.default_rng(secrets.randbits(128))
         count, repetitions, tiers = kinds.pop()

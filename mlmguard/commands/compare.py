@@ -25,12 +25,11 @@ from mlmguard.artifacts import find_run_folder, read_json
 from mlmguard.commands.options import FILE, FOLDER, Page, shared, show
 from mlmguard.commands.report import as_saved
 from mlmguard.commands.watching import watched
-from mlmguard.corpus.clean import CleanCorpus, read_clean
+from mlmguard.corpus.clean import CleanCorpus, read_clean, source_of
 from mlmguard.errors import InputError
 from mlmguard.report import overview
 from mlmguard.report.clearance import name
-from mlmguard.train import TrainSettings, train
-from mlmguard.train.data import source_of
+from mlmguard.settings import TrainSettings
 from mlmguard.types import SILENT, Watcher
 
 
@@ -175,6 +174,8 @@ def _suspects(run: _Run, sources: list[str], steps: int, watcher: Watcher) -> tu
 
 def _losses(run: _Run, source: str | None, steps: int, watcher: Watcher) -> dict[str, tuple[float, float]]:
     """(summed loss, masked tokens) of every held-out text, of a nano model without ``source``."""
+    from mlmguard.train import train
+
     settings = TrainSettings(init="scratch", steps=steps, canaries=0, leave_out=source)
     place = run.folder / "suspects"
     result = train(

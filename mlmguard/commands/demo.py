@@ -15,8 +15,7 @@ from mlmguard.commands.review import Reviewed, review, show_review, show_verb
 from mlmguard.commands.watching import watched
 from mlmguard.corpus.synthetic import write_corpus
 from mlmguard.errors import InputError
-from mlmguard.scan import ScanSettings
-from mlmguard.train import TrainSettings
+from mlmguard.settings import ScanSettings, TrainSettings
 from mlmguard.types import SILENT, Watcher
 
 EPSILON = 8.0

@@ -10,12 +10,9 @@ import click
 
 from mlmguard import accounting, console
 from mlmguard.commands.options import Page, options, shared, show
-from mlmguard.leakage import metrics
-from mlmguard.leakage.metrics import EXPECTED_FALSE_POSITIVES, FALSE_POSITIVE_RATES
 from mlmguard.measures import DERIVED, show_epsilon
 from mlmguard.policy.rule import Policy, Rule, Threshold
 from mlmguard.settings import TrainSettings, UnitKind, check
-from mlmguard.train import planning
 from mlmguard.types import LedgerEntry
 
 
@@ -54,6 +51,10 @@ def plan(settings: TrainSettings, policy: Policy) -> Plan:
     by its numbers.
     """
     check(settings)
+
+    from mlmguard.leakage import metrics
+    from mlmguard.train import planning
+
     assert settings.dp_epsilon is not None and settings.public_size is not None
     dp = planning.private_plan(settings, settings.public_size, (), UnitKind.DOCUMENT)
     sigma, rate, steps, delta, batch = dp.noise_multiplier, dp.sample_rate, dp.steps, dp.delta, dp.normaliser
@@ -79,13 +80,15 @@ def plan(settings: TrainSettings, policy: Policy) -> Plan:
 
 def _sizes(policy: Policy) -> Iterator[Size]:
     """What each rule of the audit needs: its own minimum, and enough for an interval without hits to pass."""
+    from mlmguard.leakage.metrics import EXPECTED_FALSE_POSITIVES, FALSE_POSITIVE_RATES, probes_for_zero
+
     for rule in policy.rules:
         if rule.stage != "audit" or rule.metric in DERIVED:
             continue
         needed = rule.min_n or 0
         limit = _upper_limit(rule)
         if limit is not None:
-            needed = max(needed, metrics.probes_for_zero(limit))
+            needed = max(needed, probes_for_zero(limit))
         for label, false_positives in FALSE_POSITIVE_RATES.items():
             if rule.metric == f"membership.{label}":
                 needed = max(needed, round(EXPECTED_FALSE_POSITIVES / false_positives))

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 import numpy as np
@@ -17,12 +18,11 @@ from mlmguard.artifacts import find_run_folder, read_json
 from mlmguard.commands.options import FILE, FOLDER, Page, shared, show
 from mlmguard.commands.watching import interruptible
 from mlmguard.errors import InputError
-from mlmguard.leakage import metrics
-from mlmguard.training import downstream, models
-from mlmguard.training.downstream import Scores
-from mlmguard.training.numerics import best_device
-from mlmguard.training.text.tokenizer import Tokenizer
 from mlmguard.types import SILENT, Watcher
+
+if TYPE_CHECKING:
+    from mlmguard.training.downstream import Labelled, Scores
+
 
 RESAMPLES = 400
 WINDOW = 128
@@ -48,7 +48,9 @@ def probe(
 
     Raises :class:`InputError` for a file that is not labelled, or where no model to compare with is found.
     """
-    labelled = downstream.read_labelled(data, task)
+    from mlmguard.training.downstream import read_labelled
+
+    labelled = read_labelled(data, task)
     found = []
     for name, place in (("before", before or _started_from(ckpt)), ("after", str(ckpt))):
         for method in METHODS:
@@ -60,16 +62,23 @@ def probe(
 
 def linear_probe(ckpt: Path, data: Path) -> Probed:
     """The linear probe of ``ckpt`` alone, on a file labelled for classification."""
-    return _measured("after", str(ckpt), "linear probe", downstream.read_labelled(data, "classification"))
+    from mlmguard.training.downstream import read_labelled
+
+    return _measured("after", str(ckpt), "linear probe", read_labelled(data, "classification"))
 
 
-METHODS = {"linear probe": downstream.linear_probe, "fine-tuned": downstream.fine_tune}
+METHODS = ("linear probe", "fine-tuned")
 
 
-def _measured(name: str, place: str, method: str, labelled: downstream.Labelled) -> Probed:
+def _measured(name: str, place: str, method: str, labelled: Labelled) -> Probed:
+    from mlmguard.training import downstream, models
+    from mlmguard.training.numerics import best_device
+    from mlmguard.training.text.tokenizer import Tokenizer
+
+    learn = downstream.linear_probe if method == "linear probe" else downstream.fine_tune
     model, _ = models.load(place)
     window = min(WINDOW, models.window_of(model))
-    scores = METHODS[method](model, Tokenizer.load(place), labelled, window, best_device())
+    scores = learn(model, Tokenizer.load(place), labelled, window, best_device())
     return _probed(name, method, scores, labelled)
 
 
@@ -85,14 +94,16 @@ def _started_from(ckpt: Path) -> str:
     return str(folder / "initial")
 
 
-def _probed(model: str, method: str, scores: Scores, labelled: downstream.Labelled) -> Probed:
+def _probed(model: str, method: str, scores: Scores, labelled: Labelled) -> Probed:
+    from mlmguard.training.downstream import Scores, macro_f1
+
     metric: Callable[[Scores], float] = macro_auc
     name = "AUC"
     if labelled.task == "token-classification":
         name = "F1"
 
         def metric(scores: Scores) -> float:
-            return downstream.macro_f1(scores, labelled.names)
+            return macro_f1(scores, labelled.names)
 
     value = metric(scores)
     rng = np.random.default_rng(0)
@@ -104,6 +115,8 @@ def _probed(model: str, method: str, scores: Scores, labelled: downstream.Labell
 
 def macro_auc(scores: Scores) -> float:
     """The area under the ROC curve of each class against the rest, averaged over classes that occur."""
+    from mlmguard.leakage import metrics
+
     areas = []
     for k in range(scores.probabilities.shape[1]):
         own, column = scores.truth == k, scores.probabilities[:, k]

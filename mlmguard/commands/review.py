@@ -5,24 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from mlmguard import console
 from mlmguard.artifacts import RUNS, load_key
-from mlmguard.audit import Ours, audit
 from mlmguard.commands import train as train_command
 from mlmguard.commands.gate import FailOn, Judged, judge_evidence
 from mlmguard.commands.options import FOLDER, Page, options, outputs, overwriting, place, policies, quietly
 from mlmguard.commands.watching import watched
+from mlmguard.engine import default_workers
 from mlmguard.policy.reading import load
 from mlmguard.policy.rule import Policy
-from mlmguard.report.formats import write
-from mlmguard.scan import ScanSettings, scan
-from mlmguard.settings import AuditSettings
-from mlmguard.train import TrainResult, TrainSettings, train
+from mlmguard.report.formats import parse_out, write
+from mlmguard.settings import AuditSettings, ScanSettings, TrainSettings
 from mlmguard.types import SILENT, Evidence, Manifest, Watcher
+
+if TYPE_CHECKING:
+    from mlmguard.train import TrainResult
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,11 @@ def review(
     The policy is read first: a misspelt key must not cost an hour of training.
     """
     rules: Policy = load(policy)
+
+    from mlmguard.audit import Ours, audit
+    from mlmguard.scan import scan
+    from mlmguard.train import train
+
     clean, ckpt, reports, runs = folder / "clean", folder / "ckpt", folder / "reports", folder / RUNS
     manifest = scan(
         corpus,
@@ -102,14 +108,8 @@ def command(
     out: tuple[str, ...],
     quiet: bool,
 ) -> int:
-    from mlmguard.policy.reading import load
-    from mlmguard.report.formats import parse_out
-
     load(policy)
     targets = [parse_out(text) for text in out]
-
-    from mlmguard.engine import default_workers
-
     with watched(quiet) as watcher:
         done = review(
             corpus, folder, policy,

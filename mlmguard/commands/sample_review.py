@@ -36,7 +36,6 @@ from mlmguard import __version__, artifacts, console
 from mlmguard.artifacts import Key, find_run_folder, lines_of, read_noun, write_json
 from mlmguard.commands.options import FILE, FOLDER, Page, shared, show
 from mlmguard.errors import InputError
-from mlmguard.leakage.metrics import clopper_pearson
 from mlmguard.types import Manifest, Measurement, Review
 
 PASSAGES = 299
@@ -209,6 +208,8 @@ def measure(drawn: Sequence[Passage], missed: Sequence[dict[str, int]]) -> Itera
 
 
 def _rate(metric: str, slice_: str, hits: int, of: int, note: str) -> Measurement:
+    from mlmguard.leakage.metrics import clopper_pearson
+
     low, high = clopper_pearson(hits, of, _ALPHA)
     return Measurement("scan", metric, hits / of, low, high, 0.95, of, slice=slice_, note=note)
 

@@ -183,3 +183,8 @@ def findings_of(corpus: CleanFolder) -> Findings | None:
     folder = find_run_folder(corpus.manifest.run_id, corpus.folder.resolve().parent)
     spans = folder / "spans.jsonl" if folder else None
     return Findings(spans) if spans is not None and spans.is_file() else None
+
+
+def source_of(row_id: str) -> str:
+    """The top-level folder or file that a row came from."""
+    return row_id.partition("/")[0].partition("#")[0]

@@ -15,7 +15,7 @@ from mlmguard.leakage.epsilon import EPSILON, NO_CANARIES, epsilon_heuristics, o
 from mlmguard.leakage.exposure import CanaryScores
 from mlmguard.leakage.extraction import Target, search, unknowns
 from mlmguard.leakage.results import PValue, Result, fisher, joined, measured
-from mlmguard.measures import family
+from mlmguard.measures import COPIES_SLICE, family
 
 
 def extract_canaries(
@@ -57,10 +57,6 @@ def extract_canaries(
         if group
     ]
     return Result(tuple(measurements), tuple(curves), (test,))
-
-
-COPIES_SLICE = "copies "
-"""How the slices begin that tell of canaries planted more often."""
 
 
 def of_copies(found: Result, copies: int) -> Result:

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from mlmguard.artifacts import find_run_folder, read_json
-from mlmguard.corpus.clean import CleanFolder, Findings, findings_of, open_clean, refuse_damaged
+from mlmguard.corpus.clean import CleanFolder, Findings, findings_of, open_clean, refuse_damaged, source_of
 from mlmguard.errors import InputError
 from mlmguard.leakage import canaries
 from mlmguard.settings import TrainSettings
@@ -106,11 +106,6 @@ def _leave_out_damaged(corpus: CleanFolder, settings: TrainSettings, watcher: Wa
         watcher.tell(
             f"{shard.shard} is left out: {shard.reason}; it held {shard.documents:,} {shard.split} documents"
         )
-
-
-def source_of(row_id: str) -> str:
-    """The top-level folder or file that a row came from."""
-    return row_id.partition("/")[0].partition("#")[0]
 
 
 def _refuse_unknown_source(corpus: CleanFolder, source: str | None) -> None:

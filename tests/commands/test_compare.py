@@ -11,10 +11,10 @@ import pytest
 from mlmguard import cli
 from mlmguard.artifacts import Key
 from mlmguard.commands.compare import _suspect, compare
+from mlmguard.corpus.clean import source_of
 from mlmguard.errors import InputError
 from mlmguard.scan import ScanSettings, scan
 from mlmguard.train import TrainSettings, train
-from mlmguard.train.data import source_of
 from mlmguard.training.text.tokenizer import Tokenizer
 
 KEY = Key(b"a key that only tests use, 32 b.")
