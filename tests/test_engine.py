@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import multiprocessing
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
 from dataclasses import dataclass
-from multiprocessing import forkserver
 from pathlib import Path
 
 import pytest
 
-from mlmguard.engine import LocalEngine
 from tests.conftest import hears_ctrl_c
 
 CHILD = """
@@ -83,21 +81,35 @@ def test_ctrl_c_is_heard_once(busy: Busy) -> None:
     assert all(over(worker) for worker in busy.workers)
 
 
-def test_a_temporary_folder_too_deep_for_a_socket_is_no_obstacle(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    deep = tmp_path / ("d" * 100)
-    deep.mkdir()
-    forkserver._forkserver._stop()
-    monkeypatch.setitem(multiprocessing.current_process()._config, "tempdir", str(deep))
-    assert list(LocalEngine(2, preload=["colorsys"]).map(is_loaded, ["colorsys"])) == [False]
+LOADED = """
+import json, sys
+from mlmguard.engine import LocalEngine
 
-
-def is_loaded(module: str) -> bool:
+def is_loaded(module):
     return module in sys.modules
 
+if __name__ == "__main__":
+    print(json.dumps(list(LocalEngine(2, preload=sys.argv[1:]).map(is_loaded, ["colorsys", "wave"]))))
+"""
 
-def test_what_is_preloaded_is_there() -> None:
-    forkserver._forkserver._stop()  # that of another test, with other modules
-    assert list(LocalEngine(2, preload=["colorsys"]).map(is_loaded, ["colorsys", "wave"])) == [True, False]
-    assert list(LocalEngine(2).map(is_loaded, ["colorsys"])) == [False]
+
+def loaded(folder: Path, *preload: str, **environment: str) -> list[bool]:
+    """Whether workers have two modules; in a process of its own, which has no server of another test."""
+    script = folder / "loaded.py"
+    script.write_text(LOADED)
+    done = subprocess.run(
+        [sys.executable, str(script), *preload],
+        env={**os.environ, **environment}, capture_output=True, text=True, check=True, timeout=120,
+    )  # fmt: skip
+    return list(json.loads(done.stdout))
+
+
+def test_a_temporary_folder_too_deep_for_a_socket_is_no_obstacle(tmp_path: Path) -> None:
+    deep = tmp_path / ("d" * 100)
+    deep.mkdir()
+    assert loaded(tmp_path, "colorsys", TMPDIR=str(deep)) == [False, False]
+
+
+def test_what_is_preloaded_is_there(tmp_path: Path) -> None:
+    assert loaded(tmp_path, "colorsys") == [True, False]
+    assert loaded(tmp_path) == [False, False]

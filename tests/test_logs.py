@@ -56,7 +56,9 @@ def test_a_long_stage_is_told_again(log: pytest.CaptureFixture[str], monkeypatch
     assert log.readouterr().err.count("stage=train") == 5
 
 
-def test_what_a_library_says_is_not_repeated(log: pytest.CaptureFixture[str]) -> None:
+def test_what_a_library_says_is_not_repeated(
+    log: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     logging.getLogger("some.library").warning("cannot parse %s", PLANTED)
     logging.getLogger("some.library").error(f"cannot parse {PLANTED}", stack_info=True)
     try:
@@ -65,7 +67,7 @@ def test_what_a_library_says_is_not_repeated(log: pytest.CaptureFixture[str]) ->
         logging.getLogger("some.library").exception(PLANTED)
     with warnings.catch_warnings():
         warnings.simplefilter("always")
-        warnings.showwarning = logs._warned
+        monkeypatch.setattr(warnings, "showwarning", logs._warned)
         warnings.warn(f"odd: {PLANTED}", UserWarning, stacklevel=1)
     logs.event("stage", stage=PLANTED, detail=f"card 4111 1111 1111 1111\n{PLANTED}")
     err = log.readouterr().err

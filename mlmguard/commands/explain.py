@@ -51,9 +51,10 @@ def explain(name: str, policy: str | Policy | None = None) -> Explanation:
 
 def pages(policies: Sequence[Policy]) -> Iterator[Explanation]:
     """Yield the page of every rule, metric, entity type, hazard and attestation."""
+    metrics = known_metrics()  # once: it looks through every installed package
     for policy in policies:
-        yield from (_rule(rule, policy) for rule in policy.rules)
-    yield from (_metric(metric, policies) for metric in known_metrics().values())
+        yield from (_rule(rule, policy, metrics[rule.metric]) for rule in policy.rules)
+    yield from (_metric(metric, policies) for metric in metrics.values())
     yield from (_entity(row, policies) for row in entities().values())
     for name, (what, do) in HAZARDS.items():
         yield Explanation(name, f"Hazard {name}", (("what", what), ("do", do)))
@@ -61,11 +62,11 @@ def pages(policies: Sequence[Policy]) -> Iterator[Explanation]:
         yield from (_attestation(attestation, policy) for attestation in policy.attestations)
 
 
-def _rule(rule: Rule, policy: Policy) -> Explanation:
+def _rule(rule: Rule, policy: Policy, metric: Metric) -> Explanation:
     narrowed = f" of {rule.slice}" if rule.slice else ""
     lines = (
         ("policy", f"{policy.id} {policy.version}"),
-        ("metric", f"{rule.metric}{narrowed}: {known_metrics()[rule.metric].says}"),
+        ("metric", f"{rule.metric}{narrowed}: {metric.says}"),
         ("required", rule.required),
         ("fails when", rule.fail or "never"),
         ("warns when", rule.warn or "never"),

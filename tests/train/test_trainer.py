@@ -15,7 +15,7 @@ from mlmguard.audit import Ours, checkpoint
 from mlmguard.errors import InputError
 from mlmguard.scan import ScanSettings, scan
 from mlmguard.train import TrainSettings, train
-from mlmguard.training import evaluation, gradients, loop, models
+from mlmguard.training import evaluation, gradients, loop, models, modes
 from mlmguard.training.privacy import claim
 from mlmguard.training.privacy.ledger import CorpusLedger
 from mlmguard.training.text import masking
@@ -115,9 +115,20 @@ def test_windows_of_a_stride_cover_every_document_as_rows_of_an_epoch(place):
     assert cut.unprotected["units"] > 2 * whole.unprotected["units"]
 
 
-def test_a_packed_run_trains_as_an_unpacked_one_does(place):
-    loose, packed = trained(place, PLAIN), trained(place, with_(PLAIN, packing=True))
-    assert packed.unprotected["heldout_loss"] == pytest.approx(loose.unprotected["heldout_loss"], abs=0.3)
+def test_a_packed_run_is_the_unpacked_one(place, monkeypatch):
+    """Step by step, but for the rounding of sums (1.4e-7); several texts fit a window.
+
+    Without dropout, whose draws depend on the shape of a batch.
+    """
+    monkeypatch.setattr(modes, "PLAIN_DROPOUT", 0.0)
+    loose, packed = (losses(place, with_(PLAIN, window=256, packing=packing)) for packing in (False, True))
+    assert len(loose) == PLAIN.steps and packed == pytest.approx(loose, rel=1e-6)
+
+
+def losses(folder, settings):
+    """The training loss of every step."""
+    run = trained(folder, settings).statement.run_id
+    return read_json(runs(folder) / run / "metrics.json")["curves"]["loss"]
 
 
 def test_an_early_stop_is_said_and_recorded(place):
