@@ -89,7 +89,7 @@ NAMES: Mapping[str, str] = {
     },
     **{
         f"mlmguard.policy.{name}": f"mlmguard.policy.judging.{name}"
-        for name in ("exit_code", "fingerprint", "judge", "worst")
+        for name in ("exit_code", "judge", "worst")
     },
     **{
         f"mlmguard.training.clipping.{name}": f"mlmguard.training.clipping.clip.{name}"
