@@ -7,10 +7,12 @@ ours, in a copy of ours (:class:`Checkout`).
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,11 +20,17 @@ import pytest
 
 from mlmguard import cli, plugins
 from mlmguard.artifacts import write_json
+from mlmguard.audit.evidence import coverage
 from mlmguard.commands.doctor import doctor
+from mlmguard.corpus.detect import finder
+from mlmguard.corpus.detect.installed import entities, outside
 from mlmguard.errors import InputError
+from mlmguard.leakage.attacks import ATTACKS, attacks
+from mlmguard.leakage.results import Result
 from mlmguard.report.clearance import case
 from mlmguard.report.formats import FORMATS, names, render
 from tests.evidence_fixture import clean, extractable
+from tests.leakage.bench import Bench, audited
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -52,13 +60,13 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
 
 
 class Checkout:
-    """A copy of the package and its policies, to be changed as a recipe says."""
+    """A copy of the package, its policies, pages and tests, to be changed as a recipe says."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        kept_out = shutil.ignore_patterns("__pycache__")
-        shutil.copytree(ROOT / "mlmguard", folder / "mlmguard", ignore=kept_out)
-        shutil.copytree(ROOT / "policies", folder / "policies")
+        for part in ("mlmguard", "policies", "docs", "tests"):
+            shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copy(ROOT / "pyproject.toml", folder)
 
     def after(self, file: str, line: str, added: str) -> None:
         """Add text to a file after the one line that begins with ``line``."""
@@ -67,18 +75,211 @@ class Checkout:
         (at,) = [number for number, one in enumerate(lines) if one.startswith(line)]
         path.write_text("\n".join([*lines[: at + 1], *added.splitlines(), *lines[at + 1 :]]) + "\n", "utf-8")
 
-    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run the changed ``mlmguard`` in the folder of the checkout."""
+    def run(self, *arguments: str, module: str = "mlmguard") -> subprocess.CompletedProcess[str]:
+        """Run the changed ``mlmguard``, or another module, in the folder of the checkout."""
         environment = {**os.environ, "PYTHONPATH": str(self.folder), "COLUMNS": "200"}
-        command = [sys.executable, "-m", "mlmguard", *arguments]
+        environment = {key: value for key, value in environment.items() if not key.startswith("PYTEST_")}
+        command = [sys.executable, "-m", module, *arguments]
         return subprocess.run(
             command, cwd=self.folder, env=environment, capture_output=True, text=True, check=False
         )
+
+    def passes(self, *tests: str, which: str, least: int) -> None:
+        """Run the tests of these files whose names hold ``which``: they pass, and are ``least`` at least."""
+        chosen = (*tests, "-k", which, "-m", "not slow and not statistical")
+        done = self.run("-v", "-p", "no:cacheprovider", *chosen, module="pytest")
+        assert done.returncode == 0, done.stdout + done.stderr
+        passed = re.search(r"(\d+) passed", done.stdout)
+        assert passed and int(passed[1]) >= least, done.stdout
+
+    def pages(self) -> None:
+        """Write the pages that are made from code."""
+        done = self.run(module="tests.doc_pages")
+        assert done.returncode == 0, done.stderr
+
+    def page(self, name: str) -> str:
+        return (self.folder / "docs" / name).read_text("utf-8")
 
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Checkout:
     return Checkout(tmp_path / "checkout")
+
+
+# --- a recogniser -------------------------------------------------------------------------------------
+
+RECOGNISER = r"""
+LIBRARY_CARD = Recogniser(
+    entity={entity},
+    name="LibraryCard",
+    patterns=(Pattern("after the words", r"\b(?i:library card)(?: is|:)? \K[23]\d{{13}}\b", 0.85),),
+    finds=("her library card is «21234000123456»", "Library card: «31234000123456»"),
+    leaves=("a library card costs nothing", "library card 2123400012345"),
+)
+"""
+CARD = 'Entity("LIBRARY_CARD", "the number of a library card", "who read what", "low"),'
+
+
+def test_a_recogniser(checkout: Checkout) -> None:
+    builtin = "mlmguard/corpus/detect/builtin.py"
+    checkout.after(builtin, "# --- the recognisers", RECOGNISER.format(entity='"LIBRARY_CARD"'))
+    checkout.after(builtin, "        WRITTEN_PHONE,", "        LIBRARY_CARD,")
+    checkout.after("mlmguard/corpus/detect/entities.py", "_ROWS = (", f"    {CARD}")
+    checkout.passes("tests/corpus/detect/test_recognisers.py", which="LibraryCard or row_of_its_own", least=6)
+
+
+def test_a_recogniser_of_a_plug_in(
+    installed: Install, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    imports = (
+        "from mlmguard.corpus.detect.entities import Entity\n"
+        "from mlmguard.corpus.detect.recogniser import Pattern, Recogniser\n"
+    )
+    text = imports + RECOGNISER.format(entity=CARD.rstrip(","))
+    with remembering_nothing():
+        installed("card_rule", text, {"recognizers": {"library-card": "card_rule:LIBRARY_CARD"}})
+        assert cli.run(["rules", "prove", "library-card"]) == 0
+        assert "library-card: LIBRARY_CARD, right on 4 texts" in capsys.readouterr().out
+        assert cli.run(["explain", "LIBRARY_CARD"]) == 0
+        assert "the number of a library card" in capsys.readouterr().out
+        (found,) = finder.finder().find("Her library card is 21234000123456.")
+        assert (found.rule, found.start, found.end) == ("LIBRARY_CARD", 20, 34)
+        assert [d.status for d in finder.coverage() if d.entity == "LIBRARY_CARD"] == ["available"]
+
+
+@contextmanager
+def remembering_nothing() -> Iterator[None]:
+    """Look for installed recognisers anew, and once more afterwards."""
+    remembered = (outside, entities, finder.finder, finder._engine, finder._recognizers)
+    for one in remembered:
+        one.cache_clear()
+    try:
+        yield
+    finally:
+        for one in remembered:
+            one.cache_clear()
+
+
+# --- an attack ----------------------------------------------------------------------------------------
+
+ATTACK = '''
+"""Is the first token of a text ranked first more often where the text was trained on?"""
+
+from mlmguard.leakage.answers import Probe
+from mlmguard.leakage.attack import Attack, fills_no_masks
+from mlmguard.leakage.metrics import clustered_mean
+from mlmguard.leakage.results import PValue, Result, clusters, excess, fisher, measured
+{imports}
+
+def run(bench):
+    rng = bench.rng("opening")
+    sides = []
+    for passages in (bench.members, bench.others):
+        answers = bench.model.answer([Probe(one.ids, (1,)) for one in passages])
+        sides.append([(p.document_id, float(a.rank[0] == 1)) for p, a in zip(passages, answers)])
+    own, others = sides
+    hits, of = (int(sum(hit for _, hit in own)), int(sum(hit for _, hit in others)))
+    return Result(
+        (
+            measured("opening", "top1", clustered_mean(clusters(own), rng), len(own)),
+            measured("opening", "top1_excess", excess(own, others, rng), len(own)),
+        ),
+        tests=(PValue("opening", fisher(hits, len(own), of, len(others)), len(own), metric="top1"),),
+    )
+
+
+ATTACK = Attack(
+    "opening",
+    "first tokens of training texts against those of held-out ones",
+    {metrics},
+    run,
+    fills_no_masks,
+    how="hides the first token of each text",
+    control="the first tokens of held-out texts",
+)
+'''
+OPENINGS = """\
+    Metric("opening.top1", "share of first tokens of training texts ranked first", interval=True),
+    Metric("opening.top1_excess", "how much more often than those of held-out texts", interval=True),
+    Metric("opening.top1_p", "probability of so many first tokens by chance, corrected for all tests"),
+"""
+HEART = """
+
+def test_openings_known_by_heart_are_found() -> None:
+    (attack,) = [one for one in ATTACKS if one.name == "opening"]
+    assert attack.run(Bench(audited(), leaks=True)).tests[0].p < 0.001
+"""
+
+
+def test_an_attack(checkout: Checkout) -> None:
+    ours = ATTACK.format(imports="from mlmguard.measures import family\n", metrics='family("opening")')
+    (checkout.folder / "mlmguard/leakage/opening.py").write_text(ours, "utf-8")
+    checkout.after("mlmguard/measures.py", "_METRICS", OPENINGS)
+    checkout.after("mlmguard/measures.py", "ATTACKS:", '    "opening": "mlmguard.leakage.opening:ATTACK",')
+    tests = checkout.folder / "tests/leakage/test_attacks.py"
+    tests.write_text(tests.read_text("utf-8") + HEART, "utf-8")
+    checkout.passes("tests/leakage/test_attacks.py", which="opening or one_row", least=7)
+    checkout.pages()
+    assert "| `opening` | hides the first token of each text |" in checkout.page("audit.md")
+
+
+def test_an_attack_of_a_plug_in(installed: Install, capsys: pytest.CaptureFixture[str]) -> None:
+    text = ATTACK.format(imports="from mlmguard.types import Metric\n", metrics=f"({OPENINGS.strip()})")
+    installed("opening_attack", text, {"attacks": {"opening": "opening_attack:ATTACK"}})
+    found = attacks()
+    assert [one.name for one in found] == [*(one.name for one in ATTACKS), "opening"]
+    assert found[-1].run(Bench(audited(), leaks=True)).tests[0].p < 0.001
+    (line,) = [one for one in coverage(audited(), found, {"opening": Result()}) if one.attack == "opening"]
+    assert (line.status, line.detail.split(";")[0]) == ("run", found[-1].does)
+    assert cli.run(["explain", "opening.top1_excess"]) == 0
+    assert "how much more often than those" in capsys.readouterr().out
+
+
+# --- a masking strategy -------------------------------------------------------------------------------
+
+STRATEGY = """
+
+def choose_run(free: Ids, notes: Notes | None, rate: float, rng: np.random.Generator) -> Ids:
+    \"\"\"One run of neighbours that begins anywhere, the first following the last.\"\"\"
+    places = (rng.integers(max(1, len(free))) + np.arange(round(rate * len(free)))) % max(1, len(free))
+    return np.sort(free[places])
+
+"""
+NEIGHBOURS = """
+
+def test_a_run_is_of_neighbours():
+    ids, notes = invented([1] * 100)
+    chosen = np.flatnonzero(chosen_of(ids, notes, Masking("run", 0.3))) - 1
+    assert len(chosen) == 30 and sum(np.diff(np.r_[chosen, chosen[0] + 100]) > 1) == 1
+"""
+
+
+def test_a_masking_strategy(checkout: Checkout) -> None:
+    checkout.after("mlmguard/settings/choices.py", '    SPAN = "span"', '    RUN = "run"')
+    masking = "mlmguard/training/text/masking.py"
+    checkout.after(masking, "SPAN_LONGEST", STRATEGY)
+    checkout.after(masking, "    Choice.SPAN:", "    Choice.RUN: choose_run,")
+    tests = checkout.folder / "tests/training/text/test_masking.py"
+    tests.write_text(tests.read_text("utf-8") + NEIGHBOURS, "utf-8")
+    checkout.passes("tests/training/text/test_masking.py", which="run", least=8)
+    shown = checkout.run("mask", "The mill stood by the river.")
+    assert "\nrun (" in shown.stdout, shown.stderr
+    assert "[token|word|span|run]" in checkout.run("train", "--help").stdout
+
+
+# --- an architecture ----------------------------------------------------------------------------------
+
+ARCHITECTURE = """\
+    Architecture("ernie", "ERNIE", pointwise_layer="ErnieLayer", trials={"ernie": {}}),
+"""
+
+
+def test_an_architecture(checkout: Checkout) -> None:
+    checkout.after("mlmguard/training/architectures.py", "ARCHITECTURES:", ARCHITECTURE)
+    checkout.pages()
+    assert "| ERNIE | `ernie` | compared with a one-record loop |" in checkout.page("train.md")
+    tests = ("tests/training/test_architectures.py", "tests/training/clipping/test_clipping.py")
+    checkout.passes(*tests, which="row or (exact and ernie)", least=6)
 
 
 # --- a report format ----------------------------------------------------------------------------------

@@ -135,7 +135,8 @@ class Bench:
         self.frame = (CLS, SEP)
         heart = [*self.encoded(audited.members)] if leaks else []
         heart += [self._encode(s.text) for s in audited.secrets if s.canary.planted and leaks]
-        self.model = Knows(len(self.entries), 0, self.alphabets, heart)
+        framed = [np.r_[CLS, ids, SEP] for ids in heart]
+        self.model = Knows(len(self.entries), 0, self.alphabets, framed)
         self.reference = Knows(len(self.entries), 1, self.alphabets) if audited.has_reference else None
         self.shadows = [Knows(len(self.entries), 2 + k, self.alphabets) for k in range(len(audited.shadows))]
         self.members, self.others = (self._passages(rows) for rows in (audited.members, audited.held_out))
