@@ -83,6 +83,7 @@ NAMES: Mapping[str, str] = {
     "mlmguard.leakage.signals.NextTokenScorer": "mlmguard.leakage.scorer.NextTokenScorer",
     "mlmguard.leakage.signals.Scorer": "mlmguard.leakage.scorer.Scorer",
     "mlmguard.policy.Policy": "mlmguard.policy.rule.Policy",
+    "mlmguard.policy.fingerprint": "mlmguard.policy.judging.fingerprint_of",
     **{
         f"mlmguard.policy.{name}": f"mlmguard.policy.reading.{name}"
         for name in ("load", "parse", "policy_schema", "shipped")

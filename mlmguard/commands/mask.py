@@ -12,7 +12,7 @@ from mlmguard import console
 from mlmguard.commands.options import Page, shared, show
 from mlmguard.corpus.detect import finder as pii
 from mlmguard.errors import InputError
-from mlmguard.settings import read_mix
+from mlmguard.settings import TrainSettings, check, read_mix
 from mlmguard.training.text import masking
 from mlmguard.training.text.masking import IGNORED, Masking, Mix
 from mlmguard.training.text.tokenizer import Tokenizer
@@ -44,6 +44,7 @@ def mask(
 
     Raises :class:`InputError` for a text without tokens, an impossible rate, or a tokenizer that is not fast.
     """
+    check(TrainSettings(mask_rate=rate, mask_mix=mix))
     tokenizer = Tokenizer.load(name)
     shares = Mix(*read_mix(mix))
     ways = {
@@ -52,7 +53,6 @@ def mask(
         "token, findings excluded": Masking("token", rate, mix=shares, pii="exclude"),
     }
     for way in ways.values():
-        masking.refuse_impossible(way)
         masking.refuse_wordless(way, tokenizer)
     findings = [(span.start, span.end) for span in pii.finder().find(text)]
     (encoded,) = tokenizer.encode_with_places([text])

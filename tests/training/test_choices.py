@@ -11,7 +11,6 @@ from mlmguard.settings import (
     Adaptation,
     Masking,
     Objective,
-    PiiTargets,
     Precision,
     Schedule,
     Size,
@@ -19,7 +18,7 @@ from mlmguard.settings import (
 from mlmguard.train.planning import RATES
 from mlmguard.training import adapt, models, numerics
 from mlmguard.training.recipes import SCHEDULES
-from mlmguard.training.text.masking import PII_TARGETS, STRATEGIES
+from mlmguard.training.text.masking import STRATEGIES
 from mlmguard.training.text.objectives import OBJECTIVES
 
 
@@ -33,7 +32,6 @@ from mlmguard.training.text.objectives import OBJECTIVES
         (Schedule, SCHEDULES),
         (Objective, OBJECTIVES),
         (Masking, STRATEGIES),
-        (PiiTargets, PII_TARGETS),
     ],
 )
 def test_tables_are_complete(choices: type[StrEnum], table: Collection[str]) -> None:

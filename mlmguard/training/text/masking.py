@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 
 from mlmguard.errors import InputError
 from mlmguard.settings import Masking as Choice
-from mlmguard.settings import PiiTargets
 from mlmguard.training.text.tokenizer import NO_WORD, Encoded, Tokenizer
 
 Ids = NDArray[np.int64]
@@ -151,8 +150,6 @@ STRATEGIES: dict[str, Strategy] = {
 PERSONAL_RATE = 0.5
 """Share of the findings that ``mask-more`` hides, each as a whole, whatever the rate of everything else."""
 
-PII_TARGETS = tuple(map(str, PiiTargets))
-
 
 def mask(
     ids: Ids,
@@ -226,17 +223,6 @@ def _whole_findings(places: Ids, rng: np.random.Generator) -> Ids:
 
 
 # --- what is read of a user, a tokenizer, a unit -------------------------------------------------------
-
-
-def refuse_impossible(masking: Masking) -> None:
-    """Raise :class:`InputError` for a rate or a strategy that cannot be masked with."""
-    for flag, rate in (("--mask-rate", masking.rate), ("--final-mask-rate", masking.final_rate)):
-        if rate is not None and not 0 < rate < 1:
-            raise InputError(flag, f"{rate:g}", "a share between 0 and 1, both left out", "10–50 % are usual")
-    if masking.strategy not in STRATEGIES:
-        raise InputError("--masking", repr(masking.strategy), "one of " + ", ".join(STRATEGIES))
-    if masking.pii and masking.pii not in PII_TARGETS:
-        raise InputError("--pii-targets", repr(masking.pii), "one of " + ", ".join(PII_TARGETS))
 
 
 def refuse_wordless(masking: Masking, tokenizer: Tokenizer) -> None:

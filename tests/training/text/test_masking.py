@@ -179,14 +179,6 @@ def test_a_scheduled_rate_goes_from_the_first_to_the_last_in_a_line():
     assert Masking(rate=0.3).at(3, 4) == 0.3 and how.at(0, 1) == 0.3
 
 
-@pytest.mark.parametrize("rate", [0.0, 1.0, -0.1, 1.5])
-def test_rates_that_mask_nothing_or_everything_are_refused(rate):
-    for how in (Masking(rate=rate), Masking(final_rate=rate)):
-        with pytest.raises(InputError, match="mask-rate") as refused:
-            masking.refuse_impossible(how)
-        assert refused.value.exit_code == 2
-
-
 @pytest.mark.parametrize("text", ["80/10", "80/10/20", "80/-10/30", "all", "80,10,10"])
 def test_a_mix_that_is_none_is_refused(text):
     with pytest.raises(InputError, match="--mask-mix"):
