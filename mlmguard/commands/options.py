@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mlmguard import console
-from mlmguard.artifacts import to_json
 from mlmguard.settings import Dial, check_value, dials
 
 FOLDER = click.Path(path_type=Path, file_okay=False)
@@ -258,6 +257,8 @@ def place(
 def show(result: object, as_json: bool, tables: Callable[[], None]) -> None:
     """Print ``result`` as JSON, or as ``tables`` prints it."""
     if as_json:
+        from mlmguard.artifacts import to_json  # brings pydantic, which no help page needs
+
         click.echo(to_json(result), nl=False)
     else:
         tables()
