@@ -7,13 +7,14 @@ its help; only the one that runs is imported, so that ``--help`` and ``gate`` ne
 
 from __future__ import annotations
 
+import difflib
 import errno
 import inspect
 import os
 import sys
 import tomllib
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -116,12 +117,27 @@ class Commands(click.Group):
             self.add_command(command, name)
         return self.commands.get(name)
 
+    def resolve_command(
+        self, context: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command that ``args`` begin with; for a name that is none, say the nearest."""
+        try:
+            return super().resolve_command(context, args)
+        except click.UsageError as problem:
+            problem.message += _nearest(args[0], self.list_commands(context))
+            raise
+
     def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
         """Write one section a group, with the first line of each command's file."""
         width = max(map(len, self.list_commands(context)))
         for title, names in COMMANDS.items():
             with formatter.section(title):
                 formatter.write_dl([(name.ljust(width), _summary(name)) for name in names])
+
+
+def _nearest(word: str, known: Iterable[str]) -> str:
+    close = difflib.get_close_matches(word, list(known), 1)
+    return f" Did you mean {close[0]!r}?" if close else ""
 
 
 def _module(name: str) -> str:
@@ -190,7 +206,7 @@ def _defaults(context: click.Context, path: Path, tables: Mapping[str, Any]) -> 
     names = cli.list_commands(context)
     for name, values in tables.items():
         if name not in names or not isinstance(values, dict):
-            known = ", ".join(sorted(names))
+            known = ", ".join(sorted(names)) + "." + _nearest(name, names)
             raise InputError(str(path), f"[{name}]", f"a table named after a command: {known}")
     name = context.invoked_subcommand or ""
     command = cli.get_command(context, name)
@@ -202,9 +218,9 @@ def _defaults(context: click.Context, path: Path, tables: Mapping[str, Any]) -> 
     keys |= {before: keys[now] for before, now in old.items()}
     for told in tables[name]:
         if key(told) not in keys:
-            raise InputError(
-                f"{path}: [{name}]", f"unknown key {told!r}", "one of: " + ", ".join(sorted(keys))
-            )
+            now = sorted(one for one in keys.keys() - old if len(one) > 1)
+            known = ", ".join(now) + "." + _nearest(key(told), now)
+            raise InputError(f"{path}: [{name}]", f"unknown key {told!r}", f"one of: {known}")
         if key(told) in old:
             warn_renamed(f"{path}: [{name}] {told}", old[key(told)])
     return {name: {keys[key(told)]: value for told, value in tables[name].items()}}

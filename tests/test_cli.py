@@ -428,3 +428,20 @@ def test_readme_and_docs_name_only_commands_and_options_that_exist():
             assert command in names, f"{page.name}: mlmguard {command}"
             for option in re.findall(r"(?<!\S)--[a-z][a-z-]*", rest):
                 assert option in options, f"{page.name}: {option}"
+
+
+@pytest.mark.parametrize(
+    ("written", "arguments", "said"),
+    [
+        ("", ["scna"], "No such command 'scna'. Did you mean 'scan'?"),
+        ("", ["xyzzy"], "No such command 'xyzzy'."),
+        ("[scan]\ntreshold = 0.5\n", ["scan", "x"], "workers. Did you mean 'threshold'?"),
+        ("[scan]\nleaf_out = 'x'\n", ["scan", "x"], "json, keep, mail_headers,"),
+        ("[scam]\nthreshold = 0.5\n", ["scan", "x"], "waive. Did you mean 'scan'?"),
+    ],
+)
+def test_of_a_misspelt_name_the_nearest_is_said(tmp_path, monkeypatch, capsys, written, arguments, said):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mlmguard.toml").write_text(written)
+    assert cli.run(arguments) == 2
+    assert said in " ".join(capsys.readouterr().err.split())
