@@ -245,7 +245,7 @@ def verdicts(shown: Case) -> None:
 
 
 def explanation(title: str, lines: Sequence[tuple[str, str]]) -> None:
-    """A title and what is to be said under it; a label may stand several times."""
+    """Print a title and lines under it; a label may stand several times."""
     _print(_heading(title), _pairs(lines))
 
 

@@ -43,7 +43,7 @@ def end(exit_code: int) -> None:
 
 
 def event(what: str, **facts: str | int | float | None) -> None:
-    """One line of ``key=value``; nothing where nobody asked for a log."""
+    """One line of ``key=value``; nothing without --verbose."""
     if _began is None:
         return
     moment = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

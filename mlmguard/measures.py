@@ -160,7 +160,7 @@ ATTACKS: Mapping[str, str] = {
 NOT_LEAKAGE = frozenset({"model", "privacy", "scan", "audit"})
 YES_NO = frozenset(metric.name for metric in _METRICS if metric.yes_no)
 
-#: A number that follows from the nouns: its slice, its value (None: it cannot be said) and what it counts.
+#: A number that follows from the nouns: its slice, its value (None: unknown) and what it counts.
 _Derived = tuple[str, float | None, str]
 
 

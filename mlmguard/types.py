@@ -29,7 +29,7 @@ Progress = Callable[[str, int, int | None], None]
 
 @dataclass(frozen=True)
 class Watcher:
-    """Whoever watches a verb. ``stop()`` is asked between two steps of work that can go on later."""
+    """Whoever watches a verb. ``stop()`` is called between two steps of work that can go on later."""
 
     progress: Progress = lambda stage, done, total: None
     tell: Callable[[str], None] = lambda line: None

@@ -278,7 +278,7 @@ def clean() -> Evidence:
             AttackRun("membership", "run", "287 members, 287 non-members"),
             AttackRun("epsilon", "run", "one-run bound over 500 coins"),
             AttackRun("vocabulary", "not run", "the tokenizer is public"),
-            AttackRun("shadow models", "not run", "LiRA needs two or more models that saw neither side"),
+            AttackRun("shadow models", "not run", "LiRA needs two or more models that saw neither set"),
         ),
         notes=("Whole-span search used 40 restarts a span.",),
         tool_version="0.1.0",

@@ -65,7 +65,7 @@ class Bench:
         )
         self.unigram = unigram_log_probabilities(counts)
         rng = self.rng("sample")
-        # as many of each: more documents would bring other cluster sizes into the tests
+        # as many of each: more documents would give other cluster sizes into the tests
         splits = (self.audited.members, self.audited.held_out)
         count = min(self.settings.documents, *(len(rows) for rows in splits))
         self.members, self.others = (self._passages(rows, count, rng) for rows in splits)

@@ -41,7 +41,7 @@ def random_weights(audited: Audited, rng: np.random.Generator) -> Audited:
 def shuffled_labels(audited: Audited, rng: np.random.Generator) -> Audited:
     """The same model; which documents count as trained on, and which canaries as planted, is drawn anew."""
     rows = [*audited.members, *audited.held_out]
-    deal = rng.permutation(len(rows))
+    order = rng.permutation(len(rows))
     secrets = [
         replace(secret, canary=replace(secret.canary, planted=bool(rng.integers(2))))
         for secret in audited.secrets
@@ -49,8 +49,8 @@ def shuffled_labels(audited: Audited, rng: np.random.Generator) -> Audited:
     size = len(audited.members)
     return replace(
         audited,
-        members=[rows[k] for k in deal[:size]],
-        held_out=[rows[k] for k in deal[size:]],
+        members=[rows[k] for k in order[:size]],
+        held_out=[rows[k] for k in order[size:]],
         secrets=secrets,
     )
 
@@ -69,7 +69,7 @@ def selftest(
     watcher: Watcher = SILENT,
 ) -> SelfTest:
     """Audit ``times`` models with random weights, and as often the checkpoint with members and others, and
-    the canaries' coins, dealt anew. Nothing is there to be found: an alarm is a test below .05 after
+    the canaries' coins, drawn anew. There is nothing to find: an alarm is a test below .05 after
     correction, and one audit in twenty may have one.
     """
     settings = settings or AuditSettings()

@@ -114,17 +114,17 @@ def compare(
     Raises :class:`InputError` where a run folder or its corpus is gone.
     """
     before, after = _Run(old), _Run(new)
-    side = ""
+    sentence = ""
     if evidence is not None:
         pair = [overview.Run(name(path.stem), "", as_saved(path)) for path in evidence]
-        side = overview.compare(pair[0], pair[1]).sentence
+        sentence = overview.compare(pair[0], pair[1]).sentence
     sources = _sources(before.corpus, after.corpus)
     found: tuple[Suspect, ...] = ()
     if suspects:
         found = _suspects(after, [one.source for one in sources if one.came], steps, watcher)
     worst = max(found, key=lambda one: one.low, default=None)
     blamed = worst.source if worst is not None and worst.low > 0 else ""
-    return Compared(sources, _moved(before.metrics, after.metrics), side, found, blamed)
+    return Compared(sources, _moved(before.metrics, after.metrics), sentence, found, blamed)
 
 
 class _Run:

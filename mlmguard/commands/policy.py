@@ -10,7 +10,7 @@ from ruamel.yaml import YAML
 from mlmguard import console
 from mlmguard.policy.rule import Policy, Rule, looser, written
 
-_WORDS = ("title", "why", "do", "control", "loosened")
+_TEXTS = ("title", "why", "do", "control", "loosened")
 
 
 def resolved(policy: Policy) -> str:
@@ -47,7 +47,7 @@ def _changed(old: Rule, new: Rule) -> tuple[str, str]:
     changed = [
         f"{name} was {written(getattr(old, name))} and is {written(getattr(new, name))}"
         for name in fields
-        if name not in _WORDS
+        if name not in _TEXTS
     ]
     if changed:
         return "stricter", f"{new.id}: {', '.join(changed)}"

@@ -31,7 +31,7 @@ class Damaged:
 
 @dataclass(frozen=True)
 class CleanFolder:
-    """``clean/`` with every shard looked at; its rows are read when they are asked for, one at a time."""
+    """``clean/`` with every shard looked at; its rows are read when they are needed, one at a time."""
 
     folder: Path
     manifest: Manifest

@@ -18,7 +18,7 @@ _SMALLEST = 1 << 10  # places of an empty table; a power of two
 
 
 class Parts:
-    """Records of one kind, in as many parts as are said: what belongs together is in one of them."""
+    """Records of one kind, in a given number of parts: what belongs together is in one of them."""
 
     def __init__(self, record: np.dtype, count: int, folder: Path | None) -> None:
         self._record = record

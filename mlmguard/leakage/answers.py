@@ -57,7 +57,7 @@ class Answers(Protocol):
         """The token that stands where nothing is known."""
 
     def answer(self, probes: Sequence[Probe], *, top: int = 1, moments: bool = False) -> Sequence[Answer]:
-        """One :class:`Answer` a probe, in order, with ``top`` choices a position, ``moments`` if asked."""
+        """One :class:`Answer` a probe, in order, with ``top`` choices a position, ``moments`` on request."""
 
     def sampler(self, seed: int, allowed: NDArray[np.bool_]) -> Draw:
         """Draw from the model's distribution over the ``allowed`` (V,) tokens, in a stream of ``seed``."""

@@ -79,8 +79,8 @@ def regurgitated(texts: Sequence[Ids], owned: Sequence[int], trained: Split, hel
     """Search ``texts`` for what stands in the documents of either split; ``owned`` is each prompt's length.
 
     A document is *emitted* when a text holds, in the model's own part, an n-gram that occurs in this document
-    alone of its split and nowhere in the other. Documents were dealt to the splits at random, so as many of
-    each would be emitted by chance: the test is over documents, whatever one of them does to many texts.
+    alone of its split and nowhere in the other. Documents were assigned to the splits at random, so as many
+    of each would be emitted by chance: the test is over documents, whatever one of them does to many texts.
     """
     n, count = trained.index.n, len(texts)
     drawn = [text[skip:] for text, skip in zip(texts, owned)]

@@ -1,4 +1,4 @@
-"""Was this document in the training data? Asked of the model, and of two who cannot know.
+"""Was this document in the training data? Judged by the model, and by two baselines that cannot know.
 
 The blind baseline sees only the texts; the reference saw neither set. When one of them separates members
 from non-members, the sets differ in kind, and the model's own figure says nothing about membership.
@@ -41,7 +41,7 @@ def membership(
     ``loss``, ``min-k``, ``min-k++`` and ``neighbours`` need the model alone, ``calibrated``, ``votes`` and
     ``rmia`` a reference as well, ``lira`` at least two ``shadows``, models that saw neither set. The scores
     of one unit's documents are averaged: the question is whether the unit took part. ``rate`` of the tokens
-    are asked for in one pass: all of them where the model predicts the next one.
+    are scored in one pass: all of them where the model predicts the next one.
     """
     if not members or not others:
         note = "no members or no held-out documents"
@@ -56,25 +56,25 @@ def membership(
     if reference is not None:
         blind["reference"] = scores.pop("reference")
     by_unit = _Units(passages, split)
-    baselines = {name: metrics.auc(*by_unit.sides(values)) for name, values in blind.items()}
+    baselines = {name: metrics.auc(*by_unit.means(values)) for name, values in blind.items()}
     shifted = baselines["blind"].low > SHIFT_AUC or (
         reference is not None
         and (baselines["reference"].low > SHIFT_AUC or baselines["reference"].high < 1 - SHIFT_AUC)
     )
     note = "shift: members and held-out documents differ in kind; verdict withheld" if shifted else ""
-    sides = {name: by_unit.sides(values) for name, values in scores.items()}
+    pairs = {name: by_unit.means(values) for name, values in scores.items()}
     n = by_unit.count
     measurements = [
-        measured("membership", "auc", metrics.auc(*pair), n, name, note=note) for name, pair in sides.items()
+        measured("membership", "auc", metrics.auc(*pair), n, name, note=note) for name, pair in pairs.items()
     ]
     best = "loss" if reference is None else "calibrated"
-    measurements += _true_positives(*sides[best], note)
+    measurements += _true_positives(*pairs[best], note)
     measurements += [measured("membership", f"{name}_auc", found, n) for name, found in baselines.items()]
     measurements.append(Measurement("membership", "shift", float(shifted), None, None, 0.95, n, note=note))
-    tests = [PValue("membership", metrics.rank_sum_p(*pair), n, name, "auc") for name, pair in sides.items()]
+    tests = [PValue("membership", metrics.rank_sum_p(*pair), n, name, "auc") for name, pair in pairs.items()]
     return Result(
         tuple(measurements),
-        tuple(_roc(name, *pair) for name, pair in sides.items()),
+        tuple(_roc(name, *pair) for name, pair in pairs.items()),
         () if shifted else tuple(tests),
         () if shifted else tuple(_most_exposed(members, scores[best][:split], scores[best][split:])),
     )
@@ -133,9 +133,9 @@ def _joined(rows: Sequence[Answer]) -> Floats:
     return np.concatenate([answer.log_probability for answer in rows])
 
 
-def _means(side: Sequence[Sequence[Answer]]) -> Floats:
+def _means(windows: Sequence[Sequence[Answer]]) -> Floats:
     """(N,) minus the loss: mean log-probability of each window over all its patterns."""
-    return np.array([_joined(rows).mean() for rows in side])
+    return np.array([_joined(rows).mean() for rows in windows])
 
 
 LEAST = 0.2
@@ -217,10 +217,10 @@ def rmia(loss: Floats, outside: Sequence[Floats], split: int, rng: np.random.Gen
     ratio = loss - np.log(((1 + OFFLINE) * p + (1 - OFFLINE)) / 2)
     fold = rng.permutation(len(loss)) % 2
     scores = np.zeros(len(loss))
-    for side in (0, 1):
-        population = np.sort(ratio[split:][fold[split:] != side])
+    for half in (0, 1):
+        population = np.sort(ratio[split:][fold[split:] != half])
         if len(population):
-            scores[fold == side] = np.searchsorted(population, ratio[fold == side]) / len(population)
+            scores[fold == half] = np.searchsorted(population, ratio[fold == half]) / len(population)
     return scores
 
 
@@ -257,8 +257,8 @@ def blind_scores(windows: Sequence[Ids], members: int, rng: np.random.Generator)
         present[row, ids] = True
         present[row, size + buckets[row]] = True
     scores = np.zeros(len(windows))
-    for side in (0, 1):
-        fit, score = fold != side, fold == side
+    for half in (0, 1):
+        fit, score = fold != half, fold == half
         rates = [
             (present[fit & (labels == label)].sum(0) + 1) / ((fit & (labels == label)).sum() + 2)
             for label in (True, False)
@@ -277,21 +277,21 @@ class _Units:
     """Which documents are whose: scores of one unit are averaged before anything is compared."""
 
     def __init__(self, passages: Sequence[Passage], split: int) -> None:
-        self._side = []
+        self._order = []
         for part in (passages[:split], passages[split:]):
             numbers: dict[str, int] = {}
             order = [
                 numbers.setdefault(passage.unit or passage.document_id, len(numbers)) for passage in part
             ]
-            self._side.append(np.array(order))
+            self._order.append(np.array(order))
         self._split = split
-        self.count = sum(int(order.max()) + 1 for order in self._side)
+        self.count = sum(int(order.max()) + 1 for order in self._order)
 
-    def sides(self, values: Floats) -> tuple[Floats, Floats]:
+    def means(self, values: Floats) -> tuple[Floats, Floats]:
         """(members' units, others' units) from one score a document."""
         inside, out = (
             _mean_by(order, part)
-            for order, part in zip(self._side, (values[: self._split], values[self._split :]))
+            for order, part in zip(self._order, (values[: self._split], values[self._split :]))
         )
         return inside, out
 
@@ -331,7 +331,7 @@ def _roc(name: str, inside: Floats, out: Floats) -> Curve:
 # --- the attack ---------------------------------------------------------------------------------------
 
 ALL = 1.0
-"""Every position is asked for in one pass: nothing has to be hidden from a causal model."""
+"""Every position is scored in one pass: nothing has to be hidden from a causal model."""
 
 
 def _run(bench: Bench) -> Result:
@@ -351,9 +351,7 @@ SHADOW_MODELS = Part(
     "shadow models",
     lambda audited: f"LiRA with {len(audited.shadows)} shadow models",
     (),
-    lambda audited: (
-        "" if len(audited.shadows) >= 2 else "LiRA needs two or more models that saw neither side"
-    ),
+    lambda audited: "" if len(audited.shadows) >= 2 else "LiRA needs two or more models that saw neither set",
 )
 ATTACK = Attack(
     "membership",

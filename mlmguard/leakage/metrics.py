@@ -176,13 +176,14 @@ def auc(members: ArrayLike, others: ArrayLike, alpha: float = 0.05) -> Interval:
     if half > STRETCHED:
         spread = float(stats.norm.ppf(1 - alpha / 2)) * math.sqrt(variance)
         return Interval(value, max(0.0, value - spread), min(1.0, value + spread), 1 - alpha)
-    low, high = (1 / (1 + math.exp(-(logit + side * half))) for side in (-1, 1))
+    low, high = (1 / (1 + math.exp(-(logit + sign * half))) for sign in (-1, 1))
     return Interval(value, min(low, value), max(high, value), 1 - alpha)
 
 
 STRETCHED = 4.0
 """Beyond this half-width the logit scale stretches an area of .9995 to a lower end near 0: near the ends of
-[0, 1] the plain scale is used, which covers 95 % there too (simulated, 20 to 400 a side, from .9 on)."""
+[0, 1] the plain scale is used, which covers 95 % there too (simulated, 20 to 400 of each
+set, from .9 on)."""
 
 
 def roc(members: ArrayLike, others: ArrayLike) -> tuple[Array, Array]:

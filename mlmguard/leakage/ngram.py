@@ -67,21 +67,21 @@ def ngrams(
 
     Compared are n-grams that occur in one document of both sets together (``indices``, of all training and
     of all held-out documents), matched by the class of the token that is hidden first (``classes`` (V,)), how
-    likely the reference finds it, and how many of the tokens are digits. Documents were dealt to the sets at
-    random, so under the null the two kinds are exchangeable. Hits are top-1; at most the excess is memorised.
-    The curve hides k of the tokens at once (k = 1 completion, k = n extraction). N-grams that several
+    likely the reference finds it, and how many of the tokens are digits. Documents were assigned to the sets
+    at random, so under the null the two kinds are exchangeable. Hits are top-1; at most the excess is
+    memorised. The curve hides k of the tokens at once (k = 1 completion, k = n extraction). N-grams that several
     training documents hold, and no held-out one, are compared with the same controls, matched likewise.
     """
     inside, outside = indices
-    sides = [
+    sets = [
         _grams(trained, inside, outside, rng, per_document),
         _grams(held_out, outside, inside, rng, per_document),
     ]
-    everything = [gram for side in sides for gram in side]
+    everything = [gram for grams in sets for gram in grams]
     expected = _answered(reference, everything)
     likely = dict(zip(map(id, everything), expected)) if reference is not None else {}
-    single = [[gram for gram in side if gram.once] for side in sides]
-    bins = _terciles([likely[id(gram)][0] for side in single for gram in side if likely])
+    single = [[gram for gram in grams if gram.once] for grams in sets]
+    bins = _terciles([likely[id(gram)][0] for grams in single for gram in grams if likely])
 
     def kind(gram: _Gram) -> tuple[int, int, int]:
         tokens = classes[gram.passage.ids[gram.start : gram.start + NGRAM]]
@@ -114,14 +114,14 @@ def ngrams(
     if likely:
         measurements.append(_counterfactual(pair, hits, likely, rng))
     for label, fewest, most in COPIES:
-        held = [gram for gram in sides[0] if fewest <= gram.copies <= most and not gram.elsewhere]
+        held = [gram for gram in sets[0] if fewest <= gram.copies <= most and not gram.elsewhere]
         alike = _matched(held, single[1], kind, rng)
         measurements += _slice(label, _hits(model, alike[0], 1), _hits(model, alike[1], 1), rng)
     seen = [(gram.passage.exposures(gram.start, NGRAM), hit) for gram, hit in zip(pair[0], hits[0])]
     for label, least, below in EXPOSURES:
         part = [hit for times, hit in seen if times is not None and least <= times < below]
         measurements += _slice(label, part, hits[1], rng)
-    own, other = (_one_a_gram(side, rng) for side in pair)
+    own, other = (_one_a_gram(grams, rng) for grams in pair)
     left, right = ([row[k][1] for k in chosen] for row, chosen in zip(hits, (own, other)))
     p = fisher(int(sum(left)), len(left), int(sum(right)), len(right))
     return Result(tuple(measurements), tuple(curves), (PValue("ngram", p, n, metric="top1"),))
@@ -172,9 +172,9 @@ def _matched(
 ) -> tuple[list[_Gram], list[_Gram]]:
     """Equal numbers of n-grams of each kind from both sets."""
     both: list[dict[Hashable, list[_Gram]]] = []
-    for side in (trained, held_out):
+    for grams in (trained, held_out):
         groups: dict[Hashable, list[_Gram]] = defaultdict(list)
-        for gram in side:
+        for gram in grams:
             groups[kind(gram)].append(gram)
         both.append(groups)
     pair: tuple[list[_Gram], list[_Gram]] = ([], [])
@@ -198,8 +198,8 @@ def _counterfactual(
     """
     # −1, 0 and 1 as 0, ½ and 1: intervals are of rates
     gains = [
-        [(document, (1 + hit - likely[id(gram)][1]) / 2) for gram, (document, hit) in zip(side, rows)]
-        for side, rows in zip(pair, hits)
+        [(document, (1 + hit - likely[id(gram)][1]) / 2) for gram, (document, hit) in zip(grams, rows)]
+        for grams, rows in zip(pair, hits)
     ]
     one = [gains[0][k][1] for k in _one_a_gram(pair[0], rng)]
     p = metrics.mcnemar(one.count(1.0), one.count(0.0))

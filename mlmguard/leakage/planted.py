@@ -36,9 +36,9 @@ def extract_canaries(
     hits, sizes = {True: 0, False: 0}, {True: 0, False: 0}
     for part in parts:
         found = search(model, [target for _, target in part], alphabets, rng, restarts=restarts)
-        for (side, _), extraction in zip(part, found):
-            hits[side] += extraction.recovered
-            sizes[side] += 1
+        for (own, _), extraction in zip(part, found):
+            hits[own] += extraction.recovered
+            sizes[own] += 1
         p = sequential.over_looks(fisher(hits[True], sizes[True], hits[False], sizes[False]), len(parts))
         test = PValue("canary", p, sizes[True], metric="extraction")
         if sequential.settled([test]):
@@ -47,9 +47,9 @@ def extract_canaries(
     note = f"ended at the first look: {sum(sizes.values())} of {len(both)} canaries" if stopped else ""
     measurements = [
         measured(
-            "canary", name, metrics.rate(hits[side], sizes[side], 0.05 / len(parts)), sizes[side], note=note
+            "canary", name, metrics.rate(hits[own], sizes[own], 0.05 / len(parts)), sizes[own], note=note
         )
-        for name, side in (("extraction_rate", True), ("extraction_rate_heldout", False))
+        for name, own in (("extraction_rate", True), ("extraction_rate_heldout", False))
     ]
     curves = [
         unknowns(model, "canary", group, min(len(t.positions) for t in group), series, rng)

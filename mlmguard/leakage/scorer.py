@@ -41,7 +41,7 @@ class Scorer:
         self.queries = 0  # windows the model has seen, the budget an attacker pays
 
     def answer(self, probes: Sequence[Probe], *, top: int = 1, moments: bool = False) -> list[Answer]:
-        """One :class:`Answer` a probe, in order, with ``top`` choices a position, ``moments`` if asked."""
+        """One :class:`Answer` a probe, in order, with ``top`` choices a position, ``moments`` on request."""
         first: dict[tuple[bytes, tuple[int, ...], tuple[int, ...]], int] = {}
         same = [
             first.setdefault((p.ids.tobytes(), p.positions, p.alphabets), k) for k, p in enumerate(probes)

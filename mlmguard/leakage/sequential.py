@@ -18,20 +18,20 @@ T = TypeVar("T")
 
 FIRST_LOOK = 0.25
 FAMILY = 40
-"""More tests than an audit has: what is below .05 over so many stays a finding whatever the others bring."""
+"""More tests than an audit has: what is below .05 over so many stays a finding whatever the others give."""
 
 
-def looks(items: Sequence[T], side: Callable[[T], Hashable], early: bool) -> list[list[T]]:
+def looks(items: Sequence[T], group_of: Callable[[T], Hashable], early: bool) -> list[list[T]]:
     """All of ``items`` at once; or (``early``) first a quarter of each group, then the rest."""
     if not early:
         return [list(items)]
-    sides: dict[Hashable, list[T]] = defaultdict(list)
+    groups: dict[Hashable, list[T]] = defaultdict(list)
     for item in items:
-        sides[side(item)].append(item)
-    cut = {name: math.ceil(FIRST_LOOK * len(own)) for name, own in sides.items()}
+        groups[group_of(item)].append(item)
+    cut = {name: math.ceil(FIRST_LOOK * len(own)) for name, own in groups.items()}
     return [
-        [item for name, own in sides.items() for item in own[: cut[name]]],
-        [item for name, own in sides.items() for item in own[cut[name] :]],
+        [item for name, own in groups.items() for item in own[: cut[name]]],
+        [item for name, own in groups.items() for item in own[cut[name] :]],
     ]
 
 

@@ -67,11 +67,13 @@ def probe(model: Answers, attack: str, spans: Sequence[Span], rng: np.random.Gen
         left, right = _alike(spans, kinds == kind, kinds == CONTROL, rng)
         if not left:
             continue
-        own, other = ([(spans[k].document_id, float(ranks[k] == 1)) for k in side] for side in (left, right))
+        own, other = (
+            [(spans[k].document_id, float(ranks[k] == 1)) for k in chosen] for chosen in (left, right)
+        )
         measurements.append(measured(attack, "top1_excess", excess(own, other, rng), len(left), kind))
         single = _one_a_document(spans, rng)
         left, right = _alike(spans, single & (kinds == kind), single & (kinds == CONTROL), rng)
-        hits = [int((ranks[side] == 1).sum()) for side in (left, right)]
+        hits = [int((ranks[chosen] == 1).sum()) for chosen in (left, right)]
         p = fisher(hits[0], len(left), hits[1], len(right))
         tests.append(PValue(attack, p, len(left), kind, "top1"))
     return Result(tuple(measurements), tuple(curves), tuple(tests))
@@ -165,9 +167,9 @@ def _alike(
 ) -> tuple[list[int], list[int]]:
     """Equal numbers of spans of each rule and length from both, as indices."""
 
-    def grouped(side: NDArray[np.bool_]) -> dict[tuple[str, int], list[int]]:
+    def grouped(chosen: NDArray[np.bool_]) -> dict[tuple[str, int], list[int]]:
         groups: dict[tuple[str, int], list[int]] = defaultdict(list)
-        for k in map(int, np.flatnonzero(side)):
+        for k in map(int, np.flatnonzero(chosen)):
             groups[spans[k].rule, len(spans[k].target.positions)].append(k)
         return groups
 

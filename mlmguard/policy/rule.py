@@ -197,7 +197,7 @@ class Signature(Strict):
     role: Line
     by: Line
     date: date
-    #: The first digits, 16 or more, of the weights' digest: what is said of one is not said of the next.
+    #: The first digits, 16 or more, of the weights' digest: what holds for one need not hold for the next.
     model: str = Field(pattern=r"^[0-9a-f]{16,64}$")
 
 

@@ -55,7 +55,7 @@ class Books:
     copied: Counter[str] = field(default_factory=Counter)  # rule -> most copies of a document that holds it
     skipped: list[Skipped] = field(default_factory=list)
     skipped_after_reading: list[int] = field(default_factory=list)  # ordinals among the documents read
-    left_out: list[int] = field(default_factory=list)  # documents that somebody asked to leave out
+    left_out: list[int] = field(default_factory=list)  # documents left out by --forget-list
     against: int = 0  # documents of evaluation sets: their numbers follow those of the corpus
     found: Counter[tuple[str, str]] = field(default_factory=Counter)  # (rule, source) -> findings
     affected: Counter[tuple[str, str]] = field(default_factory=Counter)  # (rule, source) -> documents

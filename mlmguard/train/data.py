@@ -68,7 +68,7 @@ def opened(clean: Path, settings: TrainSettings, watcher: Watcher) -> Corpus:
     """Open ``clean/``, leave damaged shards out and say so.
 
     Raises :class:`InputError` where a split would lose more than it may, where ``settings`` leave out a
-    source that there is not, or ask for a validation split or findings that are not at hand.
+    source that there is not, or need a validation split or findings that are not at hand.
     """
     corpus = open_clean(clean)
     _leave_out_damaged(corpus, settings, watcher)

@@ -1,6 +1,6 @@
 """The numbers of a run before its first step: recipe, noise, what planning itself has spent.
 
-``mlmguard plan`` asks :func:`private_plan` too, so that it refuses what ``mlmguard train`` would.
+``mlmguard plan`` calls :func:`private_plan` too, so that it refuses what ``mlmguard train`` would.
 """
 
 from __future__ import annotations

@@ -85,7 +85,7 @@ def release(
 
 
 def _facts(settings: TrainSettings, mode: Mode) -> dict[str, object]:
-    """What may be said of the training: settings and sizes, nothing computed on private text."""
+    """Return the public facts of the training: settings and sizes, nothing computed on private text."""
     recipe, start = mode.recipe, settings.starts_from
     return {
         "size": settings.size if start is None else "",
@@ -175,7 +175,7 @@ def _metrics(
 
 
 def _card(stated: PrivacyStatement, facts: Mapping[str, object]) -> str:
-    """The model card: Hugging Face front matter and what may be said."""
+    """Return the model card: Hugging Face front matter and the public facts."""
     if stated.private and stated.epsilon is not None:
         claim = (
             f"Trained with differential privacy: **ε = {show_epsilon(stated.epsilon)} at "

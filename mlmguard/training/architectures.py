@@ -1,7 +1,7 @@
 """What differs between architectures, one row each: add a row, and the clipping tests and the docs have it.
 
 Classes are named, not imported: transformers moves them between releases, and a row costs nothing where its
-architecture is not used. What is said here is compared with a one-record loop on every row that has a trial.
+architecture is not used. Each row is compared with a one-record loop on every row that has a trial.
 """
 
 from __future__ import annotations

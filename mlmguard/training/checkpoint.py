@@ -34,7 +34,7 @@ def save(
     training: Mapping[str, object],
     card: str,
 ) -> None:
-    """Write weights, tokenizer, statement, what may be said of the training, and a model card."""
+    """Write weights, tokenizer, statement, the public facts of the training, and a model card."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".tmp-ckpt-"))
     try:

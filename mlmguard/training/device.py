@@ -1,4 +1,4 @@
-"""What a run does to its machine: memory and, where NVML can be asked, how busy a GPU is.
+"""What a run does to its machine: memory and, where NVML is there, how busy a GPU is.
 
 A number that cannot be had is "not available", never 0.
 """
@@ -18,7 +18,7 @@ EVERY_SECONDS = 0.5  # asking costs more than a small step
 
 
 class DeviceLoad:
-    """Asked at every step, answers with the last sample."""
+    """Return the last sample, at every step."""
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
@@ -30,7 +30,7 @@ class DeviceLoad:
         if self._device.type == "cuda" and time.monotonic() - self._sampled_at >= EVERY_SECONDS:
             self._sampled_at = time.monotonic()
             self._last = {"gpu_memory_gib": torch.cuda.memory_allocated(self._device) / 2**30}
-            with suppress(ModuleNotFoundError, RuntimeError):  # no NVML bindings, or no right to ask
+            with suppress(ModuleNotFoundError, RuntimeError):  # no NVML bindings, or no right to read it
                 self._last["gpu_utilisation"] = torch.cuda.utilization(self._device) / 100
         return self._last
 

@@ -254,7 +254,7 @@ class HeldOutTexts:
         )
 
     def loss_of(self, mode: Mode) -> Callable[[], float]:
-        """:meth:`validation_loss` of the mode's model, as it is when asked."""
+        """:meth:`validation_loss` of the mode's model, as it is when called."""
         return partial(self.validation_loss, mode.model, mode.device)
 
     def validation_loss(self, model: nn.Module, device: torch.device) -> float:

@@ -28,7 +28,7 @@ from mlmguard.types import SILENT, DpPlan, Watcher
 
 
 class Interrupted(MlmguardError):
-    """Asked to stop between two steps; the journal holds what is needed to go on."""
+    """Stopped between two steps; the journal holds what is needed to go on."""
 
     exit_code = 130
 

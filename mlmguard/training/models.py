@@ -190,7 +190,7 @@ def masked_logits(
 def next_token_logits(model: nn.Module, input_ids: Tensor, attention_mask: Tensor, where: Tensor) -> Tensor:
     """Logits (M, V) of a causal model for the tokens at the M true positions of ``where``, row by row.
 
-    What stands at a position is said one position before it; the first position has none.
+    What stands at a position is predicted one position before it; the first position has none.
     """
     logits: Tensor = model(input_ids=input_ids, attention_mask=attention_mask).logits
     return logits[:, :-1][where[:, 1:]]

@@ -1,4 +1,4 @@
-"""What differs between a private run and a plain one, so that the loop need not ask which it is.
+"""What differs between a private run and a plain one, so that the loop need not know which it is.
 
 Charging and Poisson draws belong to :class:`Private`; falling back after divergence, early stopping and
 batches that are made ahead belong to :class:`Plain`. Nothing computed on private text steers a private run.

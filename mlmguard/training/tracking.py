@@ -1,6 +1,6 @@
 """Step by step numbers to whatever tracker accelerate knows (TensorBoard, MLflow, W&B, Trackio, …).
 
-No tracker code of ours: accelerate's own classes are asked for by name. In a private run numbers that are
+No tracker code of ours: accelerate's own classes are looked up by name. In a private run numbers that are
 computed on private text go under ``unprotected/``, so that nobody takes them for covered by ε.
 """
 

@@ -1,7 +1,7 @@
 """Entity types, one row each: what it is, why it matters, how bad a leak is, how well it is found.
 
 A recogniser of an installed package brings the row of a type that is new (``Recogniser.entity``). Which types
-a policy asks for stands in the policy.
+a policy requires stands in the policy.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ SEVERITIES = ("low", "medium", "high")
 
 @dataclass(frozen=True)
 class Entity:
-    """A kind of personal value: everything that is said of the kind, and nothing of how it is found."""
+    """A kind of personal value: all facts about the kind, and nothing of how it is found."""
 
     name: str  # "EMAIL_ADDRESS"
     what: str = "a value of a type that its recogniser does not describe"
@@ -27,7 +27,7 @@ class Entity:
     )
     surrogate: invent.Invent = field(default=invent.same_shape, repr=False)
     by_shape: bool = False  # a bare number can look like it: the words around decide where two types overlap
-    looked_for: bool = True  # False: reviewers ask for it and nothing here finds it; the coverage says so
+    looked_for: bool = True  # False: reviewers look for it and nothing here finds it; the coverage says so
     harmless_in_a_name: bool = False  # it may stay in the path of a document ("notes.md" looks like a host)
 
     def __post_init__(self) -> None:
@@ -36,7 +36,7 @@ class Entity:
 
 
 # Recall of street addresses is that on the labelled sentences of presidio-research, where every part of an
-# address is asked for.
+# address is looked for.
 _ROWS = (
     Entity(
         "AGE",

@@ -25,7 +25,7 @@ Invent = Callable[[str, random.Random], str]
 
 @lru_cache(maxsize=1)
 def _faker() -> Faker:
-    from faker import Faker  # here: it takes a moment, and most who ask for an entity type invent nothing
+    from faker import Faker  # here: it takes a moment, and most that read an entity type invent nothing
 
     return Faker("en_US")
 

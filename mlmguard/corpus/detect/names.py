@@ -24,8 +24,8 @@ _TYPES = {
 }  # fmt: skip
 """Labels of the usual models -> our types; other labels are left alone."""
 _SPACY_SCORE = 0.85  # spaCy gives none; Presidio's own number
-_ASKED = {"person": "PERSON", "location": "LOCATION", "organization": "ORGANIZATION"}
-"""What a GLiNER model, which knows no labels of its own, is asked for -> our types."""
+_LABELS = {"person": "PERSON", "location": "LOCATION", "organization": "ORGANIZATION"}
+"""What a GLiNER model, which knows no labels of its own, is given as labels -> our types."""
 _GLINER_SCORE = 0.3  # the least one it reports; Presidio's own number
 _PIECE = 1000  # characters a pass: fewer tokens than the 512 that most models take
 
@@ -188,7 +188,7 @@ def _gliner(path: Path) -> tuple[str, list[str], _Tagger]:
         ) from None
 
     def tag(piece: str) -> Iterator[tuple[int, int, str, float]]:
-        found = model.predict_entities(piece, list(_ASKED), threshold=_GLINER_SCORE)
-        return ((e["start"], e["end"], _ASKED[e["label"]], round(float(e["score"]), 4)) for e in found)
+        found = model.predict_entities(piece, list(_LABELS), threshold=_GLINER_SCORE)
+        return ((e["start"], e["end"], _LABELS[e["label"]], round(float(e["score"]), 4)) for e in found)
 
-    return "GLiNER", list(_ASKED.values()), tag
+    return "GLiNER", list(_LABELS.values()), tag

@@ -93,7 +93,7 @@ def decoded(data: bytes) -> str:
 
 
 def no_unit(settings: Settings) -> str:
-    """Give "": whole files have no columns. Raises :class:`Refused` where a unit is asked for."""
+    """Give "": whole files have no columns. Raises :class:`Refused` where a unit is required."""
     if settings.unit_key is not None:
         raise Refused(f'no "{settings.unit_key}"')
     return ""

@@ -1,7 +1,7 @@
 """A corpus that does not lie in a folder: standard input, and places that only fsspec reaches.
 
 Both become files in a private folder beside the run folders, because the audit reads the corpus again. The
-network is asked only where the user names a place that is reached by it.
+network is used only where the user names a place that is reached by it.
 """
 
 from __future__ import annotations

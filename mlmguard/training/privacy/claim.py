@@ -1,7 +1,7 @@
 """What a claim says: what the unit is, what is done with one, and the ways in which a claim can be hollow.
 
 Each hazard is a question that NIST SP 800-226 or the pitfalls page of jax_privacy asks of a private training
-run, with the answer for this one. "absent" is said only where this program made it so.
+run, with the answer for this one. "absent" stands only where this program made it so.
 """
 
 from __future__ import annotations

@@ -226,7 +226,7 @@ def _whole_findings(places: Ids, rng: np.random.Generator) -> Ids:
 
 
 def refuse_wordless(masking: Masking, tokenizer: Tokenizer) -> None:
-    """Raise :class:`InputError` where ``tokenizer`` cannot say what the strategy asks."""
+    """Raise :class:`InputError` where ``tokenizer`` cannot say what the strategy needs."""
     if masking.needs_notes and not tokenizer.knows_words:
         raise InputError(
             f"--masking {masking.strategy}" if masking.strategy != "token" else "--pii-targets",

@@ -1,7 +1,7 @@
 """What a model is trained to predict: hidden tokens, and beside them whether two passages belong together.
 
-The auxiliary question is asked at [CLS] and answered by the vocabulary head itself, with [CLS] for "they
-follow each other" and [SEP] for "they do not". No new parameters: every architecture can be asked, the
+The auxiliary label is predicted at [CLS] by the vocabulary head itself, with [CLS] for "they
+follow each other" and [SEP] for "they do not". No new parameters: every architecture can do it, the
 checkpoint stays a plain masked language model, and a private run clips the answer's gradient together with
 its unit's, as one more predicted token.
 """
@@ -50,7 +50,7 @@ def sentence_order(
 ) -> Framed:
     """[CLS] A [SEP] B [SEP]: two halves of one passage, swapped in half of the cases (Lan et al. 2020, 3.1).
 
-    Both come from the same unit, so that a private run may ask.
+    Both come from the same unit, so that a private run may use it.
     """
     ids, notes = passage(unit, window - 3, rng)
     if len(ids) < FEWEST:

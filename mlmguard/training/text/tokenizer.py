@@ -48,7 +48,7 @@ class Encoded(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Tokenizer:
-    """A Hugging Face tokenizer, and what training and audits ask of it, read once."""
+    """A Hugging Face tokenizer, and what training and audits need of it, read once."""
 
     hugging_face: Any
     size: int  # entries; ids are 0 … size − 1
@@ -91,7 +91,7 @@ class Tokenizer:
     def load(cls, name: str | None, *, causal: bool = False) -> Tokenizer:
         """The tokenizer in a folder, by hub name, or (None) the public one of this package.
 
-        Raises :class:`InputError` when it is missing, damaged, or lacks the tokens that :meth:`of` asks.
+        Raises :class:`InputError` when it is missing, damaged, or lacks the tokens that :meth:`of` needs.
         """
         return cls.of(_hugging_face(name, masked=not causal), causal=causal)
 

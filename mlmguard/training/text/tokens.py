@@ -1,8 +1,8 @@
 """The tokens of a run as files that are mapped into memory: a corpus costs the disk, not the memory.
 
     tokens/ids.bin      every sequence after the other, 2 bytes a token (4 where the vocabulary is large)
-    tokens/words.bin    the number of each token's word, where masking asks
-    tokens/personal.bin is a token inside a finding, where masking asks
+    tokens/words.bin    the number of each token's word, where masking needs it
+    tokens/personal.bin is a token inside a finding, where masking needs it
     tokens/places.npy   where each sequence begins and ends, unit by unit
     tokens/bounds.npy   which sequences are whose
     tokens/names.bin    the units' ids
@@ -71,7 +71,7 @@ def _batches(texts: Iterable[Text]) -> Iterator[list[Text]]:
 
 
 class Tokens(Sequence[Unit]):
-    """The units in a folder that :func:`kept` wrote; each is cut out of the files when it is asked for."""
+    """The units in a folder that :func:`kept` wrote; each is cut out of the files when it is needed."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
