@@ -51,9 +51,8 @@ from mlmguard.types import SILENT, Curve, Evidence, Measurement, Watcher
 
 EMBEDDED = "embedded"
 DEDUP = "dedup"  # the one axis that is not a setting of train
-PROBE_NOTES = (
-    600  # invented notes of another seed, labelled by their kind, for the probe of the embedded corpus
-)
+# invented notes of another seed, labelled by their kind, for the probe of the embedded corpus
+PROBE_NOTES = 600
 
 UTILITY = {"accuracy": "held-out accuracy", "probe": "probe AUC"}
 LEAKAGE = {metric.name: metric.column for metric in METRICS.values() if metric.column}

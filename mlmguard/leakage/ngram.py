@@ -69,8 +69,8 @@ def ngrams(
     of all held-out documents), matched by the class of the token that is hidden first (``classes`` (V,)), how
     likely the reference finds it, and how many of the tokens are digits. Documents were assigned to the sets
     at random, so under the null the two kinds are exchangeable. Hits are top-1; at most the excess is
-    memorised. The curve hides k of the tokens at once (k = 1 completion, k = n extraction). N-grams that several
-    training documents hold, and no held-out one, are compared with the same controls, matched likewise.
+    memorised. The curve hides k of the tokens at once (k = 1 completion, k = n extraction). N-grams that
+    several training documents hold, and no held-out one, are compared with the same controls.
     """
     inside, outside = indices
     sets = [

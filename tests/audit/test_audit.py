@@ -408,7 +408,7 @@ def test_a_head_that_is_not_in_the_checkpoint_is_told(bench, plain):
     assert judged.judgement.status in ("inconclusive", "fail")
 
 
-# --- what may leave the house -------------------------------------------------------------------------
+# --- what may be released -----------------------------------------------------------------------------
 
 
 def test_the_checkpoint_loads_in_plain_transformers_and_holds_nothing_else(plain):

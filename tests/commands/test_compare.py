@@ -104,5 +104,5 @@ def test_what_cannot_be_left_out_is_refused(pair: tuple[Path, Path]) -> None:
                 new / "clean", new / "x", new / "r", TrainSettings(**{**vars(QUICK), "leave_out": source}),
                 runs=new / ".mlmguard" / "runs",
             )  # fmt: skip
-    with pytest.raises(InputError, match="no source brought rows"):
+    with pytest.raises(InputError, match="no source has rows"):
         compare(pair[1], pair[1], suspects=True)

@@ -1,4 +1,4 @@
-"""Verify: a checkpoint against its papers; what contradicts them is 10, what nobody can say is said."""
+"""Verify: a checkpoint against its statement; a contradiction is 10, what cannot be checked is unknown."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def _plan(**changes: object) -> Callable[[PrivacyStatement], PrivacyStatement]:
         (_changed(run_id="train-other"), {"training.json"}),
     ],
 )
-def test_a_checkpoint_that_contradicts_its_papers(
+def test_a_checkpoint_that_contradicts_its_statement(
     ckpt: Path, change: Callable[[PrivacyStatement], PrivacyStatement], contradicted: set[str]
 ) -> None:
     write_json(ckpt / "privacy.json", change(said()))
@@ -255,7 +255,7 @@ def test_a_signature_that_leaves_the_weights_out(ckpt: Path, tmp_path: Path) -> 
     assert by(ckpt, public)[:2] == ("contradicted", "model.sig: leaves out model.safetensors")
 
 
-def test_what_contradicts_its_papers_is_not_signed(ckpt: Path, tmp_path: Path) -> None:
+def test_what_contradicts_its_statement_is_not_signed(ckpt: Path, tmp_path: Path) -> None:
     private, _ = keys(tmp_path, "release")
     write_json(ckpt / "privacy.json", _changed(epsilon=0.9)(said()))
     with pytest.raises(InputError, match="ε, computed anew"):

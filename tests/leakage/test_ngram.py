@@ -193,7 +193,7 @@ def test_shuffled_labels_give_an_auc_of_one_half():
 
 @pytest.mark.statistical
 def test_random_splits_raise_no_banner_and_split_by_date_does():
-    """Words drift with time: a split by date is told from a random one by the blind baseline."""
+    """Words drift with time: a split by date is distinguished from a random one by the blind baseline."""
     banners = {"date": 0, "random": 0}
     guess = Scripted(lambda ids, q: ids[q] % 4 == 0)
     for seed in range(40):
