@@ -124,8 +124,8 @@ class Commands(click.Group):
         try:
             return super().resolve_command(context, args)
         except click.UsageError as problem:
-            problem.message += _nearest(args[0], self.list_commands(context))
-            raise
+            hint = _nearest(args[0], self.list_commands(context))
+            raise click.UsageError(problem.message + hint, context) from problem
 
     def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
         """Write one section a group, with the first line of each command's file."""
