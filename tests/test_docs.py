@@ -12,6 +12,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from mlmguard import cli
+from mlmguard.policy.reading import load, shipped
 from tests.doc_pages import DOCS, pages
 from tests.test_messages import FLAG, FLAGS
 
@@ -88,5 +89,17 @@ def test_a_page_names_options_of_its_own_command_only(page: str) -> None:
         for block, inline in CODE.findall(text)
         for flag, names in _named(block or inline, own)
         if not any(flag in FLAGS[name] for name in names)
+    ]
+    assert wrong == []
+
+
+def test_the_advice_of_policies_names_options_that_there_are() -> None:
+    known = {flag for flags in FLAGS.values() for flag in flags}
+    wrong = [
+        f"{name}: {rule}: {flag}"
+        for name in shipped()
+        for rule, (_, do) in load(name).advice.items()
+        for flag in FLAG.findall(do)
+        if flag not in known
     ]
     assert wrong == []

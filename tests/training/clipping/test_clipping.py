@@ -157,7 +157,7 @@ def test_a_saved_folder_is_exact(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["bert", "mpnet", "deberta-v3", "albert"])
 def test_one_row_and_one_token(name: str) -> None:
-    """Where a batch of one looks like no batch, and a table of positions from a row of them."""
+    """Where a batch of one looks like no batch, or a table of positions like a row of them."""
     model = model_of(name)
     batch = batch_of(model)
     one = pick(batch, [1])
