@@ -13,7 +13,7 @@ import click
 
 from mlmguard import console
 from mlmguard.commands.options import FILE, Page
-from mlmguard.corpus.detect import finder as pii
+from mlmguard.corpus.detect import finder as detect
 from mlmguard.corpus.detect.entities import SEVERITIES
 from mlmguard.corpus.detect.installed import entity
 from mlmguard.errors import InputError
@@ -32,7 +32,7 @@ class Place:
 def check(files: Sequence[Path], least: str = "medium") -> tuple[tuple[Place, ...], tuple[Path, ...]]:
     """Every place of at least this severity, and the files that are no text and were not looked at."""
     grave = SEVERITIES[SEVERITIES.index(least) :]
-    finder = pii.finder()
+    finder = detect.finder()
     places, skipped = [], []
     for path in files:
         if not path.is_file():

@@ -10,7 +10,7 @@ import numpy as np
 
 from mlmguard import console
 from mlmguard.commands.options import Page, shared, show
-from mlmguard.corpus.detect import finder as pii
+from mlmguard.corpus.detect import finder as detect
 from mlmguard.errors import InputError
 from mlmguard.settings import TrainSettings, check, read_mix
 from mlmguard.training.text import masking
@@ -54,7 +54,7 @@ def mask(
     }
     for way in ways.values():
         masking.refuse_wordless(way, tokenizer)
-    findings = [(span.start, span.end) for span in pii.finder().find(text)]
+    findings = [(span.start, span.end) for span in detect.finder().find(text)]
     (encoded,) = tokenizer.encode_with_places([text])
     notes = masking.notes_of(encoded, findings)
     ids = np.array(encoded.ids, dtype=np.int64)

@@ -18,7 +18,7 @@ import numpy as np
 from mlmguard.artifacts import Key
 from mlmguard.corpus import redact, spool
 from mlmguard.corpus.copies import dedup, minhash, passages
-from mlmguard.corpus.detect import finder as pii
+from mlmguard.corpus.detect import finder as detect
 from mlmguard.corpus.detect.installed import entity
 from mlmguard.corpus.detect.spans import Span, resolve
 from mlmguard.types import Document, Skipped
@@ -88,7 +88,7 @@ class Examine:
     mode: str
     permutations: int
     key: Key = field(repr=False)
-    names: pii.Names = pii.NOBODY
+    names: detect.Names = detect.NOBODY
     countries: tuple[str, ...] = ()
     kept: frozenset[tuple[str, str]] = frozenset()  # (rule, fingerprint) of values that stay as they are
 
@@ -147,7 +147,7 @@ class Examine:
 
     def _find(self, text: str) -> list[Span]:
         """What is personal in ``text``, but for the values that somebody answers for."""
-        found = pii.finder(self.entities, self.threshold, self.language, self.names, self.countries).find(
+        found = detect.finder(self.entities, self.threshold, self.language, self.names, self.countries).find(
             text
         )
         if not self.kept:
@@ -248,5 +248,7 @@ def _personal_in(name: str) -> tuple[Span, ...]:
     addresses = [
         Span(m.start(), m.end(), "EMAIL_ADDRESS", 1.0) for m in re.finditer(r"[^/#\s]+@[^/#\s]+", name)
     ]
-    found = [s for s in pii.finder().find(re.sub("[_/]", " ", name)) if not entity(s.rule).harmless_in_a_name]
+    found = [
+        s for s in detect.finder().find(re.sub("[_/]", " ", name)) if not entity(s.rule).harmless_in_a_name
+    ]
     return tuple(resolve(addresses + found))
