@@ -402,7 +402,7 @@ HAZARDS: Mapping[str, tuple[str, str]] = {
     ),
     "floating-point": (
         "noise drawn in floating point is not exactly Gaussian, and its gaps can tell",
-        "publish weights rounded, and not gradients; a discrete sampler is the cure",
+        "nothing: sums and noise are rounded to a grid before they are added, and the noise is wider for it",
     ),
     "initial-weights": (
         "what the initial checkpoint was trained on is outside the claim",
@@ -426,7 +426,7 @@ HAZARDS: Mapping[str, tuple[str, str]] = {
     ),
     "random-numbers": (
         "noise from a generator that can be predicted can be subtracted",
-        "keep the machine's entropy source, and never seed a private run",
+        "nothing: the generators are ciphers, and their keys come from the operating system and are not kept",
     ),
     "reports": (
         "losses, metrics and audits are computed from private text and are not covered by ε",

@@ -218,6 +218,7 @@ class DpPlan:
     unit: str  # "document", "author", "sequence" …
     normaliser: float
     epsilon: float  # the target this plan was calibrated to
+    grid: float = 0.0  # spacing that sums and noise are rounded to, as a share of C; 0: none
     precision_margin: float = 0.0  # of the sensitivity: by what share rounding may carry it past the norm
 
 

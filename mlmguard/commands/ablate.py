@@ -15,7 +15,6 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -388,9 +387,10 @@ def _draw_canaries(plan: Plan, into: Path, grid: Sequence[Cell]) -> None:
         raise InputError("grid: canaries", f"{len(kinds)} kinds", "one: all cells share their canaries")
     if not _canaries(into).exists():
         from mlmguard.leakage import canaries
+        from mlmguard.training.privacy.randomness import private_rng
 
         run_folder("ablation", into / RUNS)
-        rng = np.random.default_rng(secrets.randbits(128))
+        rng = private_rng()
         count, repetitions, tiers = kinds.pop()
         canaries.save(canaries.draw(count, rng, repetitions, tiers), _canaries(into))
 

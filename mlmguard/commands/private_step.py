@@ -17,7 +17,7 @@ from mlmguard import accounting, console
 from mlmguard.commands.watching import interruptible
 from mlmguard.errors import InputError
 from mlmguard.leakage import metrics
-from mlmguard.training.mechanism import SamplerCheck, entropy_rng
+from mlmguard.training.mechanism import GRID, SamplerCheck, private_rng
 from mlmguard.training.privacy.self_audit import dirac_run
 from mlmguard.types import SILENT, DpPlan, LedgerEntry, Watcher
 
@@ -68,8 +68,8 @@ def audit_private_step(
     if not 2 <= guesses <= canaries:
         raise InputError("the number of guesses", str(guesses), f"between 2 and {canaries} canaries")
     sigma = accounting.noise_multiplier(epsilon, delta, sample_rate, steps)
-    plan = DpPlan(sigma, 1.0, sample_rate, steps, delta, "canary", sample_rate * canaries / 2, epsilon)
-    planted = entropy_rng().random(canaries) < 0.5
+    plan = DpPlan(sigma, 1.0, sample_rate, steps, delta, "canary", sample_rate * canaries / 2, epsilon, GRID)
+    planted = private_rng().random(canaries) < 0.5
     with tempfile.TemporaryDirectory(prefix="mlmguard-") as folder:
         ran = dirac_run(plan, planted, Path(folder), norm=canary_norm, watcher=watcher)
     order = np.argsort(ran.scores)

@@ -13,7 +13,7 @@ from mlmguard import accounting
 from mlmguard.artifacts import as_noun
 from mlmguard.errors import InputError
 from mlmguard.settings import Size, TrainSettings, read_mix
-from mlmguard.training import models, numerics
+from mlmguard.training import mechanism, models, numerics
 from mlmguard.training.clipping.clip import Engine
 from mlmguard.training.modes import Mode, Plain, Private
 from mlmguard.training.numerics import best_device
@@ -134,7 +134,7 @@ def private_plan(settings: TrainSettings, size: int, spent: Sequence[LedgerEntry
             "more documents, a larger ε, or fewer --steps would help",
         )
     norm, epsilon = float(settings.max_grad_norm), float(settings.dp_epsilon)
-    return DpPlan(sigma, norm, rate, steps, delta, unit, float(batch), epsilon)
+    return DpPlan(sigma, norm, rate, steps, delta, unit, float(batch), epsilon, mechanism.GRID)
 
 
 def private_recipe(settings: TrainSettings, dp: DpPlan) -> Recipe:

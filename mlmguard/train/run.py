@@ -23,6 +23,7 @@ from mlmguard.training.distributed import Team
 from mlmguard.training.journal import Journal
 from mlmguard.training.privacy.claim import UnitOfPrivacy
 from mlmguard.training.privacy.ledger import CorpusLedger
+from mlmguard.training.privacy.randomness import private_rng
 from mlmguard.training.tracking import Trackers
 from mlmguard.types import SILENT, DpPlan, LedgerEntry, Watcher
 
@@ -82,8 +83,7 @@ class Run:
         if settings.canaries == 0:
             return []
         if not path.exists():
-            seed = secrets.randbits(128) if settings.private else [settings.seed, 7]
-            rng = np.random.default_rng(seed)
+            rng = private_rng() if settings.private else np.random.default_rng([settings.seed, 7])
             drawn = canaries.draw(settings.canaries, rng, settings.canary_repetitions, settings.canary_tiers)
             canaries.save(canaries.load(shared) if shared else drawn, path)
             # fixed here, before any score exists: a number of guesses chosen afterwards voids the bound

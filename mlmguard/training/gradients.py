@@ -26,7 +26,7 @@ def private_gradient(
     examples: Examples,
     pad_id: int,
     plan: DpPlan,
-    noise: torch.Generator,
+    noise: mechanism.NoiseSource,
     engine: Engine,
     micro_tokens: int,
     device: torch.device,

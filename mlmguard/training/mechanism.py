@@ -6,7 +6,7 @@ is audited is what trains. Clipping stands in ``unit_batch.clip_factors``.
 
 from __future__ import annotations
 
-import secrets
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -16,9 +16,22 @@ from numpy.typing import NDArray
 from scipy import stats
 from torch import Tensor
 
+from mlmguard.errors import InputError
 from mlmguard.training.journal import Journal
+from mlmguard.training.privacy.randomness import NoiseSource, noise_source, private_rng
 from mlmguard.training.text.units import poisson_draw
 from mlmguard.types import DpPlan
+
+__all__ = [
+    "GRID",
+    "NoiseSource",
+    "SamplerCheck",
+    "check_sampler",
+    "draw",
+    "noise_source",
+    "noisy_mean",
+    "private_rng",
+]
 
 SAMPLER_LEVEL = 1e-4
 """Below this p-value realised batch sizes are not those of the claimed sampler: one false alarm in 10,000."""
@@ -36,27 +49,47 @@ def draw(
     return drawn
 
 
-def noisy_mean(clipped_sum: Tensor, plan: DpPlan, noise: torch.Generator) -> Tensor:
-    """(``clipped_sum`` + :func:`gaussian`) / normaliser, in fp32."""
-    return (clipped_sum + gaussian(clipped_sum, plan, noise)) / plan.normaliser
+GRID = 2.0**-24
+"""Spacing of the grid that sums are rounded to and noise is drawn on, as a share of C."""
+MOST_PARAMETERS = 2**28
+GRID_MARGIN = GRID * MOST_PARAMETERS**0.5
+"""By what share of C rounding may carry one unit past it: one spacing in each coordinate, in L2. The noise is
+wider by as much (docs/decisions/0007-noise.md)."""
 
 
-def gaussian(like: Tensor, plan: DpPlan, noise: torch.Generator) -> Tensor:
-    """Fresh N(0, (σC(1 + margin))²) in fp32, of the shape and on the device of ``like``."""
-    spread = plan.noise_multiplier * plan.max_grad_norm * (1 + plan.precision_margin)
-    return torch.empty(like.shape, dtype=torch.float32, device=like.device).normal_(
-        0, spread, generator=noise
-    )
+def refuse_too_many(parameters: int) -> None:
+    """Raise :class:`InputError` where rounding could carry a unit further than the noise allows for."""
+    if parameters > MOST_PARAMETERS:
+        raise InputError(
+            "--adapt",
+            f"{parameters:,} trained parameters in a private run",
+            f"at most {MOST_PARAMETERS:,}, which is what the noise allows rounding for",
+            "train fewer with --adapt lora or bitfit",
+        )
 
 
-def entropy_rng() -> np.random.Generator:
-    """A generator seeded by the operating system. Its state is never saved: noise must not repeat."""
-    return np.random.default_rng(secrets.randbits(256))
+def spread(plan: DpPlan) -> float:
+    """The standard deviation of the noise on a sum: σC, wider by what rounding may add to C."""
+    on_grid = 1 + (GRID_MARGIN if plan.grid else 0.0)
+    return plan.noise_multiplier * plan.max_grad_norm * (1 + plan.precision_margin) * on_grid
 
 
-def entropy_generator(device: torch.device) -> torch.Generator:
-    """The same for noise on ``device``; 63 bits are what torch takes as a seed."""
-    return torch.Generator(device=device).manual_seed(secrets.randbits(63))
+def noisy_mean(clipped_sum: Tensor, plan: DpPlan, noise: NoiseSource) -> Tensor:
+    """Return (``clipped_sum`` + N(0, spread²)) / normaliser in fp32, on the device of ``clipped_sum``.
+
+    With a grid, sum and noise are rounded to whole numbers of spacings before they are added, so that the
+    last bits of what is released tell nothing of the sum: they are those of whole numbers, exactly added.
+    """
+    drawn = noise.gaussian(clipped_sum.numel()).mul_(spread(plan)).reshape(clipped_sum.shape)
+    total = clipped_sum.double().cpu()
+    if plan.grid:
+        spacing = plan.grid * 2.0 ** math.floor(
+            math.log2(plan.max_grad_norm)
+        )  # a power of two divides exactly
+        total = total.div_(spacing).round_().add_(drawn.div_(spacing).round_()).mul_(spacing)
+    else:
+        total = total.add_(drawn)
+    return total.div_(plan.normaliser).to(torch.float32).to(clipped_sum.device)
 
 
 # --- did the sampler do what was claimed? -------------------------------------------------------------

@@ -7,13 +7,11 @@ batches that are made ahead belong to :class:`Plain`. Nothing computed on privat
 from __future__ import annotations
 
 import math
-import secrets
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 
-import numpy as np
 import torch
 from torch import nn
 
@@ -211,7 +209,8 @@ class Private(Mode):
         model, recipe, tokenizer = self.model, self.recipe, self.tokenizer
         models.set_dropout(model, 0.0)
         refuse_unclippable(model)
-        rng = np.random.default_rng(secrets.randbits(64))
+        mechanism.refuse_too_many(sum(p.numel() for p in model.parameters() if p.requires_grad))
+        rng = mechanism.private_rng()
         trial = [example(unit, tokenizer, recipe, rng) for unit in self.units[:4]]
         batches = collate(trial, tokenizer.pad, recipe.micro_tokens, self.device)
         self_check(model.to(self.device), batches[0], self.plan.max_grad_norm)
@@ -225,8 +224,8 @@ class Private(Mode):
     def running(self, journal: Journal, optimizer: Optimizer) -> Iterator[int]:
         self._journal, journal.scaler = journal, self.scaler
         first = journal.restore(self.model, optimizer)
-        self._rng = self.team.agree(mechanism.entropy_rng())  # one draw for all processes, and one window
-        self._noise = mechanism.entropy_generator(self.device)
+        self._rng = self.team.agree(mechanism.private_rng())  # one draw for all processes, and one window
+        self._noise = mechanism.noise_source()
         yield first
 
     def draw(self, step: int) -> Examples:

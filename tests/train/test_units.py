@@ -121,7 +121,7 @@ def noiseless_sum(model, members, rng):
     recipe = Recipe(1, 4, 1e-3, 1, 32)
     plan = DpPlan(0.0, 1.0, 0.5, 1, 1e-5, "author", 1.0, 8.0)
     examples = [example(unit, TOKENIZER, recipe, rng) for unit in members]
-    noise, cpu = mechanism.entropy_generator(torch.device("cpu")), torch.device("cpu")
+    noise, cpu = mechanism.noise_source(), torch.device("cpu")
     gradients.private_gradient(model, examples, TOKENIZER.pad, plan, noise, "one-pass", 8192, cpu)
     return torch.cat([p.grad.flatten() for p in model.parameters()])
 

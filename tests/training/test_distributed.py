@@ -25,7 +25,7 @@ RECIPE = Recipe(STEPS, 20, 0.05, 1, 32, weight_decay=0.0)
 
 
 def seeded(seed):
-    mechanism.entropy_rng = lambda: np.random.default_rng(seed)
+    mechanism.private_rng = lambda: np.random.default_rng(seed)
 
 
 def sgd(groups, lr, betas):

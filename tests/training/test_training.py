@@ -96,7 +96,7 @@ def test_windows_cover_a_sequence_once():
 
 
 def test_realised_draws_are_binomial_and_independent_across_steps():
-    rng = mechanism.entropy_rng()
+    rng = mechanism.private_rng()
     draws = np.zeros((2000, 100), dtype=bool)
     for row in draws:
         row[units.poisson_draw(100, 0.3, rng)] = True
@@ -123,7 +123,7 @@ def all_gradients(model):
 
 
 def private(model, examples, **changes):
-    noise = mechanism.entropy_generator(torch.device("cpu"))
+    noise = mechanism.noise_source()
     return gradients.private_gradient(
         model, examples, TOKENIZER.pad, plan(**changes), noise, "one-pass", 8192, torch.device("cpu")
     )
@@ -205,7 +205,7 @@ def test_micro_batch_size_changes_memory_and_not_the_sum():
     examples = [examples_of.example(u, TOKENIZER, RECIPE, rng) for u in some_units(9, length=15)]
     sums = []
     for tokens in (16, 64, 8192):
-        noise = mechanism.entropy_generator(torch.device("cpu"))
+        noise = mechanism.noise_source()
         gradients.private_gradient(
             model,
             examples,

@@ -113,13 +113,13 @@ ALWAYS = (
     Hazard("validation", "absent", "held-out numbers are computed after the last step and steer nothing"),
     Hazard(
         "random-numbers",
-        "present",
-        "noise comes from a statistical generator seeded by the system's entropy, not a cryptographic one",
+        "absent",
+        "noise, draws, windows, masks and coins come from ciphers under keys of 256 bits that are never kept",
     ),
     Hazard(
         "floating-point",
-        "present",
-        "noise is drawn in floating point (fp32), not from a discrete distribution",
+        "absent",
+        "sums and noise are added as whole numbers of a grid, wider by what rounding may add",
     ),
     Hazard(
         "timing", "unknown", "how long a step takes depends on the draw; nobody else may watch the machine"

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-import secrets
 from collections.abc import Iterable
 
 import numpy as np
 from scipy import stats
 
+from mlmguard.training.privacy.randomness import private_rng
 from mlmguard.types import LedgerEntry
 
 COUNT_EPSILON = 0.05
@@ -20,7 +20,7 @@ def noisy_count(count: int, epsilon: float = COUNT_EPSILON) -> tuple[int, Ledger
 
     Integers in, integers out: no floating-point rounding that could give the count away (Mironov 2012).
     """
-    rng = np.random.default_rng(secrets.randbits(256))
+    rng = private_rng()
     up, down = rng.geometric(-math.expm1(-epsilon), 2)  # the difference of two geometrics
     entry = LedgerEntry("discrete-laplace", epsilon=epsilon, what="number of units")
     return max(1, count + int(up) - int(down)), entry
@@ -39,7 +39,7 @@ def noisy_words(
     A word is released where its noised weight exceeds :func:`word_threshold` (Gopi et al. 2020, algorithm 4,
     theorem 5.1); what one unit alone says is released with probability at most ``delta``.
     """
-    rng = np.random.default_rng(secrets.randbits(256))
+    rng = private_rng()
     weights = word_weights(units, rng)
     threshold = word_threshold(noise_multiplier, delta)
     noised = {word: weight + noise_multiplier * rng.standard_normal() for word, weight in weights.items()}

@@ -45,8 +45,7 @@ def dirac_run(
     """
     norm = plan.max_grad_norm if norm is None else norm
     where = torch.from_numpy(np.flatnonzero(planted))
-    device = torch.device("cpu")
-    rng, noise = mechanism.entropy_rng(), mechanism.entropy_generator(device)
+    rng, noise = mechanism.private_rng(), mechanism.noise_source()
     journal = Journal(folder, plan)
     scores = torch.zeros(len(planted), dtype=torch.float64)
     for step in range(plan.steps):

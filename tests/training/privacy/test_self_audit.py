@@ -14,6 +14,7 @@ from mlmguard.errors import InputError
 from mlmguard.training import gradients, loop, mechanism, models
 from mlmguard.training.clipping import unit_batch
 from mlmguard.training.journal import Journal
+from mlmguard.training.privacy.randomness import NoiseSource
 from mlmguard.training.recipes import Recipe
 from mlmguard.training.text.tokenizer import Tokenizer
 from mlmguard.training.text.units import Unit
@@ -29,13 +30,9 @@ def entropy_with_a_seed(monkeypatch):
     def seeded():
         return np.random.default_rng(seeds.spawn(1)[0])
 
-    monkeypatch.setattr(mechanism, "entropy_rng", seeded)
-    monkeypatch.setattr(private_step, "entropy_rng", seeded)
-    monkeypatch.setattr(
-        mechanism,
-        "entropy_generator",
-        lambda device: torch.Generator(device).manual_seed(int(seeded().integers(2**62))),
-    )
+    monkeypatch.setattr(mechanism, "private_rng", seeded)
+    monkeypatch.setattr(private_step, "private_rng", seeded)
+    monkeypatch.setattr(mechanism, "noise_source", lambda: NoiseSource(seeded().bytes(32)))
 
 
 def test_an_honest_step_gives_a_bound_between_one_and_its_claim():

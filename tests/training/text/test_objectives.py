@@ -94,7 +94,7 @@ def test_one_unit_moves_the_private_sum_by_at_most_c_with_the_question():
     members = [units.Unit(f"u{k}", (draw.integers(10, len(TOKENIZER), 40),)) for k in range(6)]
 
     def summed(chosen):
-        rng, noise = np.random.default_rng(1), mechanism.entropy_generator(torch.device("cpu"))
+        rng, noise = np.random.default_rng(1), mechanism.noise_source()
         examples = [example(unit, TOKENIZER, recipe, rng) for unit in chosen]
         cpu = torch.device("cpu")
         gradients.private_gradient(model, examples, TOKENIZER.pad, plan, noise, "one-pass", 8192, cpu)
