@@ -127,7 +127,7 @@ def manifest() -> Manifest:
 
 def statement() -> PrivacyStatement:
     """A claim of ε = 7.98 from a ledger of 600 Poisson steps and one Laplace count."""
-    plan = DpPlan(0.742, 1.0, 0.111, 600, 1e-5, "document", 256.0, 8.0)
+    plan = DpPlan(0.742, 1.0, 0.111, 600, 1e-5, "document", 256.0, 8.0, 2.0**-24)
     return PrivacyStatement(
         run_id="train-77e0b1f2",
         private=True,

@@ -132,6 +132,9 @@ def _statement(ckpt: Path, statement: PrivacyStatement) -> Iterator[Check]:
         )
         return
     yield Check("disclosure", disclosure(statement), "holds")
+    if statement.plan is not None and not statement.plan.grid:
+        found = "of a seed of 32 bits where it was drawn on a CPU: one released step can give it away"
+        yield Check("noise", found, "unknown", "train again with this version before a release")
 
 
 def _claim(statement: PrivacyStatement) -> Iterator[Check]:

@@ -307,3 +307,22 @@ def test_the_command(ckpt: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_json(ckpt / "privacy.json", _changed(epsilon=0.9)(said()))
     assert cli.run(["verify", str(ckpt)]) == 10
     assert cli.run(["verify", str(ckpt.parent)]) == 2
+
+
+def test_noise_of_older_versions_is_named_and_their_digests_still_hold(ckpt: Path) -> None:
+    """A statement written before there was a grid has no such field, and its digest was made without it."""
+    plan = said().plan
+    assert plan is not None
+    older = json.loads((ckpt / "privacy.json").read_text())
+    del older["plan"]["grid"]
+    older["digest"] = sealed(replace(said(), plan=replace(plan, grid=0.0))).digest
+    (ckpt / "privacy.json").write_text(json.dumps(older))
+    checks, code = verify(ckpt)
+    assert code == 0 and found(checks)["statement"] == "holds"
+    assert found(checks)["noise"] == "unknown" and "32 bits" in said_of(checks, "noise")
+    assert "noise" not in found(verify_of(said(), ckpt))
+
+
+def verify_of(made: PrivacyStatement, ckpt: Path) -> tuple[Check, ...]:
+    write_json(ckpt / "privacy.json", made)
+    return verify(ckpt)[0]
