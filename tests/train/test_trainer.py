@@ -372,7 +372,7 @@ def test_a_tokenizer_of_another_model_is_refused_even_with_as_many_entries(place
 def sharded(tmp_path_factory):
     """Fifty-four training rows in seven files."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("mlmguard.scan.write.SHARD_ROWS", 8)
+        patch.setattr(sys.modules["mlmguard.scan.write"], "SHARD_ROWS", 8)
         return scanned(tmp_path_factory.mktemp("sharded"))
 
 
