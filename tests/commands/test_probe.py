@@ -29,7 +29,7 @@ def written(path, rows):
 def texts(count=160, seed=0, signal=True):
     """Two labels; the words of each come from an own half of the vocabulary where there is a signal."""
     rng = np.random.default_rng(seed)
-    words = [word for word in TOKENIZER.entries() if word.isalpha() and len(word) > 3]
+    words = [word for word in sorted(TOKENIZER.entries()) if word.isalpha() and len(word) > 3]
     sides = words[:15], words[15:30]
     labels = rng.integers(0, 2, count)
     return [
@@ -54,7 +54,7 @@ def test_a_signal_is_found_and_its_absence_is_chance(tmp_path, method, signal):
 
 def test_words_are_labelled_at_their_first_piece(tmp_path):
     rng = np.random.default_rng(0)
-    words = [word for word in TOKENIZER.entries() if word.isalpha() and len(word) > 3]
+    words = [word for word in sorted(TOKENIZER.entries()) if word.isalpha() and len(word) > 3]
     rows = []
     for _ in range(80):
         said = [str(word) for word in rng.choice(words, 6)]
