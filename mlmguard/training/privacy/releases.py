@@ -63,7 +63,6 @@ def word_weights(units: Iterable[Iterable[str]], rng: np.random.Generator) -> di
 
 def word_threshold(noise_multiplier: float, delta: float) -> float:
     """The weight that no word of one unit alone exceeds, but with probability ``delta``."""
-    return max(
-        float(t) ** -0.5 + noise_multiplier * float(stats.norm.isf(-math.expm1(math.log1p(-delta) / t)))
-        for t in range(1, WORDS_A_UNIT + 1)
-    )
+    distinct = np.arange(1, WORDS_A_UNIT + 1)
+    quantiles = stats.norm.isf(-np.expm1(math.log1p(-delta) / distinct))
+    return float(np.max(distinct**-0.5 + noise_multiplier * quantiles))
