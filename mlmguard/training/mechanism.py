@@ -74,13 +74,18 @@ def spread(plan: DpPlan) -> float:
     return plan.noise_multiplier * plan.max_grad_norm * (1 + plan.precision_margin) * on_grid
 
 
+def gaussian(like: Tensor, plan: DpPlan, noise: NoiseSource) -> Tensor:
+    """Return fresh N(0, spread²) in float64 on the CPU, of the shape of ``like``."""
+    return noise.gaussian(like.numel()).mul_(spread(plan)).reshape(like.shape)
+
+
 def noisy_mean(clipped_sum: Tensor, plan: DpPlan, noise: NoiseSource) -> Tensor:
     """Return (``clipped_sum`` + N(0, spread²)) / normaliser in fp32, on the device of ``clipped_sum``.
 
     With a grid, sum and noise are rounded to whole numbers of spacings before they are added, so that the
     last bits of what is released tell nothing of the sum: they are those of whole numbers, exactly added.
     """
-    drawn = noise.gaussian(clipped_sum.numel()).mul_(spread(plan)).reshape(clipped_sum.shape)
+    drawn = gaussian(clipped_sum, plan, noise)
     total = clipped_sum.double().cpu()
     if plan.grid:
         spacing = plan.grid * 2.0 ** math.floor(

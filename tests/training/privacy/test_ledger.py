@@ -61,7 +61,7 @@ def charged(folder):
 @pytest.mark.slow
 def test_twenty_kills_at_random_moments_spend_no_more_and_repeat_no_noise(tmp_path):
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tests.test_ledger"])
+    context.set_forkserver_preload([__name__])
     rng = np.random.default_rng()
     kills = 0
     while kills < 20:
