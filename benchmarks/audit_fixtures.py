@@ -126,7 +126,10 @@ def switched_off() -> Iterator[None]:
     with (
         patch("mlmguard.training.clipping.clip.clip_factors", ones),
         patch("mlmguard.training.clipping.per_sample.clip_factors", ones),
-        patch("mlmguard.training.mechanism.gaussian", lambda like, plan, noise: torch.zeros_like(like, dtype=torch.float64)),
+        patch(
+            "mlmguard.training.mechanism.gaussian",
+            lambda like, plan, noise: torch.zeros_like(like, dtype=torch.float64),
+        ),
     ):
         yield
 
