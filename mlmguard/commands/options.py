@@ -138,7 +138,6 @@ def options(settings: Any, only: Collection[str] = ()) -> Decorator:
 
 
 def _option(one: Dial, group: str) -> Decorator:
-
     def checked(context: click.Context, parameter: click.Parameter, value: Any) -> Any:
         if value is not None:
             check_value(one, value)

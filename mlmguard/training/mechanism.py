@@ -88,9 +88,8 @@ def noisy_mean(clipped_sum: Tensor, plan: DpPlan, noise: NoiseSource) -> Tensor:
     drawn = gaussian(clipped_sum, plan, noise)
     total = clipped_sum.double().cpu()
     if plan.grid:
-        spacing = plan.grid * 2.0 ** math.floor(
-            math.log2(plan.max_grad_norm)
-        )  # a power of two divides exactly
+        # of the power of two below C, so that dividing by it is exact
+        spacing = plan.grid * 2.0 ** math.floor(math.log2(plan.max_grad_norm))
         total = total.div_(spacing).round_().add_(drawn.div_(spacing).round_()).mul_(spacing)
     else:
         total = total.add_(drawn)
