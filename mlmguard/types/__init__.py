@@ -1,0 +1,72 @@
+"""The nouns of mlmguard: frozen dataclasses over the standard library.
+
+They describe what happened. What it *means* is computed elsewhere (``accounting``, ``policy``).
+Public values are fields. Text of people is a field in exactly one noun, :class:`Document`, and is kept
+out of every ``repr``; everything downstream carries a type, a place and a keyed fingerprint instead.
+"""
+
+from __future__ import annotations
+
+from mlmguard.types.audit import AttackRun, Canary, Curve, Evidence, Measurement, Metric, ModelFacts, Review
+from mlmguard.types.corpus import (
+    ColumnCount,
+    Detector,
+    Document,
+    DuplicateCounts,
+    Finding,
+    FindingCount,
+    Location,
+    Manifest,
+    RepeatedIds,
+    Repetition,
+    Shard,
+    Skipped,
+)
+from mlmguard.types.judgement import Attested, Judgement, Status, Verdict, WaiverUse
+from mlmguard.types.noun import SILENT, Progress, Watcher, noun
+from mlmguard.types.privacy import (
+    AccountantReading,
+    CorpusRelease,
+    DpPlan,
+    Hazard,
+    LedgerEntry,
+    PrivacyStatement,
+)
+
+__all__ = [
+    "SILENT",
+    "AccountantReading",
+    "AttackRun",
+    "Attested",
+    "Canary",
+    "ColumnCount",
+    "CorpusRelease",
+    "Curve",
+    "Detector",
+    "Document",
+    "DpPlan",
+    "DuplicateCounts",
+    "Evidence",
+    "Finding",
+    "FindingCount",
+    "Hazard",
+    "Judgement",
+    "LedgerEntry",
+    "Location",
+    "Manifest",
+    "Measurement",
+    "Metric",
+    "ModelFacts",
+    "PrivacyStatement",
+    "Progress",
+    "RepeatedIds",
+    "Repetition",
+    "Review",
+    "Shard",
+    "Skipped",
+    "Status",
+    "Verdict",
+    "WaiverUse",
+    "Watcher",
+    "noun",
+]

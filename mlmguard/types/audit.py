@@ -1,0 +1,124 @@
+"""What an audit measured."""
+
+from __future__ import annotations
+
+from mlmguard.types.corpus import Manifest
+from mlmguard.types.noun import noun
+from mlmguard.types.privacy import PrivacyStatement
+
+
+@noun
+class Canary:
+    """A planted secret: its own unit, its own recorded fair coin. Text lives in the run folder only."""
+
+    id: str
+    unit_id: str
+    repetitions: int
+    planted: bool
+
+
+@noun
+class Measurement:
+    """One number of one attack, never bare: interval, confidence, how many examples, what it could show.
+
+    ``value`` None means the attack ran and could not form the number; ``note`` says why.
+    ``ceiling`` is the largest value this design could have reported (None: no such bound).
+    ``slice`` narrows what was measured ("redacted", "EMAIL_ADDRESS", "copies 10+"); "" is all of it.
+    """
+
+    attack: str
+    metric: str
+    value: float | None
+    low: float | None
+    high: float | None
+    confidence: float
+    examples: int
+    ceiling: float | None = None
+    slice: str = ""
+    note: str = ""
+
+
+@noun
+class Metric:
+    """What one number is called, what it says, and how it is to be shown.
+
+    ``name`` is ``family.metric``; the family is the attack that measures it, or what it speaks of.
+    """
+
+    name: str
+    says: str
+    interval: bool = False  # formed with an interval around it, always
+    yes_no: bool = False
+    column: str = ""  # its heading in an ablation's table; "" = it has no column there
+
+    @property
+    def family(self) -> str:
+        """What comes before the dot."""
+        return self.name.split(".")[0]
+
+
+@noun
+class Curve:
+    """Points behind a figure. ``low``/``high`` are pointwise interval ends, empty if there are none."""
+
+    attack: str
+    name: str
+    x_label: str
+    y_label: str
+    series: str
+    x: tuple[float, ...]
+    y: tuple[float, ...]
+    low: tuple[float, ...] = ()
+    high: tuple[float, ...] = ()
+
+
+@noun
+class AttackRun:
+    """Coverage of the audit: each known attack, run or not, and why not."""
+
+    attack: str
+    status: str  # "run" | "not run"
+    detail: str
+
+
+@noun
+class ModelFacts:
+    """What was audited, with nothing of the text it was trained on."""
+
+    architecture: str
+    parameters: int
+    vocabulary: int
+    digest: str  # SHA-256 over the weight files
+    head_loaded: bool
+    beats_unigram: bool
+
+
+@noun
+class Evidence:
+    """Everything a judge may see: attack numbers, the privacy claim, what the scan did."""
+
+    run_id: str
+    model: ModelFacts
+    manifest: Manifest | None
+    statement: PrivacyStatement | None
+    measurements: tuple[Measurement, ...]
+    curves: tuple[Curve, ...]
+    attacks: tuple[AttackRun, ...]
+    notes: tuple[str, ...]
+    tool_version: str
+    schema: str = "mlmguard/evidence/v1"
+
+
+@noun
+class Review:
+    """What a person found in a random sample of the cleaned corpus: only a labelled sample gives that.
+
+    ``commitment`` is that of the scan's manifest: the review speaks of that corpus and of no other.
+    """
+
+    run_id: str
+    commitment: str
+    passages: int
+    measurements: tuple[Measurement, ...]
+    tool_version: str
+    schema: str = "mlmguard/review/v1"

@@ -1,0 +1,155 @@
+"""What is read, what is found in it, and what a scan writes down."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import field
+
+from mlmguard.types.noun import noun
+
+
+@noun
+class Document:
+    """One record as it was read: the unit of privacy unless ``unit`` names a larger one."""
+
+    id: str  # safe to show: the relative path, or path#L12, with personal data in it fingerprinted
+    text: str = field(repr=False)
+    source: str  # safe to show: the top-level folder or file the document came from
+    unit: str = field(default="", repr=False)  # "" = the document itself
+    metadata: Mapping[str, str] = field(default_factory=dict, repr=False)
+    id_was_taken: bool = False  # by an earlier row of its file: it goes by its line
+
+
+@noun
+class Location:
+    """A span of a document, in characters of its decoded text, or of another ``column``; end exclusive."""
+
+    document_id: str
+    start: int
+    end: int
+    column: str = ""  # of its row; "" = the text
+
+
+@noun
+class Finding:
+    """Something personal at a place. The value itself is never here: ``fingerprint`` is a keyed HMAC."""
+
+    rule: str  # the entity type, e.g. "EMAIL_ADDRESS"
+    severity: str
+    score: float
+    location: Location
+    fingerprint: str
+    status: str = "kept"  # what became of its document, as in documents.jsonl
+    document_copies: int = 1  # documents of the corpus that are copies of its document, itself included
+    value_documents: int = 1  # documents of the corpus whose texts hold the same value
+
+
+@noun
+class Skipped:
+    """A record that was left out, and why. ``line`` is 1-based, 0 for the whole file."""
+
+    source: str
+    reason: str
+    line: int = 0
+
+
+@noun
+class Detector:
+    """What looks for one entity type. ``status`` is "available", "not run" or "no detector".
+
+    ``recall`` is what was measured on labelled text, with its counts; "not measured" if nothing was, "" where
+    there is nothing to measure.
+    """
+
+    entity: str
+    name: str
+    version: str
+    status: str
+    recall: str = ""
+
+
+@noun
+class Shard:
+    """One output file. No digest: one per document in the open would be a membership test."""
+
+    path: str
+    split: str
+    documents: int
+
+
+@noun
+class FindingCount:
+    """Findings of one entity type in one source, over the documents that were read."""
+
+    rule: str
+    source: str
+    found: int
+    redacted: int
+    documents: int
+
+
+@noun
+class ColumnCount:
+    """Findings of one entity type in one other column of the rows. They are cleaned, and never trained on."""
+
+    rule: str
+    column: str
+    found: int
+    documents: int
+
+
+@noun
+class Repetition:
+    """How often values of one entity type stand in the corpus: what is repeated is memorised."""
+
+    rule: str
+    severity: str
+    values: int  # that two documents and more hold
+    most: int  # documents that hold the most frequent one
+    most_copies: int  # of one document that holds a value of the type
+
+
+@noun
+class RepeatedIds:
+    """Rows of one source whose id an earlier row of their file has: they are kept, and go by their lines."""
+
+    source: str
+    documents: int
+    first: str  # the id that the first of them goes by
+
+
+@noun
+class DuplicateCounts:
+    """Documents removed as copies, the pairs that crossed a split before they were moved together, and the
+    passages of fifty words and more that kept documents share."""
+
+    exact: int
+    near: int
+    cross_split: int
+    clusters: tuple[int, ...] = ()  # sizes of the duplicate clusters, largest first
+    evaluation: int = 0  # documents removed as copies of what `--against` names
+    passages: int = 0  # that a kept document shares with another one or with an evaluation set
+    passages_cut: int = 0  # of these, cut out of the document
+
+
+@noun
+class Manifest:
+    """What ``scan`` read, removed, wrote and could not look for."""
+
+    run_id: str
+    documents_read: int
+    documents_written: int
+    splits: Mapping[str, int]
+    outputs: tuple[Shard, ...]
+    skipped: tuple[Skipped, ...]
+    findings: tuple[FindingCount, ...]
+    duplicates: DuplicateCounts
+    coverage: tuple[Detector, ...]
+    commitment: str  # salted SHA-256 over inputs and outputs; the salt stays in the run folder
+    key_id: str
+    settings: Mapping[str, str]
+    tool_version: str
+    columns: tuple[ColumnCount, ...] = ()
+    repetition: tuple[Repetition, ...] = ()  # the worst first: severity times documents
+    repeated_ids: tuple[RepeatedIds, ...] = ()
+    schema: str = "mlmguard/manifest/v1"
