@@ -193,6 +193,12 @@ def group_epsilon(ledger: Sequence[LedgerEntry], size: int, delta: float) -> flo
 def statement_digest(statement: PrivacyStatement) -> str:
     """SHA-256 over every field of ``statement`` but the digest, as canonical JSON."""
     fields = {name: value for name, value in asdict(statement).items() if name != "digest"}
+    for name in ("unit_kind", "corpus_epsilon_reason"):  # as for the grid
+        if not fields[name]:
+            del fields[name]
+    for release in fields["corpus_releases"]:
+        if not release["unit_kind"]:
+            del release["unit_kind"]
     if statement.plan is not None and not statement.plan.grid:
         del fields["plan"]["grid"]  # a statement older than the grid has the digest it was written with
     text = json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=False)

@@ -5,18 +5,20 @@ from __future__ import annotations
 from mlmguard.measures import HAZARDS
 from mlmguard.training.mechanism import SamplerCheck
 from mlmguard.training.privacy import claim
+from mlmguard.types import UnitKind
 
 
 def answered(**change: object) -> dict[str, str]:
     """The status of each hazard of a run with these facts."""
     facts: dict[str, object] = {
-        "unit": claim.UnitOfPrivacy("document", "one row of clean/train"),
+        "unit": claim.UnitOfPrivacy(UnitKind.ROW, "document", "one row of clean/train"),
         "public_size": True,
         "tokenizer": "shipped",
         "initial_weights": None,
         "sampler": SamplerCheck(100, 0.1, 1.0, 0.5),
         "others": (),
         "corpus_epsilon": None,
+        "corpus_epsilon_reason": "",
         "learning_rate_given": False,
         "left_out": (),
         "sealed": True,

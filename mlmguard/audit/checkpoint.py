@@ -19,10 +19,10 @@ from mlmguard.corpus.read.documents import read as read_documents
 from mlmguard.errors import InputError
 from mlmguard.leakage import canaries
 from mlmguard.leakage.attack import Rows
+from mlmguard.settings import UnitChoice
 from mlmguard.training import models
-from mlmguard.training.privacy import claim
 from mlmguard.training.text.tokenizer import Tokenizer
-from mlmguard.types import Document, Manifest, PrivacyStatement
+from mlmguard.types import Document, Manifest, PrivacyStatement, UnitKind
 
 
 @dataclass(frozen=True)
@@ -170,8 +170,15 @@ def _read_ours(ckpt: Path, source: Ours) -> Audited:
         secrets=secrets,
         guesses=int(known.get("guesses", 0)),
         # a piece of a document is drawn on its own there, and no passage is one piece
-        draws=None if statement.unit == claim.SEQUENCE else _draws(known, corpus.train, secrets),
+        draws=None if _of_pieces(statement) else _draws(known, corpus.train, secrets),
     )
+
+
+def _of_pieces(statement: PrivacyStatement) -> bool:
+    """Are the units pieces of rows? Statements without a kind are of runs that knew pieces by name."""
+    if statement.unit_kind:
+        return statement.unit_kind == UnitKind.PIECE
+    return statement.unit == UnitChoice.SEQUENCE
 
 
 def _draws(known: Mapping[str, Any], rows: Rows, secrets: Sequence[canaries.Secret]) -> float | None:

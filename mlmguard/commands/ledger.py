@@ -11,7 +11,7 @@ from mlmguard import accounting, artifacts, console
 from mlmguard.commands.options import FOLDER, Page, shared, show
 from mlmguard.errors import InputError
 from mlmguard.measures import show_epsilon
-from mlmguard.training.privacy.ledger import CorpusLedger, RunOnCorpus
+from mlmguard.training.privacy.ledger import CorpusLedger, RunOnCorpus, epsilon_together, same_corpus
 
 
 @dataclass(frozen=True)
@@ -37,12 +37,13 @@ class Row:
 
 @dataclass(frozen=True)
 class Corpus:
-    """All runs that read one corpus. ``epsilon`` is that of the private ones together, at the smallest δ."""
+    """All runs on one corpus. ``epsilon``: of the private ones together, at the smallest δ; None: none."""
 
     name: str
     runs: tuple[Row, ...]
     epsilon: float | None
     delta: float | None
+    reason: str = ""  # why there is no ε of several private runs
 
     @property
     def together(self) -> str:
@@ -51,9 +52,9 @@ class Corpus:
         total = "no private run"
         if self.delta is not None:
             total = (
-                f"ε = {show_epsilon(self.epsilon)} at δ = {self.delta:g}, for the smallest of the units"
+                f"ε = {show_epsilon(self.epsilon)} at δ = {self.delta:g}"
                 if self.epsilon is not None
-                else "no ε"
+                else f"no ε: {self.reason}"
             )
         if plain:
             total += f"; {plain} not private: released, they void it (NIST SP 800-226, 2.6)"
@@ -69,25 +70,22 @@ def ledger(runs: Path) -> tuple[Corpus, ...]:
         raise InputError(str(runs), "no ledger.jsonl", "a folder in which `mlmguard train` has run")
     groups: list[list[RunOnCorpus]] = []
     for run in CorpusLedger(runs).read():
-        same = [group for group in groups if any(_one_corpus(run, other) for other in group)]
+        same = [group for group in groups if any(same_corpus(run, other) for other in group)]
         groups = [group for group in groups if group not in same]
         groups.append([*(member for group in same for member in group), run])
     return tuple(_corpus(group) for group in groups)
 
 
-def _one_corpus(one: RunOnCorpus, other: RunOnCorpus) -> bool:
-    return one.corpus == other.corpus or bool(one.raw and one.raw == other.raw)
-
-
 def _corpus(group: list[RunOnCorpus]) -> Corpus:
     deltas = [run.delta for run in group if run.private and run.delta]
     delta = min(deltas, default=None)
-    entries = [entry for run in group if run.private for entry in run.entries]
+    together = epsilon_together(group, delta) if delta is not None else (None, "")
     return Corpus(
         name=group[0].corpus[:12],
         runs=tuple(_row(run) for run in group),
-        epsilon=accounting.compose(entries, delta) if delta is not None else None,
+        epsilon=together[0],
         delta=delta,
+        reason=together[1],
     )
 
 

@@ -12,7 +12,7 @@ from mlmguard import accounting, console
 from mlmguard.commands.options import Page, options, shared, show
 from mlmguard.measures import DERIVED, show_epsilon
 from mlmguard.policy.rule import Policy, Rule, Threshold
-from mlmguard.settings import TrainSettings, UnitKind, check
+from mlmguard.settings import TrainSettings, UnitChoice, check
 from mlmguard.types import LedgerEntry
 
 
@@ -56,7 +56,7 @@ def plan(settings: TrainSettings, policy: Policy) -> Plan:
     from mlmguard.train import planning
 
     assert settings.dp_epsilon is not None and settings.public_size is not None
-    dp = planning.private_plan(settings, settings.public_size, (), UnitKind.DOCUMENT)
+    dp = planning.private_plan(settings, settings.public_size, (), str(UnitChoice.DOCUMENT))
     sigma, rate, steps, delta, batch = dp.noise_multiplier, dp.sample_rate, dp.steps, dp.delta, dp.normaliser
     ledger = [LedgerEntry("poisson-gaussian", sigma, rate, steps)]
     canaries = settings.canaries

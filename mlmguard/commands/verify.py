@@ -29,7 +29,7 @@ from mlmguard.commands.options import FILE, FOLDER, Page
 from mlmguard.errors import InputError
 from mlmguard.measures import disclosure, show_epsilon
 from mlmguard.report import in_toto
-from mlmguard.types import LedgerEntry, PrivacyStatement
+from mlmguard.types import LedgerEntry, PrivacyStatement, UnitKind
 
 Outcome = Literal["holds", "unknown", "contradicted"]
 #: Relative. Accountants round up to their grid; a claim this close to what is computed anew is the same.
@@ -132,9 +132,19 @@ def _statement(ckpt: Path, statement: PrivacyStatement) -> Iterator[Check]:
         )
         return
     yield Check("disclosure", disclosure(statement), "holds")
+    yield _unit(statement)
     if statement.plan is not None and not statement.plan.grid:
         found = "of a seed of 32 bits where it was drawn on a CPU: one released step can give it away"
         yield Check("noise", found, "unknown", "train again with this version before a release")
+
+
+def _unit(statement: PrivacyStatement) -> Check:
+    if not statement.unit_kind:
+        found = f"“{statement.unit}”; whether that is a row or a key of this name is not known"
+        return Check("unit", found, "unknown", "train again with this version before a release")
+    if statement.unit_kind not in set(UnitKind):
+        return Check("unit", "of no kind that there is", "contradicted", "restore privacy.json")
+    return Check("unit", f"“{statement.unit}”, a {statement.unit_kind}", "holds")
 
 
 def _claim(statement: PrivacyStatement) -> Iterator[Check]:

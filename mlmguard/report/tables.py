@@ -319,6 +319,8 @@ def disclosed(case: Case) -> list[tuple[str, str]]:
         rows.append(("ε of a group", "; ".join(groups)))
     if s.corpus_epsilon is not None:
         rows.append(("All private runs on this corpus", f"ε = {show_epsilon(s.corpus_epsilon)}"))
+    elif s.corpus_epsilon_reason:
+        rows.append(("All private runs on this corpus", f"no ε: {s.corpus_epsilon_reason}"))
     if s.raw_corpus:
         rows.append(("Raw corpus", s.raw_corpus))
     if s.adaptation:

@@ -19,7 +19,7 @@ from mlmguard.settings.choices import (
     Precision,
     Schedule,
     Size,
-    UnitKind,
+    UnitChoice,
 )
 from mlmguard.settings.dial import Contradiction, Dial, check, check_value, dial, dials
 from mlmguard.settings.scan import ScanSettings
@@ -44,7 +44,7 @@ __all__ = [
     "Schedule",
     "Size",
     "TrainSettings",
-    "UnitKind",
+    "UnitChoice",
     "check",
     "check_value",
     "dial",

@@ -24,8 +24,8 @@ class Adaptation(StrEnum):
     HEAD = "head"
 
 
-class UnitKind(StrEnum):
-    """What can be protected as one where the corpus names no key of a person."""
+class UnitChoice(StrEnum):
+    """What ``--unit`` can name: units that need no key. What a unit is, is a ``types.UnitKind``."""
 
     DOCUMENT = "document"
     SEQUENCE = "sequence"

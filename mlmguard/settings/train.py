@@ -17,7 +17,7 @@ from mlmguard.settings.choices import (
     Precision,
     Schedule,
     Size,
-    UnitKind,
+    UnitChoice,
 )
 from mlmguard.settings.dial import Contradiction, dial
 
@@ -88,7 +88,7 @@ class TrainSettings:
         None,
         "What is protected as one.",
         group=PRIVACY,
-        choices=UnitKind,
+        choices=UnitChoice,
         derived="the key the corpus was scanned by, else document",
     )
     unit_key: str | None = dial(
@@ -307,7 +307,7 @@ class TrainSettings:
             "--dp-epsilon beside it",
         ),
         Contradiction(
-            lambda s: s.tokenizer == "dp" and s.unit == UnitKind.SEQUENCE,
+            lambda s: s.tokenizer == "dp" and s.unit == UnitChoice.SEQUENCE,
             "--tokenizer dp",
             "words are counted by document or person",
             "--unit document",

@@ -163,10 +163,12 @@ def tokenised(
         run.canaries_digest(),
         noted,
         asdict(settings),
-        unit.name,
+        [unit.kind, unit.name],
     ]
     key = hashlib.sha256(json.dumps(of, sort_keys=True).encode()).hexdigest()
     units = tokens.kept(run.folder / "tokens", key, rows, len(tokenizer))
+    if unit.is_piece:
+        run.update(cut=f"{settings.window} {tokenizer.fingerprint()[:16]}")
     if not len(units):
         raise InputError(str(corpus.clean.folder), "no token in any training document", "text to train on")
     return units

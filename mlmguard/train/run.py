@@ -137,6 +137,8 @@ class Run:
             raw=known["raw"],
             private=delta is not None,
             unit=unit.name,
+            unit_kind=str(unit.kind),
+            cut=known.get("cut", ""),
             delta=delta,
             planned=planned,
         )

@@ -16,7 +16,7 @@ from mlmguard.training.journal import Journal
 from mlmguard.training.mechanism import SamplerCheck, check_sampler
 from mlmguard.training.privacy import claim
 from mlmguard.training.privacy.claim import UnitOfPrivacy
-from mlmguard.training.privacy.ledger import RunOnCorpus
+from mlmguard.training.privacy.ledger import RunOnCorpus, epsilon_together
 from mlmguard.types import CorpusRelease, DpPlan, LedgerEntry, PrivacyStatement
 
 TOOLS = ("torch", "transformers", "tokenizers", "opacus", "dp-accounting", "numpy")
@@ -34,10 +34,11 @@ def statement(
     corpus: Corpus,
 ) -> PrivacyStatement:
     """State what ``ledger``, all that the run has charged, amounts to; ``dp`` is the plan as it ran."""
-    others = run.ledger.others(run.id)
+    own, others = run.ledger.on_corpus_of(run.id)
     common: dict[str, Any] = {
         "run_id": run.id,
         "unit": unit.name,
+        "unit_kind": str(unit.kind),
         "unit_definition": unit.definition,
         "steps_applied": journal.applied,
         "adaptation": settings.adapt,
@@ -57,7 +58,7 @@ def statement(
         stated = _not_private(corpus, common)
     else:
         precision = plan.recipe.precision
-        stated = _private(settings, unit, dp, ledger, journal, units, corpus, others, precision, common)
+        stated = _private(settings, unit, dp, ledger, journal, units, corpus, others, own, precision, common)
     return replace(stated, digest=accounting.statement_digest(stated))
 
 
@@ -81,13 +82,14 @@ def _private(
     units: int,
     corpus: Corpus,
     others: list[RunOnCorpus],
+    own: RunOnCorpus,
     precision: str,
     common: dict[str, Any],
 ) -> PrivacyStatement:
     left_out = [shard.shard for shard in corpus.clean.damaged]
     readings = accounting.readings(ledger, plan.delta)
     sampler = check_sampler(journal.drawn, units, plan.sample_rate)
-    together = _together(unit, ledger, others, plan.delta)
+    together, reason = epsilon_together([own, *others], plan.delta)
     kind = _tokenizer_kind(settings)
     covered = "weights, but not the tokenizer" if kind == "private" else "weights and tokenizer"
     return PrivacyStatement(
@@ -116,6 +118,7 @@ def _private(
                 sampler=sampler,
                 others=common["corpus_releases"],
                 corpus_epsilon=together,
+                corpus_epsilon_reason=reason,
                 learning_rate_given=settings.learning_rate is not None,
                 left_out=left_out,
                 sealed=corpus.clean.sealed,
@@ -136,6 +139,7 @@ def _private(
         },
         raw_corpus=claim.RAW_CORPUS,
         corpus_epsilon=together,
+        corpus_epsilon_reason=reason,
         **common,
     )
 
@@ -143,18 +147,9 @@ def _private(
 def _release(run: RunOnCorpus) -> CorpusRelease:
     epsilon = accounting.compose(run.entries, run.delta) if run.private and run.delta else None
     return CorpusRelease(
-        run.run_id, run.private, epsilon, run.unit, "finished" if run.finished else "unfinished"
-    )
-
-
-def _together(
-    unit: UnitOfPrivacy, ledger: Sequence[LedgerEntry], others: list[RunOnCorpus], delta: float
-) -> float | None:
-    """ε of this and all other private runs on the corpus; None where one of them protects a smaller unit."""
-    private = [other for other in others if other.private]
-    if any(unit.is_larger_than(other.unit) for other in private):
-        return None
-    return accounting.compose([*ledger, *(entry for other in private for entry in other.entries)], delta)
+        run.run_id, run.private, epsilon, run.unit,
+        "finished" if run.finished else "unfinished", run.unit_kind,
+    )  # fmt: skip
 
 
 def _sizes(sampler: SamplerCheck) -> dict[str, float]:

@@ -31,6 +31,7 @@ from mlmguard.types.privacy import (
     Hazard,
     LedgerEntry,
     PrivacyStatement,
+    UnitKind,
 )
 
 __all__ = [
@@ -65,6 +66,7 @@ __all__ = [
     "Shard",
     "Skipped",
     "Status",
+    "UnitKind",
     "Verdict",
     "WaiverUse",
     "Watcher",

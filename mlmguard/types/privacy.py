@@ -4,8 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import field
+from enum import StrEnum
 
 from mlmguard.types.noun import noun
+
+
+class UnitKind(StrEnum):
+    """What one unit of privacy is made of, whatever it is called: a key may be named "document"."""
+
+    ROW = "row"  # one row of clean/
+    PIECE = "piece"  # a row is cut into several
+    KEY = "key"  # all rows that share one value of a key
 
 
 @noun
@@ -23,7 +32,7 @@ class DpPlan:
     sample_rate: float
     steps: int
     delta: float
-    unit: str  # "document", "author", "sequence" …
+    unit: str  # its name: "document", "sequence", or that of a key
     normaliser: float
     epsilon: float  # the target this plan was calibrated to
     grid: float = 0.0  # spacing that sums and noise are rounded to, as a share of C; 0: none
@@ -75,6 +84,7 @@ class CorpusRelease:
     epsilon: float | None  # at its own δ; None: not private
     unit: str
     status: str
+    unit_kind: str = ""  # a UnitKind; "": not known, as in files older than this field
 
 
 @noun
@@ -107,7 +117,9 @@ class PrivacyStatement:
     raw_corpus: str = ""  # what is claimed for the documents before preprocessing
     adaptation: str = ""  # which parameters were trained
     corpus_epsilon: float | None = None  # of all private runs on this corpus together, at ``delta``
+    corpus_epsilon_reason: str = ""  # why there is none
     corpus_releases: tuple[CorpusRelease, ...] = ()
     tool_versions: Mapping[str, str] = field(default_factory=dict)
+    unit_kind: str = ""  # a UnitKind; "": not known, as in files older than this field
     digest: str = ""  # SHA-256 over everything else here: catches accidents, not tampering
     schema: str = "mlmguard/privacy/v1"

@@ -1,6 +1,8 @@
 """Units of privacy: what one is, that one draw bounds it, and that n decides nothing."""
 
 import json
+from dataclasses import asdict, replace
+from hashlib import sha256
 
 import numpy as np
 import pytest
@@ -8,17 +10,19 @@ import torch
 from safetensors import safe_open
 
 from mlmguard import accounting
-from mlmguard.artifacts import read_json, read_noun
+from mlmguard.artifacts import as_noun, read_json, read_noun
+from mlmguard.commands.verify import verify
 from mlmguard.errors import InputError
 from mlmguard.scan import ScanSettings, scan
 from mlmguard.train import TrainSettings, train
 from mlmguard.training import gradients, mechanism, models
 from mlmguard.training.examples import example
 from mlmguard.training.privacy import claim
+from mlmguard.training.privacy.ledger import CorpusLedger, epsilon_together
 from mlmguard.training.recipes import Recipe
 from mlmguard.training.text import units
 from mlmguard.training.text.tokenizer import Tokenizer
-from mlmguard.types import DpPlan, PrivacyStatement
+from mlmguard.types import DpPlan, LedgerEntry, PrivacyStatement
 from tests.workbench import KEY
 
 TOKENIZER = Tokenizer.load(None)
@@ -27,13 +31,13 @@ QUICK = TrainSettings(
 )
 
 
-def notes(folder, authors=6, each=8):
+def notes(folder, authors=6, each=8, key="author"):
     """A corpus of short notes with a column that says who wrote them."""
     folder.mkdir(parents=True)
     rng = np.random.default_rng(0)
     words = [word for word in TOKENIZER.entries() if word.isalpha() and len(word) > 3]
     rows = [
-        {"id": f"a{a}-{k}", "author": f"author {a}", "text": " ".join(rng.choice(words, 60))}
+        {"id": f"a{a}-{k}", key: f"author {a}", "text": " ".join(rng.choice(words, 60))}
         for a in range(authors)
         for k in range(each)
     ]
@@ -50,6 +54,10 @@ def scanned(folder, unit_key=None, **corpus):
     return folder
 
 
+def train_rows(folder):
+    return [json.loads(line) for path in folder.glob("clean/train-*") for line in path.open()]
+
+
 def runs(folder):
     return folder / ".mlmguard" / "runs"
 
@@ -61,6 +69,71 @@ def trained(folder, settings):
 # --- what the unit is ---------------------------------------------------------------------------------
 
 
+CHEAP = {**vars(QUICK), "dp_epsilon": 0.5, "steps": 1}  # to account for: few losses, narrowly spread
+
+
+@pytest.mark.parametrize("name", ["document", "sequence"])
+def test_a_key_may_have_any_name_and_is_one_all_the_same(tmp_path, name):
+    folder = scanned(tmp_path, unit_key=name, key=name)
+    found = trained(folder, TrainSettings(**{**CHEAP, "unit_key": name}))
+    assert found.unprotected["units"] == len({row["unit"] for row in train_rows(folder)}) < 40
+    assert found.unprotected["rows_of_the_largest_unit"] > 1  # they are drawn together or not at all
+    statement = found.statement
+    assert (statement.unit, statement.unit_kind) == (name, "key")
+    assert statement.unit_definition.startswith(f"all rows of clean/train that share one value of “{name}”")
+    assert {h.id: h.status for h in statement.hazards}["unit-smaller-than-person"] == "unknown"
+    apart = trained(folder, TrainSettings(**{**CHEAP, "unit": "document"})).statement
+    assert (apart.unit, apart.unit_kind) == ("document", "row")
+    assert apart.corpus_epsilon is None and "different units" in apart.corpus_epsilon_reason
+    assert [(r.unit, r.unit_kind) for r in apart.corpus_releases] == [(name, "key")]
+    assert apart.corpus_epsilon_reason in {h.id: h.detail for h in apart.hazards}["tuning"]
+    (check,) = [check for check in verify(folder / "ckpt")[0] if check.what == "unit"]
+    assert check.found == "“document”, a row" and check.outcome == "holds"
+
+
+def test_pieces_compose_only_where_the_same_window_cut_them(tmp_path):
+    folder = scanned(tmp_path)
+    pieces = {**CHEAP, "unit": "sequence"}
+    first = trained(folder, TrainSettings(**pieces)).statement
+    second = trained(folder, TrainSettings(**pieces)).statement
+    assert second.corpus_epsilon > first.corpus_epsilon == first.epsilon
+    wider = trained(folder, TrainSettings(**{**pieces, "window": 40})).statement
+    assert wider.corpus_epsilon is None and "different units" in wider.corpus_epsilon_reason
+
+
+def test_units_that_an_older_ledger_does_not_tell_apart_are_not_composed(tmp_path):
+    ledger = CorpusLedger(tmp_path)
+    steps = LedgerEntry("poisson-gaussian", 2.0, 0.1, 50)
+    common = {
+        "corpus": "c",
+        "raw": "",
+        "private": True,
+        "unit": "document",
+        "delta": 1e-5,
+        "planned": [steps],
+    }
+    ledger.start("train-a", **common)
+    assert epsilon_together(ledger.read(), 1e-5)[0] == accounting.compose([steps], 1e-5)  # alone it has one
+    ledger.start("train-b", **common)
+    assert epsilon_together(ledger.read(), 1e-5) == (
+        None, "what the units of earlier private runs on this corpus are made of is not known",
+    )  # fmt: skip
+
+
+def test_a_statement_older_than_the_kind_keeps_its_digest_and_is_not_known(by_author):
+    new = trained(by_author, TrainSettings(**CHEAP)).statement
+    data = asdict(new)
+    del data["unit_kind"], data["corpus_epsilon_reason"], data["digest"]
+    for release in data["corpus_releases"]:
+        del release["unit_kind"]
+    written = json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    old = as_noun({**data, "digest": sha256(written.encode()).hexdigest()}, PrivacyStatement, "old")
+    accounting.refuse_edited(old, "old")
+    assert old.unit_kind == "" and all(release.unit_kind == "" for release in old.corpus_releases)
+    with pytest.raises(InputError, match="digest"):
+        accounting.refuse_edited(replace(old, unit_kind="row"), "old")
+
+
 @pytest.fixture(scope="module")
 def by_author(tmp_path_factory):
     return scanned(tmp_path_factory.mktemp("author"), unit_key="author")
@@ -68,7 +141,7 @@ def by_author(tmp_path_factory):
 
 def test_an_authors_rows_are_one_unit_and_the_statement_says_so(by_author):
     result = trained(by_author, QUICK)
-    rows = [json.loads(line) for path in by_author.glob("clean/train-*") for line in path.open()]
+    rows = train_rows(by_author)
     assert result.unprotected["units"] == len({row["unit"] for row in rows}) < len(rows)
     statement = read_noun(by_author / "ckpt" / "privacy.json", PrivacyStatement)
     assert statement.unit == "author" and statement.plan.unit == "author"
@@ -85,7 +158,7 @@ def test_documents_of_a_keyed_corpus_can_still_be_the_unit_if_asked_for(by_autho
 
 def test_sequences_are_pieces_of_one_window_and_the_statement_says_so(by_author):
     result = trained(by_author, TrainSettings(**{**vars(QUICK), "unit": "sequence"}))
-    documents = [json.loads(line) for path in by_author.glob("clean/train-*") for line in path.open()]
+    documents = train_rows(by_author)
     pieces = [-(-len(ids) // 30) for ids in TOKENIZER.encode(row["text"] for row in documents)]
     assert result.unprotected["units"] == sum(pieces) > len(documents)
     assert result.statement.unit == "sequence" and "guarantee of a group" in result.statement.unit_definition

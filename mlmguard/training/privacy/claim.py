@@ -11,25 +11,26 @@ from dataclasses import dataclass
 
 from mlmguard.errors import InputError
 from mlmguard.measures import show_epsilon
-from mlmguard.settings import UnitKind
+from mlmguard.settings import UnitChoice
 from mlmguard.training.mechanism import SamplerCheck
-from mlmguard.types import CorpusRelease, Hazard
-
-DOCUMENT, SEQUENCE = UnitKind.DOCUMENT, UnitKind.SEQUENCE
+from mlmguard.types import CorpusRelease, Hazard, UnitKind
 
 
 @dataclass(frozen=True)
 class UnitOfPrivacy:
-    """What one row of the sampler is, by name and in a sentence; a name of neither kind is a key."""
+    """What one row of the sampler is: its kind, its name, and a sentence. A key may have any name."""
 
+    kind: UnitKind
     name: str
     definition: str
 
     @classmethod
-    def of(cls, kind: str | None, unit_key: str | None, scanned_by: str | None, window: int) -> UnitOfPrivacy:
+    def of(
+        cls, chosen: str | None, unit_key: str | None, scanned_by: str | None, window: int
+    ) -> UnitOfPrivacy:
         """The unit of a run on rows that were scanned by the key ``scanned_by`` (None: without one).
 
-        ``kind`` is "document", "sequence" or None: the key where the scan had one, else the document.
+        ``chosen`` is "document", "sequence" or None: the key where the scan had one, else the document.
 
         Raises:
             InputError: ``unit_key`` is not the key of the scan, or is named beside a smaller unit.
@@ -43,42 +44,38 @@ class UnitOfPrivacy:
                 "rows that say whose they are",
                 f"run `mlmguard scan --unit-key {unit_key}` first",
             )
-        if unit_key is not None and kind is not None:
+        if unit_key is not None and chosen is not None:
             raise InputError(
-                f"--unit {kind}", f"named beside --unit-key {unit_key}", "one of the two", "leave one out"
+                f"--unit {chosen}", f"named beside --unit-key {unit_key}", "one of the two", "leave one out"
             )
-        if kind == SEQUENCE:
+        if chosen == UnitChoice.SEQUENCE:
             return cls(
-                str(SEQUENCE),
+                UnitKind.PIECE,
+                str(UnitChoice.SEQUENCE),
                 f"one piece of at most {window - 2} tokens of a row of clean/train; a row is as many units "
                 "as it has pieces, and a whole document has the guarantee of a group",
             )
         draw = f"each draw contributes one random window of at most {window} tokens"
-        if kind is None and scanned_by is not None:
+        if chosen is None and scanned_by is not None:
             return cls(
+                UnitKind.KEY,
                 scanned_by,
                 f"all rows of clean/train that share one value of “{scanned_by}”; {draw} of one of them",
             )
-        if kind in (None, DOCUMENT):
-            return cls(str(DOCUMENT), f"one row of clean/train; {draw}")
-        raise InputError("--unit", repr(kind), f'"{DOCUMENT}" or "{SEQUENCE}"', "a person is --unit-key KEY")
+        if chosen in (None, UnitChoice.DOCUMENT):
+            return cls(UnitKind.ROW, str(UnitChoice.DOCUMENT), f"one row of clean/train; {draw}")
+        known = " or ".join(f'"{choice}"' for choice in UnitChoice)
+        raise InputError("--unit", repr(chosen), known, "a person is --unit-key KEY")
 
     @property
     def gathers_rows(self) -> bool:
         """Several rows of clean/ can belong to one unit, as all of a person's do."""
-        return self.name not in (DOCUMENT, SEQUENCE)
+        return self.kind == UnitKind.KEY
 
     @property
     def is_piece(self) -> bool:
         """A row of clean/ is cut into several units."""
-        return self.name == SEQUENCE
-
-    def is_larger_than(self, other: str) -> bool:
-        """Does one unit hold several of the kind named ``other``? Keys hold whole documents."""
-        return _EXTENT.get(self.name, 2) > _EXTENT.get(other, 2)
-
-
-_EXTENT = {str(SEQUENCE): 0, str(DOCUMENT): 1}
+        return self.kind == UnitKind.PIECE
 
 
 RAW_CORPUS = (
@@ -98,6 +95,7 @@ class Facts:
     sampler: SamplerCheck
     others: Sequence[CorpusRelease]
     corpus_epsilon: float | None
+    corpus_epsilon_reason: str  # why there is none
     learning_rate_given: bool
     left_out: Sequence[str]  # shards of clean/ that were not as the scan wrote them
     sealed: bool  # the others have the digests that the scan wrote
@@ -209,7 +207,7 @@ def _tuning(facts: Facts) -> Hazard:
     together = (
         f"together they cost ε = {show_epsilon(facts.corpus_epsilon)}"
         if facts.corpus_epsilon is not None
-        else "they have smaller units, so that no ε for all of them can be given"
+        else f"no ε for all of them: {facts.corpus_epsilon_reason}"
     )
     return Hazard("tuning", "present", f"{len(private)} more private runs on this corpus: {together}")
 

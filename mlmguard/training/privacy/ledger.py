@@ -12,15 +12,16 @@ import fcntl
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from mlmguard import accounting
 from mlmguard.artifacts import as_noun
 from mlmguard.errors import InputError
-from mlmguard.types import LedgerEntry
+from mlmguard.types import LedgerEntry, UnitKind
 
 _DIGITS = 32
 
@@ -99,6 +100,32 @@ class RunOnCorpus:
     delta: float | None
     entries: tuple[LedgerEntry, ...]
     finished: bool
+    unit_kind: str = ""  # a UnitKind; "": not known, as in lines older than this field
+    cut: str = ""  # of pieces: the window and the tokenizer that cut them
+
+    @property
+    def unit_of_privacy(self) -> tuple[str, ...]:
+        """What tells its unit from another's; () where that is not known."""
+        if not self.unit_kind or (self.unit_kind == UnitKind.PIECE and not self.cut):
+            return ()
+        pieces = (self.corpus, self.cut) if self.unit_kind == UnitKind.PIECE else ()
+        return (self.unit_kind, self.unit, *pieces)
+
+
+def epsilon_together(runs: Iterable[RunOnCorpus], delta: float) -> tuple[float | None, str]:
+    """ε of the private ones of ``runs``, all on one corpus, at ``delta``; None with the reason.
+
+    Only over one unit: to substitute one document of an author is one change of the author's rows and two of
+    the documents, so that what was proved for one does not compose with what was proved for the other.
+    """
+    private = [run for run in runs if run.private]
+    units = {run.unit_of_privacy for run in private}
+    if len(units) > 1:
+        names = ", ".join(sorted({f"“{run.unit}”, {run.unit_kind or 'kind not known'}" for run in private}))
+        return None, f"the private runs on this corpus have different units ({names})"
+    if () in units and len(private) > 1:
+        return None, "what the units of earlier private runs on this corpus are made of is not known"
+    return accounting.compose([entry for run in private for entry in run.entries], delta), ""
 
 
 class CorpusLedger:
@@ -118,12 +145,22 @@ class CorpusLedger:
         with self._locked() as file:
             file.append({"event": "finish", "run": run_id, "charged": [asdict(entry) for entry in entries]})
 
+    def withdraw(self, run_id: str) -> None:
+        """Enter that a run ended before its first step and released nothing."""
+        with self._locked() as file:
+            file.append({"event": "withdraw", "run": run_id})
+
     def read(self) -> list[RunOnCorpus]:
         """All runs in the order in which they started, each with what it has charged by now."""
         with self._locked() as file:
             lines = [line for line in file.lines if line is not None]
         ended = {line["run"]: line["charged"] for line in lines if line["event"] == "finish"}
-        started = {line["run"]: line for line in lines if line["event"] == "start"}
+        started: dict[str, dict[str, Any]] = {}
+        for line in lines:
+            if line["event"] == "start":
+                started[line["run"]] = line
+            elif line["event"] == "withdraw" and line["run"] not in ended:  # a finished one is out for good
+                started.pop(line["run"], None)
         return [
             RunOnCorpus(
                 run_id=run_id,
@@ -134,12 +171,14 @@ class CorpusLedger:
                 delta=line["delta"],
                 entries=_entries(ended[run_id]) if run_id in ended else self._charged(run_id, line),
                 finished=run_id in ended,
+                unit_kind=line.get("unit_kind", ""),
+                cut=line.get("cut", ""),
             )
             for run_id, line in started.items()
         ]
 
-    def others(self, run_id: str) -> list[RunOnCorpus]:
-        """Other runs on the corpus of ``run_id``: the same clean rows, or other scans of the same folder."""
+    def on_corpus_of(self, run_id: str) -> tuple[RunOnCorpus, list[RunOnCorpus]]:
+        """``run_id`` and the other runs on its corpus: the same clean rows, or other scans of its folder."""
         known = {run.run_id: run for run in self.read()}
         if run_id not in known:
             raise InputError(
@@ -149,7 +188,7 @@ class CorpusLedger:
                 "restore it from a copy",
             )
         own = known.pop(run_id)
-        return [run for run in known.values() if run.corpus == own.corpus or (own.raw and run.raw == own.raw)]
+        return own, [run for run in known.values() if same_corpus(own, run)]
 
     def _charged(self, run_id: str, line: dict[str, Any]) -> tuple[LedgerEntry, ...]:
         """What a run that has not ended has spent: its journal's steps, or all it planned if that is gone."""
@@ -172,6 +211,11 @@ class CorpusLedger:
         with (self.runs / ".ledger.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield ChainedFile(self.runs / "ledger.jsonl", "corpus ledger")
+
+
+def same_corpus(one: RunOnCorpus, other: RunOnCorpus) -> bool:
+    """Did both read the same clean rows, or scans of one folder?"""
+    return one.corpus == other.corpus or bool(one.raw and one.raw == other.raw)
 
 
 def _entries(data: Sequence[Any]) -> tuple[LedgerEntry, ...]:

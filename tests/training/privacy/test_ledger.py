@@ -233,7 +233,7 @@ def test_a_run_whose_folder_is_gone_counts_with_all_it_had_planned(tmp_path):
     common = {"corpus": "c", "raw": "", "private": True, "unit": "document", "delta": 1e-5}
     ledger.start("train-a", planned=[steps], **common)
     ledger.start("train-b", planned=[steps], **common)
-    (other,) = ledger.others("train-b")
+    _, (other,) = ledger.on_corpus_of("train-b")
     assert other.entries == (steps,) and not other.finished
 
 
@@ -261,4 +261,4 @@ def test_edited_checkpoints_are_refused_by_every_command_that_reads_one(
 
 def test_a_run_that_the_corpus_ledger_has_lost_is_not_composed_away(tmp_path):
     with pytest.raises(InputError, match="does not know train-a"):
-        CorpusLedger(tmp_path).others("train-a")
+        CorpusLedger(tmp_path).on_corpus_of("train-a")
