@@ -32,6 +32,10 @@ class InputError(MlmguardError):
         super().__init__(f"{thing}: " + "; ".join(parts) + ("" if parts[-1].endswith((".", "?")) else "."))
 
 
+class CannotGoOn(MlmguardError):
+    """A run broke in such a way that going on from where it was would break it again."""
+
+
 class PartialRun(MlmguardError):
     """Work was done, and something of it is missing (disk full, too many records skipped)."""
 

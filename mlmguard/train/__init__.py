@@ -43,19 +43,19 @@ def train(
     run = Run.open(corpus, settings, runs, distributed.join())
     watcher = run.heard_by(watcher)
 
-    with run.refusable(unit):  # of a run that is refused only what it has spent stays
+    with run.refusable(unit):  # of a run that does not reach its first step only what it has spent stays
         texts = data.texts(corpus, settings, unit, run.planted(settings, planted))
         tokenizer = initial.tokenizer(run, settings, unit, texts)
+        named = initial.named(settings, tokenizer)  # before anything is counted
         units = data.tokenised(run, tokenizer, texts, unit, settings, corpus)
         plan = planning.plan(run, settings, len(units), unit)
-        model = initial.model(run, settings, tokenizer, plan.recipe, watcher)
+        model = initial.model(run, settings, tokenizer, plan.recipe, named, watcher)
         mode = planning.mode(run, plan, settings, model, tokenizer, units)
         mode.prepare(settings)
-    run.enter(unit, plan, mode.plan)  # in the ledger of the corpus, before the first step
-
-    held_out = data.held_out(corpus, tokenizer, units, plan.recipe)
-    with run.journal(mode.plan, settings, track) as journal:
-        run_steps(mode, journal, validate=held_out.loss_of(mode), watcher=watcher)
+        held_out = data.held_out(corpus, tokenizer, units, plan.recipe)
+        run.enter(unit, plan, mode.plan)  # in the ledger of the corpus, before the first step
+        with run.journal(mode.plan, settings, track) as journal:
+            run_steps(mode, journal, validate=held_out.loss_of(mode), watcher=watcher)
     return run.team.from_first(
         lambda: released.release(ckpt, reports, run, settings, unit, plan, mode, journal, held_out, corpus)
     )

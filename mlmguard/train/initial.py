@@ -16,11 +16,12 @@ from mlmguard import __version__, accounting
 from mlmguard.artifacts import read_noun, run_folder
 from mlmguard.corpus.synthetic import public_documents
 from mlmguard.errors import InputError
-from mlmguard.settings import FROM_SCRATCH, LEARNT_TOKENIZERS, TrainSettings
+from mlmguard.settings import LEARNT_TOKENIZERS, Adaptation, TrainSettings
 from mlmguard.train import planning
 from mlmguard.train.data import Texts
-from mlmguard.train.run import Run
+from mlmguard.train.run import TOKENIZER, Run
 from mlmguard.training import checkpoint, models, numerics
+from mlmguard.training.clipping.clip import refuse_unclippable
 from mlmguard.training.journal import Journal
 from mlmguard.training.loop import train as run_plain_steps
 from mlmguard.training.numerics import best_device
@@ -55,7 +56,7 @@ def _tokenizer(run: Run, settings: TrainSettings, unit: UnitOfPrivacy, texts: Te
     name = settings.tokenizer or settings.starts_from
     if name not in LEARNT_TOKENIZERS:
         return Tokenizer.load(name)
-    kept = run.folder / "tokenizer"
+    kept = run.folder / TOKENIZER
     if not (kept / "tokenizer.json").exists():  # a resumed run has it, and has paid for it
         if name == "dp":
             learnt = _learn_privately(run, settings, unit, texts)
@@ -69,7 +70,7 @@ def _learn_privately(run: Run, settings: TrainSettings, unit: UnitOfPrivacy, tex
     """A vocabulary from word counts under noise, charged before anything of it reaches the disk."""
     assert settings.dp_epsilon is not None
     count = len({hash(one.unit) for one in texts()})
-    size, spent = planning.public_size(run, settings, count)
+    size, spent = planning.public_size(run, settings, count, unit)
     delta = planning.delta_of(settings, size)
     share = settings.tokenizer_epsilon or settings.dp_epsilon / 10
     part = delta / 10  # of δ, for the noise and again for the threshold
@@ -96,44 +97,60 @@ def _words_by_unit(texts: Texts, unit: UnitOfPrivacy) -> Iterator[Iterable[str]]
 # --- the model ----------------------------------------------------------------------------------------
 
 
-def model(run: Run, settings: TrainSettings, tokenizer: Tokenizer, recipe: Recipe, watcher: Watcher) -> Any:
-    """The model before its first step on private text, kept in the run folder as the audit's reference.
+def named(settings: TrainSettings, tokenizer: Tokenizer) -> Any | None:
+    """The checkpoint named by ``--init``, None without one; read before anything is spent, to be refused.
 
-    Raises :class:`InputError` for a checkpoint that is not of this tokenizer or has too few positions.
+    Raises :class:`InputError` for weights that are not numbers, that cannot be trained with privacy, are not
+    of this tokenizer or have too few positions.
     """
-    if not run.team.first:
-        return models.load(run.folder / "initial")[0]
-    found = _initial(run, settings, tokenizer, recipe, watcher)
-    if not (run.folder / "initial").exists():
-        partial = run.folder / "initial.partial"  # a kill here must not leave half a reference
-        checkpoint.save_weights(partial, found, tokenizer)
-        partial.rename(run.folder / "initial")
-    run.ready()
-    return found
-
-
-def _initial(
-    run: Run, settings: TrainSettings, tokenizer: Tokenizer, recipe: Recipe, watcher: Watcher
-) -> Any:
-    if settings.init is None:
-        return _warmed_up(run, settings, tokenizer, recipe, watcher)
-    if settings.init == FROM_SCRATCH:
-        return models.fresh(settings.size, tokenizer, recipe.window, 0.0, settings.seed)
-    found, _ = models.load(settings.init)
-    claimed = Path(settings.init) / "privacy.json"
+    if settings.starts_from is None:
+        return None
+    name = settings.starts_from
+    found, _ = models.load(name)
+    claimed = Path(name) / "privacy.json"
     if claimed.is_file():
         accounting.refuse_edited(read_noun(claimed, PrivacyStatement), str(claimed))
-    if len(tokenizer) > found.config.vocab_size or not tokenizer.agrees_with(settings.init):
+    models.refuse_not_finite(found, name)
+    if settings.private and settings.adapt == Adaptation.FULL:  # others are asked once they are adapted
+        refuse_unclippable(found)
+    if len(tokenizer) > found.config.vocab_size or not tokenizer.agrees_with(name):
         raise InputError(
             "the tokenizer",
             f"{len(tokenizer):,} entries that are not those of the model",
             f"the model's own, at most {found.config.vocab_size:,}",
             "leave --tokenizer out",
         )
-    if models.window_of(found) < recipe.window:
+    if models.window_of(found) < settings.window:
         raise InputError(
-            "--window", str(recipe.window), f"at most the model's {models.window_of(found)} positions"
+            "--window", str(settings.window), f"at most the model's {models.window_of(found)} positions"
         )
+    return found
+
+
+def model(
+    run: Run,
+    settings: TrainSettings,
+    tokenizer: Tokenizer,
+    recipe: Recipe,
+    named: Any | None,
+    watcher: Watcher,
+) -> Any:
+    """The model before its first step on private text, kept in the run folder as the audit's reference.
+
+    It is ``named`` where there is one.
+    """
+    if not run.team.first:
+        return models.load(run.folder / "initial")[0]
+    found = named
+    if settings.init is None:
+        found = _warmed_up(run, settings, tokenizer, recipe, watcher)
+    elif found is None:
+        found = models.fresh(settings.size, tokenizer, recipe.window, 0.0, settings.seed)
+    if not (run.folder / "initial").exists():
+        partial = run.folder / "initial.partial"  # a kill here must not leave half a reference
+        checkpoint.save_weights(partial, found, tokenizer)
+        partial.rename(run.folder / "initial")
+    run.ready()
     return found
 
 

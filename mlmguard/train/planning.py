@@ -60,7 +60,7 @@ def plan(run: Run, settings: TrainSettings, units: int, unit: UnitOfPrivacy) -> 
     if settings.dp_epsilon is None:
         recipe = plain_recipe(settings, units)
     else:
-        size, spent = public_size(run, settings, units)
+        size, spent = public_size(run, settings, units, unit)
         dp = private_plan(settings, size, spent, unit.name)
         recipe = private_recipe(settings, dp)
     run.update(
@@ -73,8 +73,13 @@ def _spent(known: dict[str, Any]) -> tuple[LedgerEntry, ...]:
     return tuple(as_noun(entry, LedgerEntry, "run.json") for entry in known["spent"])
 
 
-def public_size(run: Run, settings: TrainSettings, count: int) -> tuple[int, tuple[LedgerEntry, ...]]:
-    """The number of units that settings may derive from, and what it cost; the same again on resume."""
+def public_size(
+    run: Run, settings: TrainSettings, count: int, unit: UnitOfPrivacy
+) -> tuple[int, tuple[LedgerEntry, ...]]:
+    """The number of units that settings may derive from, and what it cost; the same again on resume.
+
+    A noised one is in the ledger of the corpus before anything can be told of it.
+    """
     known = run.facts()
     if "size" in known:
         return int(known["size"]), _spent(known)
@@ -85,6 +90,7 @@ def public_size(run: Run, settings: TrainSettings, count: int) -> tuple[int, tup
         refuse_unaffordable_count(settings)
         size, entry = releases.noisy_count(count)
         spent = (entry,)
+        run.charge(unit, accounting.default_delta(size), spent)
     run.update(size=size, spent=[asdict(entry) for entry in spent])
     return size, spent
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from mlmguard import __version__, accounting
 from mlmguard.artifacts import as_noun, read_json, run_folder, sha256_file, write_json
-from mlmguard.errors import InputError
+from mlmguard.errors import CannotGoOn
 from mlmguard.leakage import canaries
 from mlmguard.settings import TrainSettings
 from mlmguard.training.distributed import Team
@@ -32,6 +32,13 @@ if TYPE_CHECKING:
     from mlmguard.train.planning import Plan
 
 
+PLANNED = ("plan", "recipe", "margin", "entered", "cut", "guesses")
+"""Facts of ``run.json`` that a run which did not reach its first step takes back."""
+
+TOKENIZER = "tokenizer"
+"""Folder of a tokenizer that was learnt here: paid for, where it was learnt under noise."""
+
+
 class Run:
     """One training run: its id, its folder and the few facts that must survive an interruption."""
 
@@ -40,6 +47,7 @@ class Run:
         self.folder = folder
         self.team = team
         self.ledger = CorpusLedger(folder.parent)
+        self._journal: Journal | None = None
 
     @classmethod
     def open(cls, corpus: Corpus, settings: TrainSettings, runs: Path, team: Team) -> Run:
@@ -94,26 +102,51 @@ class Run:
 
     @contextmanager
     def refusable(self, unit: UnitOfPrivacy) -> Iterator[None]:
-        """Before the first step: where an :class:`InputError` refuses the run, only what it spent stays.
+        """Until the first step: a run that is refused, breaks or is interrupted leaves only what it spent.
 
-        A refusal may have shown the noised number of units: that is charged, and shown again as it is.
+        A noised number of units may have been shown: it is charged, and shown again as it is. Once a step
+        has been charged the folder stays, to go on from, unless going on is no use.
         """
         try:
             yield
-        except InputError:
-            if self.team.first:
+        except BaseException as error:
+            if self.team.first and (isinstance(error, CannotGoOn) or not self._has_steps()):
                 self._leave(unit)
             raise
 
+    def _has_steps(self) -> bool:
+        charged = self.folder / "ledger.jsonl"
+        return (
+            (charged.exists() and charged.stat().st_size > 0)
+            or (self.folder / "state.json").exists()
+            or (self._journal is not None and self._journal.applied > 0)
+        )
+
     def _leave(self, unit: UnitOfPrivacy) -> None:
-        known = self.facts()
-        if known.get("entered"):  # an interrupted run, with steps of its own
-            return
-        if not known.get("spent"):
+        """Remove everything but what was spent; where no step was, also from the ledger of the corpus."""
+        known = self.facts() if (self.folder / "run.json").exists() else {}
+        spent = [as_noun(entry, LedgerEntry, "run.json") for entry in known.get("spent") or ()]
+        stepped = self._has_steps()
+        if not (spent or stepped):
             shutil.rmtree(self.folder)
-        elif self.id not in {entered.run_id for entered in self.ledger.read()}:
-            spent = [as_noun(entry, LedgerEntry, "run.json") for entry in known["spent"]]
-            self.charge(unit, accounting.default_delta(known["size"]), spent)
+        else:
+            bought = [TOKENIZER for entry in spent if entry.mechanism == "gaussian-threshold"]
+            for path in self.folder.iterdir():
+                if path.name in ("run.json", "ledger.jsonl", *bought):
+                    continue
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+            told = {name: value for name, value in known.items() if stepped or name not in PLANNED}
+            write_json(
+                self.folder / "run.json", {**told, **({"status": "failed"} if stepped else {})}, mode=0o600
+            )
+        entered = next((one for one in self.ledger.read() if one.run_id == self.id), None)
+        if stepped:
+            return
+        if entered is not None and not spent:
+            self.ledger.withdraw(self.id)
+        elif spent and (entered is None or list(entered.entries) != spent):
+            known_delta = entered.delta if entered is not None else None
+            self.charge(unit, known_delta or accounting.default_delta(known["size"]), spent)
 
     def charge(
         self,
@@ -166,7 +199,8 @@ class Run:
         names = track if first else ()
         trackers = Trackers(names, self.folder / "tracking", self.id, asdict(settings), private)
         quiet = settings.quiet_metrics and private
-        yield Journal(self.folder, plan, writes=first, quiet=quiet, track=trackers.log)
+        self._journal = Journal(self.folder, plan, writes=first, quiet=quiet, track=trackers.log)
+        yield self._journal
         trackers.close()
 
 
@@ -185,6 +219,16 @@ def _opened(corpus: Corpus, settings: TrainSettings, runs: Path, team: Team) -> 
     for stale in run.folder.iterdir():  # a finished plain run with the same name is done again
         if stale.is_file():
             stale.unlink()
+    try:
+        _describe(run, corpus, settings, wanted)
+    except BaseException:
+        shutil.rmtree(run.folder)
+        raise
+    return run
+
+
+def _describe(run: Run, corpus: Corpus, settings: TrainSettings, wanted: str) -> None:
+    clean, manifest = corpus.clean.folder.resolve(), corpus.clean.manifest
     run.update(
         status="running",
         settings=asdict(settings),
@@ -193,8 +237,7 @@ def _opened(corpus: Corpus, settings: TrainSettings, runs: Path, team: Team) -> 
         scan_run=manifest.run_id,
         raw=corpus.raw,
         commitment=manifest.commitment,
-        left_out=[asdict(shard) for shard in damaged],
+        left_out=[asdict(shard) for shard in corpus.clean.damaged],
         held_out_digest=corpus.held_out_digest,
         tool_version=__version__,
     )
-    return run

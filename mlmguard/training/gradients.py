@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from mlmguard.errors import CannotGoOn
 from mlmguard.training import mechanism, models
 from mlmguard.training.clipping.clip import Engine, clipped_gradient_sum
 from mlmguard.training.distributed import ALONE, Team
@@ -39,9 +40,24 @@ def private_gradient(
     and tells the others.
 
     Returns the draw's mean loss, nan for an empty one: private, for the run folder, steering nothing.
+
+    Raises :class:`CannotGoOn` where units were drawn and not one has a finite gradient. Each counts as zero,
+    so that the ε would hold, but a model in this state learns from nobody, and what would be released as
+    trained were noise. That this happened is no release that ε covers: it depends on the text too, if only
+    through weights that overflow. So it ends the run, without a checkpoint and without saying whose units
+    they were, and no more is drawn.
     """
     batches = collate(team.share(examples), pad_id, micro_tokens, device)
     total, losses = clipped_total(model, batches, plan.max_grad_norm, engine, autocast(device, precision))
+    losses = losses.to(device)
+    team.add_to_first(losses)
+    total_loss, count, finite = losses.tolist()
+    if team.agree(bool(count and not finite)):
+        raise CannotGoOn(
+            "no unit of this step has a finite gradient, so that only noise would be released: this is an "
+            "error of the run, which releases nothing and cannot go on, and not a result that ε covers; what "
+            "was charged stays charged. Lower --learning-rate, or start from other weights."
+        )
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:
             continue
@@ -52,9 +68,6 @@ def private_gradient(
         if team.first:
             summed = mechanism.noisy_mean(summed, plan, noise)
         parameter.grad = team.tell(summed).to(parameter.dtype)
-    losses = losses.to(device)
-    team.add_to_first(losses)
-    total_loss, count = losses.tolist()
     return total_loss / count if count else math.nan
 
 
@@ -65,13 +78,17 @@ def clipped_total(
     engine: Engine,
     precision: AbstractContextManager[Any],
 ) -> tuple[dict[str, Tensor], Tensor]:
-    """Σ clipped over all ``batches`` of a draw, and the (2,) sum and number of their units' losses."""
+    """Σ clipped over all ``batches`` of a draw, and the (3,) sum, number and finite number of its losses."""
     total: dict[str, Tensor] = {}
-    losses = torch.zeros(2, dtype=torch.float64)
+    losses = torch.zeros(3, dtype=torch.float64)
     for batch in batches:
         with precision:
             clipped = clipped_gradient_sum(model, batch, max_grad_norm, engine=engine)
-        losses += torch.tensor([float(clipped.losses.double().sum()), len(clipped.losses)])
+        finite = clipped.losses.isfinite() & clipped.norms.isfinite()
+        losses += torch.tensor(
+            [float(clipped.losses.double().sum()), len(clipped.losses), int(finite.sum())],
+            dtype=torch.float64,
+        )
         for name, gradient in clipped.gradients.items():
             total[name] = total[name].add_(gradient) if name in total else gradient
     return total, losses

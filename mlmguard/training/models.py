@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from mlmguard.artifacts import read_json
@@ -88,7 +89,7 @@ def load(path: str | Path, *, causal: bool = False) -> tuple[Any, bool]:
         model, info = auto.from_pretrained(
             str(path), use_safetensors=True, output_loading_info=True, trust_remote_code=False
         )
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
         raise InputError(
             str(path),
             f"no {what} loads from it ({type(error).__name__})",
@@ -98,6 +99,15 @@ def load(path: str | Path, *, causal: bool = False) -> tuple[Any, bool]:
         logging.set_verbosity(verbosity)
     missing = [key for key in info["missing_keys"] if not key.endswith("position_ids")]
     return model, not missing and not info.get("mismatched_keys")
+
+
+def refuse_not_finite(model: nn.Module, thing: str) -> None:
+    """Raise :class:`InputError` where a weight is NaN or infinite: nothing can be learnt from there."""
+    for name, parameter in model.named_parameters():
+        if not bool(parameter.isfinite().all()):
+            raise InputError(
+                thing, f"weights of {name} are not finite", "numbers", "start from another checkpoint"
+            )
 
 
 def predicts_next(folder: Path) -> bool:
