@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from mlmguard.artifacts import RUNS, load_key, read_json, sha256_file, write_json
+from mlmguard.artifacts import RUNS, load_key, read_json, read_noun, sha256_file, write_json
 from mlmguard.audit import Ours, audit
 from mlmguard.corpus.synthetic import write_corpus
 from mlmguard.leakage import canaries
@@ -28,8 +28,9 @@ from mlmguard.scan import scan
 from mlmguard.settings import AuditSettings
 from mlmguard.train import TrainSettings, train
 from mlmguard.training import checkpoint, models
+from mlmguard.training.privacy import seals
 from mlmguard.training.text.tokenizer import Tokenizer
-from mlmguard.types import Evidence
+from mlmguard.types import Evidence, PrivacyStatement
 
 QUICK = AuditSettings(documents=60, probed=600, spans=12, searched=32, restarts=8, samples=40)
 SECRET = ("canary", "pii", "epsilon")  # what the model never saw: everything it did see may be found
@@ -57,6 +58,7 @@ def one(task: tuple[str, int]) -> tuple[list[str], list[str]]:
         saw = audit(ckpt, place / "reports", QUICK, source=Ours(corpus=place / "corpus", runs=runs))
         tokenizer = Tokenizer.load(str(ckpt))
         checkpoint.save_weights(ckpt, models.fresh("nano", tokenizer, 64, 0.0, 1000 + seed), tokenizer)
+        restate(ckpt, runs / str(read_json(ckpt / "privacy.json")["run_id"]))
         random = audit(ckpt, place / "reports", QUICK, source=Ours(corpus=place / "corpus", runs=runs))
     return alarms(saw, SECRET), alarms(random, None)
 
@@ -69,6 +71,15 @@ def plant_unseen(ckpt: Path, runs: Path, seed: int) -> None:
     planted = {"canaries": 120, "canaries_digest": sha256_file(path)}
     write_json(ckpt / "training.json", {**read_json(ckpt / "training.json"), **planted})
     write_json(run / "run.json", {**read_json(run / "run.json"), "guesses": 60})
+    restate(ckpt, run)
+
+
+def restate(ckpt: Path, run: Path) -> None:
+    """Bind the statement to the files as they lie now: an audit refuses others."""
+    facts, statement = read_json(run / "run.json"), read_noun(ckpt / "privacy.json", PrivacyStatement)
+    made = seals.bound(statement, ckpt, run, True, facts.get("guesses"), load_key())
+    write_json(ckpt / "privacy.json", made)
+    write_json(run / "run.json", {**facts, "seal": made.seal})
 
 
 def main() -> None:

@@ -190,19 +190,29 @@ def group_epsilon(ledger: Sequence[LedgerEntry], size: int, delta: float) -> flo
     return found if found <= NO_GROUP_BOUND else None
 
 
-def statement_digest(statement: PrivacyStatement) -> str:
-    """SHA-256 over every field of ``statement`` but the digest, as canonical JSON."""
-    fields = {name: value for name, value in asdict(statement).items() if name != "digest"}
-    for name in ("unit_kind", "corpus_epsilon_reason"):  # as for the grid
+def canonical(statement: PrivacyStatement) -> str:
+    """Every field of ``statement`` but digest and seal, as canonical JSON.
+
+    A field that a version has added is left out where it is empty, so that older statements keep theirs.
+    """
+    fields = {name: value for name, value in asdict(statement).items() if name not in ("digest", "seal")}
+    for name in _ADDED:
         if not fields[name]:
             del fields[name]
     for release in fields["corpus_releases"]:
         if not release["unit_kind"]:
             del release["unit_kind"]
     if statement.plan is not None and not statement.plan.grid:
-        del fields["plan"]["grid"]  # a statement older than the grid has the digest it was written with
-    text = json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(text.encode()).hexdigest()
+        del fields["plan"]["grid"]
+    return json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+_ADDED = ("unit_kind", "corpus_epsilon_reason", "digests", "guesses")
+
+
+def statement_digest(statement: PrivacyStatement) -> str:
+    """SHA-256 over :func:`canonical`."""
+    return hashlib.sha256(canonical(statement).encode()).hexdigest()
 
 
 def refuse_edited(statement: PrivacyStatement, thing: str) -> None:

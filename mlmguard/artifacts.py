@@ -12,7 +12,7 @@ import json
 import os
 import secrets
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -146,13 +146,27 @@ def sha256_file(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
+WEIGHTS = (".safetensors", ".bin")
+
+
+def folder_digests(folder: Path) -> dict[str, str]:
+    """SHA-256 of every file in ``folder`` and the folders in it, by its path from there."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): sha256_file(path) for path in files}
+
+
+def together(digests: Mapping[str, str]) -> str:
+    """One SHA-256 over names and digests."""
+    total = hashlib.sha256()
+    for name, digest in sorted(digests.items()):
+        total.update(f"{name}\0{digest}\n".encode())
+    return total.hexdigest()
+
+
 def weights_digest(checkpoint: Path) -> str:
     """One SHA-256 over the names and digests of a checkpoint's weight files."""
-    files = sorted([*checkpoint.glob("*.safetensors"), *checkpoint.glob("*.bin")])
-    total = hashlib.sha256()
-    for file in files:
-        total.update(f"{file.name}\0{sha256_file(file)}\n".encode())
-    return total.hexdigest()
+    files = [path for path in checkpoint.iterdir() if path.suffix in WEIGHTS]
+    return together({path.name: sha256_file(path) for path in files})
 
 
 # --- the key ------------------------------------------------------------------------------------------
@@ -177,6 +191,11 @@ class Key:
         message = f"{kind}\0{value}".encode("utf-8", "surrogatepass")
         return hmac.new(self.__secret, message, hashlib.sha256).hexdigest()[:16]
 
+    def seal(self, message: str) -> str:
+        """An HMAC of ``message`` under a key of its own, so that no fingerprint is ever a seal."""
+        own = hmac.new(self.__secret, b"mlmguard seal v1", hashlib.sha256).digest()
+        return hmac.new(own, message.encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest()
+
 
 def key_path() -> Path:
     """Where the key lies: ``MLMGUARD_KEY_FILE``, else the user's configuration folder."""
@@ -193,16 +212,20 @@ def load_key() -> Key:
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         write_text(path, secrets.token_hex(32) + "\n", mode=0o600)
-    text = path.read_text("utf-8", errors="replace").strip()
     try:
-        secret = bytes.fromhex(text)
-    except ValueError:
+        secret = bytes.fromhex(path.read_text("utf-8", errors="replace").strip())
+    except (ValueError, OSError):
         secret = b""
     if len(secret) < 16:
         raise InputError(
             str(path), "not a key", "at least 32 hexadecimal digits", "name another with MLMGUARD_KEY_FILE"
         )
     return Key(secret)
+
+
+def key_at_hand() -> Key | None:
+    """The user's key where there is one; :class:`InputError` where there is and it cannot be read."""
+    return load_key() if key_path().exists() else None
 
 
 # --- run folders --------------------------------------------------------------------------------------
@@ -220,15 +243,18 @@ def run_folder(run_id: str, base: Path | None = None) -> Path:
     return root / run_id
 
 
-def find_run_folder(run_id: str, *near: Path) -> Path | None:
-    """The folder of a finished or interrupted run, looked for here and beside each path in ``near``."""
+def run_folders(run_id: str, *near: Path) -> list[Path]:
+    """Every folder of that run: beside each path in ``near``, which what it is of named, and then here."""
     if not run_id or "/" in run_id or run_id.startswith("."):
-        return None
-    for base in (Path(), *near):
-        candidate = base / RUNS / run_id
-        if candidate.is_dir():
-            return candidate
-    return None
+        return []
+    found = [base / RUNS / run_id for base in (*near, Path())]
+    known = {path.resolve(): path for path in reversed(found) if path.is_dir()}
+    return [path for path in found if known.get(path.resolve()) is path]
+
+
+def find_run_folder(run_id: str, *near: Path) -> Path | None:
+    """The nearest folder of a finished or interrupted run: beside a path in ``near``, else here."""
+    return next(iter(run_folders(run_id, *near)), None)
 
 
 def source_date() -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,10 +12,12 @@ import pytest
 DATA = Path(__file__).resolve().parent.parent.parent / "shared" / "data"
 
 
-@pytest.fixture(autouse=True)
-def own_key(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test touches the user's key."""
-    monkeypatch.setenv("MLMGUARD_KEY_FILE", str(tmp_path_factory.getbasetemp() / "key"))
+@pytest.fixture(autouse=True, scope="session")
+def own_key(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No test touches the user's key, nor a fixture that trains before the first test."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLMGUARD_KEY_FILE", str(tmp_path_factory.getbasetemp() / "key"))
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mlmguard.artifacts import Key, read_json, sha256_file, write_json
+from mlmguard.artifacts import Key, load_key, read_json, read_noun, sha256_file, write_json
 from mlmguard.audit import Ours, audit
 from mlmguard.corpus.synthetic import write_corpus
 from mlmguard.leakage import canaries
@@ -16,8 +16,9 @@ from mlmguard.scan import scan
 from mlmguard.settings import AuditSettings
 from mlmguard.train import TrainSettings, train
 from mlmguard.training import checkpoint, models
+from mlmguard.training.privacy import seals
 from mlmguard.training.text.tokenizer import Tokenizer
-from mlmguard.types import Evidence
+from mlmguard.types import Evidence, PrivacyStatement
 
 KEY = Key(b"a key that only tests use, 32 b.")
 QUICK = AuditSettings(documents=60, probed=600, spans=12, searched=32, restarts=8, samples=40)
@@ -49,9 +50,17 @@ class Bench:
         run = self.runs / f"train-{name}"
         shutil.copytree(self.run_of(ckpt), run)
         for path in (copy / "privacy.json", copy / "training.json"):
-            told = {**read_json(path), "run_id": run.name}
-            write_json(path, {**told, "digest": ""} if "digest" in told else told)
+            write_json(path, {**read_json(path), "run_id": run.name})
+        self.restate(copy)
         return copy
+
+    def restate(self, ckpt: Path) -> None:
+        """Bind the statement to the files as they lie now, as a run that had left them would have."""
+        run = self.run_of(ckpt)
+        facts, statement = read_json(run / "run.json"), read_noun(ckpt / "privacy.json", PrivacyStatement)
+        made = seals.bound(statement, ckpt, run, True, facts.get("guesses"), load_key())
+        write_json(ckpt / "privacy.json", made)
+        write_json(run / "run.json", {**facts, "seal": made.seal})
 
     def never_saw_its_canaries(self, ckpt: Path, seed: int = 0) -> Path:
         """The same weights beside canaries, with coins, that no training ever saw."""
@@ -62,6 +71,7 @@ class Bench:
         write_json(copy / "training.json", {**told, "canaries": 120, "canaries_digest": sha256_file(path)})
         run = read_json(path.parent / "run.json")
         write_json(path.parent / "run.json", {**run, "guesses": 60})
+        self.restate(copy)
         return copy
 
     def randomly_initialised(self, ckpt: Path, seed: int = 0) -> Path:
@@ -70,6 +80,7 @@ class Bench:
         tokenizer = Tokenizer.load(str(copy))
         model = models.fresh("nano", tokenizer, 64, 0.0, 77 + seed)
         checkpoint.save_weights(copy, model, tokenizer)
+        self.restate(copy)
         return copy
 
 

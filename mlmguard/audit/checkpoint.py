@@ -21,6 +21,7 @@ from mlmguard.leakage import canaries
 from mlmguard.leakage.attack import Rows
 from mlmguard.settings import UnitChoice
 from mlmguard.training import models
+from mlmguard.training.privacy import seals
 from mlmguard.training.text.tokenizer import Tokenizer
 from mlmguard.types import Document, Manifest, PrivacyStatement, UnitKind
 
@@ -119,20 +120,15 @@ def _read_ours(ckpt: Path, source: Ours) -> Audited:
             "a checkpoint written by `mlmguard train`",
             "for another's, name its data with --members and --non-members",
         )
-    statement = read_noun(ckpt / "privacy.json", PrivacyStatement)
-    _check_claim(ckpt, statement)
-    accounting.refuse_edited(statement, f"{ckpt}/privacy.json")
+    _check_claim(ckpt, read_noun(ckpt / "privacy.json", PrivacyStatement))
+    statement = seals.read_statement(ckpt)
     training = read_json(ckpt / "training.json")
     beside = source.runs.parent.parent
-    folder = source.run or find_run_folder(statement.run_id, ckpt.resolve().parent, beside)
-    if folder is None or not (folder / "run.json").is_file():
-        raise InputError(
-            str(source.run or ckpt),
-            f"no run folder for {statement.run_id}",
-            "the .mlmguard/runs/ID that training left",
-            "name it with --run",
-        )
+    folder = source.run or _own_run(ckpt, statement, beside)
+    if not (folder / "run.json").is_file():
+        raise _no_run(folder, statement)
     known = read_json(folder / "run.json")
+    seals.refuse_changed_run(folder, statement)
     corpus = read_clean(Path(known["clean"]), [shard["shard"] for shard in known.get("left_out", ())])
     if corpus.manifest.commitment != known["commitment"]:
         raise InputError(
@@ -179,6 +175,27 @@ def _of_pieces(statement: PrivacyStatement) -> bool:
     if statement.unit_kind:
         return statement.unit_kind == UnitKind.PIECE
     return statement.unit == UnitChoice.SEQUENCE
+
+
+def _own_run(ckpt: Path, statement: PrivacyStatement, beside: Path) -> Path:
+    """The run folder of a checkpoint; one under its id that is of another run is refused by name."""
+    found = seals.run_of(ckpt, statement, beside)
+    if found.folder is None:
+        raise _no_run(ckpt, statement, found.skipped)
+    if found.fault:
+        raise InputError(
+            str(found.folder), found.fault, "the run folder of this checkpoint", "name it with --run"
+        )
+    return found.folder
+
+
+def _no_run(thing: Path, statement: PrivacyStatement, skipped: Sequence[str] = ()) -> InputError:
+    return InputError(
+        str(thing),
+        "; ".join((f"no run folder for {statement.run_id}", *skipped)),
+        "the .mlmguard/runs/ID that training left",
+        "name it with --run",
+    )
 
 
 def _draws(known: Mapping[str, Any], rows: Rows, secrets: Sequence[canaries.Secret]) -> float | None:

@@ -21,7 +21,7 @@ import click
 import numpy as np
 
 from mlmguard import console
-from mlmguard.artifacts import find_run_folder, read_json
+from mlmguard.artifacts import read_json, read_noun
 from mlmguard.commands.options import FILE, FOLDER, Page, shared, show
 from mlmguard.commands.report import as_saved
 from mlmguard.commands.watching import watched
@@ -30,7 +30,8 @@ from mlmguard.errors import InputError
 from mlmguard.report import overview
 from mlmguard.report.clearance import name
 from mlmguard.settings import TrainSettings
-from mlmguard.types import SILENT, Watcher
+from mlmguard.training.privacy import seals
+from mlmguard.types import SILENT, PrivacyStatement, Watcher
 
 
 @dataclass(frozen=True)
@@ -131,8 +132,7 @@ class _Run:
     """A checkpoint's run folder, its corpus and what was measured."""
 
     def __init__(self, ckpt: Path) -> None:
-        run_id = str(read_json(ckpt / "privacy.json").get("run_id", ""))
-        folder = find_run_folder(run_id, ckpt.resolve().parent)
+        folder = seals.run_of(ckpt, read_noun(ckpt / "privacy.json", PrivacyStatement)).folder
         if folder is None or not (folder / "metrics.json").is_file():
             raise InputError(
                 str(ckpt), "no run folder with its metrics", "the .mlmguard/runs/ID that training left"

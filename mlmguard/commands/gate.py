@@ -21,6 +21,7 @@ from mlmguard.policy.rule import Policy
 from mlmguard.report import json
 from mlmguard.report.clearance import Case, case
 from mlmguard.report.formats import content
+from mlmguard.training.privacy import seals
 from mlmguard.types import Evidence, Judgement, Review
 
 FailOn = Literal["fail", "warn"]
@@ -109,11 +110,22 @@ def judge_evidence(
 
 
 def read_evidence(path: Path) -> Evidence:
-    """Read the evidence in a file that ``audit`` wrote, or in a JSON report made from one."""
+    """Read the evidence in a file that ``audit`` wrote, or in a JSON report made from one.
+
+    Raises :class:`InputError` where its statement is forged, or speaks of other weights than were audited.
+    """
     data = read_json(path)
     if isinstance(data, dict) and data.get("schema") == json.SCHEMA:
         data = data.get("evidence")
-    return as_noun(data, Evidence, str(path))
+    evidence = as_noun(data, Evidence, str(path))
+    if evidence.statement is not None:
+        seals.refuse_forged(evidence.statement, f"{path}: statement")
+        stated = evidence.statement.digests
+        if stated and seals.weights_as_stated(stated) != evidence.model.digest:
+            raise InputError(
+                str(path), "other weights than its statement speaks of", "an audit of the stated weights"
+            )
+    return evidence
 
 
 def write_cases(cases: Sequence[tuple[Path, Case]], out: Sequence[tuple[str, Path]]) -> list[Path]:

@@ -14,11 +14,12 @@ import click
 import numpy as np
 
 from mlmguard import console
-from mlmguard.artifacts import find_run_folder, read_json
+from mlmguard.artifacts import read_noun
 from mlmguard.commands.options import FILE, FOLDER, Page, shared, show
 from mlmguard.commands.watching import interruptible
 from mlmguard.errors import InputError
-from mlmguard.types import SILENT, Watcher
+from mlmguard.training.privacy import seals
+from mlmguard.types import SILENT, PrivacyStatement, Watcher
 
 if TYPE_CHECKING:
     from mlmguard.training.downstream import Labelled, Scores
@@ -83,10 +84,8 @@ def _measured(name: str, place: str, method: str, labelled: Labelled) -> Probed:
 
 
 def _started_from(ckpt: Path) -> str:
-    run_id = (
-        str(read_json(ckpt / "privacy.json").get("run_id", "")) if (ckpt / "privacy.json").is_file() else ""
-    )
-    folder = find_run_folder(run_id, ckpt.resolve().parent)
+    ours = (ckpt / "privacy.json").is_file()
+    folder = seals.run_of(ckpt, read_noun(ckpt / "privacy.json", PrivacyStatement)).folder if ours else None
     if folder is None or not (folder / "initial").is_dir():
         raise InputError(
             str(ckpt), "no run folder with the weights it started from", "a model to compare with", "--before"

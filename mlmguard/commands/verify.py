@@ -1,22 +1,21 @@
-"""Check a checkpoint against its statement: digests, ledger, ε, signature.
+"""Check a checkpoint against its statement: digests, ledger, ε, run folder, seal, signature.
 
 Exit code 10 where something is contradicted.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
 import click
 
 from mlmguard import accounting, console
 from mlmguard.artifacts import (
-    RUNS,
-    find_run_folder,
+    Key,
+    key_at_hand,
     read_json,
     read_noun,
     sha256_file,
@@ -27,24 +26,13 @@ from mlmguard.commands import signature
 from mlmguard.commands.gate import read_evidence
 from mlmguard.commands.options import FILE, FOLDER, Page
 from mlmguard.errors import InputError
-from mlmguard.measures import disclosure, show_epsilon
+from mlmguard.measures import disclosure
 from mlmguard.report import in_toto
-from mlmguard.types import LedgerEntry, PrivacyStatement, UnitKind
+from mlmguard.training.privacy import seals
+from mlmguard.training.privacy.seals import Check
+from mlmguard.types import PrivacyStatement, UnitKind
 
-Outcome = Literal["holds", "unknown", "contradicted"]
-#: Relative. Accountants round up to their grid; a claim this close to what is computed anew is the same.
-_ROUNDING = 1e-3
 _PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle")
-
-
-@dataclass(frozen=True)
-class Check:
-    """One comparison and its outcome. What is unknown is named and is no contradiction."""
-
-    what: str
-    found: str
-    outcome: Outcome
-    do: str = ""
 
 
 def verify(
@@ -57,12 +45,19 @@ def verify(
     """
     if not (ckpt / "privacy.json").is_file():
         raise InputError(str(ckpt), "no privacy.json", "a checkpoint that mlmguard train wrote")
+    from mlmguard.commands import verify_claim, verify_run  # they know torch, which --help must not wait for
+
     statement = read_noun(ckpt / "privacy.json", PrivacyStatement)
+    facts = read_json(ckpt / "training.json") if (ckpt / "training.json").is_file() else {}
+    training = facts if isinstance(facts, dict) else {}
+    key, unreadable = _house_key()
     checks = (
         *_weights(ckpt, evidence),
-        *_statement(ckpt, statement),
-        *(_claim(statement) if statement.private else ()),
-        *_journal(ckpt, statement),
+        seals.compare_released(ckpt, statement),
+        *_statement(statement, training),
+        *(verify_claim.private(statement, training) if statement.private else verify_claim.plain(statement)),
+        *verify_run.of(ckpt, statement, training, key),
+        _seal(statement, key, unreadable),
         _signature(ckpt, public_key),
     )
     if out is not None:
@@ -115,21 +110,20 @@ def _weights(ckpt: Path, evidence: Path | None) -> Iterator[Check]:
         yield Check("audited claim", "the audit saw another statement", "contradicted", "audit again")
 
 
-def _statement(ckpt: Path, statement: PrivacyStatement) -> Iterator[Check]:
+def _statement(statement: PrivacyStatement, training: dict[str, Any]) -> Iterator[Check]:
+    do = "restore privacy.json as training wrote it"
     if statement.digest and statement.digest != accounting.statement_digest(statement):
-        do = "restore privacy.json as training wrote it"
         yield Check("statement", "does not match its own digest", "contradicted", do)
+    elif statement.digest:
+        yield Check("statement", "matches its digest", "holds")
+    elif seals.is_older(statement):
+        yield Check("statement", "not checked: an older version gave it no digest", "unknown", do)
     else:
-        yield Check("statement", "matches its digest" if statement.digest else "carries no digest", "holds")
-    facts = read_json(ckpt / "training.json") if (ckpt / "training.json").is_file() else {}
-    named = facts.get("run_id", statement.run_id) if isinstance(facts, dict) else ""
-    if named != statement.run_id:
+        yield Check("statement", "its digest was taken away", "contradicted", do)
+    if training.get("run_id", statement.run_id) != statement.run_id:
         do = "keep the files of one run together"
         yield Check("training.json", "is of another run", "contradicted", do)
     if not statement.private:
-        yield Check(
-            "claim", "no differential privacy is claimed", "holds", "treat the weights like the corpus"
-        )
         return
     yield Check("disclosure", disclosure(statement), "holds")
     yield _unit(statement)
@@ -147,54 +141,19 @@ def _unit(statement: PrivacyStatement) -> Check:
     return Check("unit", f"“{statement.unit}”, a {statement.unit_kind}", "holds")
 
 
-def _claim(statement: PrivacyStatement) -> Iterator[Check]:
-    plan, delta = statement.plan, statement.delta
-    if plan is None or delta is None or statement.epsilon is None or not statement.ledger:
-        yield Check(
-            "claim", "without plan, δ, ε or ledger", "contradicted", "a claim is computed from what ran"
-        )
-        return
-    steps = sum(entry.steps for entry in statement.ledger if entry.mechanism == "poisson-gaussian")
-    strange = [entry for entry in statement.ledger if not _as_planned(entry, statement)]
-    if strange or steps != plan.steps or statement.steps_applied > steps:
-        found = f"{steps:,} steps charged, {plan.steps:,} planned, {statement.steps_applied:,} applied"
-        if strange:
-            found += "; other noise or sample rate than planned"
-        yield Check("ledger", found, "contradicted", "the plan couples noise, rate and steps; do not release")
-    else:
-        yield Check("ledger", f"{steps:,} steps as planned, {statement.steps_applied:,} applied", "holds")
-    spent = accounting.compose(statement.ledger, delta)
-    claimed = show_epsilon(statement.epsilon)
-    compared = f"ε = {show_epsilon(spent)} at δ = {delta:g} from the ledger, {claimed} claimed"
-    # written so that a NaN contradicts
-    if not (math.isfinite(spent) and spent <= statement.epsilon * (1 + _ROUNDING)):
-        yield Check("ε, computed anew", compared, "contradicted", "the claim is smaller than what was spent")
-    else:
-        yield Check("ε, computed anew", compared, "holds")
+def _house_key() -> tuple[Key | None, str]:
+    """The key that seals here, or why there is none to check a seal with."""
+    try:
+        return key_at_hand(), ""
+    except InputError as problem:
+        return None, str(problem)
 
 
-def _as_planned(entry: LedgerEntry, statement: PrivacyStatement) -> bool:
-    plan = statement.plan
-    if entry.mechanism != "poisson-gaussian" or plan is None:
-        return True
-    return (entry.noise_multiplier, entry.sample_rate) == (plan.noise_multiplier, plan.sample_rate)
-
-
-def _journal(ckpt: Path, statement: PrivacyStatement) -> Iterator[Check]:
-    """The run folder's own ledger, where it is at hand: one line a step, there before its noise was drawn."""
-    folder = find_run_folder(statement.run_id, ckpt.resolve().parent)
-    journal = folder / "ledger.jsonl" if folder else None
-    if journal is None or not journal.is_file():
-        found = f"{RUNS}/{statement.run_id} is not here, so that its steps were not counted"
-        yield Check("run folder", found, "unknown")
-        return
-    charged = len(journal.read_text("utf-8").splitlines())
-    stated = sum(entry.steps for entry in statement.ledger if entry.mechanism == "poisson-gaussian")
-    if statement.private and charged != stated:
-        found = f"{charged:,} steps in its ledger, {stated:,} in the statement"
-        yield Check("run folder", found, "contradicted", "the statement is not of this run")
-    else:
-        yield Check("run folder", f"{charged:,} steps in its ledger", "holds")
+def _seal(statement: PrivacyStatement, key: Key | None, unreadable: str) -> Check:
+    found = seals.compare_seal(statement, key)
+    if unreadable and found.outcome == "unknown" and not seals.is_older(statement):
+        return replace(found, found=f"not checked: unsigned; {unreadable}")
+    return found
 
 
 def _signature(ckpt: Path, public_key: Path | None) -> Check:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from mlmguard import __version__, accounting
-from mlmguard.artifacts import read_noun, run_folder
+from mlmguard.artifacts import run_folder
 from mlmguard.corpus.synthetic import public_documents
 from mlmguard.errors import InputError
 from mlmguard.settings import LEARNT_TOKENIZERS, Adaptation, TrainSettings
@@ -25,14 +25,14 @@ from mlmguard.training.clipping.clip import refuse_unclippable
 from mlmguard.training.journal import Journal
 from mlmguard.training.loop import train as run_plain_steps
 from mlmguard.training.numerics import best_device
-from mlmguard.training.privacy import releases
+from mlmguard.training.privacy import releases, seals
 from mlmguard.training.privacy.claim import UnitOfPrivacy
 from mlmguard.training.recipes import Recipe
 from mlmguard.training.text import masking, objectives
 from mlmguard.training.text import tokenizer as tokenizers
 from mlmguard.training.text.tokenizer import Tokenizer
 from mlmguard.training.text.units import group
-from mlmguard.types import PrivacyStatement, Watcher
+from mlmguard.types import Watcher
 
 WARM_STEPS = 600
 WARM_BATCH = 128
@@ -106,10 +106,9 @@ def named(settings: TrainSettings, tokenizer: Tokenizer) -> Any | None:
     if settings.starts_from is None:
         return None
     name = settings.starts_from
+    if (Path(name) / "privacy.json").is_file():
+        seals.read_statement(Path(name))
     found, _ = models.load(name)
-    claimed = Path(name) / "privacy.json"
-    if claimed.is_file():
-        accounting.refuse_edited(read_noun(claimed, PrivacyStatement), str(claimed))
     models.refuse_not_finite(found, name)
     if settings.private and settings.adapt == Adaptation.FULL:  # others are asked once they are adapted
         refuse_unclippable(found)

@@ -9,7 +9,7 @@ from pathlib import Path
 from statistics import median
 
 from mlmguard import __version__
-from mlmguard.artifacts import source_date, write_json
+from mlmguard.artifacts import load_key, source_date, write_json
 from mlmguard.corpus.clean import Damaged
 from mlmguard.measures import show_epsilon
 from mlmguard.settings import TrainSettings
@@ -21,6 +21,7 @@ from mlmguard.training import adapt, checkpoint, device
 from mlmguard.training.evaluation import HeldOut, HeldOutTexts, latency
 from mlmguard.training.journal import Journal
 from mlmguard.training.modes import Mode
+from mlmguard.training.privacy import derived, seals
 from mlmguard.training.privacy.claim import UnitOfPrivacy
 from mlmguard.training.text.masking import Masking
 from mlmguard.training.text.tokens import Tokens
@@ -55,7 +56,7 @@ def release(
     adapt.merge(model)
     charged = [*plan.spent, *journal.entries()]
     run.finish(charged)
-    stated = statement(run, settings, unit, plan, mode.plan, charged, journal, len(units), corpus)
+    claimed = statement(run, settings, unit, plan, mode.plan, charged, journal, len(units), corpus)
     quiet = settings.quiet_metrics and mode.plan is not None
     measured = None if quiet else held_out.measure(model, mode.device)
     seconds = round(journal.seconds_running, 1)
@@ -67,8 +68,12 @@ def release(
     )
     released = {**facts, "run_id": run.id, "canaries_digest": run.canaries_digest()}
     del released["seconds"]  # two runs of one plan write one checkpoint
-    checkpoint.save(ckpt, model, mode.tokenizer, stated, released, _card(stated, released))
-    run.update(status="done", checkpoint=str(ckpt.resolve()))
+    stated = checkpoint.save(
+        ckpt, model, mode.tokenizer, released, _card(claimed, released), lambda folder: seals.bound(
+            claimed, folder, run.folder, settings.starts_from is None, run.guesses, load_key()
+        ),
+    )  # fmt: skip
+    run.update(status="done", checkpoint=str(ckpt.resolve()), seal=stated.seal)
     facts |= timings
     write_json(
         reports / "train.json",
@@ -89,11 +94,11 @@ def _facts(settings: TrainSettings, mode: Mode) -> dict[str, object]:
     recipe, start = mode.recipe, settings.starts_from
     return {
         "size": settings.size if start is None else "",
-        "init": settings.init or "warmed up on public text",
+        "init": settings.init or derived.WARMED_UP,
         "parameters": sum(p.numel() for p in mode.model.parameters()),
         "trained_parameters": mode.trained_parameters,
         "vocabulary": len(mode.tokenizer),
-        "tokenizer": settings.tokenizer or start or "public, shipped with mlmguard",
+        "tokenizer": settings.tokenizer or start or derived.SHIPPED_TOKENIZER,
         "window": recipe.window,
         "masking": _masking_in_words(recipe.masking),
         "mask_rate": recipe.masking.rate,

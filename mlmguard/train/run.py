@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mlmguard import __version__, accounting
-from mlmguard.artifacts import as_noun, read_json, run_folder, sha256_file, write_json
+from mlmguard.artifacts import as_noun, load_key, read_json, run_folder, sha256_file, write_json
 from mlmguard.errors import CannotGoOn
 from mlmguard.leakage import canaries
 from mlmguard.settings import TrainSettings
@@ -56,6 +56,7 @@ class Run:
         All but the first process of a team wait until :meth:`ready`, and go on from what lies there.
         """
         if team.first:
+            load_key()  # it seals what is released: where it cannot be read, nothing is trained
             return _opened(corpus, settings, runs, team)
         run_id = team.agree("")
         return cls(run_id, runs / run_id, team)
@@ -79,6 +80,11 @@ class Run:
         """Add facts to ``run.json``."""
         known = self.facts() if (self.folder / "run.json").exists() else {}
         write_json(self.folder / "run.json", {**known, **more}, mode=0o600)
+
+    @property
+    def guesses(self) -> int | None:
+        """How many guesses an audit of the canaries makes; None without canaries."""
+        return self.facts().get("guesses")
 
     def canaries_digest(self) -> str:
         """SHA-256 of the canary file, by which an audit knows its coins; "" without canaries."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from importlib.metadata import version
 from typing import Any
 
@@ -14,7 +13,7 @@ from mlmguard.train.planning import Plan
 from mlmguard.train.run import Run
 from mlmguard.training.journal import Journal
 from mlmguard.training.mechanism import SamplerCheck, check_sampler
-from mlmguard.training.privacy import claim
+from mlmguard.training.privacy import claim, derived
 from mlmguard.training.privacy.claim import UnitOfPrivacy
 from mlmguard.training.privacy.ledger import RunOnCorpus, epsilon_together
 from mlmguard.types import CorpusRelease, DpPlan, LedgerEntry, PrivacyStatement
@@ -43,23 +42,14 @@ def statement(
         "steps_applied": journal.applied,
         "adaptation": settings.adapt,
         "corpus_releases": tuple(_release(other) for other in others),
-        "unprotected": (
-            *(
-                ()
-                if settings.quiet_metrics
-                else ("losses, held-out metrics and counts of the training text",)
-            ),
-            "every number of an audit report",
-        ),
+        "unprotected": derived.unprotected(settings.quiet_metrics),
         "tool_version": __version__,
         "tool_versions": {name: version(name) for name in TOOLS},
     }
     if dp is None:
-        stated = _not_private(corpus, common)
-    else:
-        precision = plan.recipe.precision
-        stated = _private(settings, unit, dp, ledger, journal, units, corpus, others, own, precision, common)
-    return replace(stated, digest=accounting.statement_digest(stated))
+        return _not_private(corpus, common)
+    precision = plan.recipe.precision
+    return _private(settings, unit, dp, ledger, journal, units, corpus, others, own, precision, common)
 
 
 def _not_private(corpus: Corpus, common: dict[str, Any]) -> PrivacyStatement:
@@ -87,28 +77,16 @@ def _private(
     common: dict[str, Any],
 ) -> PrivacyStatement:
     left_out = [shard.shard for shard in corpus.clean.damaged]
-    readings = accounting.readings(ledger, plan.delta)
     sampler = check_sampler(journal.drawn, units, plan.sample_rate)
     together, reason = epsilon_together([own, *others], plan.delta)
     kind = _tokenizer_kind(settings)
-    covered = "weights, but not the tokenizer" if kind == "private" else "weights and tokenizer"
     return PrivacyStatement(
         private=True,
-        epsilon=readings[0].epsilon,
-        delta=plan.delta,
-        accountants=readings,
-        adjacency="one unit added or removed",
-        sampler="Poisson: every unit independently at every step",
         plan=plan,
         ledger=tuple(ledger),
         batch_sizes=_sizes(sampler),
-        covers=f"{covered}, for the rows of clean/train" + (" that were read" if left_out else ""),
-        data_accesses=(
-            *(f"{entry.what} ({entry.mechanism}, in the ledger)" for entry in ledger),
-            "self-check of the clipping on the first units (steers nothing)",
-            *(() if settings.quiet_metrics else ("held-out metrics (unprotected)",)),
-            "audit (unprotected)",
-        ),
+        covers=derived.covers(kind, bool(left_out)),
+        data_accesses=derived.data_accesses(ledger, settings.quiet_metrics),
         hazards=claim.hazards(
             claim.Facts(
                 unit=unit,
@@ -125,21 +103,9 @@ def _private(
                 precision_margin=None if precision == "fp32" else plan.precision_margin,
             )
         ),
-        contribution={"windows_a_draw": 1.0, "gradient_norm": plan.max_grad_norm},
-        epsilon_without_amplification=accounting.epsilon_without_amplification(
-            plan.noise_multiplier, journal.charged, plan.delta
-        ),
-        gaussian_mu=accounting.gaussian_mu(plan.noise_multiplier, plan.sample_rate, journal.charged),
-        true_positive_ceilings={
-            f"{rate:g}": accounting.true_positive_ceiling(ledger, rate)
-            for rate in accounting.FALSE_POSITIVE_RATES
-        },
-        group_epsilon={
-            str(size): accounting.group_epsilon(ledger, size, plan.delta) for size in accounting.GROUPS
-        },
-        raw_corpus=claim.RAW_CORPUS,
         corpus_epsilon=together,
         corpus_epsilon_reason=reason,
+        **derived.fields(ledger, plan),
         **common,
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from torch import nn
@@ -30,20 +30,25 @@ def save(
     folder: Path,
     model: nn.Module,
     tokenizer: Tokenizer,
-    statement: PrivacyStatement,
     training: Mapping[str, object],
     card: str,
-) -> None:
-    """Write weights, tokenizer, statement, the public facts of the training, and a model card."""
+    bind: Callable[[Path], PrivacyStatement],
+) -> PrivacyStatement:
+    """Write weights, tokenizer, the public facts of the training, a model card, and the statement.
+
+    ``bind`` makes the statement from the folder that holds all the rest: it names their digests.
+    """
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".tmp-ckpt-"))
     try:
         save_weights(temporary, model, tokenizer)
         write_json(temporary / "training.json", dict(training))
         write_text(temporary / "README.md", card)
+        statement = bind(temporary)
         write_json(temporary / "privacy.json", statement)
         temporary.chmod(0o755)
         replace_folder(temporary, folder)
+        return statement
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise

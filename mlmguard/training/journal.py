@@ -9,7 +9,6 @@ Every line carries a digest of itself, of all lines before it and of the plan (`
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import time
@@ -23,7 +22,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from mlmguard.artifacts import read_json, write_json
-from mlmguard.training.privacy.ledger import ChainedFile
+from mlmguard.training.privacy.ledger import ChainedFile, seed_of
 from mlmguard.training.watch import EASED, Evaluation
 from mlmguard.types import DpPlan, LedgerEntry
 
@@ -66,8 +65,7 @@ class Journal:
         self.seconds_saving = 0.0
         self.seconds_running = 0.0  # of this process, in its steps
         self._saved_at = time.monotonic()
-        plan_text = json.dumps(asdict(plan), sort_keys=True) if plan else "plain"
-        self._ledger = ChainedFile(folder / "ledger.jsonl", plan_text)
+        self._ledger = ChainedFile(folder / "ledger.jsonl", seed_of(plan))
         for line in self._ledger.lines:
             self.charged += 1
             if line is not None:

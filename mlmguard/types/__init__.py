@@ -31,6 +31,7 @@ from mlmguard.types.privacy import (
     Hazard,
     LedgerEntry,
     PrivacyStatement,
+    Seal,
     UnitKind,
 )
 
@@ -63,6 +64,7 @@ __all__ = [
     "RepeatedIds",
     "Repetition",
     "Review",
+    "Seal",
     "Shard",
     "Skipped",
     "Status",

@@ -88,6 +88,14 @@ class CorpusRelease:
 
 
 @noun
+class Seal:
+    """A statement under the key of the house that trained it: an HMAC over everything else in it."""
+
+    key_id: str  # a name for the key that does not give it away
+    value: str
+
+
+@noun
 class PrivacyStatement:
     """The claim, computed from the ledger of what ran."""
 
@@ -121,5 +129,8 @@ class PrivacyStatement:
     corpus_releases: tuple[CorpusRelease, ...] = ()
     tool_versions: Mapping[str, str] = field(default_factory=dict)
     unit_kind: str = ""  # a UnitKind; "": not known, as in files older than this field
+    digests: Mapping[str, str] = field(default_factory=dict)  # SHA-256 of what is claimed about, by name
+    guesses: int | None = None  # how many an audit of the canaries makes, fixed before the first score
     digest: str = ""  # SHA-256 over everything else here: catches accidents, not tampering
+    seal: Seal | None = None  # None: made before there were seals
     schema: str = "mlmguard/privacy/v1"

@@ -372,7 +372,7 @@ def test_a_checkpoint_without_its_run_folder(bench, plain):
 def test_canaries_that_were_exchanged(bench, plain):
     copy = bench.clone(plain, "other-canaries")
     canaries.save(canaries.draw(60, np.random.default_rng(5)), bench.run_of(copy) / "canaries.jsonl")
-    with pytest.raises(InputError, match="not the canaries"):
+    with pytest.raises(InputError, match="canaries are others"):
         bench.audit(copy)
 
 
@@ -402,6 +402,9 @@ def test_a_head_that_is_not_in_the_checkpoint_is_told(bench, plain):
         copy / "model.safetensors",
         {"format": "pt"},
     )
+    with pytest.raises(InputError, match=r"other bytes than trained: model\.safetensors"):
+        bench.audit(copy)
+    bench.restate(copy)
     evidence = bench.audit(copy)
     assert not evidence.model.head_loaded
     judged = judge_evidence(bench.folder / "x", evidence, load("base"))

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -22,19 +23,22 @@ from mlmguard import accounting, cli
 from mlmguard.artifacts import run_folder, sha256_file, weights_digest, write_json
 from mlmguard.commands.verify import Check, sign, verify
 from mlmguard.errors import InputError
+from mlmguard.training.privacy import derived
+from mlmguard.training.privacy.ledger import ChainedFile, seed_of
 from mlmguard.types import LedgerEntry, PrivacyStatement
 from tests.evidence_fixture import clean, not_private, statement
 
 LEDGER = (LedgerEntry("poisson-gaussian", 1.1, 0.05, 40, what="training"),)
 
 
+@cache
 def said() -> PrivacyStatement:
     """A true claim about a small run."""
     plan = statement().plan
     assert plan is not None
-    plan = replace(plan, noise_multiplier=1.1, sample_rate=0.05, steps=40, epsilon=2.0)
-    spent = accounting.compose(LEDGER, 1e-5)
-    made = replace(statement(), plan=plan, ledger=LEDGER, steps_applied=40, epsilon=spent, delta=1e-5)
+    plan = replace(plan, noise_multiplier=1.1, sample_rate=0.05, steps=40, epsilon=2.0, delta=1e-5)
+    computed = derived.fields(LEDGER, plan)
+    made = replace(statement(), plan=plan, ledger=LEDGER, steps_applied=40, corpus_epsilon=None, **computed)
     return sealed(made)
 
 
@@ -49,8 +53,11 @@ def ckpt(tmp_path: Path) -> Path:
     (folder / "model.safetensors").write_bytes(b"weights")
     write_json(folder / "training.json", {"run_id": said().run_id})
     write_json(folder / "privacy.json", said())
-    journal = run_folder(said().run_id, tmp_path / ".mlmguard" / "runs") / "ledger.jsonl"
-    journal.write_text("".join(f'{{"step": {i}}}\tchain\n' for i in range(40)))
+    run = run_folder(said().run_id, tmp_path / ".mlmguard" / "runs")
+    write_json(run / "run.json", {"plan": said().plan})
+    journal = ChainedFile(run / "ledger.jsonl", seed_of(said().plan))
+    for step in range(40):
+        journal.append({"step": step, "drawn": 3})
     return folder
 
 
@@ -68,11 +75,19 @@ def test_a_true_checkpoint_holds_and_is_said_to_be_unsigned(ckpt: Path) -> None:
     assert found(checks) == {
         "weights": "holds",
         "audit": "unknown",
+        "files": "unknown",
         "statement": "holds",
         "disclosure": "holds",
+        "unit": "unknown",
         "ledger": "holds",
         "ε, computed anew": "holds",
+        "figures, computed anew": "holds",
+        "words": "unknown",
         "run folder": "holds",
+        "run.json": "holds",
+        "canaries and reference": "unknown",
+        "corpus ledger": "unknown",
+        "seal": "unknown",
         "signature": "unknown",
     }
     assert "none, digest only: catches accidents, not tampering" in said_of(checks, "signature")
@@ -96,8 +111,8 @@ def _plan(**changes: object) -> Callable[[PrivacyStatement], PrivacyStatement]:
         (_changed(epsilon=None), {"claim"}),
         (_changed(ledger=()), {"claim", "run folder"}),
         (_changed(steps_applied=41), {"ledger"}),
-        (_plan(steps=39), {"ledger"}),
-        (_plan(noise_multiplier=1.2), {"ledger"}),
+        (_plan(steps=39), {"ledger", "run folder"}),
+        (_plan(noise_multiplier=1.2), {"ledger", "figures, computed anew", "run folder"}),
         (_changed(ledger=(replace(LEDGER[0], noise_multiplier=0.0),)), {"ledger", "ε, computed anew"}),
         (_changed(run_id="train-other"), {"training.json"}),
     ],
@@ -146,6 +161,8 @@ def test_no_claim_is_no_contradiction_and_pickles_are_named(ckpt: Path) -> None:
     assert plain is not None
     write_json(ckpt / "privacy.json", replace(plain, run_id=said().run_id))
     (ckpt / "pytorch_model.bin").write_bytes(b"x")
+    assert found(verify(ckpt)[0])["run folder"] == "contradicted"  # it is that of a private run
+    shutil.rmtree(ckpt.parent / ".mlmguard")
     checks, code = verify(ckpt)
     assert code == 0
     assert "no differential privacy" in next(c.found for c in checks if c.what == "claim")
@@ -213,12 +230,15 @@ def test_a_signature_over_every_file(ckpt: Path, tmp_path: Path) -> None:
 def test_what_a_digest_cannot_see_a_signature_shows(ckpt: Path, tmp_path: Path) -> None:
     private, public = keys(tmp_path, "release")
     sign(ckpt, private)
-    # a forger makes everything anew: a smaller noise, its ledger, its ε, its digest
-    forged = replace(LEDGER[0], noise_multiplier=4.0)
-    plan = replace(said().plan, noise_multiplier=4.0)  # type: ignore[type-var]
-    spent = accounting.compose((forged,), 1e-5)
-    write_json(ckpt / "privacy.json", _changed(ledger=(forged,), plan=plan, epsilon=spent)(said()))
-    assert verify(ckpt)[1] == 0
+    # a forger makes everything anew, away from the house: a smaller noise, its ledger, its ε, its digest
+    forged, plan = replace(LEDGER[0], noise_multiplier=4.0), replace(said().plan, noise_multiplier=4.0)  # type: ignore[type-var]
+    write_json(
+        ckpt / "privacy.json",
+        _changed(ledger=(forged,), plan=plan, **derived.fields((forged,), plan))(said()),
+    )
+    shutil.rmtree(ckpt.parent / ".mlmguard")
+    checks, code = verify(ckpt)
+    assert code == 0 and found(checks)["seal"] == "unknown"
     outcome, told, code = by(ckpt, public)
     assert (outcome, code) == ("contradicted", 10)
     assert "Hash mismatch for 'privacy.json'" in told
@@ -316,6 +336,7 @@ def test_noise_of_older_versions_is_named_and_their_digests_still_hold(ckpt: Pat
     older = json.loads((ckpt / "privacy.json").read_text())
     del older["plan"]["grid"]
     older["digest"] = sealed(replace(said(), plan=replace(plan, grid=0.0))).digest
+    write_json(ckpt.parent / ".mlmguard" / "runs" / said().run_id / "run.json", {"plan": older["plan"]})
     (ckpt / "privacy.json").write_text(json.dumps(older))
     checks, code = verify(ckpt)
     assert code == 0 and found(checks)["statement"] == "holds"

@@ -20,7 +20,6 @@ import jsonschema
 import matplotlib
 import pytest
 
-from mlmguard import types
 from mlmguard.artifacts import json_schema
 from mlmguard.errors import InputError
 from mlmguard.policy.judging import exit_code, judge
@@ -78,7 +77,7 @@ def _reachable(noun: type) -> set[type]:
     "noun", sorted(_reachable(Evidence) | _reachable(Judgement), key=lambda t: t.__name__)
 )
 def test_every_text_field_of_every_noun_is_listed(noun: type) -> None:
-    hints = get_type_hints(noun, vars(types))
+    hints = get_type_hints(noun)  # by the names of its own module
     texts = {f.name for f in fields(noun) if "str" in str(hints[f.name])}
     assert texts == set(CLEARANCE.get(noun, {}))
 

@@ -21,7 +21,7 @@ from typing import Any
 from mlmguard import accounting
 from mlmguard.artifacts import as_noun
 from mlmguard.errors import InputError
-from mlmguard.types import LedgerEntry, UnitKind
+from mlmguard.types import DpPlan, LedgerEntry, UnitKind
 
 _DIGITS = 32
 
@@ -44,8 +44,7 @@ class ChainedFile:
             if whole and chain != self.chain:
                 raise self.foreign(f"line {len(self._chains) - 1} does not match its digest")
             self.lines.append(json.loads(payload) if whole else None)
-        if text and not text.endswith("\n"):
-            self._write("\n")
+        self._torn = bool(text) and not text.endswith("\n")  # mended before the next line, not by a reader
 
     @property
     def chain(self) -> str:
@@ -60,7 +59,8 @@ class ChainedFile:
         """Add one line and wait until the disk has it."""
         payload = json.dumps(line, sort_keys=True)
         chain = _digest(self.chain, payload)
-        self._write(f"{payload}\t{chain}\n")
+        self._write("\n" * self._torn + f"{payload}\t{chain}\n")
+        self._torn = False
         self.lines.append(line)
         self._chains.append(chain)
 
@@ -79,6 +79,11 @@ class ChainedFile:
             stream.write(text)
             stream.flush()
             os.fsync(stream.fileno())
+
+
+def seed_of(plan: DpPlan | None) -> str:
+    """What ties the journal of a run to its plan."""
+    return json.dumps(asdict(plan), sort_keys=True) if plan else "plain"
 
 
 def _digest(before: str, line: str) -> str:
@@ -150,10 +155,15 @@ class CorpusLedger:
         with self._locked() as file:
             file.append({"event": "withdraw", "run": run_id})
 
-    def read(self) -> list[RunOnCorpus]:
-        """All runs in the order in which they started, each with what it has charged by now."""
+    def read(self, until: str | None = None) -> list[RunOnCorpus]:
+        """All runs in the order in which they started, each with what it has charged by now.
+
+        ``until`` names a run: those that had started when it ended. What went on then has gone on since.
+        """
         with self._locked() as file:
             lines = [line for line in file.lines if line is not None]
+        ends = [n for n, line in enumerate(lines, 1) if (line["event"], line["run"]) == ("finish", until)]
+        lines = lines[: ends[-1]] if ends else lines
         ended = {line["run"]: line["charged"] for line in lines if line["event"] == "finish"}
         started: dict[str, dict[str, Any]] = {}
         for line in lines:
@@ -177,9 +187,9 @@ class CorpusLedger:
             for run_id, line in started.items()
         ]
 
-    def on_corpus_of(self, run_id: str) -> tuple[RunOnCorpus, list[RunOnCorpus]]:
+    def on_corpus_of(self, run_id: str, until: str | None = None) -> tuple[RunOnCorpus, list[RunOnCorpus]]:
         """``run_id`` and the other runs on its corpus: the same clean rows, or other scans of its folder."""
-        known = {run.run_id: run for run in self.read()}
+        known = {run.run_id: run for run in self.read(until)}
         if run_id not in known:
             raise InputError(
                 "the corpus ledger",
