@@ -1,4 +1,8 @@
-"""Every exit code through the real command, and one clear line for every wrong input."""
+"""Every exit code through the real command, and one clear line for every wrong input.
+
+A process of its own takes seconds to start. It is there for what only it can show: an exit code as the shell
+sees it, what is imported, a signal, a disk; the rest runs :func:`here`.
+"""
 
 import json
 import os
@@ -28,6 +32,22 @@ def mlmguard(*arguments: str, cwd: Path, **environment: str) -> subprocess.Compl
     )  # fmt: skip
 
 
+@pytest.fixture
+def here(monkeypatch, capsys):
+    """The command in this process, which is started already: for what a process of its own cannot change."""
+
+    def run(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+        with monkeypatch.context() as place:
+            place.chdir(cwd)
+            for name, value in environment.items():
+                place.setenv(name, value)
+            code = cli.run(list(arguments))
+        shown = capsys.readouterr()
+        return subprocess.CompletedProcess(arguments, code, shown.out, shown.err)
+
+    return run
+
+
 def write_notes(folder: Path, count: int = 60) -> Path:
     folder.mkdir(parents=True)
     rows = [
@@ -41,6 +61,7 @@ def write_notes(folder: Path, count: int = 60) -> Path:
     return folder
 
 
+ALONE = {"MLMGUARD_SCAN_WORKERS": "1"}
 SMALL = {"MLMGUARD_TRAIN_INIT": "scratch", "MLMGUARD_TRAIN_STEPS": "6", "MLMGUARD_TRAIN_CANARIES": "20"}
 
 
@@ -96,13 +117,13 @@ def test_the_help_of_no_command_waits_for_what_the_command_does():
     assert done.returncode == 0, done.stderr
 
 
-def test_a_scan_does_not_replace_another_run_and_knows_its_countries(tmp_path):
+def test_a_scan_does_not_replace_another_run_and_knows_its_countries(tmp_path, here):
     write_notes(tmp_path / "corpus")
-    assert mlmguard("scan", "corpus", cwd=tmp_path).returncode == 0
+    assert here("scan", "corpus", cwd=tmp_path, **ALONE).returncode == 0
     for said, told in ((["--mode", "mask"], "--overwrite"), (["--country", "de,xx"], "au, ca, de, es")):
-        done = mlmguard("scan", "corpus", *said, cwd=tmp_path)
+        done = here("scan", "corpus", *said, cwd=tmp_path, **ALONE)
         assert done.returncode == 2 and told in done.stderr and len(done.stderr.splitlines()) == 1
-    assert mlmguard("scan", "corpus", "--mode", "mask", "--overwrite", cwd=tmp_path).returncode == 0
+    assert here("scan", "corpus", "--mode", "mask", "--overwrite", cwd=tmp_path, **ALONE).returncode == 0
 
 
 # --- 1 ------------------------------------------------------------------------------------------------
@@ -196,13 +217,13 @@ def test_a_bug_of_ours_shows_places_and_never_the_text(tmp_path, monkeypatch, ca
         (["plan", "--public-size", "0", "--dp-epsilon", "8"], "--public-size"),
     ],
 )  # fmt: skip
-def test_wrong_input_is_exit_2_with_one_line_that_names_it(work, arguments, said):
+def test_wrong_input_is_exit_2_with_one_line_that_names_it(work, here, arguments, said):
     (work / "empty").mkdir(exist_ok=True)
     (work / "cut.json").write_text((work / "reports" / "audit.json").read_text()[:500])
     rule = "{id: a, title: t, metric: privacy.epsilon, fial: '> 1', why: w, do: d}"
     (work / "misspelt.yaml").write_text(f"id: x\nversion: '1'\ntitle: t\nrules:\n  - {rule}\n")
     before = sorted(str(p) for p in work.rglob("*") if ".mlmguard" not in p.parts)
-    done = mlmguard(*arguments, cwd=work, **SMALL)
+    done = here(*arguments, cwd=work, **SMALL)
     assert done.returncode == 2, (done.returncode, done.stderr)
     assert said in done.stderr
     assert "Traceback" not in done.stderr
@@ -211,22 +232,22 @@ def test_wrong_input_is_exit_2_with_one_line_that_names_it(work, arguments, said
     assert sorted(str(p) for p in work.rglob("*") if ".mlmguard" not in p.parts) == before
 
 
-def test_a_project_file_gives_defaults_and_a_misspelt_key_is_named(tmp_path):
+def test_a_project_file_gives_defaults_and_a_misspelt_key_is_named(tmp_path, here):
     write_notes(tmp_path / "corpus")
     (tmp_path / "mlmguard.toml").write_text('[scan]\nmode = "mask"\nclean = "elsewhere"\n')
-    assert mlmguard("scan", "corpus", cwd=tmp_path).returncode == 0
+    assert here("scan", "corpus", cwd=tmp_path, **ALONE).returncode == 0
     assert (tmp_path / "elsewhere" / "manifest.json").exists()
     (tmp_path / "mlmguard.toml").write_text('[scan]\nmood = "mask"\n')
-    done = mlmguard("scan", "corpus", cwd=tmp_path)
+    done = here("scan", "corpus", cwd=tmp_path, **ALONE)
     assert done.returncode == 2 and "mood" in done.stderr
 
 
-def test_a_foreign_folder_is_never_overwritten(work):
+def test_a_foreign_folder_is_never_overwritten(work, here):
     foreign = work / "thesis"
     foreign.mkdir()
     (foreign / "chapter.tex").write_text("mine")
-    assert mlmguard("scan", "corpus", "--clean", "thesis", cwd=work).returncode == 2
-    assert mlmguard("train", "--ckpt", "thesis", cwd=work, **SMALL).returncode == 2
+    assert here("scan", "corpus", "--clean", "thesis", cwd=work).returncode == 2
+    assert here("train", "--ckpt", "thesis", cwd=work, **SMALL).returncode == 2
     assert [p.name for p in foreign.iterdir()] == ["chapter.tex"]
     shutil.rmtree(foreign)
 
@@ -234,17 +255,18 @@ def test_a_foreign_folder_is_never_overwritten(work):
 # --- 3, 10 --------------------------------------------------------------------------------------------
 
 
-def test_gate_says_10_when_a_rule_fails_and_3_when_nothing_could_be_judged(tmp_path, work):
+def test_gate_says_10_when_a_rule_fails_3_when_nothing_could_be_judged_and_2_for_no_evidence(tmp_path, work):
     (tmp_path / "bad.json").write_text(to_json(extractable()))
     assert mlmguard("gate", "bad.json", cwd=tmp_path).returncode == 10
+    assert mlmguard("gate", "nowhere.json", cwd=tmp_path).returncode == 2
     # the model of six steps is worse than unigram frequencies: never clean
     assert mlmguard("gate", "reports/audit.json", cwd=work).returncode == 3
 
 
-def test_fail_on_warn_turns_a_warning_into_10(tmp_path):
+def test_fail_on_warn_turns_a_warning_into_10(tmp_path, here):
     (tmp_path / "ok.json").write_text(to_json(clean()))
-    assert mlmguard("gate", "ok.json", cwd=tmp_path).returncode == 0
-    assert mlmguard("gate", "ok.json", "--fail-on", "warn", cwd=tmp_path).returncode == 10
+    assert here("gate", "ok.json", cwd=tmp_path).returncode == 0
+    assert here("gate", "ok.json", "--fail-on", "warn", cwd=tmp_path).returncode == 10
 
 
 # --- 130 ----------------------------------------------------------------------------------------------

@@ -8,17 +8,17 @@ import torch
 
 from mlmguard.commands import probe as probes
 from mlmguard.errors import InputError
-from mlmguard.training import checkpoint, downstream, models
+from mlmguard.training import checkpoint, downstream
 from mlmguard.training.downstream import Scores
 from mlmguard.training.text.tokenizer import Tokenizer
+from tests.models import small
 
 TOKENIZER = Tokenizer.load(None)
 CPU = torch.device("cpu")
 
 
 def model_of(seed=0):
-    models.SIZES["test"] = models.Size(1, 32, 2)
-    return models.fresh("test", TOKENIZER, 32, 0.0, seed)
+    return small(TOKENIZER, 32, seed, hidden=32)
 
 
 def written(path, rows):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import html
 import json
+import logging
 import stat
 import urllib.parse
 from collections import defaultdict
@@ -194,6 +195,7 @@ def test_planted_values_are_in_no_report_log_or_error(
     capfd: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    caplog.set_level(logging.DEBUG)
     text = f"{PLANTED['name']} <{PLANTED['mail']}> card {PLANTED['card']} ssn {PLANTED['ssn']}"
     place.put("a.txt", text)
     place.put(f"{PLANTED['mail']}/{PLANTED['ssn']}.txt", text + " again")

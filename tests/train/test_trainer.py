@@ -21,6 +21,7 @@ from mlmguard.training.privacy.ledger import CorpusLedger
 from mlmguard.training.text import masking
 from mlmguard.training.text.tokenizer import Tokenizer
 from mlmguard.types import Watcher
+from tests.models import small
 
 TESTS = Path(__file__).parents[1]
 TOKENIZER = Tokenizer.load(None)
@@ -153,9 +154,12 @@ def test_16_bit_passes_train_as_32_bit_ones_do(place):
 
 
 @pytest.mark.slow
-def test_compiled_layers_compute_the_same_and_leave_a_plain_checkpoint(place):
-    whole, fused = (trained(place, with_(PLAIN, size="mini", compile=flag)) for flag in (False, True))
-    assert fused.unprotected["heldout_loss"] == pytest.approx(whole.unprotected["heldout_loss"], abs=0.05)
+def test_compiled_layers_compute_the_same_and_leave_a_plain_checkpoint(place, monkeypatch):
+    """Step by step; without dropout, which a compiler draws in an order of its own."""
+    monkeypatch.setattr(modes, "PLAIN_DROPOUT", 0.0)
+    whole, fused = (losses(place, with_(PLAIN, size="mini", compile=flag)) for flag in (False, True))
+    print(whole, fused)
+    assert len(whole) == PLAIN.steps and fused == pytest.approx(whole, rel=1e-4)
     assert models.load(place / "ckpt")[1]
 
 
@@ -221,8 +225,7 @@ def test_ranks_and_places_are_counted_as_a_naive_loop_does(place):
     """Top 1, top 5, rare and personal accuracy beside one forward pass a window."""
     import torch
 
-    models.SIZES["test"] = models.Size(1, 16, 2)
-    model = models.fresh("test", TOKENIZER, 32, 0.0, 0).eval()
+    model = small(TOKENIZER).eval()
     rng = np.random.default_rng(0)
     # the answers that the model gives are put into the text, so that there are hits to count
     texts = [rng.choice([*rng.integers(10, len(TOKENIZER), 5), 17], 24) for _ in range(30)]

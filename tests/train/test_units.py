@@ -23,6 +23,7 @@ from mlmguard.training.recipes import Recipe
 from mlmguard.training.text import units
 from mlmguard.training.text.tokenizer import Tokenizer
 from mlmguard.types import DpPlan, LedgerEntry, PrivacyStatement
+from tests.models import small
 from tests.workbench import KEY
 
 TOKENIZER = Tokenizer.load(None)
@@ -199,10 +200,9 @@ def noiseless_sum(model, members, rng):
     return torch.cat([p.grad.flatten() for p in model.parameters()])
 
 
-def test_a_hoarder_moves_the_sum_no_more_than_anybody(monkeypatch):
+def test_a_hoarder_moves_the_sum_no_more_than_anybody():
     """Five hundred rows of one rare token, the longest a thousand times the window, in one unit."""
-    monkeypatch.setitem(models.SIZES, "test", models.Size(1, 16, 2))
-    model = models.fresh("test", TOKENIZER, 32, 0.0, 0)
+    model = small(TOKENIZER)
     with torch.no_grad():
         model.bert.embeddings.word_embeddings.weight[777] *= 1000
     rng = np.random.default_rng(0)

@@ -18,6 +18,7 @@ from mlmguard.training.recipes import Recipe
 from mlmguard.training.text import units
 from mlmguard.training.text.tokenizer import Tokenizer
 from mlmguard.types import DpPlan
+from tests.models import small
 from tests.train.test_units import QUICK, scanned, trained
 
 TOKENIZER = Tokenizer.load(None)
@@ -26,9 +27,8 @@ CPU = torch.device("cpu")
 
 
 @pytest.fixture
-def model(monkeypatch):
-    monkeypatch.setitem(models.SIZES, "test", models.Size(2, 16, 2))
-    return models.fresh("test", TOKENIZER, 32, 0.0, 0)
+def model():
+    return small(TOKENIZER, layers=2)
 
 
 def corpus(count=8):
@@ -64,10 +64,10 @@ def test_frozen_parameters_get_neither_gradient_nor_noise(model, kind, tmp_path)
         assert torch.equal(parameter, before[name]) != parameter.requires_grad, name
 
 
-def test_each_kind_trains_fewer_parameters_than_the_whole(model, monkeypatch):
+def test_each_kind_trains_fewer_parameters_than_the_whole(model):
     whole = adapt.trained_parameters(model)
     for kind in ("lora", "bitfit", "head"):
-        part = models.fresh("test", TOKENIZER, 32, 0.0, 0)
+        part = small(TOKENIZER, layers=2)
         adapt.adapt(part, kind, seed=0)
         assert 0 < adapt.trained_parameters(part) < whole / 2
         assert not part.bert.embeddings.word_embeddings.weight.requires_grad

@@ -25,7 +25,7 @@ from mlmguard.training.text.objectives import OBJECTIVES
 @pytest.mark.parametrize(
     ("choices", "table"),
     [
-        (Size, set(models.SIZES) - {"test"}),
+        (Size, set(models.SIZES)),
         (Size, RATES),
         (Adaptation, adapt.KINDS),
         (Precision, numerics.PRECISIONS),

@@ -13,11 +13,12 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 
 from mlmguard.artifacts import read_noun
-from mlmguard.training import distributed, journal, loop, mechanism, models
+from mlmguard.training import distributed, journal, loop, mechanism
 from mlmguard.training.recipes import Recipe
 from mlmguard.training.text import units
 from mlmguard.training.text.tokenizer import Tokenizer
 from mlmguard.types import DpPlan, PrivacyStatement
+from tests.models import small
 from tests.train.test_units import scanned
 
 STEPS = 12
@@ -40,8 +41,7 @@ def train(rank, size, folder, noise_multiplier, rate):
     seeded(7 + rank)  # each process has entropy of its own: only the first one's may count
     torch.optim.AdamW = sgd
     tokenizer = Tokenizer.load(None)
-    models.SIZES["test"] = models.Size(1, 16, 2)
-    model = models.fresh("test", tokenizer, 32, 0.0, 0)
+    model = small(tokenizer)
     rng = np.random.default_rng(0)
     corpus = [units.Unit(f"u{k}", (rng.integers(10, len(tokenizer), 8 + k % 20),)) for k in range(40)]
     plan = DpPlan(noise_multiplier, 1.0, rate, STEPS, 1e-5, "document", 20.0, 8.0)

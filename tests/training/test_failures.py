@@ -16,6 +16,7 @@ from mlmguard.training.text import masking, packing, units
 from mlmguard.training.text.masking import Masking
 from mlmguard.training.text.tokenizer import Tokenizer
 from mlmguard.types import DpPlan, Watcher
+from tests.models import small
 
 TOKENIZER = Tokenizer.load(None)
 CPU = torch.device("cpu")
@@ -27,8 +28,7 @@ def some_units(count=12, length=20):
 
 
 def small_model(seed=0):
-    models.SIZES["test"] = models.Size(1, 16, 2)
-    return models.fresh("test", TOKENIZER, 32, 0.0, seed)
+    return small(TOKENIZER, 32, seed)
 
 
 def recipe(**changes):

@@ -6,6 +6,7 @@ import torch
 from mlmguard.errors import InputError
 from mlmguard.training import models, numerics
 from mlmguard.training.text.tokenizer import Tokenizer
+from tests.models import small
 
 TOKENIZER = Tokenizer.load(None)
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
@@ -50,6 +51,5 @@ def test_all_layers_but_the_last_are_compiled_and_none_afterwards():
 
 
 def test_a_model_of_one_layer_has_nothing_to_compile():
-    models.SIZES["test"] = models.Size(1, 16, 2)
     with pytest.raises(InputError, match="--compile: BertForMaskedLM has less than two layers"):
-        numerics.refuse_uncompilable(models.fresh("test", TOKENIZER, 32, 0.0, 0), CPU)
+        numerics.refuse_uncompilable(small(TOKENIZER), CPU)

@@ -21,6 +21,7 @@ from mlmguard.training.recipes import Recipe
 from mlmguard.training.text import masking, tokenizer, units
 from mlmguard.training.text.tokenizer import Tokenizer
 from mlmguard.types import DpPlan, Watcher
+from tests.models import small
 
 TOKENIZER = Tokenizer.load(None)
 
@@ -31,8 +32,7 @@ def some_units(count=12, length=20, seed=0):
 
 
 def small_model(seed=0):
-    models.SIZES["test"] = models.Size(1, 16, 2)
-    return models.fresh("test", TOKENIZER, 32, 0.0, seed)
+    return small(TOKENIZER, 32, seed)
 
 
 def plan(**changes):

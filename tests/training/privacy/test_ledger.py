@@ -18,12 +18,13 @@ from mlmguard.errors import InputError
 from mlmguard.scan import ScanSettings, scan
 from mlmguard.train import TrainSettings, train
 from mlmguard.training import journal as journals
-from mlmguard.training import loop, mechanism, models
+from mlmguard.training import loop, mechanism
 from mlmguard.training.privacy.ledger import CorpusLedger
 from mlmguard.training.recipes import Recipe
 from mlmguard.training.text import units
 from mlmguard.training.text.tokenizer import Tokenizer
 from mlmguard.types import DpPlan, LedgerEntry, Watcher
+from tests.models import small
 from tests.train.test_units import QUICK, notes
 from tests.workbench import KEY, damaged
 
@@ -46,8 +47,7 @@ def run_to_the_end(folder):
 
     mechanism.gaussian = logged
     tokenizer = Tokenizer.load(None)
-    models.SIZES["test"] = models.Size(1, 8, 1)
-    model = models.fresh("test", tokenizer, 16, 0.0, 0)
+    model = small(tokenizer, 16, hidden=8, heads=1)
     rng = np.random.default_rng(0)
     corpus = [units.Unit(f"u{k}", (rng.integers(10, len(tokenizer), 12),)) for k in range(12)]
     loop.train(model, corpus, tokenizer, RECIPE, journals.Journal(folder, PLAN), PLAN)

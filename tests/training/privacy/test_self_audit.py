@@ -11,13 +11,14 @@ from mlmguard import cli
 from mlmguard.commands import private_step
 from mlmguard.commands.private_step import audit_private_step
 from mlmguard.errors import InputError
-from mlmguard.training import gradients, loop, mechanism, models
+from mlmguard.training import gradients, loop, mechanism
 from mlmguard.training.clipping import unit_batch
 from mlmguard.training.journal import Journal
 from mlmguard.training.privacy.randomness import NoiseSource
 from mlmguard.training.recipes import Recipe
 from mlmguard.training.text.tokenizer import Tokenizer
 from mlmguard.training.text.units import Unit
+from tests.models import small
 
 SEEDS = range(5)
 
@@ -103,8 +104,7 @@ def test_training_uses_the_functions_that_are_audited(tmp_path, monkeypatch):
     for name in ("poisson_draw", "gaussian"):
         count(name)
     tokenizer = Tokenizer.load(None)
-    monkeypatch.setitem(models.SIZES, "test", models.Size(1, 16, 2))
-    model = models.fresh("test", tokenizer, 16, 0.0, 0)
+    model = small(tokenizer, 16)
     plan = replace(audit_private_step(canaries=20, guesses=2, steps=2).plan, steps=2)
     called.clear()
     journal = Journal(tmp_path, plan)

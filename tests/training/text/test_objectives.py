@@ -6,13 +6,14 @@ import torch
 
 from mlmguard.errors import InputError
 from mlmguard.settings import TrainSettings, check
-from mlmguard.training import gradients, loop, mechanism, models
+from mlmguard.training import gradients, loop, mechanism
 from mlmguard.training.examples import example
 from mlmguard.training.recipes import Recipe
 from mlmguard.training.text import masking, objectives, units
 from mlmguard.training.text.masking import Masking
 from mlmguard.training.text.tokenizer import Tokenizer
 from mlmguard.types import DpPlan
+from tests.models import small
 
 TOKENIZER = Tokenizer.load(None)
 UNIT = units.Unit("u", (np.arange(100, 400),))
@@ -86,8 +87,7 @@ def test_pairs_of_two_units_are_refused_under_epsilon():
 
 
 def test_one_unit_moves_the_private_sum_by_at_most_c_with_the_question():
-    models.SIZES["test"] = models.Size(1, 16, 2)
-    model = models.fresh("test", TOKENIZER, 32, 0.0, 0)
+    model = small(TOKENIZER)
     recipe = Recipe(1, 4, 1e-3, 1, 32, objective="mlm+sop", masking=Masking(rate=0.3))
     plan = DpPlan(0.0, 1.0, 0.5, 1, 1e-5, "document", 1.0, 8.0)
     draw = np.random.default_rng(0)
@@ -108,8 +108,7 @@ def test_the_order_of_passages_can_be_learnt(tmp_path):
     """Units whose halves are told apart by their tokens: the question is answered after some steps."""
     from mlmguard.training.journal import Journal
 
-    models.SIZES["test"] = models.Size(1, 32, 2)
-    model = models.fresh("test", TOKENIZER, 32, 0.0, 0)
+    model = small(TOKENIZER, hidden=32)
     rng = np.random.default_rng(0)
     corpus = [
         units.Unit(f"u{k}", (np.concatenate([rng.integers(100, 200, 14), rng.integers(1000, 1100, 15)]),))
