@@ -94,3 +94,20 @@ def test_default_delta_is_at_most_a_tenth_of_one_over_n(n):
 def test_impossible_questions_are_refused(call):
     with pytest.raises(InputError):
         call()
+
+
+@pytest.mark.parametrize("size", [2, 5])
+def test_a_group_of_few_steps_is_as_on_a_fine_grid(size):
+    step = LedgerEntry("poisson-gaussian", 4.0, 0.5, 2)
+    fine = accounting._epsilon_by_pld((step,), 1e-5, size, 1e-2)
+    assert fine - 1e-2 <= accounting.group_epsilon([step], size, 1e-5) <= fine + 0.02
+
+
+def test_the_ceiling_is_the_least_of_a_loop_over_epsilons():
+    ledger = [LedgerEntry("poisson-gaussian", 3.0, 0.1, 20), LedgerEntry("discrete-laplace", epsilon=0.3)]
+    loss, rate = accounting._compose_pld(tuple(ledger)), 0.01
+    ends = [1.0]
+    for eps in (step * 0.05 for step in range(401)):
+        delta = loss.get_delta_for_epsilon(eps)
+        ends += [math.exp(eps) * rate + delta, 1 - math.exp(-eps) * (1 - delta - rate)]
+    assert accounting.true_positive_ceiling(ledger, rate) == pytest.approx(min(ends), rel=1e-9)
