@@ -179,12 +179,12 @@ class Findings:
 
 
 def findings_of(corpus: CleanFolder) -> Findings | None:
-    """The findings of the scan that wrote ``corpus``; None where its run folder is not at hand."""
+    """Return the findings of the scan that wrote ``corpus``; None where its run folder is not at hand."""
     folder = find_run_folder(corpus.manifest.run_id, corpus.folder.resolve().parent)
     spans = folder / "spans.jsonl" if folder else None
     return Findings(spans) if spans is not None and spans.is_file() else None
 
 
 def source_of(row_id: str) -> str:
-    """The top-level folder or file that a row came from."""
+    """Return the top-level folder or file that a row came from."""
     return row_id.partition("/")[0].partition("#")[0]

@@ -204,7 +204,7 @@ def _packed(of: dedup.Sketches, found: passages.Anchors) -> bytes:
 
 
 def unpacked(packed: bytes, permutations: int) -> tuple[dedup.Sketches, passages.Anchors]:
-    """The sketches and anchors of a frame."""
+    """Return the sketches and anchors of a frame."""
     count, chosen = _COUNTS.unpack_from(packed)
     at = _COUNTS.size
 
@@ -226,7 +226,7 @@ def _cleaned(value: str, how: Examine) -> redact.Clean:
 
 
 def safe_name(name: str, key: Key) -> str:
-    """A path or id with what is personal in it replaced by type and fingerprint. Safe to show."""
+    """Return a path or id with what is personal in it replaced by type and fingerprint. Safe to show."""
     if _LINE.fullmatch(name):  # the name we give to most rows
         return name
     for span in reversed(_personal_in(name) if len(name) <= _SHORT else _personal_in.__wrapped__(name)):

@@ -72,7 +72,7 @@ class Numbers:
         return self._zero if number == 0 else self._table[self._place(number)] == number
 
     def add(self, number: int) -> bool:
-        """Whether ``number`` is new."""
+        """Add ``number``; return whether it is new."""
         if number in self:
             return False
         if number == 0:

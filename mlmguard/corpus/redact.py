@@ -42,7 +42,7 @@ class Clean:
         return f"Clean({len(self.text)} characters, {len(self.placed)} findings)"
 
     def to_raw(self, position: int) -> int:
-        """Where a character of the clean text was; within a stand-in, the start of its finding."""
+        """Return where a character of the clean text was; within a stand-in, the start of its finding."""
         before = bisect_right(self.placed, position, key=lambda p: p.clean_start)
         if before == 0:
             return position
@@ -50,7 +50,7 @@ class Clean:
         return last.raw_start if position < last.clean_end else position - last.clean_end + last.raw_end
 
     def to_clean(self, position: int) -> int:
-        """Where a character of the raw text went; within a finding, the start of its stand-in."""
+        """Return where a character of the raw text went; within a finding, the start of its stand-in."""
         before = bisect_right(self.placed, position, key=lambda p: p.raw_start)
         if before == 0:
             return position

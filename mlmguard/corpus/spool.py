@@ -25,7 +25,7 @@ _MARK = 64  # hexadecimal digits on the first line: who may go on with this file
 
 
 def frame(records: Sequence[dict[str, Any]], signatures: bytes) -> bytes:
-    """A batch as it stands in the file."""
+    """Return a batch as it stands in the file."""
     lines = b"".join(json.dumps(row, ensure_ascii=False).encode("utf-8") + b"\n" for row in records)
     return _FRAME.pack(len(lines), len(signatures), _digest(lines, signatures)) + lines + signatures
 
@@ -120,12 +120,12 @@ class Spool:
             at += _FRAME.size + len(found[0]) + len(found[1])
 
     def record(self, document: int) -> dict[str, Any]:
-        """The record of a document by its number, once its frame was appended or passed."""
+        """Return the record of a document by its number, once its frame was appended or passed."""
         self._file.seek(self._places[document])
         return dict(json.loads(self._file.readline()))
 
     def text(self, document: int) -> str:
-        """The raw text of a document, in the same way."""
+        """Return the raw text of a document, in the same way."""
         return str(self.record(document)["text"])
 
 

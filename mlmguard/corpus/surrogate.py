@@ -20,7 +20,7 @@ Taken = Callable[[str], bool]
 
 
 def surrogate(rule: str, value: str, name: str) -> str:
-    """The invented value for ``value``; ``name`` is its keyed pseudonym and all the chance there is.
+    """Return the invented value for ``value``; ``name`` is its keyed pseudonym and all the chance there is.
 
     >>> surrogate("IP_ADDRESS", "10.1.2.3", "ab") == surrogate("IP_ADDRESS", "10.1.2.3", "ab")
     True

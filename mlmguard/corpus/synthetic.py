@@ -129,7 +129,7 @@ class _Writer:
         return day.strftime(self.random.choice(DATE_SHAPES))
 
     def fill(self, template: str, own: dict[str, str]) -> tuple[str, list[tuple[int, int, str]]]:
-        """The sentence and its personal spans; ``own`` holds what stays the same within one note."""
+        """Return the sentence and its personal spans; ``own`` holds what stays the same within one note."""
         text, spans, at = "", [], 0
         for slot in _SLOT.finditer(template):
             text += template[at : slot.start()]

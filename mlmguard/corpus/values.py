@@ -29,7 +29,7 @@ class Repeated:
     documents: np.ndarray  # uint32
 
     def holders(self, fingerprint: str) -> int:
-        """How many documents hold this value."""
+        """Return how many documents hold this value."""
         place = int(np.searchsorted(self.fingerprint, np.uint64(int(fingerprint, 16))))
         there = place < len(self.fingerprint) and int(self.fingerprint[place]) == int(fingerprint, 16)
         return int(self.documents[place]) if there else 1
@@ -77,7 +77,7 @@ class Values:
         self._waiting.clear()
 
     def repeated(self) -> Repeated:
-        """What more than one document holds."""
+        """Return what more than one document holds."""
         self._flush()
         kept = [_often(piece) for piece in self._parts.pieces("fingerprint")]
         fingerprint, rule, findings, documents = (np.concatenate(column) for column in zip(*kept))

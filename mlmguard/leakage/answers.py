@@ -113,7 +113,7 @@ def masked_answers(
     *,
     moments: bool = False,
 ) -> list[list[Answer]]:
-    """The answers for each window and each of its mask patterns.
+    """Give the answers for each window and each of its mask patterns.
 
     Give the same patterns to model and reference: paired masks remove most of the variance of the ratio.
     """

@@ -132,16 +132,16 @@ class Bench(Protocol):
         """The ids that begin and end a window, [CLS] and [SEP]."""
 
     def rng(self, what: str) -> np.random.Generator:
-        """A generator for one attack: adding or leaving out another attack changes nothing here."""
+        """Return a generator for one attack: adding or leaving out another attack changes nothing here."""
 
     def index(self, name: str, documents: Iterable[Ids]) -> NgramIndex:
-        """An index of ``documents`` that is gone with the bench; ``name`` is its own."""
+        """Return an index of ``documents`` that is gone with the bench; ``name`` is its own."""
 
     def encoded(self, rows: Rows) -> Iterator[Ids]:
         """Token ids of each row, in order, without special tokens."""
 
     def targets(self, spans: Sequence[tuple[str, int, int]]) -> list[Target | None]:
-        """Each span (text, start, end) in a window around it; None when it does not fit."""
+        """Return each span (text, start, end) in a window around it; None when it does not fit."""
 
 
 def _always(audited: Audited) -> str:
@@ -165,7 +165,7 @@ class Part:
     control: str = ""
 
     def done(self, audited: Audited) -> str:
-        """What was done, as the coverage says it."""
+        """Return what was done, as the coverage says it."""
         return self.does if isinstance(self.does, str) else self.does(audited)
 
 

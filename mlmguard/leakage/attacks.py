@@ -14,7 +14,7 @@ ATTACKS: tuple[Attack, ...] = tuple(
 
 
 def attacks() -> tuple[Attack, ...]:
-    """The attacks of this package, and after them those that plug-ins registered.
+    """Return the attacks of this package, and after them those that plug-ins registered.
 
     Raises :class:`InputError` for a plug-in that does not load, is no :class:`Attack`, has a name that is
     taken, or names a metric outside its own family: a gap in an audit would read as safety.

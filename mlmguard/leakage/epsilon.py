@@ -14,7 +14,7 @@ from mlmguard.types import Measurement
 
 
 def one_run_epsilon(found: CanaryScores, guesses: int, delta: float, claimed: float | None) -> Result:
-    """The one-run lower bound (Steinke, Nasr and Jagielski 2023) beside the claim, with its ceiling.
+    """Compute the one-run lower bound (Steinke, Nasr and Jagielski 2023) beside the claim, with its ceiling.
 
     ``guesses`` was fixed before training: the highest-scored half of it is guessed in, the lowest half out.
     """

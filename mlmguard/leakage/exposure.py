@@ -76,7 +76,7 @@ def _where(targets: Sequence[Target]) -> tuple[list[Ids], list[tuple[int, ...]]]
 
 
 def recognised(found: CanaryScores) -> Result:
-    """How well each score tells planted canaries from the others: the area under its ROC."""
+    """Return how well each score tells planted canaries from the others: the area under its ROC."""
     m = len(found.planted)
     return Result(
         tuple(

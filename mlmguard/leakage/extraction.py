@@ -82,7 +82,7 @@ def search(
 
 
 def fill(target: Target, candidate: Candidate) -> Ids:
-    """The target's window with ``candidate`` in place of the truth."""
+    """Return the target's window with ``candidate`` in place of the truth."""
     ids = target.ids.copy()
     ids[list(target.positions)] = candidate
     return ids

@@ -50,7 +50,7 @@ def gibbs(
     seed: int,
     sweeps: int = SWEEPS,
 ) -> list[Ids]:
-    """One text of ``length`` tokens for each prompt, drawn by Gibbs sampling; the prompts come first.
+    """Draw one text of ``length`` tokens for each prompt by Gibbs sampling; the prompts come first.
 
     ``frame`` is the ids of [CLS] and [SEP], ``allowed`` (V,) the tokens that may be drawn. Positions are
     visited in an order of their own in each sweep, all texts in step. The first sweep draws among masks.

@@ -48,7 +48,7 @@ def clopper_pearson(hits: int, n: int, alpha: float = 0.05) -> tuple[float, floa
 
 
 def probes_for_zero(limit: float, alpha: float = 0.05) -> int:
-    """The fewest probes whose interval, with no hit, ends at ``limit`` or below.
+    """Return the fewest probes whose interval, with no hit, ends at ``limit`` or below.
 
     >>> probes_for_zero(0.01, alpha=0.10), probes_for_zero(0.001, alpha=0.10)
     (299, 2995)
@@ -141,7 +141,7 @@ def clustered_difference(
 
 
 def median(values: ArrayLike) -> Interval:
-    """The median with its order-statistic interval: distribution-free, 95 %."""
+    """Return the median with its order-statistic interval: distribution-free, 95 %."""
     ordered = np.sort(np.asarray(values, float))
     n = len(ordered)
     low = int(stats.binom.ppf(0.025, n, 0.5))
@@ -270,7 +270,7 @@ def rank_sum_p(planted: ArrayLike, controls: ArrayLike) -> float:
 
 
 def one_run_p_value(m: int, r: int, v: int, epsilon: float, delta: float) -> float:
-    """How likely ``v`` or more of ``r`` guesses over ``m`` fair coins are right under (ε, δ)-DP.
+    """Return how likely ``v`` or more of ``r`` guesses over ``m`` fair coins are right under (ε, δ)-DP.
 
     Steinke, Nasr and Jagielski 2023, theorem 5.2. ``r`` must be fixed before scores are seen.
     """
@@ -288,7 +288,7 @@ def one_run_p_value(m: int, r: int, v: int, epsilon: float, delta: float) -> flo
 
 
 def one_run_epsilon_lower_bound(m: int, r: int, v: int, delta: float, alpha: float = 0.05) -> float:
-    """The supremum of ε that ``v`` right guesses of ``r`` refute at level ``alpha``; 0.0 if none.
+    """Return the supremum of ε that ``v`` right guesses of ``r`` refute at level ``alpha``; 0.0 if none.
 
     >>> round(one_run_epsilon_lower_bound(1000, 100, 95, 1e-5), 4)
     2.1652
@@ -309,7 +309,7 @@ def one_run_epsilon_lower_bound(m: int, r: int, v: int, delta: float, alpha: flo
 
 
 def one_run_ceiling(m: int, r: int, delta: float, alpha: float = 0.05) -> float:
-    """The largest bound this design can give: every guess right."""
+    """Return the largest bound this design can give: every guess right."""
     return one_run_epsilon_lower_bound(m, r, r, delta, alpha)
 
 
@@ -318,7 +318,7 @@ _MOST_CANARIES = 2**21
 
 
 def canaries_to_refute(epsilon: float, delta: float, alpha: float = 0.05) -> int | None:
-    """The fewest canaries, all guessed right, that refute ``epsilon``; None where two million do not.
+    """Return the fewest canaries, all guessed right, that refute ``epsilon``; None where two million do not.
 
     >>> [canaries_to_refute(e, 1e-5) for e in (1, 2, 3, 4)]
     [10, 24, 62, 166]
@@ -362,7 +362,7 @@ def gaussian_mu_lower_bound(tp: int, positives: int, fp: int, negatives: int, al
 
 
 def gaussian_epsilon(mu: float, delta: float) -> float:
-    """The ε at which a μ-GDP mechanism is (ε, δ)-DP (Dong, Roth and Su 2022, corollary 2.13).
+    """Return the ε at which a μ-GDP mechanism is (ε, δ)-DP (Dong, Roth and Su 2022, corollary 2.13).
 
     >>> round(gaussian_epsilon(1.0, 1e-5), 3)
     4.377

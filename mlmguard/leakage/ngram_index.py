@@ -152,6 +152,6 @@ def _mapped(path: Path, dtype: str) -> NDArray[Any]:
 
 
 def places_of(gram: Ids, text: Ids) -> list[int]:
-    """Where ``gram`` stands in ``text``, token for token."""
+    """Return where ``gram`` stands in ``text``, token for token."""
     starts = np.flatnonzero(text[: len(text) - len(gram) + 1] == gram[0])
     return [int(k) for k in starts if np.array_equal(text[k : k + len(gram)], gram)]

@@ -105,7 +105,7 @@ CONTROL = "held-out"
 def measured(
     attack: str, metric: str, found: metrics.Interval, n: int, slice: str = "", **more: object
 ) -> Measurement:
-    """An interval as a measurement; nan becomes None, which no policy can pass."""
+    """Return an interval as a measurement; nan becomes None, which no policy can pass."""
     value = None if found.value != found.value else found.value
     return Measurement(attack, metric, value, found.low, found.high, found.confidence, n, slice=slice, **more)  # type: ignore[arg-type]
 
@@ -125,7 +125,7 @@ def clusters(rows: Sequence[Hit]) -> list[list[float]]:
 def excess(
     left: Sequence[Hit], right: Sequence[Hit], rng: np.random.Generator, alpha: float = 0.05
 ) -> metrics.Interval:
-    """The rate on the left minus that on the right; whole documents are drawn for the interval."""
+    """Return the rate on the left minus that on the right; whole documents are drawn for the interval."""
     return metrics.clustered_difference(clusters(left), clusters(right), rng, alpha)
 
 

@@ -22,7 +22,7 @@ FAMILY = 40
 
 
 def looks(items: Sequence[T], group_of: Callable[[T], Hashable], early: bool) -> list[list[T]]:
-    """All of ``items`` at once; or (``early``) first a quarter of each group, then the rest."""
+    """Give all of ``items`` at once; or (``early``) first a quarter of each group, then the rest."""
     if not early:
         return [list(items)]
     groups: dict[Hashable, list[T]] = defaultdict(list)

@@ -38,7 +38,7 @@ from mlmguard.types import Curve, Measurement
 
 
 def probe(model: Answers, attack: str, spans: Sequence[Span], rng: np.random.Generator) -> Result:
-    """One token of each span hidden, the rest and the document given: rank, top-1, top-10 (completion).
+    """Hide one token of each span, the rest and the document given: rank, top-1, top-10 (completion).
 
     Every kind is compared with held-out spans of the same rule and length. Rates are over all spans given;
     the excess is over a subsample matched one to one, the test over one span a document: matching leaves

@@ -44,7 +44,7 @@ def adapt(model: nn.Module, kind: str, seed: int) -> None:
 
 
 def trained_parameters(model: nn.Module) -> int:
-    """How many numbers the optimiser moves."""
+    """Return how many numbers the optimiser moves."""
     return sum(p.numel() for p in model.parameters() if p.requires_grad)
 
 

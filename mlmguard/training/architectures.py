@@ -119,12 +119,12 @@ ADDING_BIAS = frozenset(row.adds_bias for row in ARCHITECTURES) - {""}
 
 
 def architecture_of(model_type: str) -> Architecture:
-    """The row of ``model_type``; for one that has none, a row that claims nothing."""
+    """Return the row of ``model_type``; for one that has none, a row that claims nothing."""
     return BY_MODEL_TYPE.get(model_type) or Architecture(model_type, model_type)
 
 
 def table() -> str:
-    """The rows as a Markdown table, as it stands in docs/train.md."""
+    """Return the rows as a Markdown table, as it stands in docs/train.md."""
     lines = [
         "| architecture | `model_type` | one-pass clipping | `--dp-engine opacus` |",
         "|---|---|---|---|",

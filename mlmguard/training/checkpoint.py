@@ -55,7 +55,7 @@ def save(
 
 
 def save_weights(folder: Path, model: nn.Module, tokenizer: Tokenizer) -> None:
-    """The Hugging Face part alone, in a folder that only its owner may read."""
+    """Save the Hugging Face part alone, in a folder that only its owner may read."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     logging.disable_progress_bar()
     model.to("cpu").save_pretrained(folder)  # type: ignore[operator]

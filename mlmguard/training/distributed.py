@@ -32,11 +32,11 @@ class Team:
         return self.rank == 0
 
     def share(self, items: Sequence[_T]) -> Sequence[_T]:
-        """The part of ``items`` that is this process' work; the parts are disjoint and cover all."""
+        """Return the part of ``items`` that is this process' work; the parts are disjoint and cover all."""
         return items[self.rank :: self.size]
 
     def agree(self, value: _T) -> _T:
-        """The first process' value, in all of them."""
+        """Return the first process' value, in all of them."""
         if self.size == 1:
             return value
         box: list[_T | None] = [value if self.first else None]
@@ -68,7 +68,7 @@ ALONE = Team()
 
 
 def join() -> Team:
-    """The team that ``torchrun`` has started this process in, or the process alone."""
+    """Join the team that ``torchrun`` has started this process in, or the process alone."""
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         return ALONE
     if not dist.is_initialized():

@@ -62,7 +62,7 @@ class HeldOut:
         return float(np.exp(min(self.mean_loss, 700.0)))
 
     def numbers(self) -> dict[str, float]:
-        """What a run says of it; accuracies only where there was something to predict."""
+        """Return what a run says of it; accuracies only where there was something to predict."""
         found = {
             "heldout_loss": self.mean_loss,
             "heldout_perplexity": self.perplexity,
@@ -101,7 +101,7 @@ def unigram_log_probabilities(counts: NDArray[np.int64]) -> Floats:
 
 
 def kind_of(token: str) -> str:
-    """A token of any vocabulary by its looks alone."""
+    """Classify a token of any vocabulary by its looks alone."""
     inner = token.removeprefix("##").lstrip("\u0120\u2581")
     if inner.isdigit():
         return "number"
@@ -229,7 +229,7 @@ class HeldOutTexts:
         *,
         noted: bool,
     ) -> HeldOutTexts:
-        """One window of each text; ``noted``: with the findings in it.
+        """Return one window of each text; ``noted``: with the findings in it.
 
         The test texts stand in for validation where there are no others.
         """
@@ -258,7 +258,7 @@ class HeldOutTexts:
         return partial(self.validation_loss, mode.model, mode.device)
 
     def validation_loss(self, model: nn.Module, device: torch.device) -> float:
-        """The mean masked loss on the validation texts."""
+        """Compute the mean masked loss on the validation texts."""
         measured = held_out(model, self.validation, self._unigram, self._tokenizer, self._window, device)
         return measured.mean_loss
 
@@ -284,7 +284,7 @@ class HeldOutTexts:
         }
 
     def histogram(self) -> dict[str, int]:
-        """How many vocabulary entries the training texts hold 0, 1, 2–3, 4–7, … times."""
+        """Return how many vocabulary entries the training texts hold 0, 1, 2–3, 4–7, … times."""
         doubled = np.where(self.counts > 0, np.floor(np.log2(np.maximum(self.counts, 1))) + 1, 0).astype(int)
         return {
             ("0" if level == 0 else str(2 ** (level - 1))): int((doubled == level).sum())
@@ -320,7 +320,7 @@ POINTS = 400  # of a curve: a page is read
 
 
 def recorded_curves(metrics: Path) -> tuple[Curve, ...]:
-    """The curves of a run's ``metrics.json``, for a report; nothing where there is no such file."""
+    """Return the curves of a run's ``metrics.json``, for a report; nothing where there is no such file."""
     if not metrics.is_file():
         return ()
     known = read_json(metrics)

@@ -46,7 +46,7 @@ def example(
 
 
 def shuffled_examples(units: Sequence[Unit], tokenizer: Tokenizer, recipe: Recipe, step: int) -> Examples:
-    """The examples of one plain step, a function of the step and the seed."""
+    """Return the examples of one plain step, a function of the step and the seed."""
     rng = np.random.default_rng([recipe.seed, step, 1])
     drawn = shuffled_draw(len(units), recipe.batch_units, step, recipe.seed)
     return [example(units[k], tokenizer, recipe, rng, step, units) for k in drawn]

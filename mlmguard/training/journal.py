@@ -95,7 +95,7 @@ class Journal:
         self._track(step, {name: value for name, value in numbers.items() if math.isfinite(value)})
 
     def entries(self) -> tuple[LedgerEntry, ...]:
-        """The steps charged so far as one ledger entry; empty for a plain run."""
+        """Return the steps charged so far as one ledger entry; empty for a plain run."""
         if self.plan is None or not self.charged:
             return ()
         plan = self.plan

@@ -69,7 +69,7 @@ def refuse_too_many(parameters: int) -> None:
 
 
 def spread(plan: DpPlan) -> float:
-    """The standard deviation of the noise on a sum: σC, wider by what rounding may add to C."""
+    """Return the standard deviation of the noise on a sum: σC, wider by what rounding may add to C."""
     on_grid = 1 + (GRID_MARGIN if plan.grid else 0.0)
     return plan.noise_multiplier * plan.max_grad_norm * (1 + plan.precision_margin) * on_grid
 

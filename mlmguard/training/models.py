@@ -41,7 +41,7 @@ INITIAL_SPREAD = 0.8
 
 
 def fresh(size: str, tokenizer: Tokenizer, window: int, dropout: float, seed: int) -> Any:
-    """A randomly initialised BERT with a tied decoder, for sequences of at most ``window`` tokens."""
+    """Make a randomly initialised BERT with a tied decoder, for sequences of at most ``window`` tokens."""
     from transformers import BertConfig, BertForMaskedLM
 
     shape = SIZES[size]
@@ -64,14 +64,14 @@ def fresh(size: str, tokenizer: Tokenizer, window: int, dropout: float, seed: in
 
 
 def untrained(model: nn.Module, seed: int) -> Any:
-    """A model of the same configuration with weights drawn from ``seed``."""
+    """Make a model of the same configuration with weights drawn from ``seed``."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return type(model)(model.config)
 
 
 def load(path: str | Path, *, causal: bool = False) -> tuple[Any, bool]:
-    """A masked language model from a folder or a hub name, and whether its head came with it.
+    """Load a masked language model from a folder or a hub name, and whether its head came with it.
 
     ``causal``: a model that predicts the next token instead, which can be audited and not trained.
     Weights are read from safetensors only: a pickle from an untrusted checkpoint runs code.
@@ -117,7 +117,7 @@ def predicts_next(folder: Path) -> bool:
 
 
 def window_of(model: nn.Module) -> int:
-    """The longest sequence, special tokens included, the model has positions for."""
+    """Return the longest sequence, special tokens included, the model has positions for."""
     config: Any = model.config
     return int(getattr(config, "max_position_embeddings", 512)) - first_position(model)
 
@@ -136,7 +136,7 @@ def size_of(path: str | Path) -> str:
 
 
 def first_position(model: nn.Module) -> int:
-    """The position id of a sequence's first token: RoBERTa and its kin count from padding_idx + 1."""
+    """Return the position id of a sequence's first token: RoBERTa and its kin count from padding_idx + 1."""
     config: Any = model.config
     counts = architecture_of(config.model_type).counts_from_padding
     return (config.pad_token_id or 0) + 1 if counts else 0

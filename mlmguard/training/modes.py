@@ -71,7 +71,7 @@ class Mode(ABC):
 
     @abstractmethod
     def prepare_mode(self, settings: TrainSettings) -> None:
-        """What :meth:`prepare` does for this mode alone."""
+        """Do what :meth:`prepare` does for this mode alone."""
 
     @abstractmethod
     @contextmanager
@@ -80,7 +80,7 @@ class Mode(ABC):
 
     @abstractmethod
     def draw(self, step: int) -> Examples:
-        """The examples of ``step``."""
+        """Draw the examples of ``step``."""
 
     @abstractmethod
     def gradient(self, examples: Examples) -> Callable[[int], float]:

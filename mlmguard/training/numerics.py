@@ -23,7 +23,7 @@ _HAS_BF16 = (8, 0)  # compute capability from which on a GPU multiplies bf16 its
 
 
 def best_device() -> torch.device:
-    """The GPU when there is one."""
+    """Return the GPU when there is one."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 

@@ -41,7 +41,7 @@ class Recipe:
 
 
 def schedule(step: int, recipe: Recipe) -> float:
-    """The factor on the learning rate at ``step``: linear warm-up, then what the schedule says."""
+    """Return the factor on the learning rate at ``step``: linear warm-up, then what the schedule says."""
     if step < recipe.warmup_steps:
         return (step + 1) / recipe.warmup_steps
     done = (step - recipe.warmup_steps) / max(1, recipe.steps - recipe.warmup_steps)

@@ -32,7 +32,7 @@ class Trackers:
             )
 
     def log(self, step: int, numbers: Mapping[str, float]) -> None:
-        """The numbers of one step."""
+        """Log the numbers of one step."""
         named = {
             f"unprotected/{name}" if self._private and name in PRIVATE_NUMBERS else name: value
             for name, value in numbers.items()
@@ -53,7 +53,7 @@ def refuse_unknown(names: Sequence[str]) -> None:
 
 
 def known(name: str) -> Any:
-    """The tracker's class in accelerate; :class:`InputError` for one that is not installed."""
+    """Return the tracker's class in accelerate; :class:`InputError` for one that is not installed."""
     try:
         from accelerate.tracking import LOGGER_TYPE_TO_CLASS, get_available_trackers
     except ImportError:

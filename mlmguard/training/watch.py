@@ -104,13 +104,13 @@ class Evaluation:
 def evaluation(
     seen: Sequence[Evaluation], step: int, validation: float, losses: Sequence[float | None]
 ) -> Evaluation:
-    """The evaluation after ``step`` of a run with these training losses."""
+    """Return the evaluation after ``step`` of a run with these training losses."""
     since = [loss for loss in losses[seen[-1].step if seen else 0 :] if loss is not None]
     return Evaluation(step, validation, fmean(since) if since else math.nan)
 
 
 def best(seen: Sequence[Evaluation]) -> Evaluation:
-    """The one with the lowest validation loss, the earliest of equals."""
+    """Return the one with the lowest validation loss, the earliest of equals."""
     return min(seen, key=lambda one: one.validation)
 
 

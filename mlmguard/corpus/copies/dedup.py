@@ -83,7 +83,7 @@ class Clusters:
         return len(self._parent)
 
     def root(self, index: int) -> int:
-        """The first document of the cluster that ``index`` is in."""
+        """Return the first document of the cluster that ``index`` is in."""
         parent = self._parent
         while parent[index] != index:
             parent[index] = parent[parent[index]]
@@ -144,7 +144,7 @@ class Copies:
         self._keys.close()
 
     def add(self, sketches: Sketches) -> None:
-        """The next texts of the corpus."""
+        """Add the next texts of the corpus."""
         digests = np.empty(len(sketches), _DIGEST)
         digests["low"], digests["high"] = np.frombuffer(sketches.digests, np.uint64).reshape(-1, 2).T
         digests["document"] = np.arange(len(self._wordless), len(self._wordless) + len(sketches))
@@ -154,7 +154,7 @@ class Copies:
         self._keys.append(minhash.band_keys(sketches.signatures, self._threshold))
 
     def found(self) -> Found:
-        """The copies among all texts added."""
+        """Return the copies among all texts added."""
         clusters = Clusters(len(self._wordless))
         first = np.arange(len(clusters), dtype=np.uint32)
         # Of identical texts the first stands for all: a thousand copies cost no comparison.

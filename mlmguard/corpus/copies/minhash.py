@@ -185,7 +185,7 @@ def bands(threshold: float, permutations: int) -> tuple[int, int]:
 
 
 def band_keys(of_texts: Array, threshold: float) -> Array:
-    """One 64-bit key a band and text, uint64[bands, texts]: texts that share a key are candidates.
+    """Return one 64-bit key a band and text, uint64[bands, texts]: texts that share a key are candidates.
 
     ``of_texts`` are :func:`signatures`.
     """

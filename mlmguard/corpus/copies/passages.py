@@ -37,7 +37,7 @@ class Anchors:
 
 
 def anchors(of: Words) -> Anchors:
-    """The anchors of a batch of texts."""
+    """Return the anchors of a batch of texts."""
     total = len(of.fingerprints)
     if total < LEAST:
         return Anchors(np.zeros(0, np.uint64), np.zeros(0, np.uint32), np.zeros(0, np.uint32))
@@ -89,7 +89,7 @@ class Passages:
         self._anchors.__exit__(*exception)
 
     def add(self, first: int, found: Anchors) -> None:
-        """The anchors of a batch whose first text is document ``first``."""
+        """Add the anchors of a batch whose first text is document ``first``."""
         records = np.empty(len(found.runs), _ANCHOR)
         records["run"], records["place"] = found.runs, found.places
         records["document"] = found.texts + np.uint32(first)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 def luhn(value: str) -> bool:
-    """The check digit of payment cards and of IMEIs."""
+    """Return the check digit of payment cards and of IMEIs."""
     digits = [int(c) for c in value if c.isdecimal()]
     return sum(digits[-1::-2]) % 10 == -sum(sum(divmod(2 * d, 10)) for d in digits[-2::-2]) % 10
 
@@ -20,7 +20,7 @@ def rest_97(plain: str) -> int:
 
 
 def vin(value: str) -> bool:
-    """The check digit of a vehicle identification number (49 CFR 565.15)."""
+    """Return the check digit of a vehicle identification number (49 CFR 565.15)."""
     letters = dict(zip("ABCDEFGHJKLMNPRSTUVWXYZ", (*range(1, 9), *range(1, 6), 7, 9, *range(2, 10))))
     weights = (8, 7, 6, 5, 4, 3, 2, 10, 0, 9, 8, 7, 6, 5, 4, 3, 2)
     rest = sum(w * (int(c) if c.isdigit() else letters[c]) for w, c in zip(weights, value)) % 11

@@ -31,7 +31,7 @@ NOBODY = Names()
 
 
 def names_digest(names: Names) -> str | None:
-    """Which model looks for names, by its files; None without one."""
+    """Return which model looks for names, by its files; None without one."""
     from mlmguard.corpus.detect.names import digest
 
     return digest(names.folder) if names.folder else None
@@ -112,12 +112,12 @@ def finder(
     names: Names = NOBODY,
     countries: tuple[str, ...] = (),
 ) -> Finder:
-    """One :class:`Finder` a process and setting."""
+    """Return one :class:`Finder` a process and setting."""
     return Finder(entities, threshold, language, names, countries)
 
 
 def supported_entities(names: Names = NOBODY, countries: tuple[str, ...] = ()) -> tuple[str, ...]:
-    """Every entity type that something here can find."""
+    """Return every entity type that something here can find."""
     return tuple(sorted({entity for r in _recognizers(names, countries) for entity in r.supported_entities}))
 
 

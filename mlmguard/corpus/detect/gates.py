@@ -44,7 +44,7 @@ Class = int
 
 
 def class_of(values: Iterable[int]) -> Class:
-    """The class of these byte values.
+    """Return the class of these byte values.
 
     >>> class_of(b"ab") == 1 << 97 | 1 << 98
     True

@@ -37,7 +37,7 @@ def _seeded(draw: random.Random) -> Faker:
 
 
 def same_shape(value: str, draw: random.Random) -> str:
-    """A digit for each digit, a letter for each letter, of the same case; everything else stays."""
+    """Return a digit for each digit, a letter for each letter, of the same case; everything else stays."""
 
     def other(c: str) -> str:
         if c.isdigit():
@@ -69,13 +69,13 @@ def iban(value: str, draw: random.Random) -> str:
 
 
 def email(value: str, draw: random.Random) -> str:
-    """A user of an example host (RFC 2606)."""
+    """Return a user of an example host (RFC 2606)."""
     fake = _seeded(draw)
     return f"{fake.user_name()}{draw.randrange(100, 10_000)}@example.{draw.choice(('com', 'net', 'org'))}"
 
 
 def url(value: str, draw: random.Random) -> str:
-    """An address below an example host, with a path where there was one."""
+    """Return an address below an example host, with a path where there was one."""
     scheme = re.match(r"\w+://", value)
     host = f"{_seeded(draw).domain_word()}{draw.randrange(100, 10_000)}.example.{draw.choice(('com', 'org'))}"
     path = "/" + _seeded(draw).uri_path() if "/" in value[scheme.end() if scheme else 0 :].rstrip("/") else ""
@@ -83,7 +83,7 @@ def url(value: str, draw: random.Random) -> str:
 
 
 def ip(value: str, draw: random.Random) -> str:
-    """An address of a network for documentation (RFC 5737 and 3849)."""
+    """Return an address of a network for documentation (RFC 5737 and 3849)."""
     if ":" in value:
         return "2001:db8:" + ":".join(f"{draw.randrange(1, 0x10000):x}" for _ in range(6))
     network = draw.choice(("192.0.2", "198.51.100", "203.0.113"))
@@ -137,25 +137,25 @@ def age(value: str, draw: random.Random) -> str:
 
 
 def city(value: str, draw: random.Random) -> str:
-    """A city that Faker makes up."""
+    """Return a city that Faker makes up."""
     return str(_seeded(draw).city())
 
 
 def company(value: str, draw: random.Random) -> str:
-    """A firm that Faker makes up."""
+    """Return a firm that Faker makes up."""
     return str(_seeded(draw).company())
 
 
 def person(value: str, draw: random.Random) -> str:
-    """A name that Faker makes up."""
+    """Return a name that Faker makes up."""
     return str(_seeded(draw).name())
 
 
 def street(value: str, draw: random.Random) -> str:
-    """A street and a number that Faker makes up."""
+    """Return a street and a number that Faker makes up."""
     return str(_seeded(draw).street_address())
 
 
 def private_key(value: str, draw: random.Random) -> str:
-    """The tag alone: nobody reads a key, and an invented one would look like a leak."""
+    """Return the tag alone: nobody reads a key, and an invented one would look like a leak."""
     return "<PRIVATE_KEY>"

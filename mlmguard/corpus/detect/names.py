@@ -63,7 +63,7 @@ CUED_NAME = Recogniser(
 
 
 def recognizer(folder: str) -> EntityRecognizer:
-    """The model in ``folder`` as one of Presidio's recognisers; :class:`InputError` if it is none."""
+    """Read the model in ``folder`` as one of Presidio's recognisers; :class:`InputError` if it is none."""
     path = Path(folder)
     if (path / "meta.json").is_file() and (path / "config.cfg").is_file():
         return _Model(path, *_spacy(path))
@@ -81,7 +81,7 @@ def recognizer(folder: str) -> EntityRecognizer:
 
 @lru_cache(maxsize=4)
 def digest(folder: str) -> str:
-    """What the model is, by its files: twelve hexadecimal digits."""
+    """Return what the model is, by its files: twelve hexadecimal digits."""
     whole = hashlib.sha256()
     for path in sorted(p for p in Path(folder).rglob("*") if p.is_file()):
         whole.update(str(path.relative_to(folder)).encode())

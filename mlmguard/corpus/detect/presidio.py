@@ -217,7 +217,7 @@ class Engine:
         self._patterns = Patterns(expressions, hyperscan=hyperscan)
 
     def analyze(self, text: str, threshold: float) -> list[Span]:
-        """All findings at or over ``threshold``, in order of place, overlaps and all.
+        """Return all findings at or over ``threshold``, in order of place, overlaps and all.
 
         :class:`DetectorTimeout` if a pattern gave up.
         """

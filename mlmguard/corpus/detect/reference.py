@@ -86,6 +86,6 @@ def reference(recognizers: Iterable[Any]) -> AnalyzerEngine:
 
 
 def analyze_as_reference(engine: AnalyzerEngine, text: str, threshold: float) -> list[Span]:
-    """The findings of :func:`reference`, in the order of :meth:`presidio.Engine.analyze`."""
+    """Return the findings of :func:`reference`, in the order of :meth:`presidio.Engine.analyze`."""
     results = engine.analyze(text=text, language="en", score_threshold=threshold)
     return sorted(Span(r.start, r.end, r.entity_type, r.score) for r in results)

@@ -17,7 +17,7 @@ from mlmguard.errors import InputError
 
 
 def local(named: str, key: artifacts.Key, stdin: IO[bytes], runs: Path | None = None) -> Path:
-    """The path of the corpus ``named`` on the command line: itself, or where it was copied to.
+    """Return the path of the corpus ``named`` on the command line: itself, or where it was copied to.
 
     ``-`` is standard input: JSON lines if it begins with a brace, a mailbox if with "From ", else one text.
     """

@@ -88,7 +88,7 @@ class OuterShare:
     copies: int = 1  # how many records share the same activations (relative position embeddings)
 
     def alone(self) -> OuterShare:
-        """The same with each record's activations written out, (N, d)."""
+        """Return the same with each record's activations written out, (N, d)."""
         if self.copies == 1:
             return self
         return OuterShare(self.activation.repeat(self.copies, 1), self.output_grad, self.rows)

@@ -27,7 +27,7 @@ from mlmguard.training.clipping.unit_batch import (
 
 
 def one_record_sum(model: nn.Module, units: UnitBatch, max_grad_norm: float) -> ClippedSum:
-    """The clipped sum from one forward and backward per row, in plain autograd."""
+    """Compute the clipped sum from one forward and backward per row, in plain autograd."""
     named = {name: p for name, p in model.named_parameters() if p.requires_grad}
     sums = {name: torch.zeros_like(p, dtype=torch.float32) for name, p in named.items()}
     counts = torch.bincount(units.unit_of_target, minlength=units.units)
@@ -57,7 +57,7 @@ def one_record_sum(model: nn.Module, units: UnitBatch, max_grad_norm: float) -> 
 
 
 def opacus_sum(model: nn.Module, units: UnitBatch, max_grad_norm: float) -> ClippedSum:
-    """The clipped sum from Opacus' per-sample gradients; one record at a time where Opacus cannot.
+    """Compute the clipped sum from Opacus' per-sample gradients; one record at a time where Opacus cannot.
 
     Works on a copy of the model: Opacus leaves hooks and attributes behind, and the duplicate of the output
     bias, which it takes for a layer of its own, has to go.

@@ -48,7 +48,7 @@ class UnitBatch:
         return tokens.sum(), losses
 
     def rows_of(self, per_row: int) -> Rows:
-        """The units of a tensor with ``per_row`` entries for each of the B rows."""
+        """Return the units of a tensor with ``per_row`` entries for each of the B rows."""
         return Rows(
             self.unit_of_row.repeat_interleave(per_row),
             self.units,
@@ -56,7 +56,7 @@ class UnitBatch:
         )
 
     def with_silent_copy(self) -> UnitBatch:
-        """The same with every row a second time, without labels: no loss, no gradient."""
+        """Return the same with every row a second time, without labels: no loss, no gradient."""
         return replace(
             self,
             inputs={key: torch.cat([value, value]) for key, value in self.inputs.items()},
@@ -154,7 +154,7 @@ def _unwrapped(model: nn.Module) -> nn.Module:
 
 
 def encoder_of(model: nn.Module) -> nn.Module:
-    """The part of a Hugging Face masked language model below its head."""
+    """Return the part of a Hugging Face masked language model below its head."""
     inner = _unwrapped(model)
     encoder = getattr(inner, "base_model", inner)
     if encoder is inner or not isinstance(encoder, nn.Module):

@@ -48,11 +48,11 @@ class Notes:
         return f"Notes({len(self.words)} tokens)"
 
     def part(self, part: slice) -> Notes:
-        """The notes of a part of the sequence."""
+        """Return the notes of a part of the sequence."""
         return Notes(self.words[part], self.personal[part])
 
     def framed(self) -> Notes:
-        """The notes of the same tokens between two special ones."""
+        """Return the notes of the same tokens between two special ones."""
         return Notes(
             np.pad(self.words, 1, constant_values=NO_WORD), np.pad(self.personal, 1, constant_values=False)
         )
@@ -70,7 +70,7 @@ class Masking:
     static: bool = False  # the same window and the same masks whenever a unit is drawn
 
     def at(self, step: int, steps: int) -> float:
-        """The rate at ``step`` of ``steps`` (linear schedules: Ankner et al. 2024)."""
+        """Return the rate at ``step`` of ``steps`` (linear schedules: Ankner et al. 2024)."""
         if self.final_rate is None or steps < 2:
             return self.rate
         return self.rate + (self.final_rate - self.rate) * step / (steps - 1)
@@ -85,7 +85,7 @@ class Masking:
 
 
 def choose_tokens(free: Ids, notes: Notes | None, rate: float, rng: np.random.Generator) -> Ids:
-    """Each token by itself with probability ``rate`` (Devlin et al. 2019, section 3.1).
+    """Choose each token by itself with probability ``rate`` (Devlin et al. 2019, section 3.1).
 
     ``free`` are the positions that may be chosen; the result is some of them, in order.
     """
@@ -93,7 +93,7 @@ def choose_tokens(free: Ids, notes: Notes | None, rate: float, rng: np.random.Ge
 
 
 def choose_words(free: Ids, notes: Notes | None, rate: float, rng: np.random.Generator) -> Ids:
-    """All tokens of a word or none, each word with probability ``rate``.
+    """Choose all tokens of a word or none, each word with probability ``rate``.
 
     Whole-word masking as released with BERT in May 2019 (see Cui et al. 2021): a word's pieces give each
     other away.

@@ -89,7 +89,7 @@ class Tokenizer:
 
     @classmethod
     def load(cls, name: str | None, *, causal: bool = False) -> Tokenizer:
-        """The tokenizer in a folder, by hub name, or (None) the public one of this package.
+        """Load the tokenizer in a folder, by hub name, or (None) the public one of this package.
 
         Raises :class:`InputError` when it is missing, damaged, or lacks the tokens that :meth:`of` needs.
         """
@@ -107,11 +107,11 @@ class Tokenizer:
         return bool(getattr(self.hugging_face, "is_fast", False))
 
     def entries(self) -> dict[str, int]:
-        """Every token of the vocabulary with its id."""
+        """Return every token of the vocabulary with its id."""
         return dict(self.hugging_face.get_vocab())
 
     def tokens(self, ids: Sequence[int] | None = None) -> list[str]:
-        """The tokens with these ids, in order; by default all of them."""
+        """Return the tokens with these ids, in order; by default all of them."""
         wanted = list(range(self.size)) if ids is None else list(ids)
         return list(self.hugging_face.convert_ids_to_tokens(wanted))
 
@@ -126,7 +126,7 @@ class Tokenizer:
         return [list(ids) for ids in batch["input_ids"]]
 
     def encode_with_places(self, texts: Sequence[str]) -> list[Encoded]:
-        """The same with the place and the word of each token; only of a tokenizer that knows words."""
+        """Return the same with the place and the word of each token; only of a tokenizer that knows words."""
         if not texts:
             return []
         batch = self.hugging_face(
@@ -203,7 +203,7 @@ def digest(file: Path) -> str:
 
 
 def learn(texts: Iterable[str], vocabulary: int) -> Tokenizer:
-    """A lower-casing WordPiece tokenizer learnt from ``texts``, every digit a token of its own.
+    """Return a lower-casing WordPiece tokenizer learnt from ``texts``, every digit a token of its own.
 
     Single digits keep numbers comparable across documents: no vocabulary entry can hold a card number.
     """
@@ -250,7 +250,7 @@ def learn_from_weights(weights: Mapping[str, float], vocabulary: int) -> Tokeniz
 
 
 def public_texts() -> list[str]:
-    """The documentation of the running CPython: English that everybody has."""
+    """Return the documentation of the running CPython: English that everybody has."""
     from pydoc_data import topics
 
     return [text for _, text in sorted(topics.topics.items())]

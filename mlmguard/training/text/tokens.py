@@ -45,7 +45,7 @@ class Text(NamedTuple):
 
 
 def tokenised(tokenizer: Tokenizer, texts: Iterable[Text], noted: bool) -> Iterator[Row]:
-    """Each text as a row of tokens, with word numbers and personal tokens if ``noted``; in batches."""
+    """Return each text as a row of tokens, with word numbers and personal tokens if ``noted``; in batches."""
     for batch in _batches(texts):
         strings = [one.text for one in batch]
         if noted:
@@ -121,7 +121,7 @@ class Tokens(Sequence[Unit]):
 
 
 def kept(folder: Path, key: str, rows: Callable[[], Iterable[Row]], vocabulary: int) -> Tokens:
-    """The units of ``rows()``, written to ``folder``, or as they lie there under the same ``key``.
+    """Return the units of ``rows()``, written to ``folder``, or as they lie there under the same ``key``.
 
     Rows of one unit are gathered, units in the order in which they first appear, empty rows left out.
     """

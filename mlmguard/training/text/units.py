@@ -60,7 +60,7 @@ def cut(rows: Iterable[tuple[Any, ...]], length: int, stride: int | None = None)
 
 
 def starts(count: int, room: int, stride: int) -> Iterator[int]:
-    """Where windows of ``room`` tokens begin so that they cover ``count`` tokens."""
+    """Return where windows of ``room`` tokens begin so that they cover ``count`` tokens."""
     yield from range(0, max(1, count - room + stride), stride)
 
 
@@ -92,7 +92,7 @@ def windows(ids: Ids, length: int, cls_id: int, sep_id: int) -> list[Ids]:
 
 
 def poisson_draw(count: int, rate: float, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Each of ``count`` units independently with probability ``rate``; an empty draw is one, too."""
+    """Draw each of ``count`` units independently with probability ``rate``; an empty draw is one, too."""
     return np.flatnonzero(rng.random(count) < rate)
 
 
