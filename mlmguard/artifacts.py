@@ -197,13 +197,39 @@ class Key:
         return hmac.new(own, message.encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest()
 
 
+def _of_the_user(named: str, base: str, *usual: str) -> Path:
+    """What the variable ``named`` says, else ``usual`` in the user's folder of XDG's variable ``base``."""
+    if os.environ.get(named):
+        return Path(os.environ[named])
+    root, *below = usual
+    chosen = os.environ.get(base)
+    return (Path(chosen) if chosen else Path.home() / root).joinpath("mlmguard", *below)
+
+
 def key_path() -> Path:
     """Where the key lies: ``MLMGUARD_KEY_FILE``, else the user's configuration folder."""
-    named = os.environ.get("MLMGUARD_KEY_FILE")
-    if named:
-        return Path(named)
-    base = os.environ.get("XDG_CONFIG_HOME")
-    return (Path(base) if base else Path.home() / ".config") / "mlmguard" / "key"
+    return _of_the_user("MLMGUARD_KEY_FILE", "XDG_CONFIG_HOME", ".config", "key")
+
+
+def state_folder() -> Path:
+    """Where what belongs to all working folders lies: ``MLMGUARD_STATE``, else the user's state folder."""
+    return _of_the_user("MLMGUARD_STATE", "XDG_STATE_HOME", ".local/state")
+
+
+def made_state_folder() -> Path:
+    """The :func:`state_folder`, made (0700) at first use; :class:`InputError` where it cannot be written."""
+    try:
+        folder = state_folder()
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with tempfile.TemporaryFile(dir=folder):
+            return folder
+    except (OSError, RuntimeError) as error:  # there is no home
+        raise InputError(
+            "MLMGUARD_STATE",
+            f"the state folder cannot be written ({type(error).__name__})",
+            "a folder of yours, where every run on a corpus is entered",
+            "name another with MLMGUARD_STATE",
+        ) from None
 
 
 def load_key() -> Key:

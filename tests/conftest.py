@@ -20,6 +20,25 @@ def own_key(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="module", autouse=True)
+def state_of_the_module(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """What a fixture of a module trains is entered in a ledger of the module's, never in the user's."""
+    with pytest.MonkeyPatch.context() as patch:
+        folder = tmp_path_factory.mktemp("state")
+        patch.setenv("MLMGUARD_STATE", str(folder))
+        yield folder
+
+
+@pytest.fixture(autouse=True)
+def own_state(
+    state_of_the_module: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> Path:
+    """Every test has a ledger of its own; child processes inherit its place."""
+    folder = tmp_path_factory.mktemp("state")
+    monkeypatch.setenv("MLMGUARD_STATE", str(folder))
+    return folder
+
+
 @pytest.fixture(autouse=True)
 def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every command runs with the network cut: name resolution raises."""

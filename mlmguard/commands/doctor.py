@@ -13,7 +13,7 @@ from typing import Literal
 import click
 
 from mlmguard import console
-from mlmguard.artifacts import RUNS, key_path, read_json
+from mlmguard.artifacts import RUNS, key_path, read_json, state_folder
 from mlmguard.commands.options import Page, quietly
 from mlmguard.errors import InputError
 from mlmguard.plugins import find
@@ -69,6 +69,7 @@ def doctor(
             0o600,
             "chmod 600; the key turns fingerprints back into values by guessing",
         ),
+        _private("state folder", state_folder(), 0o700, "chmod 700; it holds the ledger of every corpus"),
         *_run_folders(here),
         *_corpora(here),
         _policies(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,15 +62,23 @@ class Corpus:
         return total
 
 
-def ledger(runs: Path) -> tuple[Corpus, ...]:
-    """The corpus ledger of ``runs``, grouped: scans of one folder, or with one commitment, are one corpus.
+def ledger(runs: Path, tell: Callable[[str], None] = lambda line: None) -> tuple[Corpus, ...]:
+    """All runs of this user, grouped: scans of one folder, or with one commitment, are one corpus.
+
+    What an earlier version left in ``runs`` is taken over, and ``tell`` hears of it.
 
     Raises :class:`InputError` when there is none, or when it does not match its digests.
     """
-    if not (runs / "ledger.jsonl").is_file():
-        raise InputError(str(runs), "no ledger.jsonl", "a folder in which `mlmguard train` has run")
+    known = CorpusLedger(runs)
+    if not known.exists():
+        raise InputError(
+            "the ledger", "no run was entered yet", "ledger.jsonl", "name its folder with MLMGUARD_STATE"
+        )
+    taken = known.take_over()
+    if taken:
+        tell(taken)
     groups: list[list[RunOnCorpus]] = []
-    for run in CorpusLedger(runs).read():
+    for run in known.read():
         same = [group for group in groups if any(same_corpus(run, other) for other in group)]
         groups = [group for group in groups if group not in same]
         groups.append([*(member for group in same for member in group), run])
@@ -104,7 +113,7 @@ def _row(run: RunOnCorpus) -> Row:
 )
 @shared
 def command(runs: Path, quiet: bool, as_json: bool) -> None:
-    found = ledger(runs)
+    found = ledger(runs, console.tell)
 
     def tables() -> None:
         for corpus in found:

@@ -88,7 +88,7 @@ def _facts(
 
 def _corpus(ledger: CorpusLedger, statement: PrivacyStatement) -> Iterator[Check]:
     """What all runs on the corpus cost, as the corpus ledger had it when this run ended."""
-    if not (ledger.runs / "ledger.jsonl").is_file():
+    if not ledger.exists():
         yield Check("corpus ledger", "is not here: what other runs cost was not compared", "unknown")
         return
     try:

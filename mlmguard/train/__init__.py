@@ -40,7 +40,7 @@ def train(
     checkpoint.refuse_foreign(ckpt)
     corpus = data.opened(clean, settings, watcher)
     unit = UnitOfPrivacy.of(settings.unit, settings.unit_key, corpus.scanned_by, settings.window)
-    run = Run.open(corpus, settings, runs, distributed.join())
+    run = Run.open(corpus, settings, runs, distributed.join(), watcher)
     watcher = run.heard_by(watcher)
 
     with run.refusable(unit):  # of a run that does not reach its first step only what it has spent stays

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, replace
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from mlmguard import __version__, accounting
-from mlmguard.artifacts import run_folder
+from mlmguard.artifacts import run_folder, sha256_file, write_text
 from mlmguard.corpus.synthetic import public_documents
 from mlmguard.errors import InputError
 from mlmguard.settings import LEARNT_TOKENIZERS, Adaptation, TrainSettings
@@ -171,7 +172,11 @@ def _warmed_up(
     name = hashlib.sha256(json.dumps([*of, entries]).encode()).hexdigest()[:12]
     runs = run.folder.parent
     folder = runs.parent / "warm" / name
-    if not (folder / "config.json").exists():
+    written = folder.parent / f"{name}.sha256"
+    if folder.exists() and not (written.exists() and written.read_text() == _digest(folder)):
+        watcher.tell(f"the model warmed up on public text ({name}) is not as it was made: made anew")
+        shutil.rmtree(folder)
+    if not folder.exists():
         fresh = models.fresh(settings.size, tokenizer, recipe.window, 0.0, settings.seed)
         plain = Recipe(
             steps,
@@ -192,5 +197,15 @@ def _warmed_up(
         temporary = scratch / "model"
         checkpoint.save_weights(temporary, fresh, tokenizer)
         folder.parent.mkdir(parents=True, exist_ok=True)
+        digest = _digest(temporary)
         checkpoint.replace_folder(temporary, folder)
+        write_text(written, digest, mode=0o600)
     return models.load(folder)[0]
+
+
+def _digest(folder: Path) -> str:
+    """One SHA-256 over every file of a folder."""
+    files = sorted(path for path in folder.iterdir() if path.is_file())
+    return hashlib.sha256(
+        "".join(f"{path.name} {sha256_file(path)}\n" for path in files).encode()
+    ).hexdigest()

@@ -50,13 +50,18 @@ class Run:
         self._journal: Journal | None = None
 
     @classmethod
-    def open(cls, corpus: Corpus, settings: TrainSettings, runs: Path, team: Team) -> Run:
+    def open(
+        cls, corpus: Corpus, settings: TrainSettings, runs: Path, team: Team, watcher: Watcher = SILENT
+    ) -> Run:
         """The interrupted run with these settings on this corpus, or a new one.
 
         All but the first process of a team wait until :meth:`ready`, and go on from what lies there.
         """
         if team.first:
             load_key()  # it seals what is released: where it cannot be read, nothing is trained
+            taken = CorpusLedger(runs).take_over()  # refused here, where nothing is written yet
+            if taken:
+                watcher.tell(taken)
             return _opened(corpus, settings, runs, team)
         run_id = team.agree("")
         return cls(run_id, runs / run_id, team)

@@ -19,11 +19,15 @@ from pathlib import Path
 from typing import Any
 
 from mlmguard import accounting
-from mlmguard.artifacts import as_noun
+from mlmguard.artifacts import as_noun, made_state_folder, state_folder
 from mlmguard.errors import InputError
 from mlmguard.types import DpPlan, LedgerEntry, UnitKind
 
 _DIGITS = 32
+
+
+SEED = "corpus ledger"
+_ADDED = ("folder", "taken_from")  # to a line that was taken over from the old place
 
 
 class ChainedFile:
@@ -134,16 +138,47 @@ def epsilon_together(runs: Iterable[RunOnCorpus], delta: float) -> tuple[float |
 
 
 class CorpusLedger:
-    """``runs/ledger.jsonl``: every run that read private text enters itself before its first step."""
+    """``ledger.jsonl`` in the state folder: every run that read private text is in it before its first step.
+
+    There is one for all working folders, or the next folder would know of nothing. Earlier versions kept one
+    in each, beside its run folders ``runs``: what stands there is taken over.
+    """
 
     def __init__(self, runs: Path) -> None:
         self.runs = runs
 
+    @property
+    def old_place(self) -> Path:
+        """Where earlier versions kept it."""
+        return self.runs / "ledger.jsonl"
+
+    def exists(self) -> bool:
+        """Has any run been entered, here or in the old place?"""
+        return (state_folder() / "ledger.jsonl").is_file() or self.old_place.is_file()
+
+    def take_over(self) -> str:
+        """Take over what stands in the old place alone; return a line that says so, "" for nothing.
+
+        Raises :class:`InputError` where the state folder cannot be written, or a ledger is damaged.
+        """
+        with self._locked() as file:
+            taken, lost = self._not_taken(file)
+            for line in taken:
+                file.append(line)
+        if not taken:
+            return ""
+        cut_short = f"; {lost} lines that were cut short could not be read" if lost else ""
+        return (
+            f"{len(taken)} entries of {self.old_place} are taken over into the ledger of all working "
+            f"folders, {state_folder() / 'ledger.jsonl'}{cut_short}"
+        )
+
     def start(self, run_id: str, **facts: Any) -> None:
         """Enter a run by the fields of :class:`RunOnCorpus`, and ``planned``, the entries it may charge."""
         planned = [asdict(entry) for entry in facts.pop("planned")]
+        folder = str((self.runs / run_id).resolve())
         with self._locked() as file:
-            file.append({"event": "start", "run": run_id, "planned": planned, **facts})
+            file.append({"event": "start", "run": run_id, "folder": folder, "planned": planned, **facts})
 
     def finish(self, run_id: str, entries: Sequence[LedgerEntry]) -> None:
         """Enter that a run has ended and released a checkpoint, and what it charged."""
@@ -161,9 +196,11 @@ class CorpusLedger:
         ``until`` names a run: those that had started when it ended. What went on then has gone on since.
         """
         with self._locked() as file:
-            lines = [line for line in file.lines if line is not None]
+            lines = [line for line in file.lines if line is not None] + self._not_taken(file)[0]
         ends = [n for n, line in enumerate(lines, 1) if (line["event"], line["run"]) == ("finish", until)]
-        lines = lines[: ends[-1]] if ends else lines
+        if ends:  # who entered the old place knew what stood there, and no more
+            place = lines[ends[-1] - 1].get("taken_from")
+            lines = [line for line in lines[: ends[-1]] if place in (None, line.get("taken_from"))]
         ended = {line["run"]: line["charged"] for line in lines if line["event"] == "finish"}
         started: dict[str, dict[str, Any]] = {}
         for line in lines:
@@ -194,8 +231,8 @@ class CorpusLedger:
             raise InputError(
                 "the corpus ledger",
                 f"it does not know {run_id}, which entered itself when it started",
-                f"{self.runs.name}/ledger.jsonl as it was",
-                "restore it from a copy",
+                "ledger.jsonl in the state folder as it was",
+                "restore it from a copy, or name its folder with MLMGUARD_STATE",
             )
         own = known.pop(run_id)
         return own, [run for run in known.values() if same_corpus(own, run)]
@@ -203,9 +240,11 @@ class CorpusLedger:
     def _charged(self, run_id: str, line: dict[str, Any]) -> tuple[LedgerEntry, ...]:
         """What a run that has not ended has spent: its journal's steps, or all it planned if that is gone."""
         planned = _entries(line["planned"])
-        if not (self.runs / run_id).is_dir():
+        places = [self.runs / run_id, *([Path(line["folder"])] if line.get("folder") else [])]
+        folder = next((place for place in places if place.is_dir()), None)
+        if folder is None:
             return planned
-        journal = self.runs / run_id / "ledger.jsonl"
+        journal = folder / "ledger.jsonl"
         steps = len(journal.read_text("utf-8").splitlines()) if journal.exists() else 0
         return tuple(
             LedgerEntry(**{**asdict(entry), "steps": min(entry.steps, steps)})
@@ -217,10 +256,29 @@ class CorpusLedger:
     @contextmanager
     def _locked(self) -> Iterator[ChainedFile]:
         """The file, with every other process kept out while it is read and written."""
-        self.runs.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with (self.runs / ".ledger.lock").open("w") as lock:
+        folder = made_state_folder()
+        with (folder / ".ledger.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            yield ChainedFile(self.runs / "ledger.jsonl", "corpus ledger")
+            yield ChainedFile(folder / "ledger.jsonl", SEED)
+
+    def _not_taken(self, file: ChainedFile) -> tuple[list[dict[str, Any]], int]:
+        """What stands in the old place and not in ``file``, and how many lines there cannot be read."""
+        old = self.old_place
+        if not old.is_file() or (file.path.exists() and old.samefile(file.path)):
+            return [], 0
+        place = str(old.resolve())
+        known = {
+            json.dumps({name: value for name, value in line.items() if name not in _ADDED}, sort_keys=True)
+            for line in file.lines
+            if line is not None and line.get("taken_from") == place
+        }
+        found = ChainedFile(old, SEED).lines
+        taken = [
+            {**line, "folder": str((self.runs / line["run"]).resolve()), "taken_from": place}
+            for line in found
+            if line is not None and json.dumps(line, sort_keys=True) not in known
+        ]
+        return taken, sum(line is None for line in found)
 
 
 def same_corpus(one: RunOnCorpus, other: RunOnCorpus) -> bool:

@@ -207,8 +207,11 @@ def test_releases_that_void_a_claim_are_named(shared_corpus):
     assert hazards["tuning"].status == "present" and "2 more private runs" in hazards["tuning"].detail
 
 
-def test_the_command_shows_all_runs_and_what_they_cost_together(shared_corpus, capsys):
+def test_the_command_shows_all_runs_and_what_they_cost_together(
+    shared_corpus, capsys, monkeypatch, state_of_the_module
+):
     folder, plain, _, second = shared_corpus
+    monkeypatch.setenv("MLMGUARD_STATE", str(state_of_the_module))
     assert cli.run(["ledger", "--runs", str(folder / ".mlmguard" / "runs"), "--json"]) == 0
     (corpus,) = json.loads(capsys.readouterr().out)
     assert corpus["runs"][0]["run_id"] == plain.run_id and len(corpus["runs"]) == 4
@@ -218,13 +221,17 @@ def test_the_command_shows_all_runs_and_what_they_cost_together(shared_corpus, c
     assert "NOT private" in shown and "not finished" in shown and "void" in shown
 
 
-def test_a_damaged_corpus_ledger_stops_every_command_that_reads_it(shared_corpus, tmp_path, capsys):
-    folder = shared_corpus[0]
-    text = (folder / ".mlmguard" / "runs" / "ledger.jsonl").read_text()
-    (tmp_path / "ledger.jsonl").write_text("".join(text.splitlines(keepends=True)[1:]))
+@pytest.mark.parametrize("old", [True, False], ids=["where earlier versions kept it", "in the state folder"])
+def test_a_damaged_corpus_ledger_stops_every_command_that_reads_it(
+    shared_corpus, tmp_path, capsys, state_of_the_module, own_state, old
+):
+    assert cli.run(["ledger", "--runs", str(tmp_path / "nothing")]) == 2
+    assert "MLMGUARD_STATE" in capsys.readouterr().err
+    text = (state_of_the_module / "ledger.jsonl").read_text()
+    place = tmp_path if old else own_state
+    (place / "ledger.jsonl").write_text("".join(text.splitlines(keepends=True)[1:]))
     assert cli.run(["ledger", "--runs", str(tmp_path)]) == 2
     assert "digest" in capsys.readouterr().err
-    assert cli.run(["ledger", "--runs", str(tmp_path / "nothing")]) == 2
 
 
 def test_a_run_whose_folder_is_gone_counts_with_all_it_had_planned(tmp_path):
