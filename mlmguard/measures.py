@@ -118,6 +118,9 @@ _METRICS = (
     Metric("privacy.delta_times_n",
            "δ times the public number of units; above 1 a whole record may be given away"),
     Metric("privacy.hazards_present", "how many known ways for the claim to be hollow apply"),
+    Metric("privacy.initial_weights",
+           "1 if what the initial weights were trained on is public, or in the ledger of private runs",
+           yes_no=True),
     Metric("privacy.tier",
            "how much the statement discloses, by the tiers of the OpenDP deployments registry"),
     Metric("scan.skipped_share", "share of records that could not be read"),
@@ -225,6 +228,13 @@ def _hazards(evidence: Evidence) -> list[_Derived]:
     return _counted(hazard.id for hazard in claimed.hazards if hazard.status != "absent")
 
 
+def _initial_weights(evidence: Evidence) -> list[_Derived]:
+    claimed = claim(evidence)
+    found = [h for h in claimed.hazards if h.id == "initial-weights"] if claimed else []
+    answers = {"absent": 1.0, "present": 0.0}
+    return [("", answers.get(hazard.status), hazard.detail) for hazard in found]
+
+
 def _tier(evidence: Evidence) -> list[_Derived]:
     if claim(evidence) is None:
         return []
@@ -284,6 +294,7 @@ DERIVED: Mapping[str, Callable[[Evidence], Iterable[_Derived]]] = {
     "privacy.epsilon": _epsilon,
     "privacy.delta_times_n": _delta_times_n,
     "privacy.hazards_present": _hazards,
+    "privacy.initial_weights": _initial_weights,
     "privacy.tier": _tier,
     "scan.skipped_share": _skipped_share,
     "scan.missing_detectors": _missing_detectors,
@@ -406,7 +417,8 @@ HAZARDS: Mapping[str, tuple[str, str]] = {
     ),
     "initial-weights": (
         "what the initial checkpoint was trained on is outside the claim",
-        "start from a model whose training text is public or is not about your people",
+        "start from a model whose training text is public or is not about your people; one that was trained "
+        "on the same corpus without privacy voids the claim",
     ),
     "non-private-releases": (
         "a release without privacy from the same records voids what the private one promised",

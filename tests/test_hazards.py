@@ -5,6 +5,7 @@ from __future__ import annotations
 from mlmguard.measures import HAZARDS
 from mlmguard.training.mechanism import SamplerCheck
 from mlmguard.training.privacy import claim
+from mlmguard.training.privacy.origin import Origin
 from mlmguard.types import UnitKind
 
 
@@ -14,7 +15,7 @@ def answered(**change: object) -> dict[str, str]:
         "unit": claim.UnitOfPrivacy(UnitKind.ROW, "document", "one row of clean/train"),
         "public_size": True,
         "tokenizer": "shipped",
-        "initial_weights": None,
+        "origin": Origin("public"),
         "sampler": SamplerCheck(100, 0.1, 1.0, 0.5),
         "others": (),
         "corpus_epsilon": None,
@@ -34,7 +35,7 @@ def test_a_statement_answers_every_hazard_of_the_table_and_no_other() -> None:
     worse = answered(
         public_size=False,
         tokenizer="private",
-        initial_weights="somebody/model",
+        origin=Origin("unknown"),
         sampler=SamplerCheck(100, 9.0, 0.0, 1e-9),
         left_out=("train-00000.jsonl",),
         precision_margin=0.01,

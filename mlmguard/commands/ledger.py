@@ -113,7 +113,7 @@ def _row(run: RunOnCorpus) -> Row:
 )
 @shared
 def command(runs: Path, quiet: bool, as_json: bool) -> None:
-    found = ledger(runs, console.tell)
+    found = ledger(runs, console.say)
 
     def tables() -> None:
         for corpus in found:

@@ -13,6 +13,7 @@ from mlmguard.settings import FROM_SCRATCH, LEARNT_TOKENIZERS, UnitChoice
 from mlmguard.training.mechanism import SamplerCheck
 from mlmguard.training.privacy import claim, derived
 from mlmguard.training.privacy.claim import UnitOfPrivacy
+from mlmguard.training.privacy.origin import PUBLIC, UNKNOWN, Origin
 from mlmguard.training.privacy.seals import Check, is_older
 from mlmguard.types import LedgerEntry, PrivacyStatement, UnitKind
 
@@ -180,6 +181,17 @@ def _tokenizer(training: Mapping[str, Any]) -> str:
     return "shipped" if named == derived.SHIPPED_TOKENIZER else "named"
 
 
+def _origin(statement: PrivacyStatement) -> Origin:
+    """Where named weights come from, by the runs on the corpus that the hazard names; none: unknown."""
+    said = next((one.detail for one in statement.hazards if one.id == "initial-weights"), "")
+    named = sorted(
+        (one for one in statement.corpus_releases if one.run_id in said), key=lambda r: said.index(r.run_id)
+    )
+    plain = next((one.run_id for one in named if not one.private), "")
+    composed = tuple(one.run_id for one in named if not plain)
+    return Origin(named[0].run_id if named else UNKNOWN, plain, composed)
+
+
 def _hazards(
     statement: PrivacyStatement, training: Mapping[str, Any], unit: UnitOfPrivacy, tokenizer: str
 ) -> tuple[Any, ...]:
@@ -195,7 +207,7 @@ def _hazards(
         unit=unit,
         public_size=not any(entry.mechanism == "discrete-laplace" for entry in statement.ledger),
         tokenizer=tokenizer,
-        initial_weights=None if start in (derived.WARMED_UP, FROM_SCRATCH) else start,
+        origin=Origin(PUBLIC) if start in (derived.WARMED_UP, FROM_SCRATCH) else _origin(statement),
         sampler=sampler,
         others=statement.corpus_releases,
         corpus_epsilon=statement.corpus_epsilon,

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import date, timedelta
 from typing import Literal
 
@@ -63,7 +64,7 @@ def judge(policy: Policy, evidence: Evidence, today: date | None = None) -> Judg
         worst_one = max(outcomes, key=lambda one: _ORDER.index(one.status))
         verdicts.append(_verdict(rule, worst_one, policy.places.get(("rules", position)), fingerprint))
     signed = [_attested(one, policy.signatures, evidence, today) for one in policy.attestations]
-    verdicts += [verdict for verdict, _ in signed]
+    verdicts = _settled(policy.attestations, verdicts, [verdict for verdict, _ in signed])
     status = worst(verdict.status for verdict in verdicts)
     if fault or not evaluated:
         status = worst((status, Status.INCONCLUSIVE))
@@ -124,6 +125,25 @@ def _attested(
     signer = (timely[0].by, timely[0].date.isoformat()) if timely else ("", "")
     verdict = Verdict(attestation.id, status, *fields, control=attestation.control)
     return verdict, Attested(attestation.id, attestation.role, attestation.statement, *signer)
+
+
+def _settled(
+    attestations: Sequence[Attestation], verdicts: list[Verdict], signed: list[Verdict]
+) -> list[Verdict]:
+    """All verdicts, where an attestation decides the rule that it is about, if the evidence did not."""
+    place = {verdict.rule: number for number, verdict in enumerate(verdicts)}
+    for number, (attestation, verdict) in enumerate(zip(attestations, signed)):
+        if attestation.settles is None:
+            continue
+        rule = verdicts[place[attestation.settles]]
+        if rule.status is not Status.INCONCLUSIVE:
+            signed[number] = replace(
+                verdict, status=Status.PASS, reason=f"not needed: {rule.rule} is decided"
+            )
+        elif verdict.status is Status.PASS:
+            reason = f"{verdict.reason}; the evidence alone: {rule.reason}"
+            verdicts[place[attestation.settles]] = replace(rule, status=Status.PASS, reason=reason)
+    return [*verdicts, *signed]
 
 
 def worst(statuses: Iterable[Status]) -> Status:

@@ -188,6 +188,8 @@ class Attestation(Strict):
     control: str = ""
     on_missing: Unknown = "inconclusive"
     severity: Severity = "high"
+    #: The rule that it decides where the evidence cannot; needed then alone.
+    settles: Slug | None = None
 
 
 class Signature(Strict):
@@ -238,6 +240,10 @@ class Policy(Strict):
                 raise ValueError(f"rule {waiver.rule!r} cannot be waived")
         if len({waiver.scope for waiver in self.waivers}) < len(self.waivers):
             raise ValueError("two waivers of one rule")
+        for one in self.attestations:
+            if one.settles is not None and one.settles not in by_id:
+                like = nearest(one.settles, by_id)
+                raise ValueError(f"attestation {one.id!r} settles unknown rule {one.settles!r}{like}")
         roles = {one.id: one.role for one in self.attestations}
         for signature in self.signatures:
             named = signature.attestation
@@ -253,6 +259,9 @@ class Policy(Strict):
     def digest(self) -> str:
         """SHA-256 over the RFC 8785 form of the policy as resolved, wherever its rules came from."""
         data = self.model_dump(mode="json", exclude={"extends", "drop"})
+        for one in data["attestations"]:
+            if one["settles"] is None:
+                del one["settles"]  # a policy older than this has the digest it was pinned by
         return hashlib.sha256(rfc8785.dumps(data)).hexdigest()
 
     @property

@@ -46,7 +46,7 @@ def train(
     with run.refusable(unit):  # of a run that does not reach its first step only what it has spent stays
         texts = data.texts(corpus, settings, unit, run.planted(settings, planted))
         tokenizer = initial.tokenizer(run, settings, unit, texts)
-        named = initial.named(settings, tokenizer)  # before anything is counted
+        named = initial.named(run, settings, tokenizer)  # before anything is counted
         units = data.tokenised(run, tokenizer, texts, unit, settings, corpus)
         plan = planning.plan(run, settings, len(units), unit)
         model = initial.model(run, settings, tokenizer, plan.recipe, named, watcher)

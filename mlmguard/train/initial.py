@@ -98,12 +98,16 @@ def _words_by_unit(texts: Texts, unit: UnitOfPrivacy) -> Iterator[Iterable[str]]
 # --- the model ----------------------------------------------------------------------------------------
 
 
-def named(settings: TrainSettings, tokenizer: Tokenizer) -> Any | None:
+def named(run: Run, settings: TrainSettings, tokenizer: Tokenizer) -> Any | None:
     """The checkpoint named by ``--init``, None without one; read before anything is spent, to be refused.
+
+    The run notes whose weights they are, for its ledger and its statement.
 
     Raises :class:`InputError` for weights that are not numbers, that cannot be trained with privacy, are not
     of this tokenizer or have too few positions.
     """
+    if run.team.first and "origin" not in run.facts():  # on resume, what it was when they were read first
+        run.update(origin=asdict(run.origin(settings.starts_from)))
     if settings.starts_from is None:
         return None
     name = settings.starts_from

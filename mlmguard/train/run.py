@@ -15,14 +15,23 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mlmguard import __version__, accounting
-from mlmguard.artifacts import as_noun, load_key, read_json, run_folder, sha256_file, write_json
+from mlmguard.artifacts import (
+    as_noun,
+    load_key,
+    read_json,
+    run_folder,
+    sha256_file,
+    weights_digest,
+    write_json,
+)
 from mlmguard.errors import CannotGoOn
 from mlmguard.leakage import canaries
 from mlmguard.settings import TrainSettings
 from mlmguard.training.distributed import Team
 from mlmguard.training.journal import Journal
 from mlmguard.training.privacy.claim import UnitOfPrivacy
-from mlmguard.training.privacy.ledger import CorpusLedger
+from mlmguard.training.privacy.ledger import CorpusLedger, RunOnCorpus
+from mlmguard.training.privacy.origin import Origin, origin_of
 from mlmguard.training.privacy.randomness import private_rng
 from mlmguard.training.tracking import Trackers
 from mlmguard.types import SILENT, DpPlan, LedgerEntry, Watcher
@@ -32,7 +41,7 @@ if TYPE_CHECKING:
     from mlmguard.train.planning import Plan
 
 
-PLANNED = ("plan", "recipe", "margin", "entered", "cut", "guesses")
+PLANNED = ("origin", "plan", "recipe", "margin", "entered", "cut", "guesses")
 """Facts of ``run.json`` that a run which did not reach its first step takes back."""
 
 TOKENIZER = "tokenizer"
@@ -183,6 +192,7 @@ class Run:
             unit=unit.name,
             unit_kind=str(unit.kind),
             cut=known.get("cut", ""),
+            started_from=known.get("origin", {}).get("started_from", ""),
             delta=delta,
             planned=planned,
         )
@@ -200,6 +210,16 @@ class Run:
     def finish(self, charged: Sequence[LedgerEntry]) -> None:
         """Enter that the run has ended and what it charged."""
         self.ledger.finish(self.id, charged)
+
+    def released(self, ckpt: Path) -> None:
+        """Enter which weights the run has released."""
+        self.ledger.release(self.id, weights_digest(ckpt))
+
+    def origin(self, start: str | None) -> Origin:
+        """Whose weights ``start`` holds (None: weights of our own), by the ledger as it stands."""
+        known = self.facts()
+        own = RunOnCorpus(self.id, known["commitment"], known["raw"], False, "", None, (), False)
+        return origin_of(start, own, self.ledger.read())
 
     @contextmanager
     def journal(

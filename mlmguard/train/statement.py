@@ -7,6 +7,7 @@ from importlib.metadata import version
 from typing import Any
 
 from mlmguard import __version__, accounting
+from mlmguard.artifacts import as_noun
 from mlmguard.settings import LEARNT_TOKENIZERS, TrainSettings
 from mlmguard.train.data import Corpus
 from mlmguard.train.planning import Plan
@@ -16,6 +17,7 @@ from mlmguard.training.mechanism import SamplerCheck, check_sampler
 from mlmguard.training.privacy import claim, derived
 from mlmguard.training.privacy.claim import UnitOfPrivacy
 from mlmguard.training.privacy.ledger import RunOnCorpus, epsilon_together
+from mlmguard.training.privacy.origin import UNKNOWN, Origin
 from mlmguard.types import CorpusRelease, DpPlan, LedgerEntry, PrivacyStatement
 
 TOOLS = ("torch", "transformers", "tokenizers", "opacus", "dp-accounting", "numpy")
@@ -48,8 +50,8 @@ def statement(
     }
     if dp is None:
         return _not_private(corpus, common)
-    precision = plan.recipe.precision
-    return _private(settings, unit, dp, ledger, journal, units, corpus, others, own, precision, common)
+    runs, precision = [own, *others], plan.recipe.precision
+    return _private(run, settings, unit, dp, ledger, journal, units, corpus, runs, precision, common)
 
 
 def _not_private(corpus: Corpus, common: dict[str, Any]) -> PrivacyStatement:
@@ -64,6 +66,7 @@ def _not_private(corpus: Corpus, common: dict[str, Any]) -> PrivacyStatement:
 
 
 def _private(
+    run: Run,
     settings: TrainSettings,
     unit: UnitOfPrivacy,
     plan: DpPlan,
@@ -71,14 +74,15 @@ def _private(
     journal: Journal,
     units: int,
     corpus: Corpus,
-    others: list[RunOnCorpus],
-    own: RunOnCorpus,
+    runs: list[RunOnCorpus],
     precision: str,
     common: dict[str, Any],
 ) -> PrivacyStatement:
     left_out = [shard.shard for shard in corpus.clean.damaged]
     sampler = check_sampler(journal.drawn, units, plan.sample_rate)
-    together, reason = epsilon_together([own, *others], plan.delta)
+    known = run.facts().get("origin")  # a run that an earlier version began has none
+    origin = as_noun(known, Origin, "run.json") if known else Origin(UNKNOWN)
+    together, reason = epsilon_together(runs, plan.delta)
     kind = _tokenizer_kind(settings)
     return PrivacyStatement(
         private=True,
@@ -92,7 +96,7 @@ def _private(
                 unit=unit,
                 public_size=settings.public_size is not None,
                 tokenizer=kind,
-                initial_weights=settings.starts_from,
+                origin=origin,
                 sampler=sampler,
                 others=common["corpus_releases"],
                 corpus_epsilon=together,

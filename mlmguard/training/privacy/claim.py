@@ -13,6 +13,7 @@ from mlmguard.errors import InputError
 from mlmguard.measures import show_epsilon
 from mlmguard.settings import UnitChoice
 from mlmguard.training.mechanism import SamplerCheck
+from mlmguard.training.privacy.origin import PUBLIC, Origin
 from mlmguard.types import CorpusRelease, Hazard, UnitKind
 
 
@@ -91,7 +92,7 @@ class Facts:
     unit: UnitOfPrivacy
     public_size: bool  # n was declared public
     tokenizer: str  # "shipped", "named", "dp" or "private"
-    initial_weights: str | None  # the checkpoint started from; None: public text only
+    origin: Origin  # of the initial weights
     sampler: SamplerCheck
     others: Sequence[CorpusRelease]
     corpus_epsilon: float | None
@@ -144,7 +145,7 @@ def hazards(facts: Facts) -> tuple[Hazard, ...]:
         _size(facts.public_size),
         _unit(facts.unit),
         TOKENIZERS[facts.tokenizer],
-        _initial(facts.initial_weights),
+        _initial(facts),
         _tuning(facts),
         _siblings(facts.others),
         _precision(facts.precision_margin),
@@ -187,10 +188,24 @@ TOKENIZERS = {
 }
 
 
-def _initial(weights: str | None) -> Hazard:
-    if weights is None:
+def _initial(facts: Facts) -> Hazard:
+    origin = facts.origin
+    if origin.started_from == PUBLIC:
         return Hazard("initial-weights", "absent", "random or warmed up on public text")
+    if origin.plain:
+        detail = (
+            f"they come from {origin.plain}, which was trained on this corpus without privacy: no ε holds"
+        )
+        return Hazard("initial-weights", "present", detail)
+    if origin.composed and facts.corpus_epsilon is not None:
+        detail = (
+            f"they come from {', '.join(origin.composed)}, private on this corpus and in its ledger: with "
+            f"what that cost, the weights have ε = {show_epsilon(facts.corpus_epsilon)}"
+        )
+        return Hazard("initial-weights", "absent", detail)
     detail = "whatever the initial checkpoint was trained on is outside the claim"
+    if origin.composed:
+        detail = f"they come from {', '.join(origin.composed)}, and {facts.corpus_epsilon_reason}"
     return Hazard("initial-weights", "unknown", detail)
 
 
