@@ -28,6 +28,7 @@ from mlmguard.types import AccountantReading, LedgerEntry, PrivacyStatement
 _INTERVAL = 1e-4
 # For searching, and for groups, which are orientation: connected dots keep both upper bounds.
 _COARSE_SEARCH, _COARSE, _WIDEST = 1e-3, 1e-2, 1e-1
+_SMALL = 5.0  # ε below which a wide grid would show in the digits
 
 
 def epsilon(
@@ -185,9 +186,11 @@ def group_epsilon(ledger: Sequence[LedgerEntry], size: int, delta: float) -> flo
     if size > 1 and any(entry.mechanism == "gaussian-threshold" for entry in ledger):
         return None  # the threshold hides what one unit alone says; what a group says in chorus passes it
     # a step is off by at most half the grid and in practice by a hundredth of it: few steps can have a wide
-    # one, which is ten times faster where a group's loss spreads over hundreds of nats
-    grid = min(_WIDEST, max(_COARSE, _WIDEST / max(1, sum(map(_gaussian_steps, ledger)))))
-    found = _epsilon_by_pld(tuple(ledger), delta, size, grid)
+    # one, ten times faster where a group's loss spreads over hundreds of nats; a small ε keeps its digits
+    wide = min(_WIDEST, max(_COARSE, _WIDEST / max(1, sum(map(_gaussian_steps, ledger)))))
+    found = _epsilon_by_pld(tuple(ledger), delta, size, wide)
+    if found < _SMALL:
+        found = _epsilon_by_pld(tuple(ledger), delta, size, _COARSE)
     return found if found <= NO_GROUP_BOUND else None
 
 
