@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from mlmguard import accounting
-from mlmguard.artifacts import RUNS, find_run_folder, lines_of, read_json, read_noun, sha256_file
+from mlmguard.artifacts import RUNS, find_run_folder, key_at_hand, lines_of, read_json, read_noun, sha256_file
 from mlmguard.corpus.clean import read_clean
 from mlmguard.corpus.read.documents import read as read_documents
 from mlmguard.errors import InputError
@@ -166,6 +166,7 @@ def _read_ours(ckpt: Path, source: Ours) -> Audited:
         secrets=secrets,
         guesses=int(known.get("guesses", 0)),
         # a piece of a document is drawn on its own there, and no passage is one piece
+        notes=_seal_notes(statement),
         draws=None if _of_pieces(statement) else _draws(known, corpus.train, secrets),
     )
 
@@ -175,6 +176,11 @@ def _of_pieces(statement: PrivacyStatement) -> bool:
     if statement.unit_kind:
         return statement.unit_kind == UnitKind.PIECE
     return statement.unit == UnitChoice.SEQUENCE
+
+
+def _seal_notes(statement: PrivacyStatement) -> tuple[str, ...]:
+    seal = seals.compare_seal(statement, key_at_hand())
+    return () if seal.outcome == "holds" else (f"The seal of the statement: {seal.found}.",)
 
 
 def _own_run(ckpt: Path, statement: PrivacyStatement, beside: Path) -> Path:

@@ -23,6 +23,8 @@ from mlmguard.artifacts import (
     write_json,
     write_text,
 )
+from mlmguard.audit import Ours
+from mlmguard.audit.checkpoint import read
 from mlmguard.commands.gate import gate, read_evidence
 from mlmguard.commands.verify import Check, verify
 from mlmguard.errors import InputError
@@ -435,6 +437,8 @@ def test_a_statement_of_an_older_version_is_not_silently_accepted(place: Place) 
     place.note(seal=None)
     checks, code = verify(place.ckpt)
     assert code == 0 and said_of(checks, "seal") == "not checked: made before seals"
+    audited = read(place.ckpt, Ours())  # the evidence says it to whoever judges it
+    assert audited.notes == ("The seal of the statement: not checked: made before seals.",)
     assert outcomes(checks)["files"] == outcomes(checks)["canaries and reference"] == "unknown"
 
 
