@@ -185,7 +185,7 @@ def _card(stated: PrivacyStatement, facts: Mapping[str, object]) -> str:
     if stated.private and stated.epsilon is not None:
         claim = (
             f"Trained with differential privacy: **ε = {show_epsilon(stated.epsilon)} at "
-            f"δ = {stated.delta:g}**, unit: {stated.unit} ({stated.unit_definition}), "
+            f"δ = {stated.delta:g}**, unit: {stated.unit}, a {stated.unit_kind} ({stated.unit_definition}), "
             f"adjacency: {stated.adjacency}. Covers {stated.covers}."
         )
     else:

@@ -6,14 +6,12 @@ import json
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from mlmguard import accounting
 from mlmguard.artifacts import read_json
 from mlmguard.errors import CannotGoOn, InputError
 from mlmguard.settings import TrainSettings
@@ -38,7 +36,6 @@ PRIVATE = TrainSettings(
 COUNTED = replace(PRIVATE, public_size=None, batch_units=None)
 PLAIN = replace(PRIVATE, dp_epsilon=None, public_size=None, batch_units=8)
 LEARNT = replace(COUNTED, tokenizer="dp")
-SEARCHED = lru_cache(accounting.noise_multiplier)
 ERRORS = (RuntimeError, MemoryError, KeyboardInterrupt, OSError)
 
 
@@ -58,7 +55,7 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def known_noise(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The noised count is that of a fixed seed: enough units, and one search for σ in all tests."""
+    """The noised count is that of a fixed seed: enough units, and one search for σ for all tests."""
     monkeypatch.setattr("mlmguard.training.privacy.releases.private_rng", lambda: np.random.default_rng(4))
 
 

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import replace
-from functools import lru_cache
 from pathlib import Path
 
 import pytest
 
-from mlmguard import accounting
 from mlmguard.policy.judging import exit_code, judge
 from mlmguard.policy.reading import load
 from mlmguard.policy.rule import Signature
@@ -29,15 +27,6 @@ PRIVATE = replace(
     PLAIN, dp_epsilon=8, learning_rate=1e-6, public_size=600, batch_units=300, max_grad_norm=1.0
 )
 CHEAP = replace(PRIVATE, dp_epsilon=0.5)  # to account for
-
-
-@pytest.fixture(autouse=True)
-def searched_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """All runs here have one of two plans: σ is searched for once each."""
-    monkeypatch.setattr(accounting, "noise_multiplier", SEARCHED)
-
-
-SEARCHED = lru_cache(accounting.noise_multiplier)
 
 
 class Places:
