@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mlmguard import accounting
-from mlmguard.artifacts import RUNS, Key, as_noun
+from mlmguard.artifacts import RUNS, Key, as_noun, weights_digest
 from mlmguard.errors import InputError
 from mlmguard.training.privacy import derived, seals
 from mlmguard.training.privacy.ledger import ChainedFile, CorpusLedger, RunOnCorpus, epsilon_together, seed_of
@@ -28,6 +28,7 @@ def of(
     if found.folder is None:
         looked = f"{RUNS}/{statement.run_id} is not here, so that nothing was compared with it"
         yield Check("run folder", looked, "unknown")
+        yield from _corpus(CorpusLedger(RUNS), ckpt, statement)
         return
     if found.fault:
         yield Check("run folder", f"{found.folder}: {found.fault}", "contradicted", _RESTORE)
@@ -36,7 +37,7 @@ def of(
     known = seals.facts_of(found.folder)
     yield from _facts(known, statement, training)
     yield from seals.compare_run(found.folder, statement, key)
-    yield from _corpus(CorpusLedger(found.folder.parent), statement)
+    yield from _corpus(CorpusLedger(found.folder.parent), ckpt, statement)
 
 
 def _steps(run: Path, statement: PrivacyStatement) -> Check:
@@ -86,13 +87,14 @@ def _facts(
         yield Check("run.json", "start, canaries and releases as stated", "holds")
 
 
-def _corpus(ledger: CorpusLedger, statement: PrivacyStatement) -> Iterator[Check]:
-    """What all runs on the corpus cost, as the corpus ledger had it when this run ended."""
+def _corpus(ledger: CorpusLedger, ckpt: Path, statement: PrivacyStatement) -> Iterator[Check]:
+    """What the runs on the corpus cost, as its ledger had it when this one ended, and what it released."""
     if not ledger.exists():
         yield Check("corpus ledger", "is not here: what other runs cost was not compared", "unknown")
         return
     try:
-        if statement.run_id not in {run.run_id for run in ledger.read()}:
+        entered = {run.run_id: run for run in ledger.read()}
+        if statement.run_id not in entered:
             found = "does not know this run, so that its other runs were not compared"
             yield Check("corpus ledger", found, "unknown", "verify where the model was trained")
             return
@@ -104,6 +106,11 @@ def _corpus(ledger: CorpusLedger, statement: PrivacyStatement) -> Iterator[Check
     differ = []
     if not own.finished or own.entries != statement.ledger:
         differ.append("what this run has charged")
+    released = entered[statement.run_id].weights
+    if released and released != weights_digest(ckpt):
+        differ.append("the weights it released")
+    if released and seals.is_older(statement):
+        differ.append("that its version seals, and this is not sealed")
     if own.private != statement.private:
         differ.append("private or not")
     if (own.unit, own.unit_kind) != (statement.unit, statement.unit_kind):

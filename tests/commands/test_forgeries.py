@@ -122,8 +122,11 @@ def honest(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def place(honest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
-    """A copy to forge; the working folder is empty. The honest folder holds before and after."""
+def place(
+    honest: Path, state_of_the_module: Path, own_state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Place]:
+    """A copy to forge, beside the ledger that its run was entered in; the working folder is empty."""
+    shutil.copytree(state_of_the_module, own_state, dirs_exist_ok=True)
     copy = tmp_path / "work"
     shutil.copytree(honest, copy)
     (tmp_path / "elsewhere").mkdir()
@@ -354,6 +357,20 @@ def test_a_forgery_is_contradicted(
 AWAY = [everything, fewer_steps, unit_everywhere, random_weights_stated, hazard_denied, count_dropped]
 
 
+@pytest.mark.parametrize(
+    "forge", [made_to_look_older, random_weights_stated], ids=lambda forge: forge.__name__
+)
+def test_the_ledger_of_all_runs_remembers_what_was_sealed_and_released(
+    place: Place, forge: Callable[[Place], None], keyless: Callable[[], None]
+) -> None:
+    """Without key and run folder: the state folder of the house is enough."""
+    forge(place)
+    shutil.rmtree(place.folder / RUNS)
+    keyless()
+    checks, code = verify(place.ckpt)
+    assert code == 10 and contradicted(checks) == {"corpus ledger"}
+
+
 @pytest.mark.parametrize("forge", AWAY, ids=lambda forge: forge.__name__)
 def test_the_seal_alone_tells_a_forgery_whose_run_folder_is_not_here(
     place: Place, forge: Callable[[Place], None], keyless: Callable[[], None]
@@ -426,7 +443,7 @@ def test_a_key_that_cannot_be_read(
     assert not (tmp_path / "new").exists() and not (tmp_path / "runs").exists()
 
 
-def test_a_statement_of_an_older_version_is_not_silently_accepted(place: Place) -> None:
+def test_a_statement_of_an_older_version_is_not_silently_accepted(place: Place, own_state: Path) -> None:
     older = {
         name: value
         for name, value in read_json(place.ckpt / "privacy.json").items()
@@ -435,6 +452,7 @@ def test_a_statement_of_an_older_version_is_not_silently_accepted(place: Place) 
     kept = replace(place.statement, digests={}, guesses=None, seal=None)
     write_json(place.ckpt / "privacy.json", {**older, "digest": accounting.statement_digest(kept)})
     place.note(seal=None)
+    (own_state / "ledger.jsonl").unlink()  # which an older version did not tell what was released
     checks, code = verify(place.ckpt)
     assert code == 0 and said_of(checks, "seal") == "not checked: made before seals"
     audited = read(place.ckpt, Ours())  # the evidence says it to whoever judges it
