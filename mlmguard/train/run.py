@@ -134,6 +134,17 @@ class Run:
                 self._leave(unit)
             raise
 
+    @property
+    def before(self) -> Path:
+        """Where the folder of an earlier run with this name waits until this one has released something."""
+        return self.folder.with_name(f".{self.id}.before")
+
+    def vanish(self) -> None:
+        """Remove the run folder, and put that of an earlier run with its name back."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+        if self.before.exists():
+            self.before.rename(self.folder)
+
     def _has_steps(self) -> bool:
         charged = self.folder / "ledger.jsonl"
         return (
@@ -148,7 +159,7 @@ class Run:
         spent = [as_noun(entry, LedgerEntry, "run.json") for entry in known.get("spent") or ()]
         stepped = self._has_steps()
         if not (spent or stepped):
-            shutil.rmtree(self.folder)
+            self.vanish()
         else:
             bought = [TOKENIZER for entry in spent if entry.mechanism == "gaussian-threshold"]
             for path in self.folder.iterdir():
@@ -214,6 +225,7 @@ class Run:
     def released(self, ckpt: Path) -> None:
         """Enter which weights the run has released."""
         self.ledger.release(self.id, weights_digest(ckpt))
+        shutil.rmtree(self.before, ignore_errors=True)
 
     def origin(self, start: str | None) -> Origin:
         """Whose weights ``start`` holds (None: weights of our own), by the ledger as it stands."""
@@ -246,14 +258,15 @@ def _opened(corpus: Corpus, settings: TrainSettings, runs: Path, team: Team) -> 
             return Run(path.parent.name, path.parent, team)
     # a private run never repeats; a plain one is a function of its settings, and so is its name
     tail = secrets.token_hex(6) if settings.private else wanted[:12]
-    run = Run(f"train-{tail}", run_folder(f"train-{tail}", runs), team)
-    for stale in run.folder.iterdir():  # a finished plain run with the same name is done again
-        if stale.is_file():
-            stale.unlink()
+    run = Run(f"train-{tail}", runs / f"train-{tail}", team)
+    if run.folder.exists():  # a finished plain run with the same name is done again
+        shutil.rmtree(run.before, ignore_errors=True)
+        run.folder.rename(run.before)
     try:
+        run_folder(run.id, runs)
         _describe(run, corpus, settings, wanted)
     except BaseException:
-        shutil.rmtree(run.folder)
+        run.vanish()
         raise
     return run
 

@@ -181,6 +181,25 @@ def test_a_plain_run_leaves_nothing_either(
     assert left_of(tmp_path, PLAIN) == []
 
 
+def test_a_plain_run_that_is_done_again_and_breaks_leaves_the_earlier_one_as_it_was(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained(place, tmp_path, PLAIN)
+    (run,) = CorpusLedger(tmp_path / "runs").read()
+
+    def files() -> dict[Path, bytes]:
+        return {path: path.read_bytes() for path in (tmp_path / "runs").rglob("*") if path.is_file()}
+
+    before = files()
+    with monkeypatch.context() as patch:
+        breaks(patch, "mlmguard.training.journal.Journal.__init__", MemoryError, first=True)
+        with pytest.raises(MemoryError):
+            trained(place, tmp_path, PLAIN)
+    assert files() == before and CorpusLedger(tmp_path / "runs").read() == [run]
+    trained(place, tmp_path, PLAIN)
+    assert set(files()) == set(before)
+
+
 # --- what is found late -------------------------------------------------------------------------------
 
 
