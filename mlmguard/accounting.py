@@ -19,6 +19,8 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+from scipy.special import log_ndtr, logsumexp, ndtr
 
 from mlmguard.errors import InputError
 from mlmguard.types import AccountantReading, LedgerEntry, PrivacyStatement
@@ -151,7 +153,7 @@ def true_positive_ceiling(ledger: Sequence[LedgerEntry], false_positive_rate: fl
     >>> round(true_positive_ceiling(plan, 0.01), 3)  # Gaussian, μ = 1: Φ(Φ⁻¹(.01) + 1)
     0.092
     """
-    loss = _compose_pld(tuple(ledger))
+    loss = _compose_pld(tuple(ledger), grid=_COARSE_SEARCH)
     if loss is None:
         return false_positive_rate
     eps = np.arange(401) * 0.05
@@ -211,7 +213,7 @@ def canonical(statement: PrivacyStatement) -> str:
     return json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
-_ADDED = ("unit_kind", "corpus_epsilon_reason", "digests", "guesses")
+_ADDED = ("unit_kind", "corpus_epsilon_reason", "digests", "guesses", "mechanism_checks")
 
 
 def statement_digest(statement: PrivacyStatement) -> str:
@@ -274,19 +276,76 @@ def _release_pld(entry: LedgerEntry, group: int, grid: float) -> Any:
             "poisson-gaussian, discrete-laplace or gaussian-threshold",
         )
     rate = entry.sample_rate if entry.mechanism == "poisson-gaussian" else 1.0
-    if group == 1 or rate == 1:
-        step = pld.from_gaussian_mechanism(
-            entry.noise_multiplier / group, value_discretization_interval=grid, sampling_prob=rate
-        )
-    else:
-        shares = [math.comb(group, k) * rate**k * (1 - rate) ** (group - k) for k in range(group + 1)]
-        step = pld.from_mixture_gaussian_mechanism(
-            entry.noise_multiplier,
-            sensitivities=range(group + 1),
-            sampling_probs=shares,
-            value_discretization_interval=grid,
-        )
+    step = pld.PrivacyLossDistribution(
+        *(_gaussian_pmf(entry.noise_multiplier, rate, group, grid, removed) for removed in (True, False))
+    )
     return step.self_compose(_gaussian_steps(entry))
+
+
+def _gaussian_pmf(sigma: float, rate: float, group: int, grid: float, removed: bool) -> Any:
+    """The loss of one step when ``group`` units are removed, or added; each is in the draw at ``rate``.
+
+    dp_accounting's distribution, connected dots and bounds; only δ(ε) at the dots is computed for all of them
+    at once. Its own loop, one dot after the other, took most of the time of a small private run.
+    """
+    from dp_accounting.pld import pld_pmf
+    from dp_accounting.pld import privacy_loss_mechanism as mechanism
+
+    adjacency = mechanism.AdjacencyType.REMOVE if removed else mechanism.AdjacencyType.ADD
+    if group == 1 or rate == 1:
+        loss: Any = mechanism.GaussianPrivacyLoss(sigma / group, sampling_prob=rate, adjacency_type=adjacency)
+        sigma, shares = sigma / group, np.array([1 - rate, rate])
+    else:
+        drawn = range(group + 1)
+        shares = np.array([math.comb(group, k) * rate**k * (1 - rate) ** (group - k) for k in drawn])
+        loss = mechanism.MixtureGaussianPrivacyLoss(sigma, drawn, shares.tolist(), adjacency_type=adjacency)
+    bounds = loss.connect_dots_bounds()
+    low, high = math.floor(bounds.epsilon_lower / grid), math.ceil(bounds.epsilon_upper / grid)
+    deltas = _hockey_stick(np.arange(low, high + 1) * grid, sigma, shares, removed)
+    return pld_pmf.create_pmf_pessimistic_connect_dots_fixed_gap(grid, low, high, deltas)
+
+
+def _hockey_stick(
+    epsilons: NDArray[np.float64], sigma: float, shares: NDArray[np.float64], removed: bool
+) -> NDArray[np.float64]:
+    """δ(ε), (E,), of N(0, σ²) and the mixture Σ sₖ N(−k, σ²), or N(k, σ²) for units added; ``shares`` s.
+
+    The loss falls with x, so δ(ε) = P(x ≤ t) − e^ε Q(x ≤ t) for the t at which it is ε.
+    """
+    steps = np.arange(len(shares))[shares > 0]
+    logs = np.log(shares[shares > 0])
+    # log of the mixture over the noise alone: Σ sₖ e^{k(∓x) / σ² − k²/2σ²} rises with y = −x, or x for added
+    constant = logs - steps**2 / (2 * sigma**2)
+    wanted = epsilons if removed else -epsilons
+    least = logs[0] if steps[0] == 0 else -np.inf
+    inside = wanted > least
+    y = np.full(len(epsilons), -np.inf)
+    y[inside] = _where_mixture_is(wanted[inside], constant, steps, sigma)
+    if removed:  # P: the mixture; x ≤ −y
+        upper = (np.exp(logs)[:, None] * ndtr((steps[:, None] - y) / sigma)).sum(0)
+        lower = log_ndtr(-y / sigma)
+    else:  # Q: the mixture; x ≤ y
+        upper = ndtr(y / sigma)
+        lower = logsumexp(logs[:, None] + log_ndtr((y - steps[:, None]) / sigma), axis=0)
+    return np.asarray(np.clip(upper - np.exp(epsilons + lower), 0.0, 1.0))
+
+
+def _where_mixture_is(
+    wanted: NDArray[np.float64], constant: NDArray[np.float64], steps: NDArray[np.int64], sigma: float
+) -> NDArray[np.float64]:
+    """The y at which log Σ e^{constant + steps·y / σ²} is ``wanted``; bisected for more than two terms."""
+    if len(steps) == 1:
+        return np.asarray((wanted - constant[0]) * sigma**2 / steps[0])
+    if len(steps) == 2 and steps[0] == 0:  # one unit: solved
+        rest = wanted + np.log1p(-np.exp(constant[0] - wanted))
+        return np.asarray((rest - constant[1]) * sigma**2 / steps[1])
+    top = sigma**2 * (np.abs(wanted).max() + np.abs(constant).max() + 50)
+    low, high = np.full(len(wanted), -top), np.full(len(wanted), top)
+    for _ in range(100):
+        middle = (low + high) / 2
+        above = logsumexp(constant[:, None] + steps[:, None] * middle / sigma**2, axis=0) > wanted
+        low, high = np.where(above, low, middle), np.where(above, middle, high)
+    return np.asarray((low + high) / 2)
 
 
 def _gaussian_steps(entry: LedgerEntry) -> int:

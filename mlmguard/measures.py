@@ -109,6 +109,9 @@ _METRICS = (
            "area under the ROC for the reference model alone; 0.5 is chance", interval=True),
     Metric("epsilon.one_run_lower_bound",
            "ε this one training run demonstrably spent, at 95 % confidence", column="ε shown"),
+    Metric("epsilon.white_box_lower_bound",
+           "ε that canaries of the run itself show of its mechanism, at 95 % confidence"),
+    Metric("epsilon.white_box_if", "the bound that this test would give under a fault (the slice)"),
     Metric("epsilon.two_sample_heuristic",
            "lower bound of ε by true and false positives; no theorem about one run"),
     Metric("epsilon.if_gaussian", "lower bound of ε if secrets leak as by a Gaussian mechanism; no theorem"),
@@ -121,6 +124,8 @@ _METRICS = (
     Metric("privacy.initial_weights",
            "1 if what the initial weights were trained on is public, or in the ledger of private runs",
            yes_no=True),
+    Metric("privacy.mechanism_checks_failed",
+           "how many tests of its own mechanism a private run has failed"),
     Metric("privacy.tier",
            "how much the statement discloses, by the tiers of the OpenDP deployments registry"),
     Metric("scan.skipped_share", "share of records that could not be read"),
@@ -235,6 +240,13 @@ def _initial_weights(evidence: Evidence) -> list[_Derived]:
     return [("", answers.get(hazard.status), hazard.detail) for hazard in found]
 
 
+def _mechanism_checks(evidence: Evidence) -> list[_Derived]:
+    claimed = claim(evidence)
+    if claimed is None or not claimed.mechanism_checks:
+        return []
+    return _counted(check.id for check in claimed.mechanism_checks if check.outcome == "failed")
+
+
 def _tier(evidence: Evidence) -> list[_Derived]:
     if claim(evidence) is None:
         return []
@@ -295,6 +307,7 @@ DERIVED: Mapping[str, Callable[[Evidence], Iterable[_Derived]]] = {
     "privacy.delta_times_n": _delta_times_n,
     "privacy.hazards_present": _hazards,
     "privacy.initial_weights": _initial_weights,
+    "privacy.mechanism_checks_failed": _mechanism_checks,
     "privacy.tier": _tier,
     "scan.skipped_share": _skipped_share,
     "scan.missing_detectors": _missing_detectors,

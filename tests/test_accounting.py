@@ -2,7 +2,9 @@
 
 import math
 
+import numpy as np
 import pytest
+from dp_accounting.pld import privacy_loss_mechanism
 from scipy import stats
 
 from mlmguard import accounting
@@ -15,6 +17,35 @@ REFERENCE = [
     ((3.0, 0.1, 512, 1e-6), (4.0510, 3.7799, 3.7697)),
     ((1.0, 1.0, 1, 1e-5), (4.7285, 4.3874, 4.3772)),
 ]
+
+
+@pytest.mark.parametrize(
+    ("sigma", "rate", "group", "grid"),
+    [
+        (1.387, 0.1, 1, 1e-3),
+        (1.0, 1.0, 1, 1e-3),
+        (0.8, 0.05, 10, 1e-2),
+        (5.5, 0.5, 5, 1e-2),
+        (30.0, 0.9, 1, 1e-3),
+    ],
+)
+@pytest.mark.parametrize("removed", [True, False])
+def test_the_privacy_loss_is_that_of_dp_accounting_dot_by_dot(sigma, rate, group, grid, removed):
+    adjacency = (
+        privacy_loss_mechanism.AdjacencyType.REMOVE if removed else privacy_loss_mechanism.AdjacencyType.ADD
+    )
+    if group == 1:
+        shares = np.array([1 - rate, rate])
+        slow = privacy_loss_mechanism.GaussianPrivacyLoss(sigma, sampling_prob=rate, adjacency_type=adjacency)
+    else:
+        shares = stats.binom.pmf(np.arange(group + 1), group, rate)
+        slow = privacy_loss_mechanism.MixtureGaussianPrivacyLoss(
+            sigma, range(group + 1), shares, adjacency_type=adjacency
+        )
+    bounds = slow.connect_dots_bounds()
+    epsilons = np.linspace(bounds.epsilon_lower, bounds.epsilon_upper, 300)[1:-1]
+    found = accounting._hockey_stick(epsilons, sigma, shares, removed)
+    assert found == pytest.approx(slow.get_delta_for_epsilon(epsilons), rel=1e-7, abs=1e-14)
 
 
 @pytest.mark.parametrize("plan, expected", REFERENCE)

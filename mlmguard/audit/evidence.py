@@ -11,6 +11,7 @@ import numpy as np
 
 from mlmguard import __version__
 from mlmguard.artifacts import weights_digest, write_text
+from mlmguard.audit import mechanism
 from mlmguard.audit.bench import Bench
 from mlmguard.audit.checkpoint import Audited
 from mlmguard.leakage import metrics
@@ -36,10 +37,14 @@ def evidence_of(bench: Bench, attacks: Sequence[Attack], results: Mapping[str, R
         measurements=(
             *measured_model,
             *(m for result in found for m in result.measurements),
+            *mechanism.white_box(audited.run, audited.statement),
             *corrected([test for result in found for test in result.tests]),
         ),
         curves=tuple(_rounded(c) for c in (*recorded, *(c for result in found for c in result.curves))),
-        attacks=coverage(audited, attacks, results),
+        attacks=(
+            *coverage(audited, attacks, results),
+            *mechanism.coverage(audited.run, audited.statement),
+        ),
         notes=_notes(audited, bench.settings),
         tool_version=__version__,
     )

@@ -11,8 +11,6 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from mlmguard import accounting, console
 from mlmguard.commands.watching import interruptible
 from mlmguard.errors import InputError
@@ -71,10 +69,8 @@ def audit_private_step(
     plan = DpPlan(sigma, 1.0, sample_rate, steps, delta, "canary", sample_rate * canaries / 2, epsilon, GRID)
     planted = private_rng().random(canaries) < 0.5
     with tempfile.TemporaryDirectory(prefix="mlmguard-") as folder:
-        ran = dirac_run(plan, planted, Path(folder), norm=canary_norm, watcher=watcher)
-    order = np.argsort(ran.scores)
-    out, took_part = order[: guesses // 2], order[len(order) - (guesses - guesses // 2) :]
-    right = int(planted[took_part].sum() + (~planted[out]).sum())
+        ran = dirac_run(plan, planted, Path(folder), guesses, length=canary_norm, watcher=watcher)
+    right = ran.audit.right()
     return PrivateStepAudit(
         plan=plan,
         ledger=ran.ledger,

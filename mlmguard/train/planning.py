@@ -13,6 +13,7 @@ from mlmguard import accounting
 from mlmguard.artifacts import as_noun
 from mlmguard.errors import InputError
 from mlmguard.settings import Size, TrainSettings, read_mix
+from mlmguard.train import mechanism as self_tests
 from mlmguard.training import mechanism, models, numerics
 from mlmguard.training.clipping.clip import Engine
 from mlmguard.training.modes import Mode, Plain, Private
@@ -232,5 +233,6 @@ def mode(
         return Plain(model, tokenizer, units, plan.recipe, team=run.team)
     return Private(
         model, tokenizer, units, plan.recipe, plan.dp,
-        engine=cast(Engine, settings.engine), margin_known=plan.margin_known, team=run.team,
+        engine=cast(Engine, settings.engine), margin_known=plan.margin_known,
+        audit=self_tests.opened(run, plan.dp), team=run.team,
     )  # fmt: skip

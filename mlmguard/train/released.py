@@ -20,7 +20,7 @@ from mlmguard.train.statement import statement
 from mlmguard.training import adapt, checkpoint, device
 from mlmguard.training.evaluation import HeldOut, HeldOutTexts, latency
 from mlmguard.training.journal import Journal
-from mlmguard.training.modes import Mode
+from mlmguard.training.modes import Mode, Private
 from mlmguard.training.privacy import derived, seals
 from mlmguard.training.privacy.claim import UnitOfPrivacy
 from mlmguard.training.text.masking import Masking
@@ -56,7 +56,8 @@ def release(
     adapt.merge(model)
     charged = [*plan.spent, *journal.entries()]
     run.finish(charged)
-    claimed = statement(run, settings, unit, plan, mode.plan, charged, journal, len(units), corpus)
+    audit = mode.audit if isinstance(mode, Private) else None
+    claimed = statement(run, settings, unit, plan, mode.plan, charged, journal, len(units), corpus, audit)
     quiet = settings.quiet_metrics and mode.plan is not None
     measured = None if quiet else held_out.measure(model, mode.device)
     seconds = round(journal.seconds_running, 1)

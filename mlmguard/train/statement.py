@@ -9,15 +9,17 @@ from typing import Any
 from mlmguard import __version__, accounting
 from mlmguard.artifacts import as_noun
 from mlmguard.settings import LEARNT_TOKENIZERS, TrainSettings
+from mlmguard.train import mechanism
 from mlmguard.train.data import Corpus
 from mlmguard.train.planning import Plan
 from mlmguard.train.run import Run
 from mlmguard.training.journal import Journal
-from mlmguard.training.mechanism import SamplerCheck, check_sampler
+from mlmguard.training.mechanism import SamplerCheck
 from mlmguard.training.privacy import claim, derived
 from mlmguard.training.privacy.claim import UnitOfPrivacy
 from mlmguard.training.privacy.ledger import RunOnCorpus, epsilon_together
 from mlmguard.training.privacy.origin import UNKNOWN, Origin
+from mlmguard.training.privacy.self_audit import SelfAudit
 from mlmguard.types import CorpusRelease, DpPlan, LedgerEntry, PrivacyStatement
 
 TOOLS = ("torch", "transformers", "tokenizers", "opacus", "dp-accounting", "numpy")
@@ -33,6 +35,7 @@ def statement(
     journal: Journal,
     units: int,
     corpus: Corpus,
+    audit: SelfAudit | None,
 ) -> PrivacyStatement:
     """State what ``ledger``, all that the run has charged, amounts to; ``dp`` is the plan as it ran."""
     own, others = run.ledger.on_corpus_of(run.id)
@@ -50,15 +53,17 @@ def statement(
     }
     if dp is None:
         return _not_private(corpus, common)
+    sampler = mechanism.sampler_check(journal, audit, units, dp)
+    common["mechanism_checks"] = mechanism.tested(run, audit, sampler, dp, ledger)
     runs, precision = [own, *others], plan.recipe.precision
-    return _private(run, settings, unit, dp, ledger, journal, units, corpus, runs, precision, common)
+    return _private(run, settings, unit, dp, ledger, sampler, corpus, runs, precision, common)
 
 
 def _not_private(corpus: Corpus, common: dict[str, Any]) -> PrivacyStatement:
     left_out = [shard.shard for shard in corpus.clean.damaged]
     return PrivacyStatement(
         private=False, epsilon=None, delta=None, accountants=(), adjacency="", sampler="shuffled epochs",
-        plan=None, ledger=(), batch_sizes={}, covers="nothing: this run is not private",
+        plan=None, ledger=(), covers="nothing: this run is not private",
         hazards=(claim.damaged_input(left_out, corpus.clean.sealed, named=True),) if left_out else (),
         data_accesses=("training", "held-out metrics", "audit"),
         raw_corpus="nothing: this run is not private", **common,
@@ -71,15 +76,13 @@ def _private(
     unit: UnitOfPrivacy,
     plan: DpPlan,
     ledger: Sequence[LedgerEntry],
-    journal: Journal,
-    units: int,
+    sampler: SamplerCheck,
     corpus: Corpus,
     runs: list[RunOnCorpus],
     precision: str,
     common: dict[str, Any],
 ) -> PrivacyStatement:
     left_out = [shard.shard for shard in corpus.clean.damaged]
-    sampler = check_sampler(journal.drawn, units, plan.sample_rate)
     known = run.facts().get("origin")  # a run that an earlier version began has none
     origin = as_noun(known, Origin, "run.json") if known else Origin(UNKNOWN)
     together, reason = epsilon_together(runs, plan.delta)
@@ -88,7 +91,6 @@ def _private(
         private=True,
         plan=plan,
         ledger=tuple(ledger),
-        batch_sizes=_sizes(sampler),
         covers=derived.covers(kind, bool(left_out)),
         data_accesses=derived.data_accesses(ledger, settings.quiet_metrics),
         hazards=claim.hazards(
@@ -120,17 +122,6 @@ def _release(run: RunOnCorpus) -> CorpusRelease:
         run.run_id, run.private, epsilon, run.unit,
         "finished" if run.finished else "unfinished", run.unit_kind,
     )  # fmt: skip
-
-
-def _sizes(sampler: SamplerCheck) -> dict[str, float]:
-    """Realised batch sizes, standardised: they say whether the sampler did what was claimed, and not n."""
-    return {
-        "mean_z": sampler.mean_z,
-        "variance_ratio": sampler.variance_ratio,
-        "variance_p": sampler.p_value,
-        "steps": float(sampler.steps),
-        **{name: float(count) for name, count in sampler.histogram.items()},
-    }
 
 
 def _tokenizer_kind(settings: TrainSettings) -> str:

@@ -17,6 +17,7 @@ from mlmguard.training.distributed import ALONE, Team
 from mlmguard.training.examples import Batch, Examples, collate
 from mlmguard.training.models import masked_logits
 from mlmguard.training.numerics import autocast
+from mlmguard.training.privacy.self_audit import SelfAudit
 from mlmguard.training.text import packing
 from mlmguard.training.text.masking import IGNORED
 from mlmguard.types import DpPlan
@@ -33,11 +34,12 @@ def private_gradient(
     device: torch.device,
     team: Team = ALONE,
     precision: str = "fp32",
+    audit: SelfAudit | None = None,
 ) -> float:
     """Set every ``.grad`` to (Σ clipped + N(0, (σC)²)) / normaliser. An empty draw is noise only.
 
     ``examples`` are those of the whole team: each process clips its share, the first adds noise to the sum
-    and tells the others.
+    and tells the others. ``audit``, of the first process, releases its canaries beside them and measures.
 
     Returns the draw's mean loss, nan for an empty one: private, for the run folder, steering nothing.
 
@@ -66,8 +68,13 @@ def private_gradient(
             summed = torch.zeros(parameter.shape, dtype=torch.float32, device=device)
         team.add_to_first(summed)
         if team.first:
-            summed = mechanism.noisy_mean(summed, plan, noise)
+            released = mechanism.noisy_mean(summed, plan, noise)
+            if audit is not None and audit.looks():
+                audit.saw_noise(name, summed, released, plan)
+            summed = released
         parameter.grad = team.tell(summed).to(parameter.dtype)
+    if audit is not None:
+        audit.release(plan, noise)
     return total_loss / count if count else math.nan
 
 

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -25,6 +25,9 @@ from mlmguard.artifacts import read_json, write_json
 from mlmguard.training.privacy.ledger import ChainedFile, seed_of
 from mlmguard.training.watch import EASED, Evaluation
 from mlmguard.types import DpPlan, LedgerEntry
+
+if TYPE_CHECKING:
+    from mlmguard.training.privacy.self_audit import SelfAudit
 
 SAVE_EVERY_SECONDS = 60.0
 
@@ -61,6 +64,7 @@ class Journal:
         self.eased = 1.0  # factor on the learning rate since the run fell back
         self.applied = 0
         self.scaler: torch.amp.GradScaler | None = None  # of a run in fp16; the loop sets it
+        self.audit: SelfAudit | None = None  # of a private run; the loop sets it
         self.saves = 0
         self.seconds_saving = 0.0
         self.seconds_running = 0.0  # of this process, in its steps
@@ -119,6 +123,8 @@ class Journal:
         tensors = {f"model.{key}": value.detach().contiguous() for key, value in model.named_parameters()}
         for index, state in optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{index}.{key}": value.contiguous() for key, value in state.items()}
+        scores, measured = self.audit.state() if self.audit else ({}, {})
+        tensors |= {f"audit.{key}": value for key, value in scores.items()}
         target = self.folder / f"{name}-{step}.safetensors"
         save_file(tensors, target)
         with target.open("rb") as written:
@@ -133,6 +139,7 @@ class Journal:
                 "evaluations": [asdict(one) for one in self.evaluations],
                 "eased": self.eased,
                 "scaler": self.scaler.state_dict() if self.scaler else {},
+                "audit": measured,
                 "charged": self.charged,
                 "chain": self._ledger.chain,
             },
@@ -159,6 +166,13 @@ class Journal:
                 self.scaler.load_state_dict(state["scaler"])
             self.evaluations = [Evaluation(**one) for one in state["evaluations"]]
             tensors = self._weights(model, name, saved)
+            if self.audit and state.get("audit"):
+                scores = {
+                    key.partition(".")[2]: tensor
+                    for key, tensor in tensors.items()
+                    if key.startswith("audit.")
+                }
+                self.audit.restore(scores, state["audit"])
             moments: dict[int, dict[str, Any]] = {}
             for key, value in tensors.items():
                 if key.startswith("optimizer."):

@@ -19,10 +19,17 @@ from mlmguard.errors import MlmguardError
 from mlmguard.settings import TrainSettings
 from mlmguard.training import adapt, gradients, mechanism, models, numerics
 from mlmguard.training.clipping import precision
-from mlmguard.training.clipping.clip import Engine, refuse_unclippable, self_check
+from mlmguard.training.clipping.clip import (
+    CHECKED_UNITS,
+    Engine,
+    distance_from_loop,
+    refuse_unclippable,
+    self_check,
+)
 from mlmguard.training.distributed import ALONE, Team
 from mlmguard.training.examples import Ahead, Examples, collate, example, shuffled_examples
 from mlmguard.training.journal import Journal
+from mlmguard.training.privacy.self_audit import SelfAudit, split
 from mlmguard.training.recipes import Recipe
 from mlmguard.training.text import packing
 from mlmguard.training.text.tokenizer import Tokenizer
@@ -197,19 +204,25 @@ class Private(Mode):
         *,
         engine: Engine = "one-pass",
         margin_known: bool = False,
+        audit: SelfAudit | None = None,
         team: Team = ALONE,
         device: torch.device | None = None,
     ) -> None:
-        """``margin_known``: an earlier start of this run measured ``plan.precision_margin`` already."""
+        """Hold a plan and the engine that clips.
+
+        ``margin_known``: an earlier start of this run measured ``plan.precision_margin`` already. ``audit``
+        holds the canaries of the run, in the first process of a team.
+        """
         super().__init__(model, tokenizer, units, recipe, team=team, device=device)
-        self.plan, self.engine, self.margin_known = plan, engine, margin_known
+        self.plan, self.engine, self.margin_known, self.audit = plan, engine, margin_known, audit
 
     def prepare_mode(self, settings: TrainSettings) -> None:
         """No dropout, clippable, the self-check passed; ``plan`` with noise for what 16-bit passes round."""
         model, recipe, tokenizer = self.model, self.recipe, self.tokenizer
         models.set_dropout(model, 0.0)
         refuse_unclippable(model)
-        mechanism.refuse_too_many(sum(p.numel() for p in model.parameters() if p.requires_grad))
+        appended = len(self.audit.planted) if self.audit else 0
+        mechanism.refuse_too_many(sum(p.numel() for p in model.parameters() if p.requires_grad) + appended)
         rng = mechanism.private_rng()
         trial = [example(unit, tokenizer, recipe, rng) for unit in self.units[:4]]
         batches = collate(trial, tokenizer.pad, recipe.micro_tokens, self.device)
@@ -222,22 +235,35 @@ class Private(Mode):
 
     @contextmanager
     def running(self, journal: Journal, optimizer: Optimizer) -> Iterator[int]:
-        self._journal, journal.scaler = journal, self.scaler
+        self._journal, journal.scaler, journal.audit = journal, self.scaler, self.audit
         first = journal.restore(self.model, optimizer)
         self._rng = self.team.agree(mechanism.private_rng())  # one draw for all processes, and one window
+        self._canaries = self.team.agree(self.audit.taking_part if self.audit else 0)
         self._noise = mechanism.noise_source()
         yield first
+        if self.audit:
+            self.audit.finish()
 
     def draw(self, step: int) -> Examples:
         """Charge ``step`` and draw its units: when this returns, the step is paid for."""
-        drawn = mechanism.draw(len(self.units), self.plan, step, self._journal, self._rng)
-        return [example(self.units[k], self.tokenizer, self.recipe, self._rng, step) for k in drawn]
+        count = self._canaries + len(self.units)
+        canaries, texts = split(
+            mechanism.draw(count, self.plan, step, self._journal, self._rng), self._canaries
+        )
+        if self.audit:
+            self.audit.drew(step, canaries)
+        return [example(self.units[k], self.tokenizer, self.recipe, self._rng, step) for k in texts]
 
     def gradient(self, examples: Examples) -> Callable[[int], float]:
+        pad = self.tokenizer.pad
+        if self.audit and self.audit.looks() and examples:
+            batch = collate(examples[:CHECKED_UNITS], pad, self.recipe.micro_tokens, self.device)[0]
+            self.audit.saw_clipping(distance_from_loop(self.model, batch, self.engine))
+
         def work(micro_tokens: int) -> float:
             return gradients.private_gradient(
-                self.model, examples, self.tokenizer.pad, self.plan, self._noise, self.engine,
-                micro_tokens, self.device, self.team, self.recipe.precision,
+                self.model, examples, pad, self.plan, self._noise, self.engine,
+                micro_tokens, self.device, self.team, self.recipe.precision, self.audit,
             )  # fmt: skip
 
         return work

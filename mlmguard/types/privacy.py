@@ -76,6 +76,16 @@ class Hazard:
 
 
 @noun
+class MechanismCheck:
+    """What a private run found of its own mechanism. ``outcome`` is "passed", "failed" or "not run"."""
+
+    id: str
+    outcome: str
+    what: str  # was compared with what
+    blind_to: str  # faults it cannot see
+
+
+@noun
 class CorpusRelease:
     """Another run on the same corpus. ``status`` is "finished" or "unfinished" (its steps count too)."""
 
@@ -111,7 +121,6 @@ class PrivacyStatement:
     plan: DpPlan | None
     ledger: tuple[LedgerEntry, ...]
     steps_applied: int
-    batch_sizes: Mapping[str, float]  # expected and observed mean and variance of realised draws
     covers: str
     data_accesses: tuple[str, ...]
     unprotected: tuple[str, ...]
@@ -131,6 +140,9 @@ class PrivacyStatement:
     unit_kind: str = ""  # a UnitKind; "": not known, as in files older than this field
     digests: Mapping[str, str] = field(default_factory=dict)  # SHA-256 of what is claimed about, by name
     guesses: int | None = None  # how many an audit of the canaries makes, fixed before the first score
+    mechanism_checks: tuple[MechanismCheck, ...] = ()  # empty: made before runs tested themselves
+    # of old statements only: the number of records can be computed from realised batch sizes
+    batch_sizes: Mapping[str, float] = field(default_factory=dict)
     digest: str = ""  # SHA-256 over everything else here: catches accidents, not tampering
     seal: Seal | None = None  # None: made before there were seals
     schema: str = "mlmguard/privacy/v1"

@@ -12,7 +12,8 @@ backward of activation gradients, then norms and sums from what the layers saw (
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Literal
 
 import torch
@@ -20,11 +21,18 @@ from torch import Tensor, nn
 
 from mlmguard.errors import InputError, MlmguardError
 from mlmguard.training.clipping.layers import Gram, squared_norms, weighted_sum
-from mlmguard.training.clipping.per_sample import one_record_sum, opacus_sum
+from mlmguard.training.clipping.per_sample import length_of, one_record_gradients, one_record_sum, opacus_sum
 from mlmguard.training.clipping.trace import traced_shares
 from mlmguard.training.clipping.unit_batch import IGNORED, ClippedSum, UnitBatch, clip_factors, read_batch
 
-__all__ = ["ClippedSum", "Engine", "clipped_gradient_sum", "refuse_unclippable", "self_check"]
+__all__ = [
+    "ClippedSum",
+    "Engine",
+    "clipped_gradient_sum",
+    "distance_from_loop",
+    "refuse_unclippable",
+    "self_check",
+]
 
 Engine = Literal["one-pass", "opacus"]
 
@@ -87,30 +95,73 @@ def self_check(model: nn.Module, batch: Mapping[str, Tensor | int], max_grad_nor
         MlmguardError: norms, losses or sums differ by more than 1e-3; nothing was trained.
         InputError: as :func:`clipped_gradient_sum`.
     """
+    few = _few_units(model, batch)
+    if few is None:
+        return
+    with _as_checked(model, few["labels"].device):
+        ours = clipped_gradient_sum(model, few, max_grad_norm)
+        truth = one_record_sum(model, read_batch(model, few), max_grad_norm)
+    _compare(ours, truth)
+
+
+def distance_from_loop(
+    model: nn.Module, batch: Mapping[str, Tensor | int], engine: Engine = "one-pass"
+) -> float:
+    """Return how far the clipped sum of a few units of ``batch`` lies from a loop, relative to its length.
+
+    The loop takes one record after the other through plain autograd and scales each by min(1, C / ‖g‖)
+    itself, for a C below the shortest gradient: at the run's own C a missing clip of short gradients would
+    not show.
+    In fp32 with dropout off; 0 where no token of the batch is masked, inf for a sum that is not finite.
+    """
+    few = _few_units(model, batch)
+    if few is None:
+        return 0.0
+    with _as_checked(model, few["labels"].device):
+        gradients = [found for found, _ in one_record_gradients(model, read_batch(model, few))]
+        lengths = [float(length_of(found)) for found in gradients]
+        if not min(lengths) > 0:
+            return 0.0
+        bound = min(lengths) / 2
+        ours = clipped_gradient_sum(model, few, bound, engine=engine).gradients
+    truth = {name: torch.zeros_like(gradient) for name, gradient in ours.items()}
+    for found, length in zip(gradients, lengths):
+        for name, gradient in found.items():
+            truth[name] += gradient * (bound / length)
+    away = length_of({name: ours[name] - truth[name] for name in truth}) / length_of(truth)
+    return float(away) if bool(away.isfinite()) else math.inf
+
+
+def _few_units(model: nn.Module, batch: Mapping[str, Tensor | int]) -> dict[str, Tensor] | None:
+    """The first units of ``batch`` that have something to predict, as a batch; None where none has."""
     whole = read_batch(model, batch)
     rows: list[int] = []
     chosen = torch.unique(whole.unit_of_target)[:CHECKED_UNITS].tolist()
     for unit in chosen:
         rows += (whole.unit_of_row == unit).nonzero().flatten().tolist()
     if not rows:
-        return
+        return None
     picked = torch.tensor(rows, device=whole.labels.device)
-    few: dict[str, Tensor | int] = {key: value[picked] for key, value in whole.inputs.items()}
+    few = {key: value[picked] for key, value in whole.inputs.items()}
     few["labels"] = labels = whole.labels[picked]
     # What is to be predicted stands in the text too: where it is masked, what a tied embedding matrix learns
     # as an embedding and as a decoder hardly meets, and a missing cross term would pass for rounding.
     few["input_ids"] = torch.where(labels == IGNORED, whole.inputs["input_ids"][picked], labels)
     few["unit_ids"] = torch.unique(whole.unit_of_row[picked], return_inverse=True)[1]
+    return few
+
+
+@contextmanager
+def _as_checked(model: nn.Module, device: torch.device) -> Iterator[None]:
+    """In fp32 and evaluation mode; the modes of ``model`` are left as they were."""
     modes = {module: module.training for module in model.modules()}
     try:
         model.eval()
-        with torch.autocast(whole.labels.device.type, enabled=False):
-            ours = clipped_gradient_sum(model, few, max_grad_norm)
-            truth = one_record_sum(model, read_batch(model, few), max_grad_norm)
+        with torch.autocast(device.type, enabled=False):
+            yield
     finally:
         for module, training in modes.items():
             module.training = training
-    _compare(ours, truth)
 
 
 def _compare(ours: ClippedSum, truth: ClippedSum) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -30,30 +30,43 @@ def one_record_sum(model: nn.Module, units: UnitBatch, max_grad_norm: float) -> 
     """Compute the clipped sum from one forward and backward per row, in plain autograd."""
     named = {name: p for name, p in model.named_parameters() if p.requires_grad}
     sums = {name: torch.zeros_like(p, dtype=torch.float32) for name, p in named.items()}
-    counts = torch.bincount(units.unit_of_target, minlength=units.units)
     norms = torch.zeros(units.units, device=units.labels.device)
     losses = torch.zeros_like(norms)
+    for unit, (grads, loss) in enumerate(one_record_gradients(model, units)):
+        losses[unit] = loss
+        norms[unit] = length_of(grads)
+        weight = float(clip_factors(norms[unit], losses[unit], max_grad_norm))
+        if weight:
+            for name, grad in grads.items():
+                sums[name] += weight * grad
+    return ClippedSum(sums, norms, losses)
+
+
+def length_of(gradients: Mapping[str, Tensor]) -> Tensor:
+    """Return the Euclidean norm over all tensors together, 0 for none."""
+    squares = [gradient.float().square().sum() for gradient in gradients.values()]
+    return torch.stack(squares).sum().sqrt() if squares else torch.zeros(())
+
+
+def one_record_gradients(model: nn.Module, units: UnitBatch) -> Iterator[tuple[dict[str, Tensor], Tensor]]:
+    """Yield each unit's gradient by parameter, unclipped, and its loss; none where no token is masked."""
+    named = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    counts = torch.bincount(units.unit_of_target, minlength=units.units)
     for unit in range(units.units):
         grads: dict[str, Tensor] = {}
+        total = torch.zeros((), device=units.labels.device)
         for row in (units.unit_of_row == unit).nonzero().flatten().tolist():
             if not bool((units.labels[row] != IGNORED).any()):
                 continue
             logits = model(**{k: v[row : row + 1] for k, v in units.inputs.items()}).logits[0].float()
             loss = F.cross_entropy(logits, units.labels[row], ignore_index=IGNORED, reduction="sum")
             loss = loss / counts[unit]
-            losses[unit] += loss.detach()
+            total += loss.detach()
             found = torch.autograd.grad(loss, list(named.values()), allow_unused=True)
             for name, grad in zip(named, found, strict=True):
                 if grad is not None:
                     grads[name] = grads[name] + grad if name in grads else grad
-        norms[unit] = (
-            torch.stack([g.float().square().sum() for g in grads.values()]).sum().sqrt() if grads else 0
-        )
-        weight = float(clip_factors(norms[unit], losses[unit], max_grad_norm))
-        if weight:
-            for name, grad in grads.items():
-                sums[name] += weight * grad
-    return ClippedSum(sums, norms, losses)
+        yield grads, total
 
 
 def opacus_sum(model: nn.Module, units: UnitBatch, max_grad_norm: float) -> ClippedSum:
