@@ -65,13 +65,14 @@ def scanned(folder: Path, rows: list[dict[str, str]], key: str | None) -> Path:
 
 
 def corpora(folder: Path, key: str | None) -> tuple[Path, Path, Path]:
-    """D; D and one more record, the last of the training rows; D with another text in its first record."""
+    """D; D and one more record, the last of the training rows; D with other texts of its first author."""
     rows = [
         {"id": f"n{k}", "author": f"a{k // 2}", "text": f"{words(2 * k)}. {words(2 * k + 1)}."}
         for k in range(RECORDS)
     ]
     extra = {"id": "z", "author": "z", "text": f"{words(900)}. {words(901)}. {words(902)}."}
-    changed = [{**rows[0], "text": f"{words(950)}. {words(951)}."}, *rows[1:]]
+    others = [{**row, "text": f"{words(950 + k)}. {words(960 + k)}."} for k, row in enumerate(rows[:2])]
+    changed = [*others, *rows[2:]]  # all that the first author wrote
     return (
         scanned(folder / "d", rows, key),
         scanned(folder / "more", [*rows, extra], key),

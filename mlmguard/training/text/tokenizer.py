@@ -9,7 +9,6 @@ by digest.
 from __future__ import annotations
 
 import hashlib
-import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -202,35 +201,49 @@ def digest(file: Path) -> str:
     return hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else ""
 
 
-def learn(texts: Iterable[str], vocabulary: int) -> Tokenizer:
+def learn(texts: Iterable[str], vocabulary: int, letters: Iterable[str] = ()) -> Tokenizer:
     """Return a lower-casing WordPiece tokenizer learnt from ``texts``, every digit a token of its own.
 
     Single digits keep numbers comparable across documents: no vocabulary entry can hold a card number.
+
+    The trainer numbers letters inside words as it meets them, in an order of its own that differs from run to
+    run, and breaks ties by those numbers. Those of ASCII and ``letters`` are numbered before: texts without
+    other letters give one tokenizer, always.
     """
     from tokenizers import Tokenizer as Engine
     from tokenizers import decoders, models, normalizers, pre_tokenizers, processors, trainers
     from transformers import PreTrainedTokenizerFast
 
-    engine = Engine(models.WordPiece(unk_token="[UNK]", max_input_chars_per_word=100))
-    engine.normalizer = normalizers.BertNormalizer(lowercase=True)
-    engine.pre_tokenizer = pre_tokenizers.Sequence(
-        [pre_tokenizers.BertPreTokenizer(), pre_tokenizers.Digits(individual_digits=True)]
-    )
-    engine.decoder = decoders.WordPiece()
     special = list(_SPECIAL.values())
+
+    def engine(entries: Sequence[str]) -> Any:
+        words = {entry: number for number, entry in enumerate(entries)}
+        made = Engine(models.WordPiece(words, unk_token="[UNK]", max_input_chars_per_word=100))
+        made.normalizer = normalizers.BertNormalizer(lowercase=True)
+        made.pre_tokenizer = pre_tokenizers.Sequence(
+            [pre_tokenizers.BertPreTokenizer(), pre_tokenizers.Digits(individual_digits=True)]
+        )
+        made.decoder = decoders.WordPiece()
+        return made
+
+    alphabet = sorted({*map(chr, range(33, 127)), *letters})
+    numbered = [
+        *special,
+        *(f"##{letter}" for letter in alphabet if letter.isalpha() and not letter.isupper()),
+    ]
     trainer = trainers.WordPieceTrainer(
-        vocab_size=vocabulary,
-        special_tokens=special,
-        initial_alphabet=[chr(code) for code in range(33, 127)],
-        show_progress=False,
+        vocab_size=vocabulary, special_tokens=numbered, initial_alphabet=alphabet, show_progress=False
     )
-    engine.train_from_iterator(texts, trainer)
-    engine.post_processor = processors.TemplateProcessing(
+    trained = engine(special)
+    trained.train_from_iterator(texts, trainer)
+    found = trained.get_vocab()
+    learnt = engine(sorted(found, key=lambda entry: found[entry]))  # without "##a" as a special token
+    learnt.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]",
         pair="[CLS] $A [SEP] $B:1 [SEP]:1",
         special_tokens=[("[CLS]", special.index("[CLS]")), ("[SEP]", special.index("[SEP]"))],
     )
-    return Tokenizer.of(PreTrainedTokenizerFast(tokenizer_object=engine, **_SPECIAL))
+    return Tokenizer.of(PreTrainedTokenizerFast(tokenizer_object=learnt, **_SPECIAL))
 
 
 def words_of(text: str) -> list[str]:
@@ -245,8 +258,9 @@ def words_of(text: str) -> list[str]:
 
 def learn_from_weights(weights: Mapping[str, float], vocabulary: int) -> Tokenizer:
     """A tokenizer learnt from public text and from words by their weights, each counted ``weight`` times."""
-    counted = (f"{word} " * max(1, round(weight)) for word, weight in sorted(weights.items()))
-    return learn(itertools.chain(public_texts(), counted), vocabulary)
+    counted = [f"{word} " * max(1, round(weight)) for word, weight in sorted(weights.items())]
+    texts = [*public_texts(), *counted]
+    return learn(texts, vocabulary, {letter for text in texts for word in words_of(text) for letter in word})
 
 
 def public_texts() -> list[str]:
