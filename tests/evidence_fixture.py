@@ -13,6 +13,7 @@ from datetime import date
 from pathlib import Path
 
 from mlmguard.artifacts import json_schema, to_json
+from mlmguard.hazards import MECHANISM_CHECKS
 from mlmguard.policy.judging import exit_code, judge
 from mlmguard.policy.reading import load, policy_schema
 from mlmguard.report.clearance import case
@@ -31,6 +32,7 @@ from mlmguard.types import (
     LedgerEntry,
     Manifest,
     Measurement,
+    MechanismCheck,
     ModelFacts,
     PrivacyStatement,
     Repetition,
@@ -148,12 +150,9 @@ def statement() -> PrivacyStatement:
             LedgerEntry("poisson-gaussian", 0.742, 0.111, 600, what="training steps"),
         ),
         steps_applied=600,
-        batch_sizes={
-            "expected_mean": 255.0,
-            "expected_variance": 226.7,
-            "observed_mean": 254.3,
-            "observed_variance": 231.9,
-        },
+        mechanism_checks=tuple(
+            MechanismCheck(name, "passed", what, blind) for name, (what, blind) in MECHANISM_CHECKS.items()
+        ),
         covers="weights and tokenizer, for the rows of clean/train",
         data_accesses=(
             "count of units, Laplace noise, ε = 0.05, in the ledger",
@@ -221,6 +220,8 @@ def _measurements() -> tuple[Measurement, ...]:
         number("membership.blind_auc", 0.508, 0.460, 0.556, 574),
         number("membership.reference_auc", 0.503, 0.455, 0.551, 574),
         number("epsilon.one_run_lower_bound", 0.21, 0.21, n=500, ceiling=5.12),
+        number("epsilon.white_box_lower_bound", 2.81, 2.81, n=20_000, ceiling=5.89),
+        number("epsilon.white_box_if", 5.89, n=20_000, slice="noise cut to a quarter"),
         number("epsilon.claimed", 7.98),
         number("epsilon.refutable", 0.0, note="500 canaries can refute claims up to 5.12"),
     )
@@ -277,6 +278,7 @@ def clean() -> Evidence:
             AttackRun("canary", "run", "249 planted, 251 twins"),
             AttackRun("membership", "run", "287 members, 287 non-members"),
             AttackRun("epsilon", "run", "one-run bound over 500 coins"),
+            AttackRun("mechanism", "run", "canaries of the run itself, scored at every release"),
             AttackRun("vocabulary", "not run", "the tokenizer is public"),
             AttackRun("shadow models", "not run", "LiRA needs two or more models that saw neither set"),
         ),

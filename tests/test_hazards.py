@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from mlmguard.measures import HAZARDS
-from mlmguard.training.mechanism import SamplerCheck
+from mlmguard.hazards import HAZARDS
 from mlmguard.training.privacy import claim
 from mlmguard.training.privacy.origin import Origin
 from mlmguard.types import UnitKind
@@ -16,7 +15,7 @@ def answered(**change: object) -> dict[str, str]:
         "public_size": True,
         "tokenizer": "shipped",
         "origin": Origin("public"),
-        "sampler": SamplerCheck(100, 0.1, 1.0, 0.5),
+        "sampled_as_claimed": True,
         "others": (),
         "corpus_epsilon": None,
         "corpus_epsilon_reason": "",
@@ -36,7 +35,7 @@ def test_a_statement_answers_every_hazard_of_the_table_and_no_other() -> None:
         public_size=False,
         tokenizer="private",
         origin=Origin("unknown"),
-        sampler=SamplerCheck(100, 9.0, 0.0, 1e-9),
+        sampled_as_claimed=False,
         left_out=("train-00000.jsonl",),
         precision_margin=0.01,
     )

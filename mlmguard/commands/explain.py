@@ -13,7 +13,7 @@ from mlmguard.commands.options import Page
 from mlmguard.corpus.detect.entities import Entity
 from mlmguard.corpus.detect.installed import entities, recognisers
 from mlmguard.errors import InputError
-from mlmguard.measures import HAZARDS
+from mlmguard.hazards import HAZARDS, MECHANISM_CHECKS
 from mlmguard.policy.reading import load, shipped
 from mlmguard.policy.rule import Attestation, Policy, Rule, known_metrics
 from mlmguard.types import Metric
@@ -50,7 +50,7 @@ def explain(name: str, policy: str | Policy | None = None) -> Explanation:
 
 
 def pages(policies: Sequence[Policy]) -> Iterator[Explanation]:
-    """Yield the page of every rule, metric, entity type, hazard and attestation."""
+    """Yield the page of every rule, metric, entity type, hazard, test of the mechanism and attestation."""
     metrics = known_metrics()  # once: it looks through every installed package
     for policy in policies:
         yield from (_rule(rule, policy, metrics[rule.metric]) for rule in policy.rules)
@@ -58,6 +58,9 @@ def pages(policies: Sequence[Policy]) -> Iterator[Explanation]:
     yield from (_entity(row, policies) for row in entities().values())
     for name, (what, do) in HAZARDS.items():
         yield Explanation(name, f"Hazard {name}", (("what", what), ("do", do)))
+    for check, (compares, blind) in MECHANISM_CHECKS.items():
+        lines = ("compares", compares), ("cannot see", blind), ("judged by", "dp-mechanism")
+        yield Explanation(f"mechanism.{check}", f"Test of the mechanism: {check}", lines)
     for policy in policies:
         yield from (_attestation(attestation, policy) for attestation in policy.attestations)
 

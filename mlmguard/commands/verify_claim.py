@@ -10,7 +10,6 @@ from typing import Any
 from mlmguard import accounting
 from mlmguard.measures import show_epsilon
 from mlmguard.settings import FROM_SCRATCH, LEARNT_TOKENIZERS, UnitChoice
-from mlmguard.training.mechanism import SamplerCheck
 from mlmguard.training.privacy import claim, derived
 from mlmguard.training.privacy.claim import UnitOfPrivacy
 from mlmguard.training.privacy.origin import PUBLIC, UNKNOWN, Origin
@@ -199,16 +198,13 @@ def _hazards(
     stated = {one.id: one for one in statement.hazards}
     start = str(training["init"])
     damaged = stated.get("damaged-input")
-    sizes = statement.batch_sizes
-    sampler = SamplerCheck(int(sizes["steps"]), 0.0, 1.0, float(sizes["variance_p"]))
-    if not sampler.p_value >= 0:  # NaN
-        raise ValueError
+    failed = any(check.id == "sampler" and check.outcome == "failed" for check in statement.mechanism_checks)
     facts = claim.Facts(
         unit=unit,
         public_size=not any(entry.mechanism == "discrete-laplace" for entry in statement.ledger),
         tokenizer=tokenizer,
         origin=Origin(PUBLIC) if start in (derived.WARMED_UP, FROM_SCRATCH) else _origin(statement),
-        sampler=sampler,
+        sampled_as_claimed=not failed,
         others=statement.corpus_releases,
         corpus_epsilon=statement.corpus_epsilon,
         corpus_epsilon_reason=statement.corpus_epsilon_reason,

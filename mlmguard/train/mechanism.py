@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 
 from mlmguard import accounting
 from mlmguard.artifacts import write_json
+from mlmguard.hazards import MECHANISM_CHECKS
 from mlmguard.leakage import metrics
 from mlmguard.train.run import Run
 from mlmguard.training.journal import Journal
@@ -30,7 +31,7 @@ from mlmguard.types import DpPlan, LedgerEntry, MechanismCheck
 
 DESIGNS = (500, 1000, 2000, 5000, 10_000, 20_000)
 """Numbers of canaries to choose from. All guesses right of 20,000 give a bound of 5.9 at δ = 1e-5; 30,000 add
-0.1 to it (docs/decisions/0008-mechanism.md)."""
+0.1 to it (docs/decisions/0009-mechanism.md)."""
 GUESSED = 0.1  # of the canaries: the surest twentieth on either side
 
 
@@ -102,26 +103,11 @@ def tested(
     outcomes = {name: "passed" if found else "failed" for name, found in passed.items()}
     if not audit.apart:
         outcomes["clipping"] = "not run"
-    return tuple(MechanismCheck(name, outcomes[name], what, blind) for name, (what, blind) in CHECKS.items())
+    return tuple(
+        MechanismCheck(name, outcomes[name], what, blind) for name, (what, blind) in MECHANISM_CHECKS.items()
+    )
 
 
-CHECKS = {
-    "sampler": (
-        "the sizes of all draws and how often each canary was drawn, beside independent draws",
-        "a sampler that prefers some texts for what they say",
-    ),
-    "noise": (
-        "the variance between clipped sum and release of every parameter tensor at random steps, and of the "
-        "canaries at every step, beside the plan",
-        "noise that somebody else can predict",
-    ),
-    "clipping": (
-        "clipped sums of units of text at random steps, beside a loop that clips one record after the other",
-        "units and steps that were not compared",
-    ),
-    "canaries": (
-        "ε shown by units with gradients of their own that took part by coin in every step, beside the claim",
-        "what happens to a text before its gradient: its windows, its masks, its passes through the model",
-    ),
-}
-"""Each check as (what is compared with what, what it cannot see)."""
+def failed(checks: Sequence[MechanismCheck], name: str) -> bool:
+    """Return whether the check of this name was made and failed."""
+    return any(check.id == name and check.outcome == "failed" for check in checks)

@@ -99,7 +99,8 @@ def _private(
                 public_size=settings.public_size is not None,
                 tokenizer=kind,
                 origin=origin,
-                sampler=sampler,
+                sampled_as_claimed=sampler.agrees
+                and not mechanism.failed(common["mechanism_checks"], "sampler"),
                 others=common["corpus_releases"],
                 corpus_epsilon=together,
                 corpus_epsilon_reason=reason,

@@ -10,7 +10,8 @@ from mlmguard.commands.explain import explain, pages
 from mlmguard.corpus.detect.entities import ENTITIES
 from mlmguard.corpus.detect.finder import coverage
 from mlmguard.errors import InputError
-from mlmguard.measures import HAZARDS, METRICS
+from mlmguard.hazards import HAZARDS, MECHANISM_CHECKS
+from mlmguard.measures import METRICS
 from mlmguard.policy.reading import load, shipped
 
 
@@ -21,7 +22,8 @@ def test_everything_has_a_page() -> None:
     entities = set(ENTITIES)  # more than what is looked for unasked: those of countries too
     assert {detector.entity for detector in coverage()} <= entities
     named = {page.id for page in pages(policies)}
-    assert named == rules | asked | entities | set(METRICS) | set(HAZARDS)
+    checks = {f"mechanism.{check}" for check in MECHANISM_CHECKS}
+    assert named == rules | asked | entities | set(METRICS) | set(HAZARDS) | checks
 
 
 @pytest.mark.parametrize("name", list(shipped()))

@@ -255,8 +255,10 @@ def test_every_hazard_has_one_answer_and_the_numbers_agree_with_the_ledger(by_au
     said = {hazard.id: hazard for hazard in statement.hazards}
     assert said["size-dependence"].status == "present"  # --public-size was given
     assert said["sampling-mismatch"].status == "absent"
-    sizes = statement.batch_sizes
-    assert sum(count for name, count in sizes.items() if name.startswith("z_")) == sizes["steps"] == 3
+    assert {check.id: check.outcome for check in statement.mechanism_checks} == {
+        "sampler": "passed", "noise": "passed", "clipping": "passed", "canaries": "passed",
+    }  # fmt: skip
+    assert not statement.batch_sizes  # the number of units can be computed from them
     assert "not possible" in statement.raw_corpus and said["preprocessing"].status == "present"
     assert statement.epsilon == pytest.approx(accounting.compose(statement.ledger, statement.delta), abs=1e-9)
     assert statement.epsilon < statement.epsilon_without_amplification

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from mlmguard.errors import InputError
 from mlmguard.measures import show_epsilon
 from mlmguard.settings import UnitChoice
-from mlmguard.training.mechanism import SamplerCheck
 from mlmguard.training.privacy.origin import PUBLIC, Origin
 from mlmguard.types import CorpusRelease, Hazard, UnitKind
 
@@ -93,7 +92,7 @@ class Facts:
     public_size: bool  # n was declared public
     tokenizer: str  # "shipped", "named", "dp" or "private"
     origin: Origin  # of the initial weights
-    sampler: SamplerCheck
+    sampled_as_claimed: bool  # the draws were those of the claimed sampler, as far as was tested
     others: Sequence[CorpusRelease]
     corpus_epsilon: float | None
     corpus_epsilon_reason: str  # why there is none
@@ -141,7 +140,7 @@ ALWAYS = (
 def hazards(facts: Facts) -> tuple[Hazard, ...]:
     """Every known way for the claim to be hollow, and whether it applies."""
     return (
-        _sampler(facts.sampler),
+        _sampler(facts.sampled_as_claimed),
         _size(facts.public_size),
         _unit(facts.unit),
         TOKENIZERS[facts.tokenizer],
@@ -154,8 +153,8 @@ def hazards(facts: Facts) -> tuple[Hazard, ...]:
     )
 
 
-def _sampler(check: SamplerCheck) -> Hazard:
-    if check.agrees:
+def _sampler(agrees: bool) -> Hazard:
+    if agrees:
         return Hazard("sampling-mismatch", "absent", "batch sizes vary as Poisson sampling does")
     detail = "batch sizes are not those of Poisson sampling: the ε does not hold"
     return Hazard("sampling-mismatch", "present", detail)
