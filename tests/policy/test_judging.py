@@ -58,7 +58,14 @@ def test_clean_evidence_at_epsilon_8_with_500_canaries_is_a_warning_and_not_inco
     assert exit_code(judgement) == 0
     assert exit_code(judgement, "warn") == 10
     warned = {v.rule for v in judgement.verdicts if v.status is Status.WARN}
-    assert warned == {"dp-not-refuted", "dp-hazards", "detectors", "attacks-run", "membership-tpr-confident"}
+    assert warned == {
+        "dp-not-refuted",
+        "dp-white-box",
+        "dp-hazards",
+        "detectors",
+        "attacks-run",
+        "membership-tpr-confident",
+    }
 
 
 def test_random_weights_are_inconclusive_and_never_clean() -> None:
