@@ -138,7 +138,7 @@ def _texts(
             yield Text(row[owner], row["text"], corpus.found_in(row["id"]))
     for secret in planted:
         for name, text in canaries.units(secret):
-            yield Text(name, text)
+            yield Text(name, text, keep=(secret.start, secret.end))
 
 
 def tokenised(
@@ -154,7 +154,7 @@ def tokenised(
     pieces = unit.is_piece or settings.stride is not None
 
     def rows() -> Iterable[Row]:
-        whole = tokens.tokenised(tokenizer, texts(), noted)
+        whole = tokens.tokenised(tokenizer, texts(), noted, settings.window - 2 if pieces else None)
         return cut(whole, settings.window, settings.stride) if pieces else whole
 
     of = [

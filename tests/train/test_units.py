@@ -13,6 +13,7 @@ from mlmguard import accounting
 from mlmguard.artifacts import as_noun, read_json, read_noun
 from mlmguard.commands.verify import verify
 from mlmguard.errors import InputError
+from mlmguard.leakage import canaries
 from mlmguard.scan import ScanSettings, scan
 from mlmguard.train import TrainSettings, train
 from mlmguard.training import gradients, mechanism, models
@@ -22,6 +23,7 @@ from mlmguard.training.privacy.ledger import CorpusLedger, epsilon_together
 from mlmguard.training.recipes import Recipe
 from mlmguard.training.text import units
 from mlmguard.training.text.tokenizer import Tokenizer
+from mlmguard.training.text.tokens import Text, tokenised
 from mlmguard.types import DpPlan, LedgerEntry, PrivacyStatement
 from tests.models import small
 from tests.workbench import KEY
@@ -167,6 +169,27 @@ def test_sequences_are_pieces_of_one_window_and_the_statement_says_so(by_author)
     assert result.statement.group_epsilon["5"] is None or (
         result.statement.group_epsilon["5"] > result.statement.epsilon
     )
+
+
+@pytest.mark.parametrize("window", [16, 24])
+def test_a_canary_is_one_piece_around_its_secret(window):
+    """In 14 tokens no canary fits whole; cut like a row it would be two units, and the bound no theorem."""
+    planted = [s for s in canaries.draw(40, np.random.default_rng(0)) if s.canary.planted]
+    texts = [Text(name, text, keep=(s.start, s.end)) for s in planted for name, text in canaries.units(s)]
+    room = window - 2
+    assert any(len(ids) > room for ids in TOKENIZER.encode(s.text for s in planted))
+    found = units.group(units.cut(tokenised(TOKENIZER, texts, False, room), window))
+    assert len(found) == len(planted)
+    for unit, secret in zip(found, planted):
+        written = "".join(TOKENIZER.tokens(unit.sequences[0].tolist())).replace("##", "")
+        assert secret.text[secret.start : secret.end] in written and len(unit.sequences[0]) <= room
+
+
+def test_a_window_that_no_secret_fits_is_refused():
+    secret = canaries.draw(1, np.random.default_rng(0))[0]
+    text = Text("a", secret.text, keep=(secret.start, secret.end))
+    with pytest.raises(InputError, match="--window"):
+        list(tokenised(TOKENIZER, [text], False, 4))
 
 
 def test_pieces_never_share_a_name():

@@ -65,7 +65,7 @@ def data_accesses(ledger: Sequence[LedgerEntry], quiet: bool) -> tuple[str, ...]
     """Every way in which a private run has touched the text."""
     return (
         *(f"{entry.what} ({entry.mechanism}, in the ledger)" for entry in ledger),
-        "self-check of the clipping on the first units (steers nothing)",
+        "self-check of the clipping on the first units, and on units drawn at random steps (steers nothing)",
         *(() if quiet else ("held-out metrics (unprotected)",)),
         "audit (unprotected)",
     )

@@ -26,6 +26,7 @@ def noisy_count(count: int, epsilon: float = COUNT_EPSILON) -> tuple[int, Ledger
     return max(1, count + int(up) - int(down)), entry
 
 
+_GRID = 2.0**-24  # spacing of weights and noise, of a vector that one unit moves by 1
 WORDS_A_UNIT = 200
 """Most distinct words that count for one unit; more would make every one of them count for less."""
 
@@ -37,12 +38,19 @@ def noisy_words(
 
     A unit with t distinct words adds 1/√t to each, so that it moves the vector of weights by at most 1 in L2.
     A word is released where its noised weight exceeds :func:`word_threshold` (Gopi et al. 2020, algorithm 4,
-    theorem 5.1); what one unit alone says is released with probability at most ``delta``.
+    theorem 5.1); what one unit alone says is released with probability at most ``delta``. Weights and noise
+    are whole numbers of a grid, as in a step of training, and the words come in alphabetical order: that of
+    the corpus would tell who spoke first.
     """
     rng = private_rng()
     weights = word_weights(units, rng)
     threshold = word_threshold(noise_multiplier, delta)
-    noised = {word: weight + noise_multiplier * rng.standard_normal() for word, weight in weights.items()}
+    wider = noise_multiplier * (1 + _GRID * WORDS_A_UNIT**0.5)  # what rounding adds to one unit's vector
+    noise = wider * rng.standard_normal(len(weights))
+    noised = {
+        word: (round(weights[word] / _GRID) + round(drawn / _GRID)) * _GRID
+        for word, drawn in zip(sorted(weights), noise.tolist())
+    }
     entry = LedgerEntry(
         "gaussian-threshold", noise_multiplier, steps=1, delta=delta, what="vocabulary from word counts"
     )

@@ -17,6 +17,7 @@ No `datasets`: a row of an Arrow table takes longer to fetch than to mask (docs/
 from __future__ import annotations
 
 import hashlib
+import re
 import shutil
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -28,6 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlmguard.artifacts import read_json, write_json
+from mlmguard.errors import InputError
 from mlmguard.training.text.masking import Ids, Notes, notes_of
 from mlmguard.training.text.tokenizer import Tokenizer
 from mlmguard.training.text.units import Row, Unit
@@ -37,16 +39,27 @@ TEXTS, CHARACTERS = 256, 1 << 19  # tokenised at a time: tokenizers hold some 50
 
 
 class Text(NamedTuple):
-    """A text, whose it is, and where the scan found something personal in it, in characters."""
+    """A text, whose it is, and where the scan found something personal in it, in characters.
+
+    A text with ``keep`` is one piece where rows are cut into pieces: the one around these characters.
+    """
 
     unit: str
     text: str
     findings: Sequence[tuple[int, int]] = ()
+    keep: tuple[int, int] | None = None
 
 
-def tokenised(tokenizer: Tokenizer, texts: Iterable[Text], noted: bool) -> Iterator[Row]:
-    """Return each text as a row of tokens, with word numbers and personal tokens if ``noted``; in batches."""
+def tokenised(
+    tokenizer: Tokenizer, texts: Iterable[Text], noted: bool, piece: int | None = None
+) -> Iterator[Row]:
+    """Yield each text as a row of tokens, with word numbers and personal tokens if ``noted``; in batches.
+
+    ``piece`` is the length of the pieces that rows will be cut into, if they will be.
+    """
     for batch in _batches(texts):
+        if piece is not None:
+            batch = [_one_piece(tokenizer, one, piece) if one.keep else one for one in batch]
         strings = [one.text for one in batch]
         if noted:
             for one, encoded in zip(batch, tokenizer.encode_with_places(strings)):
@@ -55,6 +68,34 @@ def tokenised(tokenizer: Tokenizer, texts: Iterable[Text], noted: bool) -> Itera
         else:
             for one, ids in zip(batch, tokenizer.encode(strings)):
                 yield Row(one.unit, np.array(ids, dtype=np.int64))
+
+
+def _one_piece(tokenizer: Tokenizer, text: Text, piece: int) -> Text:
+    """``text`` without what lies too far from what is kept: at most ``piece`` tokens."""
+    assert text.keep is not None
+    start, end = text.keep
+    words = list(re.finditer(r"\S+", text.text))
+    inside = [k for k, word in enumerate(words) if word.start() < end and word.end() > start]
+    first, last = inside[0], inside[-1]
+
+    def of(low: int, high: int) -> str:
+        return text.text[words[low].start() : words[high].end()]
+
+    def fits(low: int, high: int) -> bool:
+        return low >= 0 and high < len(words) and len(tokenizer.encode([of(low, high)])[0]) <= piece
+
+    if not fits(first, last):
+        raise InputError(
+            "--window", f"{piece} tokens and two more", "room for the secret of a canary in one piece",
+            "choose a larger one, or --canaries 0",
+        )  # fmt: skip
+    grew = True
+    while grew:  # a word on the left, then one on the right, while they fit
+        grew = False
+        for low, high in ((first - 1, last), (first, last + 1)):
+            if fits(min(low, first), max(high, last)):
+                first, last, grew = min(low, first), max(high, last), True
+    return text._replace(text=of(first, last))
 
 
 def _batches(texts: Iterable[Text]) -> Iterator[list[Text]]:
