@@ -30,7 +30,7 @@ install: .venv/installed
 	touch $@
 
 samples: install
-	$(BIN)/python -m tests.evidence_fixture
+	$(BIN)/python -m tests.fixtures.evidence
 	$(BIN)/python -m tests.doc_pages
 
 schemas: install

@@ -16,7 +16,7 @@ from mlmguard.commands.gate import judge_evidence
 from mlmguard.policy.reading import load
 from mlmguard.report.formats import render
 from mlmguard.types import FindingCount
-from tests.evidence_fixture import clean
+from tests.fixtures.evidence import clean
 
 
 def main() -> None:

@@ -21,7 +21,7 @@ from mlmguard import cli
 from mlmguard.artifacts import to_json
 from mlmguard.settings import AuditSettings, ScanSettings, TrainSettings, dials
 from tests.conftest import hears_ctrl_c
-from tests.evidence_fixture import clean, extractable
+from tests.fixtures.evidence import clean, extractable
 
 
 def mlmguard(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -16,7 +16,7 @@ from mlmguard.policy.reading import load
 from mlmguard.policy.rule import Policy
 from mlmguard.report.clearance import Case, case
 from mlmguard.types import SILENT, Evidence, Skipped
-from tests.evidence_fixture import TODAY, clean, extractable, manifest, not_private, statement
+from tests.fixtures.evidence import TODAY, clean, extractable, manifest, not_private, statement
 
 WIDTHS = (80, 140)
 

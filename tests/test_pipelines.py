@@ -16,7 +16,7 @@ from mlmguard import cli
 from mlmguard.artifacts import write_json
 from mlmguard.commands.check import check
 from mlmguard.errors import InputError
-from tests.evidence_fixture import clean, extractable, untrained
+from tests.fixtures.evidence import clean, extractable, untrained
 
 ROOT = Path(__file__).resolve().parent.parent
 ACTION = YAML(typ="safe", pure=True).load((ROOT / "action.yml").read_text("utf-8"))

@@ -29,7 +29,7 @@ from mlmguard.leakage.attacks import ATTACKS, attacks
 from mlmguard.leakage.results import Result
 from mlmguard.report.clearance import case
 from mlmguard.report.formats import FORMATS, names, render
-from tests.evidence_fixture import clean, extractable
+from tests.fixtures.evidence import clean, extractable
 from tests.leakage.bench import Bench, audited
 
 ROOT = Path(__file__).resolve().parent.parent

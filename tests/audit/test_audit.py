@@ -22,8 +22,8 @@ from mlmguard.leakage.results import PValue
 from mlmguard.policy.reading import load
 from mlmguard.train import TrainSettings
 from mlmguard.types import Watcher
+from tests.fixtures.workbench import QUICK, Bench, damaged, findings, numbers, overfitted
 from tests.leakage.test_attacks import PLUGIN, install
-from tests.workbench import QUICK, Bench, damaged, findings, numbers, overfitted
 
 ATTACKS = {"loss", "calibrated", "min-k", "min-k++", "votes", "neighbours", "rmia"}
 

@@ -16,7 +16,7 @@ from mlmguard.commands import ablate as ablation
 from mlmguard.commands.ablate import Outcome, Plan, cells, effects, read_plan
 from mlmguard.errors import InputError
 from mlmguard.types import Measurement
-from tests.evidence_fixture import clean
+from tests.fixtures.evidence import clean
 
 
 def written(path: Path, text: str) -> Path:

@@ -10,7 +10,7 @@ import pytest
 from mlmguard import cli
 from mlmguard.artifacts import key_path, load_key, run_folder, write_json
 from mlmguard.commands.doctor import Row, doctor
-from tests.evidence_fixture import manifest
+from tests.fixtures.evidence import manifest
 
 
 def rows(**given: object) -> dict[str, Row]:

@@ -36,8 +36,8 @@ from mlmguard.training.privacy import derived, seals
 from mlmguard.training.privacy.ledger import ChainedFile, seed_of
 from mlmguard.training.text.tokenizer import Tokenizer
 from mlmguard.types import Hazard, LedgerEntry, PrivacyStatement
-from tests.evidence_fixture import clean as clean_evidence
-from tests.train.places import scanned
+from tests.fixtures.evidence import clean as clean_evidence
+from tests.fixtures.places import scanned
 
 TINY = TrainSettings(
     dp_epsilon=8.0, size="nano", init="scratch", canaries=20, steps=3, batch_units=30, delta=1e-3

@@ -15,7 +15,7 @@ from mlmguard.commands.report import rerender
 from mlmguard.errors import InputError
 from mlmguard.report.formats import FORMATS
 from mlmguard.types import Evidence, Status
-from tests.evidence_fixture import TODAY, clean, extractable, manifest, untrained
+from tests.fixtures.evidence import TODAY, clean, extractable, manifest, untrained
 
 
 @pytest.fixture

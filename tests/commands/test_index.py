@@ -14,7 +14,7 @@ from mlmguard.commands.gate import gate
 from mlmguard.commands.index import index
 from mlmguard.errors import InputError
 from mlmguard.types import Evidence
-from tests.evidence_fixture import clean, extractable
+from tests.fixtures.evidence import clean, extractable
 
 
 @pytest.fixture

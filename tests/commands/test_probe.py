@@ -11,7 +11,7 @@ from mlmguard.errors import InputError
 from mlmguard.training import checkpoint, downstream
 from mlmguard.training.downstream import Scores
 from mlmguard.training.text.tokenizer import Tokenizer
-from tests.models import small
+from tests.fixtures.models import small
 
 TOKENIZER = Tokenizer.load(None)
 CPU = torch.device("cpu")

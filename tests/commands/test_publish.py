@@ -23,7 +23,7 @@ from mlmguard.report.clearance import case
 from mlmguard.report.formats import render
 from mlmguard.types import Evidence
 from tests.commands.test_verify import said
-from tests.evidence_fixture import clean, extractable, not_private
+from tests.fixtures.evidence import clean, extractable, not_private
 
 
 @pytest.fixture

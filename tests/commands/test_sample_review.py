@@ -19,7 +19,7 @@ from mlmguard.policy.judging import judge
 from mlmguard.policy.reading import load
 from mlmguard.scan import ScanSettings, scan
 from mlmguard.types import Manifest, Review, Status
-from tests.evidence_fixture import clean as clean_evidence
+from tests.fixtures.evidence import clean as clean_evidence
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from mlmguard.commands.subject import subject, values_of
 from mlmguard.corpus.clean import read_clean
 from mlmguard.errors import InputError
 from mlmguard.scan import ScanSettings, scan
-from tests.workbench import KEY
+from tests.fixtures.workbench import KEY
 
 ID = "notes.jsonl#{}".format
 EMAIL, NAME = "jane.roe@example.org", "Wilhelmina Ostrander"

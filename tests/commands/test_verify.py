@@ -26,7 +26,7 @@ from mlmguard.errors import InputError
 from mlmguard.training.privacy import derived
 from mlmguard.training.privacy.ledger import ChainedFile, seed_of
 from mlmguard.types import LedgerEntry, PrivacyStatement
-from tests.evidence_fixture import clean, not_private, statement
+from tests.fixtures.evidence import clean, not_private, statement
 
 LEDGER = (LedgerEntry("poisson-gaussian", 1.1, 0.05, 40, what="training"),)
 

@@ -18,7 +18,7 @@ from mlmguard.policy.judging import exit_code, judge
 from mlmguard.policy.reading import load
 from mlmguard.policy.rule import Policy
 from mlmguard.types import AttackRun, Evidence, Measurement, Status, Verdict
-from tests.evidence_fixture import TODAY, changed, clean, extractable, not_private, number, untrained
+from tests.fixtures.evidence import TODAY, changed, clean, extractable, not_private, number, untrained
 
 RULE = {
     "id": "leak",

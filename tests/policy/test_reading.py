@@ -11,7 +11,7 @@ from mlmguard.errors import InputError
 from mlmguard.policy.judging import exit_code, judge
 from mlmguard.policy.reading import load, parse, shipped
 from mlmguard.policy.rule import Rule
-from tests.evidence_fixture import TODAY, clean
+from tests.fixtures.evidence import TODAY, clean
 
 GOOD = """\
 id: mine

@@ -17,7 +17,7 @@ from mlmguard.policy.judging import exit_code, judge
 from mlmguard.policy.reading import load, shipped
 from mlmguard.policy.rule import Policy
 from mlmguard.types import AttackRun, Detector, Evidence, FindingCount, Judgement, Status
-from tests.evidence_fixture import TODAY, changed, clean, extractable, manifest, not_private, number
+from tests.fixtures.evidence import TODAY, changed, clean, extractable, manifest, not_private, number
 
 WEIGHTS = clean().model.digest[:16]
 

@@ -25,7 +25,7 @@ from mlmguard.policy.waiver import LONGEST
 from mlmguard.report.clearance import case
 from mlmguard.report.formats import FORMATS, render
 from mlmguard.types import Evidence, Judgement, Status
-from tests.evidence_fixture import TODAY, changed, clean, extractable, number
+from tests.fixtures.evidence import TODAY, changed, clean, extractable, number
 
 WAIVER: dict[str, object] = {
     "rule": "pii-not-chance",

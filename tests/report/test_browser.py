@@ -24,7 +24,7 @@ from mlmguard.policy.rule import Policy
 from mlmguard.report.clearance import case
 from mlmguard.report.formats import render
 from mlmguard.types import Curve, Evidence
-from tests.evidence_fixture import TODAY, clean, extractable, untrained
+from tests.fixtures.evidence import TODAY, clean, extractable, untrained
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome") or ""
 AXE = "axe-core@4"

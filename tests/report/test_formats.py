@@ -31,7 +31,7 @@ from mlmguard.report import model_card
 from mlmguard.report.clearance import Case, case
 from mlmguard.report.formats import FORMATS, render, write
 from mlmguard.types import Evidence, Skipped
-from tests.evidence_fixture import TODAY, clean, extractable, manifest, not_private, untrained
+from tests.fixtures.evidence import TODAY, clean, extractable, manifest, not_private, untrained
 
 TESTS = Path(__file__).resolve().parent.parent
 SCHEMAS = TESTS / "data" / "schemas"

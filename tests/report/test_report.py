@@ -38,7 +38,7 @@ from mlmguard.types import (
     Judgement,
     Skipped,
 )
-from tests.evidence_fixture import (
+from tests.fixtures.evidence import (
     REPORTS,
     SCHEMAS,
     TODAY,
@@ -433,7 +433,7 @@ def test_the_schemas_are_what_the_nouns_say() -> None:
     made = schemas()
     assert {path.name for path in SCHEMAS.iterdir()} >= set(made)
     for which, text in made.items():
-        assert (SCHEMAS / which).read_text("utf-8") == text, f"{which}: python -m tests.evidence_fixture"
+        assert (SCHEMAS / which).read_text("utf-8") == text, f"{which}: python -m tests.fixtures.evidence"
 
 
 def test_evidence_is_valid_under_its_schema() -> None:

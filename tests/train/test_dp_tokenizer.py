@@ -14,7 +14,7 @@ from mlmguard.train import TrainSettings, train
 from mlmguard.training.privacy import releases
 from mlmguard.training.text.tokenizer import Tokenizer
 from mlmguard.types import LedgerEntry, Watcher
-from tests.workbench import KEY
+from tests.fixtures.workbench import KEY
 
 SECRET = "zyzzogeton"
 COMMON = "haematocrit"

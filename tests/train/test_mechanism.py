@@ -27,7 +27,7 @@ from mlmguard.training.privacy import self_audit
 from mlmguard.training.privacy.randomness import NoiseSource
 from mlmguard.training.privacy.self_audit import SelfAudit
 from mlmguard.types import DpPlan, PrivacyStatement
-from tests import evidence_fixture
+from tests.fixtures.evidence import clean
 from tests.train.test_trainer import runs, scanned, trained
 
 RUN = TrainSettings(
@@ -135,7 +135,7 @@ def bound_of(place: Path, statement: PrivacyStatement) -> float:
 
 def judged_by_base(statement: PrivacyStatement) -> dict[str, str]:
     """The verdicts of the two rules on the clean evidence with this statement."""
-    evidence = replace(evidence_fixture.clean(), statement=statement)
+    evidence = replace(clean(), statement=statement)
     verdicts = judge(evidence, load("base")).verdicts
     return {one.rule: str(one.status) for one in verdicts if one.rule in ("dp-mechanism", "dp-white-box")}
 

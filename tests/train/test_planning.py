@@ -12,7 +12,7 @@ from mlmguard.policy.reading import load
 from mlmguard.settings import TrainSettings
 from mlmguard.train import initial, train
 from mlmguard.train.run import Run
-from tests.train.places import scanned
+from tests.fixtures.places import scanned
 
 GRID = [
     (size, epsilon, steps, batch)

@@ -21,7 +21,7 @@ from mlmguard.training.loop import Interrupted
 from mlmguard.training.privacy.ledger import CorpusLedger
 from mlmguard.training.text.tokenizer import Tokenizer
 from mlmguard.types import Watcher
-from tests.train.places import scanned
+from tests.fixtures.places import scanned
 
 PRIVATE = TrainSettings(
     init="scratch",

@@ -21,7 +21,7 @@ from mlmguard.training.privacy.ledger import CorpusLedger
 from mlmguard.training.text import masking
 from mlmguard.training.text.tokenizer import Tokenizer
 from mlmguard.types import Watcher
-from tests.models import small
+from tests.fixtures.models import small
 
 TESTS = Path(__file__).parents[1]
 TOKENIZER = Tokenizer.load(None)

@@ -25,8 +25,8 @@ from mlmguard.training.text import units
 from mlmguard.training.text.tokenizer import Tokenizer
 from mlmguard.training.text.tokens import Text, tokenised
 from mlmguard.types import DpPlan, LedgerEntry, PrivacyStatement
-from tests.models import small
-from tests.workbench import KEY
+from tests.fixtures.models import small
+from tests.fixtures.workbench import KEY
 
 TOKENIZER = Tokenizer.load(None)
 QUICK = TrainSettings(

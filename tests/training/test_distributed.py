@@ -18,7 +18,7 @@ from mlmguard.training.recipes import Recipe
 from mlmguard.training.text import units
 from mlmguard.training.text.tokenizer import Tokenizer
 from mlmguard.types import DpPlan, PrivacyStatement
-from tests.models import small
+from tests.fixtures.models import small
 from tests.train.test_units import scanned
 
 STEPS = 12

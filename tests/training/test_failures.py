@@ -16,7 +16,7 @@ from mlmguard.training.text import masking, packing, units
 from mlmguard.training.text.masking import Masking
 from mlmguard.training.text.tokenizer import Tokenizer
 from mlmguard.types import DpPlan, Watcher
-from tests.models import small
+from tests.fixtures.models import small
 
 TOKENIZER = Tokenizer.load(None)
 CPU = torch.device("cpu")

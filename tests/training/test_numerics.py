@@ -6,7 +6,7 @@ import torch
 from mlmguard.errors import InputError
 from mlmguard.training import models, numerics
 from mlmguard.training.text.tokenizer import Tokenizer
-from tests.models import small
+from tests.fixtures.models import small
 
 TOKENIZER = Tokenizer.load(None)
 CPU, GPU = torch.device("cpu"), torch.device("cuda")

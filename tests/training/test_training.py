@@ -21,7 +21,7 @@ from mlmguard.training.recipes import Recipe
 from mlmguard.training.text import masking, tokenizer, units
 from mlmguard.training.text.tokenizer import Tokenizer
 from mlmguard.types import DpPlan, Watcher
-from tests.models import small
+from tests.fixtures.models import small
 
 TOKENIZER = Tokenizer.load(None)
 

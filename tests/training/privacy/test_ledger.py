@@ -24,9 +24,9 @@ from mlmguard.training.recipes import Recipe
 from mlmguard.training.text import units
 from mlmguard.training.text.tokenizer import Tokenizer
 from mlmguard.types import DpPlan, LedgerEntry, Watcher
-from tests.models import small
+from tests.fixtures.models import small
+from tests.fixtures.workbench import KEY, damaged
 from tests.train.test_units import QUICK, notes
-from tests.workbench import KEY, damaged
 
 STEPS = 260
 PLAN = DpPlan(6.0, 1.0, 0.5, STEPS, 1e-5, "document", 6.0, 0.0)

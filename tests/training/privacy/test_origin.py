@@ -19,8 +19,8 @@ from mlmguard.training.privacy.ledger import CorpusLedger, RunOnCorpus
 from mlmguard.training.privacy.origin import UNKNOWN, origin_of
 from mlmguard.training.text.tokenizer import Tokenizer
 from mlmguard.types import Evidence, Hazard, PrivacyStatement, Status, Verdict
-from tests.evidence_fixture import TODAY, clean
-from tests.train.places import KEY, scanned
+from tests.fixtures.evidence import TODAY, clean
+from tests.fixtures.places import KEY, scanned
 
 PLAIN = TrainSettings(init="scratch", size="nano", steps=1, canaries=0, batch_units=4, window=32)
 PRIVATE = replace(

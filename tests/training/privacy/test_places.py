@@ -17,7 +17,7 @@ from mlmguard.scan import ScanSettings, scan
 from mlmguard.train import TrainSettings, initial, train
 from mlmguard.training.privacy.ledger import SEED, ChainedFile, CorpusLedger
 from mlmguard.types import LedgerEntry, Watcher
-from tests.train.places import KEY, scanned
+from tests.fixtures.places import KEY, scanned
 
 PLAIN = TrainSettings(init="scratch", size="nano", steps=1, canaries=0, batch_units=4, window=32)
 STEPS = LedgerEntry("poisson-gaussian", 2.0, 0.1, 50, what="training")

@@ -18,7 +18,7 @@ from mlmguard.training.privacy.randomness import NoiseSource
 from mlmguard.training.recipes import Recipe
 from mlmguard.training.text.tokenizer import Tokenizer
 from mlmguard.training.text.units import Unit
-from tests.models import small
+from tests.fixtures.models import small
 
 SEEDS = range(5)
 

@@ -13,7 +13,7 @@ from mlmguard.training.text import masking, objectives, units
 from mlmguard.training.text.masking import Masking
 from mlmguard.training.text.tokenizer import Tokenizer
 from mlmguard.types import DpPlan
-from tests.models import small
+from tests.fixtures.models import small
 
 TOKENIZER = Tokenizer.load(None)
 UNIT = units.Unit("u", (np.arange(100, 400),))
