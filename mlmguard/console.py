@@ -182,6 +182,7 @@ def audit_summary(evidence: Evidence) -> None:
     shown = case(evidence)
     takeaways = [
         words.epsilon(shown),
+        words.mechanism(shown),
         words.exposure(shown),
         words.roc(shown),
         words.unknown(shown),

@@ -166,6 +166,8 @@ ATTACKS: Mapping[str, str] = {
 
 #: Families that speak of the claim, the corpus or the run; every other family is an attack on the model.
 NOT_LEAKAGE = frozenset({"model", "privacy", "scan", "audit"})
+OF_THE_RUN = frozenset({"epsilon.white_box_lower_bound", "epsilon.white_box_if"})
+"""Measured on the releases of the run: a model that learnt nothing does not make them say less."""
 YES_NO = frozenset(metric.name for metric in _METRICS if metric.yes_no)
 
 #: A number that follows from the nouns: its slice, its value (None: unknown) and what it counts.

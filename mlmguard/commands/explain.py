@@ -46,7 +46,9 @@ def explain(name: str, policy: str | Policy | None = None) -> Explanation:
     near = difflib.get_close_matches(name, known, 1, cutoff=0.5)
     rules = dict.fromkeys(rule.id for one in policies for rule in one.rules)
     hint = f"did you mean {near[0]!r}?" if near else f"one of: {', '.join(rules)}"
-    raise InputError(f"explain {name[:60]!r}", "no rule, metric, entity type or hazard of that name", do=hint)
+    raise InputError(
+        f"explain {name[:60]!r}", "no rule, metric, entity type, hazard or test of that name", do=hint
+    )
 
 
 def pages(policies: Sequence[Policy]) -> Iterator[Explanation]:

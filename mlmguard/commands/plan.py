@@ -117,8 +117,12 @@ def _upper_limit(rule: Rule) -> float | None:
 def command(quiet: bool, as_json: bool, policy: str, **settings: Any) -> None:
     from mlmguard.policy.reading import load
 
-    if settings["dp_epsilon"] is None or settings["public_size"] is None:
-        raise click.UsageError("name the target and the size: --dp-epsilon and --public-size")
+    needed = {
+        "dp_epsilon": "--dp-epsilon, the target",
+        "public_size": "--public-size, how many units there are",
+    }
+    if missing := [said for name, said in needed.items() if settings[name] is None]:
+        raise click.UsageError(f"a plan reads no corpus: name {' and '.join(missing)}")
     found = plan(TrainSettings(**settings), load(policy))
     rows = [
         ("noise", f"σ = {found.noise_multiplier:.3f}; {found.noise_per_unit:.2g} C in a step's mean"),

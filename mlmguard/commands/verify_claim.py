@@ -51,10 +51,24 @@ def private(statement: PrivacyStatement, training: Mapping[str, Any]) -> Iterato
     if not math.isfinite(spent) or not plan.noise_multiplier > 0:
         return
     yield from _figures(statement)
+    yield _mechanism(statement)
     if is_older(statement):
         yield Check("words", "not compared: an older version had others", "unknown")
     else:
         yield from _words(statement, training)
+
+
+def _mechanism(statement: PrivacyStatement) -> Check:
+    """What the run's tests of its own mechanism came to: a failed one says that something else ran."""
+    outcomes: dict[str, list[str]] = {}
+    for test in statement.mechanism_checks:
+        outcomes.setdefault(test.outcome, []).append(test.id)
+    if not outcomes:
+        return Check("mechanism", "not tested: made before runs tested themselves", "unknown")
+    found = "; ".join(f"{', '.join(outcomes[one])} {one}" for one in sorted(outcomes))
+    if failed := outcomes.get("failed"):
+        return Check("mechanism", found, "contradicted", f"mlmguard explain mechanism.{failed[0]}")
+    return Check("mechanism", found, "holds" if set(outcomes) == {"passed"} else "unknown")
 
 
 def _ledger(statement: PrivacyStatement) -> Check:

@@ -21,7 +21,7 @@ import rfc8785
 from pydantic import AfterValidator, Field, PrivateAttr, model_validator
 
 from mlmguard import plugins
-from mlmguard.measures import DERIVED, METRICS, NOT_LEAKAGE, YES_NO, show_epsilon, show_number
+from mlmguard.measures import DERIVED, METRICS, NOT_LEAKAGE, OF_THE_RUN, YES_NO, show_epsilon, show_number
 from mlmguard.policy.waiver import Line, Slug, Strict, Waiver, same_person
 from mlmguard.types import Metric
 
@@ -164,7 +164,7 @@ class Rule(Strict):
     @property
     def leakage(self) -> bool:
         """Whether the rule is about what can be got out of the model."""
-        return self.metric.split(".")[0] not in NOT_LEAKAGE
+        return self.metric.split(".")[0] not in NOT_LEAKAGE and self.metric not in OF_THE_RUN
 
     @property
     def required(self) -> str:

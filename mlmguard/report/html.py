@@ -131,7 +131,7 @@ def _figures(case: Case) -> dict[str, Figure]:
     evidence = case.evidence
     bound = [
         (
-            m.metric.replace("_", " "),
+            m.metric.replace("_", " ") + (f": {m.slice}" if m.slice else ""),
             figure(m.value),
             tables.interval(m),
             figure(m.ceiling),

@@ -33,17 +33,19 @@ def render(case: Case) -> str:
     lines += ["### What was measured", ""]
     takeaways = (
         words.epsilon,
+        words.mechanism,
         words.exposure,
         words.roc,
         words.unknown,
         words.personal_data,
         words.duplicates,
     )
-    lines += [f"- {escaped(say(case))}" for say in takeaways]
+    lines += [f"- {escaped(said)}" for said in (say(case) for say in takeaways) if said]
     shown = (
         tables.waivers(case.judgement),
         tables.attestations(case.judgement),
         tables.attacks(case),
+        tables.mechanism(case),
         tables.hazards(case),
         tables.coverage(case.evidence.manifest),
     )

@@ -30,7 +30,10 @@ def render(case: Case) -> str:
         ]
     else:
         rows.append(("Differential privacy", "none is claimed"))
-    rows += [("Audit", words.epsilon(case)), ("Weights, SHA-256", model.digest)]
+    rows.append(("Audit", words.epsilon(case)))
+    if tested := words.mechanism(case):
+        rows.append(("Mechanism", tested))
+    rows.append(("Weights, SHA-256", model.digest))
     lines = [BEGIN, "## Privacy", "", "| | |", "|---|---|"]
     lines += [f"| {escaped(name)} | {escaped(value)} |" for name, value in rows]
     lines += ["", "### What was measured", ""]

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from mlmguard.measures import disclosure, show_epsilon
+from mlmguard.measures import claim, disclosure, show_epsilon
 from mlmguard.report.clearance import Case
 from mlmguard.types import Curve, Evidence, FindingCount, Judgement, Manifest, Measurement, Status, Verdict
 
@@ -335,6 +335,15 @@ def accountants(case: Case) -> Table | None:
         return None
     rows = [(reading.name, show_epsilon(reading.epsilon)) for reading in statement.accountants]
     return _table("Accountants", ("accountant", "ε"), rows, (1,))
+
+
+def mechanism(case: Case) -> Table | None:
+    """List the tests that a private run made of its own mechanism, and what each cannot see."""
+    statement = claim(case.evidence)
+    if statement is None or not statement.mechanism_checks:
+        return None
+    rows = [(c.id, c.outcome, c.what, c.blind_to) for c in statement.mechanism_checks]
+    return _table("Tests of the mechanism", ("test", "outcome", "compares", "cannot see"), rows)
 
 
 def hazards(case: Case) -> Table | None:

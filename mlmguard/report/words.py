@@ -131,6 +131,22 @@ def epsilon(case: Case) -> str:
     return text
 
 
+def mechanism(case: Case) -> str:
+    """Say what the run's tests of its own mechanism came to; "" where none were made."""
+    statement, bound = claim(case.evidence), _one(case, "epsilon.white_box_lower_bound")
+    if statement is None or not statement.mechanism_checks:
+        return ""
+    tests: dict[str, list[str]] = {}
+    for check in statement.mechanism_checks:
+        tests.setdefault(check.outcome, []).append(check.id)
+    told = "; ".join(f"{', '.join(tests[outcome])} {outcome}" for outcome in sorted(tests))
+    text = f"The run tested its own mechanism: {told}."
+    if bound is None or bound.value is None:
+        return text
+    text += f" Canaries in the run itself show ε of at least {figure(bound.value)}"
+    return text + (f", and could have shown {figure(bound.ceiling)} at most." if bound.ceiling else ".")
+
+
 def roc(case: Case) -> str:
     """Say how far members can be distinguished from non-members."""
     found = [m for m in of(case.evidence, "membership.auc") if m.value is not None]

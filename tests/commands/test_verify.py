@@ -25,7 +25,7 @@ from mlmguard.commands.verify import Check, sign, verify
 from mlmguard.errors import InputError
 from mlmguard.training.privacy import derived
 from mlmguard.training.privacy.ledger import ChainedFile, seed_of
-from mlmguard.types import LedgerEntry, PrivacyStatement
+from mlmguard.types import LedgerEntry, MechanismCheck, PrivacyStatement
 from tests.fixtures.evidence import clean, not_private, statement
 
 LEDGER = (LedgerEntry("poisson-gaussian", 1.1, 0.05, 40, what="training"),)
@@ -82,6 +82,7 @@ def test_a_true_checkpoint_holds_and_is_said_to_be_unsigned(ckpt: Path) -> None:
         "ledger": "holds",
         "ε, computed anew": "holds",
         "figures, computed anew": "holds",
+        "mechanism": "holds",
         "words": "unknown",
         "run folder": "holds",
         "run.json": "holds",
@@ -103,6 +104,9 @@ def _plan(**changes: object) -> Callable[[PrivacyStatement], PrivacyStatement]:
     return lambda made: sealed(replace(made, plan=replace(made.plan, **changes)))  # type: ignore[arg-type, type-var]
 
 
+_FAILED = MechanismCheck("noise", "failed", "variances", "noise that somebody else can predict")
+
+
 @pytest.mark.parametrize(
     ("change", "contradicted"),
     [
@@ -115,6 +119,7 @@ def _plan(**changes: object) -> Callable[[PrivacyStatement], PrivacyStatement]:
         (_plan(noise_multiplier=1.2), {"ledger", "figures, computed anew", "run folder"}),
         (_changed(ledger=(replace(LEDGER[0], noise_multiplier=0.0),)), {"ledger", "ε, computed anew"}),
         (_changed(run_id="train-other"), {"training.json"}),
+        (_changed(mechanism_checks=(_FAILED,)), {"mechanism"}),
     ],
 )
 def test_a_checkpoint_that_contradicts_its_statement(

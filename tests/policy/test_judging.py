@@ -183,6 +183,13 @@ def test_derived_numbers() -> None:
     assert (found.status, found.reason) == (Status.INCONCLUSIVE, "no manifest of a scan is in the evidence")
 
 
+def test_a_model_that_learnt_nothing_does_not_silence_what_the_run_saw_of_itself() -> None:
+    said = {verdict.rule: verdict for verdict in judge(load("base"), untrained(), TODAY).verdicts}
+    assert said["dp-white-box"].status is Status.WARN
+    assert "could have shown at most" in said["dp-white-box"].reason
+    assert said["dp-not-refuted"].status is Status.INCONCLUSIVE
+
+
 def test_a_broken_model_never_passes_even_where_no_rule_asks() -> None:
     headless = replace(clean(), model=replace(clean().model, head_loaded=False))
     only_claim = policy({"metric": "privacy.epsilon", "slice": "", "fail": "> 10"})

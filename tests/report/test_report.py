@@ -454,6 +454,21 @@ def test_unknown_detectors_come_first() -> None:
     assert table is not None and [row[0] for row in table.rows] == ["Z", "A"]
 
 
+def test_the_tests_of_the_mechanism_are_where_an_officer_reads() -> None:
+    shown = case(clean())
+    told = words.mechanism(shown)
+    assert "sampler, noise, clipping, canaries passed" in told and "at least 2.81" in told and "5.89" in told
+    for one in ("html", "markdown", "model-card"):
+        assert told in html.unescape(render(one, shown))
+    assert "white box if: noise cut to a quarter" in render("html", shown)
+    assert words.mechanism(case(not_private())) == "" and tables.mechanism(case(not_private())) is None
+    statement = clean().statement
+    assert statement is not None
+    broken = (replace(statement.mechanism_checks[0], outcome="failed"), *statement.mechanism_checks[1:])
+    failed = case(replace(clean(), statement=replace(statement, mechanism_checks=broken)))
+    assert "sampler failed; noise, clipping, canaries passed" in words.mechanism(failed)
+
+
 def test_present_hazards_come_first() -> None:
     said = replace(clean().statement, hazards=(Hazard("a", "absent", ""), Hazard("p", "present", "")))
     table = tables.hazards(case(replace(clean(), statement=said)))
