@@ -118,6 +118,7 @@ _METRICS = (
     Metric("epsilon.claimed", "the ε that the checkpoint claims"),
     Metric("epsilon.refutable", "1 if this audit had enough canaries to refute the claim", yes_no=True),
     Metric("privacy.epsilon", "ε computed from the ledger"),
+    Metric("privacy.corpus_epsilon", "ε of all private runs on the corpus together, this one included"),
     Metric("privacy.delta_times_n",
            "δ times the public number of units; above 1 a whole record may be given away"),
     Metric("privacy.hazards_present", "how many known ways for the claim to be hollow apply"),
@@ -220,6 +221,11 @@ def _epsilon(evidence: Evidence) -> list[_Derived]:
     return [] if claimed is None or claimed.epsilon is None else [("", claimed.epsilon, "")]
 
 
+def _corpus_epsilon(evidence: Evidence) -> list[_Derived]:
+    claimed = claim(evidence)
+    return [] if claimed is None else [("", claimed.corpus_epsilon, claimed.corpus_epsilon_reason)]
+
+
 def _delta_times_n(evidence: Evidence) -> list[_Derived]:
     claimed = claim(evidence)
     if claimed is None or claimed.delta is None or claimed.plan is None or claimed.plan.sample_rate <= 0:
@@ -306,6 +312,7 @@ DERIVED: Mapping[str, Callable[[Evidence], Iterable[_Derived]]] = {
     "model.beats_unigram": lambda evidence: [("", float(evidence.model.beats_unigram), "")],
     "model.head_loaded": lambda evidence: [("", float(evidence.model.head_loaded), "")],
     "privacy.epsilon": _epsilon,
+    "privacy.corpus_epsilon": _corpus_epsilon,
     "privacy.delta_times_n": _delta_times_n,
     "privacy.hazards_present": _hazards,
     "privacy.initial_weights": _initial_weights,
@@ -370,7 +377,7 @@ def _next(reached: int, missing: tuple[str, ...]) -> str:
 # --- showing ------------------------------------------------------------------------------------------
 
 
-_CLAIMS = ("epsilon.claimed", "privacy.epsilon")
+_CLAIMS = ("epsilon.claimed", "privacy.epsilon", "privacy.corpus_epsilon")
 
 
 def show_number(metric: str, value: float) -> str:

@@ -82,7 +82,9 @@ def run_steps(
                 raise Interrupted(
                     f"stopped after step {step} of {recipe.steps}; run the same command to go on"
                 )
-            if journal.save_due():
+            if (
+                journal.save_due() or step == recipe.steps
+            ):  # what breaks after the last step goes on from here
                 journal.save(model, optimizer, step)
     journal.seconds_running = time.monotonic() - started
     return model.eval()

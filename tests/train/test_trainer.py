@@ -14,7 +14,7 @@ from mlmguard.artifacts import Key, read_json
 from mlmguard.audit import Ours, checkpoint
 from mlmguard.errors import InputError
 from mlmguard.scan import ScanSettings, scan
-from mlmguard.train import TrainSettings, train
+from mlmguard.train import TrainSettings, released, train
 from mlmguard.training import evaluation, gradients, loop, models, modes
 from mlmguard.training.privacy import claim
 from mlmguard.training.privacy.ledger import CorpusLedger
@@ -144,6 +144,21 @@ def test_an_early_stop_is_said_and_recorded(place):
         f"back to step {next(e['step'] for e in metrics['evaluations'] if e['validation'] == best)}"
         in said[0]
     )
+
+
+@pytest.mark.parametrize("base", [PLAIN, PRIVATE], ids=["plain", "private"])
+def test_what_breaks_after_the_last_step_goes_on_from_there(place, monkeypatch, base):
+    def full(*given):
+        raise OSError("no space left")
+
+    settings = with_(base, micro_tokens=4100)  # a run of its own
+    with monkeypatch.context() as patch:
+        patch.setattr(released, "release", full)
+        with pytest.raises(OSError):
+            trained(place, settings)
+    statement = trained(place, settings).statement
+    assert statement.steps_applied == base.steps
+    assert sum(entry.steps for entry in statement.ledger) == (base.steps if settings.private else 0)
 
 
 def test_16_bit_passes_train_as_32_bit_ones_do(place):
