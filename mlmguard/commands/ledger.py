@@ -12,7 +12,9 @@ from mlmguard import accounting, artifacts, console
 from mlmguard.commands.options import FOLDER, Page, shared, show
 from mlmguard.errors import InputError
 from mlmguard.measures import show_epsilon
+from mlmguard.training.privacy import derived
 from mlmguard.training.privacy.ledger import CorpusLedger, RunOnCorpus, epsilon_together, same_corpus
+from mlmguard.types import UnitKind
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,7 @@ class Row:
     delta: float | None
     steps: int
     finished: bool
+    unit_kind: str = ""  # "": not known, as in lines of older versions
 
     @property
     def line(self) -> str:
@@ -33,7 +36,8 @@ class Row:
         if self.epsilon is None:
             return f"NOT private, {state}"
         spent = f"ε = {show_epsilon(self.epsilon)} at δ = {self.delta:g}"
-        return f"{spent}, unit: {self.unit}, {self.steps} steps, {state}"
+        unit = f"key “{self.unit}”" if self.unit_kind == UnitKind.KEY else self.unit
+        return f"{spent}, unit: {unit}, {self.steps} steps, {state}"
 
 
 @dataclass(frozen=True)
@@ -99,9 +103,9 @@ def _corpus(group: list[RunOnCorpus]) -> Corpus:
 
 
 def _row(run: RunOnCorpus) -> Row:
-    steps = sum(entry.steps for entry in run.entries)
+    steps = derived.steps_of(run.entries)
     epsilon = accounting.compose(run.entries, run.delta) if run.private and run.delta else None
-    return Row(run.run_id, run.unit, epsilon, run.delta, steps, run.finished)
+    return Row(run.run_id, run.unit, epsilon, run.delta, steps, run.finished, run.unit_kind)
 
 
 # --- the command ----------------------------------------------------------------------------------------
