@@ -17,7 +17,7 @@ from mlmguard.artifacts import read_json
 from mlmguard.leakage import metrics
 from mlmguard.measures import show_epsilon
 from mlmguard.training.privacy.self_audit import (
-    NUMBERS,
+    COINS,
     SCORES,
     SelfAudit,
     planned_noise,
@@ -33,16 +33,16 @@ def white_box(run: Path | None, statement: PrivacyStatement | None) -> tuple[Mea
     if run is None or statement is None or _missing(run, statement):
         return ()
     assert statement.plan is not None and statement.delta is not None and statement.epsilon is not None
-    told = read_json(run / NUMBERS)
     found = load_file(run / SCORES)
-    audit = SelfAudit(found["planted"].astype(bool), frozenset(), int(told["guesses"]))
+    # the coins' file, which the statement names by digest, and not the numbers, which it does not
+    audit = SelfAudit(found["planted"].astype(bool), frozenset(), int(read_json(run / COINS)["guesses"]))
     audit.log_ratios = torch.from_numpy(found["log_ratios"])
     m, guesses, delta, right = len(audit.planted), audit.guesses, statement.delta, audit.right()
     bound = metrics.one_run_epsilon_lower_bound(m, guesses, right, delta)
     ceiling = metrics.one_run_ceiling(m, guesses, delta)
     note = f"{right} of {guesses} guesses right over {m} canaries of the run itself"
     lower = Measurement("epsilon", "white_box_lower_bound", bound, bound, None, 0.95, m, ceiling, note=note)
-    return (lower, *_power(statement.plan, statement.epsilon, delta, m, guesses, float(told["length"])))
+    return (lower, *_power(statement.plan, statement.epsilon, delta, m, guesses, audit.length))
 
 
 def coverage(run: Path | None, statement: PrivacyStatement | None) -> tuple[AttackRun, ...]:
@@ -59,7 +59,7 @@ def _missing(run: Path, statement: PrivacyStatement) -> str:
     """Why there is nothing to read; "" where there is."""
     if not statement.private or statement.plan is None:
         return "this run is not private"
-    if not (run / NUMBERS).is_file() or not (run / SCORES).is_file():
+    if not (run / COINS).is_file() or not (run / SCORES).is_file():
         return "its run folder holds no scores: it was trained before runs tested themselves"
     return ""
 

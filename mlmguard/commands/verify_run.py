@@ -111,6 +111,9 @@ def _corpus(ledger: CorpusLedger, ckpt: Path, statement: PrivacyStatement) -> It
         differ.append("the weights it released")
     if released and seals.is_older(statement):
         differ.append("that its version seals, and this is not sealed")
+    made = entered[statement.run_id].statement
+    if made and made != accounting.statement_digest(statement):
+        differ.append("the statement it released")
     if own.private != statement.private:
         differ.append("private or not")
     if (own.unit, own.unit_kind) != (statement.unit, statement.unit_kind):

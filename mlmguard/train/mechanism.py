@@ -19,6 +19,7 @@ from mlmguard.train.run import Run
 from mlmguard.training.journal import Journal
 from mlmguard.training.mechanism import SamplerCheck, check_sampler
 from mlmguard.training.privacy.self_audit import (
+    COINS,
     LEVEL,
     LOOP_TOLERANCE,
     NUMBERS,
@@ -48,8 +49,14 @@ def design(plan: DpPlan) -> tuple[int, int]:
 
 
 def opened(run: Run, plan: DpPlan) -> SelfAudit | None:
-    """Return the canaries of the run, in the first process of a team."""
-    return SelfAudit.open(run.folder, plan, *design(plan)) if run.team.first else None
+    """Return the canaries of the run, in the first process of a team.
+
+    None for a run that an earlier version began: its first steps drew no canaries, and sizes of draws with
+    and without them are not those of one sampler.
+    """
+    if not run.team.first or (run.has_steps and not (run.folder / COINS).exists()):
+        return None
+    return SelfAudit.open(run.folder, plan, *design(plan))
 
 
 def sampler_check(journal: Journal, audit: SelfAudit | None, units: int, plan: DpPlan) -> SamplerCheck:

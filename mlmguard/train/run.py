@@ -34,7 +34,7 @@ from mlmguard.training.privacy.ledger import CorpusLedger, RunOnCorpus
 from mlmguard.training.privacy.origin import Origin, origin_of
 from mlmguard.training.privacy.randomness import private_rng
 from mlmguard.training.tracking import Trackers
-from mlmguard.types import SILENT, DpPlan, LedgerEntry, Watcher
+from mlmguard.types import SILENT, DpPlan, LedgerEntry, PrivacyStatement, Watcher
 
 if TYPE_CHECKING:
     from mlmguard.train.data import Corpus
@@ -130,7 +130,7 @@ class Run:
         try:
             yield
         except BaseException as error:
-            if self.team.first and (isinstance(error, CannotGoOn) or not self._has_steps()):
+            if self.team.first and (isinstance(error, CannotGoOn) or not self.has_steps):
                 self._leave(unit)
             raise
 
@@ -145,7 +145,9 @@ class Run:
         if self.before.exists():
             self.before.rename(self.folder)
 
-    def _has_steps(self) -> bool:
+    @property
+    def has_steps(self) -> bool:
+        """Has a step been charged, or run without a charge?"""
         charged = self.folder / "ledger.jsonl"
         return (
             (charged.exists() and charged.stat().st_size > 0)
@@ -157,7 +159,7 @@ class Run:
         """Remove everything but what was spent; where no step was, also from the ledger of the corpus."""
         known = self.facts() if (self.folder / "run.json").exists() else {}
         spent = [as_noun(entry, LedgerEntry, "run.json") for entry in known.get("spent") or ()]
-        stepped = self._has_steps()
+        stepped = self.has_steps
         if not (spent or stepped):
             self.vanish()
         else:
@@ -222,9 +224,9 @@ class Run:
         """Enter that the run has ended and what it charged."""
         self.ledger.finish(self.id, charged)
 
-    def released(self, ckpt: Path) -> None:
-        """Enter which weights the run has released."""
-        self.ledger.release(self.id, weights_digest(ckpt))
+    def released(self, ckpt: Path, statement: PrivacyStatement) -> None:
+        """Enter which weights the run has released, and with which statement."""
+        self.ledger.release(self.id, weights_digest(ckpt), statement.digest)
         shutil.rmtree(self.before, ignore_errors=True)
 
     def origin(self, start: str | None) -> Origin:

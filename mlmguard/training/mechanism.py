@@ -122,8 +122,10 @@ def check_sampler(sizes: Sequence[int], count: int, rate: float) -> SamplerCheck
     on. A shuffled sampler has no variance; one that draws by groups or correlates its ranks has too much.
     """
     variance = count * rate * (1 - rate)
-    if not len(sizes) or variance <= 0:  # nothing ran, or every unit is in every step: nothing to tell apart
-        return SamplerCheck(len(sizes), 0.0, 1.0, 1.0)
+    if not len(sizes):
+        return SamplerCheck(0, 0.0, 1.0, 1.0)
+    if variance <= 0:  # every unit is in every step, or none in any
+        return SamplerCheck(len(sizes), 0.0, 1.0, float(all(size == count * rate for size in sizes)))
     away = np.asarray(sizes, dtype=float) - count * rate
     squares = float((away**2).sum() / variance)
     tail = min(stats.chi2.cdf(squares, len(sizes)), stats.chi2.sf(squares, len(sizes)))

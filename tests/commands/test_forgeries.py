@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from safetensors.numpy import load_file, save_file
 
 from mlmguard import accounting, cli
 from mlmguard.artifacts import (
@@ -319,6 +320,25 @@ def draws(p: Place) -> None:
         chain.append({"step": step, "drawn": 1})
 
 
+def scores(p: Place) -> None:
+    """Those of a run in which nobody took part."""
+    path = p.run / "mechanism.safetensors"
+    found = load_file(path)
+    save_file({**found, "log_ratios": 0 * found["log_ratios"]}, path)
+
+
+def surer_guesses(p: Place) -> None:
+    path = p.run / "canary_coins.json"
+    write_json(path, {**read_json(path), "guesses": 2})
+
+
+def sealed_by_nobody(p: Place) -> None:
+    """Another key is named beside the seal, as if it could not be checked here."""
+    seal = p.statement.seal
+    assert seal is not None
+    p.state(seal=replace(seal, key_id="0123456789abcdef"), mechanism_checks=())
+
+
 def unsealed(p: Place) -> None:
     p.state(seal=None)
 
@@ -336,7 +356,8 @@ FORGERIES = [
     corpus, ceilings, prv, rdp, rdp_dropped, unamplified, mu, definition, hazards_dropped, hazard_denied,
     hazard_reworded, one_hazard_dropped, count_dropped, count_dropped_and_said_public, not_private,
     not_private_at_all, random_weights, random_weights_stated, weights_beside, start, start_stated, coins,
-    coins_stated, guesses, guesses_stated, reference, draws, unsealed, made_to_look_older, wider_cover,
+    coins_stated, guesses, guesses_stated, reference, draws, scores, surer_guesses, sealed_by_nobody,
+    unsealed, made_to_look_older, wider_cover,
 ]  # fmt: skip
 
 
@@ -358,7 +379,9 @@ AWAY = [everything, fewer_steps, unit_everywhere, random_weights_stated, hazard_
 
 
 @pytest.mark.parametrize(
-    "forge", [made_to_look_older, random_weights_stated], ids=lambda forge: forge.__name__
+    "forge",
+    [made_to_look_older, random_weights_stated, sealed_by_nobody],
+    ids=lambda forge: forge.__name__,
 )
 def test_the_ledger_of_all_runs_remembers_what_was_sealed_and_released(
     place: Place, forge: Callable[[Place], None], keyless: Callable[[], None]
@@ -400,6 +423,7 @@ def test_an_honest_folder_holds_with_the_key_without_it_and_elsewhere(
     keyless()
     checks, code = verify(place.ckpt)
     assert code == 0 and outcomes(checks)["seal"] == outcomes(checks)["ledger.jsonl"] == "unknown"
+    assert outcomes(checks)["mechanism.safetensors"] == "unknown"
     shutil.copytree(place.ckpt, tmp_path / "released")
     checks, code = verify(tmp_path / "released")
     assert code == 0 and outcomes(checks)["run folder"] == "unknown"
@@ -499,7 +523,9 @@ def test_audit_and_init_refuse_a_forgery(
     assert {path for path in place.folder.rglob("*") if "runs" not in path.parts} == before
 
 
-@pytest.mark.parametrize("forge", [guesses, reference, draws], ids=lambda forge: forge.__name__)
+@pytest.mark.parametrize(
+    "forge", [guesses, reference, draws, scores, surer_guesses], ids=lambda forge: forge.__name__
+)
 def test_an_audit_refuses_a_run_folder_that_was_changed(
     place: Place,
     forge: Callable[[Place], None],

@@ -21,11 +21,14 @@ from mlmguard.policy.judging import judge
 from mlmguard.policy.reading import load
 from mlmguard.train import TrainSettings
 from mlmguard.train import mechanism as tests_of_a_run
-from mlmguard.training import mechanism
+from mlmguard.train.run import Run
+from mlmguard.training import mechanism, models
 from mlmguard.training.clipping import clip, per_sample, unit_batch
+from mlmguard.training.distributed import ALONE
 from mlmguard.training.privacy import self_audit
 from mlmguard.training.privacy.randomness import NoiseSource
 from mlmguard.training.privacy.self_audit import SelfAudit
+from mlmguard.training.text.tokenizer import Tokenizer
 from mlmguard.types import DpPlan, PrivacyStatement
 from tests.fixtures.evidence import clean
 from tests.train.test_trainer import runs, scanned, trained
@@ -76,6 +79,71 @@ def test_checks_of_an_honest_mechanism_have_their_level(rate: float) -> None:
     assert sum(audit.noise_p()[0] < 0.05 for audit in found) <= 9  # 3 expected of 60
     assert sum(audit.draws_p(PLAN) < 0.05 for audit in found if rate == PLAN.sample_rate) <= 9
     assert min(audit.noise_p()[0] for audit in found) > self_audit.LEVEL
+
+
+@pytest.mark.parametrize(
+    ("rate", "steps", "canaries"),
+    [(5e-4, 120, 20_000), (1e-4, 120, 20_000), (0.01, 1, 20_000), (0.99, 3, 20_000), (1e-5, 10, 500),
+     (0.05, 120, 20_000), (1.0, 4, 500)],
+)  # fmt: skip
+def test_rare_draws_of_a_sound_sampler_are_no_fault(rate: float, steps: int, canaries: int) -> None:
+    """In a corpus of a million most canaries are never drawn: their numbers are no Gaussians."""
+    rng, plan, found = np.random.default_rng(0), replace(PLAN, sample_rate=rate, steps=steps), []
+    for _ in range(100):
+        audit = SelfAudit(rng.random(canaries) < 0.5, frozenset(), canaries // 10)
+        audit.steps, audit.draws = steps, rng.binomial(steps, rate, audit.taking_part)
+        found.append(audit.draws_p(plan))
+    assert min(found) > self_audit.LEVEL and sum(p < 0.05 for p in found) <= 12
+
+
+@pytest.mark.parametrize(("rate", "steps"), [(5e-4, 120), (0.01, 4), (0.1, 100), (0.5, 20)])
+def test_the_same_canaries_in_every_step_are_a_fault_at_any_rate(rate: float, steps: int) -> None:
+    audit = SelfAudit(np.ones(20_000, dtype=bool), frozenset(), 2000)
+    audit.steps, audit.draws[: round(rate * 20_000)] = steps, steps
+    assert audit.draws_p(replace(PLAN, sample_rate=rate, steps=steps)) < self_audit.LEVEL
+
+
+def test_one_left_out_where_everybody_is_drawn_is_a_fault() -> None:
+    plan = replace(PLAN, sample_rate=1.0, steps=3)
+    audit = SelfAudit(np.ones(50, dtype=bool), frozenset(), 10)
+    audit.steps, audit.draws = 3, np.array([3] * 49 + [2])
+    assert audit.draws_p(plan) == 0
+    assert mechanism.check_sampler([50, 50, 50], 50, 1.0).agrees
+    assert not mechanism.check_sampler([50, 49, 50], 50, 1.0).agrees
+
+
+def test_a_unit_without_a_finite_gradient_is_no_fault_of_the_clipping() -> None:
+    """It counts for nothing in a step. Whether there was one is private, and so no outcome may tell."""
+    tokenizer = Tokenizer.load(None)
+    model = models.fresh("nano", tokenizer, 32, 0.0, 0)
+    with torch.no_grad():
+        model.base_model.embeddings.token_type_embeddings.weight[1] = 1e30
+    ids = torch.randint(10, 500, (3, 16), generator=torch.Generator().manual_seed(0))
+    batch = {
+        "input_ids": ids,
+        "attention_mask": torch.ones_like(ids),
+        "labels": torch.where(torch.arange(16) < 4, ids, unit_batch.IGNORED),
+        "token_type_ids": torch.zeros_like(ids),
+    }
+    assert clip.distance_from_loop(model, batch) < 1e-5
+    batch["token_type_ids"][1, 9] = 1
+    assert not clip.clipped_gradient_sum(model, batch, 1.0).norms[1].isfinite()
+    assert clip.distance_from_loop(model, batch) < 1e-5
+    batch["token_type_ids"][:, 9] = 1
+    assert clip.distance_from_loop(model, batch) == 0
+
+
+def test_a_run_that_an_earlier_version_began_draws_no_canaries_half_way(tmp_path: Path) -> None:
+    """The sizes of its first draws are those of texts alone."""
+    run = Run("train-0", tmp_path, ALONE)
+    (tmp_path / "ledger.jsonl").write_text("a step\n")
+    assert tests_of_a_run.opened(run, replace(PLAN, steps=3)) is None
+    assert not (tmp_path / self_audit.COINS).exists()
+    (tmp_path / "ledger.jsonl").unlink()
+    begun = tests_of_a_run.opened(run, replace(PLAN, steps=3))
+    (tmp_path / "ledger.jsonl").write_text("a step\n")
+    again = tests_of_a_run.opened(run, replace(PLAN, steps=3))
+    assert begun is not None and again is not None and (begun.planted == again.planted).all()
 
 
 def test_a_step_that_is_tried_again_counts_once() -> None:

@@ -112,15 +112,20 @@ def distance_from_loop(
     The loop takes one record after the other through plain autograd and scales each by min(1, C / ‖g‖)
     itself, for a C below the shortest gradient: at the run's own C a missing clip of short gradients would
     not show.
-    In fp32 with dropout off; 0 where no token of the batch is masked, inf for a sum that is not finite.
+    In fp32 with dropout off; 0 where no token of the batch is masked, inf for a sum that is not finite. A
+    unit whose gradient is not finite counts for nothing, as in a step: whether there was one is private.
     """
     few = _few_units(model, batch)
     if few is None:
         return 0.0
     with _as_checked(model, few["labels"].device):
-        gradients = [found for found, _ in one_record_gradients(model, read_batch(model, few))]
+        gradients = [
+            found
+            for found, loss in one_record_gradients(model, read_batch(model, few))
+            if bool(loss.isfinite() & length_of(found).isfinite())
+        ]
         lengths = [float(length_of(found)) for found in gradients]
-        if not min(lengths) > 0:
+        if not min(lengths, default=0.0) > 0:
             return 0.0
         bound = min(lengths) / 2
         ours = clipped_gradient_sum(model, few, bound, engine=engine).gradients

@@ -112,6 +112,7 @@ class RunOnCorpus:
     unit_kind: str = ""  # a UnitKind; "": not known, as in lines older than this field
     cut: str = ""  # of pieces: the window and the tokenizer that cut them
     weights: str = ""  # digest of the weights it released; "": none, or not known
+    statement: str = ""  # digest of the statement it released; "": none, or not known
     started_from: str = ""  # the run whose weights it began with, "public" or "unknown"; "": not known
 
     @property
@@ -187,10 +188,10 @@ class CorpusLedger:
         with self._locked() as file:
             file.append({"event": "finish", "run": run_id, "charged": [asdict(entry) for entry in entries]})
 
-    def release(self, run_id: str, weights: str) -> None:
-        """Enter the digest of the weights that a run released, by which a copy of them is known again."""
+    def release(self, run_id: str, weights: str, statement: str = "") -> None:
+        """Enter the digests of what a run released: weights, by which a copy is known, and statement."""
         with self._locked() as file:
-            file.append({"event": "release", "run": run_id, "weights": weights})
+            file.append({"event": "release", "run": run_id, "weights": weights, "statement": statement})
 
     def withdraw(self, run_id: str) -> None:
         """Enter that a run ended before its first step and released nothing."""
@@ -209,7 +210,7 @@ class CorpusLedger:
             place = lines[ends[-1] - 1].get("taken_from")
             lines = [line for line in lines[: ends[-1]] if place in (None, line.get("taken_from"))]
         ended = {line["run"]: line["charged"] for line in lines if line["event"] == "finish"}
-        weights = {line["run"]: line["weights"] for line in lines if line["event"] == "release"}
+        released = {line["run"]: line for line in lines if line["event"] == "release"}
         started: dict[str, dict[str, Any]] = {}
         for line in lines:
             if line["event"] == "start":
@@ -228,7 +229,8 @@ class CorpusLedger:
                 finished=run_id in ended,
                 unit_kind=line.get("unit_kind", ""),
                 cut=line.get("cut", ""),
-                weights=weights.get(run_id, ""),
+                weights=released.get(run_id, {}).get("weights", ""),
+                statement=released.get(run_id, {}).get("statement", ""),
                 started_from=line.get("started_from", ""),
             )
             for run_id, line in started.items()

@@ -37,6 +37,8 @@ WRITTEN_BY_PEOPLE = ("README.md",)
 NOT_BOUND = (*WRITTEN_BY_PEOPLE, "privacy.json", "model.sig", "model.sigstore", "model.sigstore.json",
              "signature.sig")  # fmt: skip
 CANARIES, INITIAL, JOURNAL = "run:canaries.jsonl", "run:initial", "run:ledger.jsonl"
+MECHANISM = ("run:canary_coins.json", "run:mechanism.safetensors")
+"""Coins, guesses and scores, from which an audit computes ε from inside: no function of the text."""
 KEYED = "keyed "
 """Before the name of what could be guessed from a plain digest: its digest is a seal, for the house alone."""
 
@@ -52,8 +54,8 @@ def bound(
     The sizes of draws could be tried against a plain digest of the journal, and a corpus against that of
     weights which were trained on it without privacy and are not released (``public_start`` is false).
     """
-    kept = {name: digest for name in (CANARIES, INITIAL, JOURNAL) if (digest := _kept(run, name))}
-    private = (JOURNAL,) if public_start else (JOURNAL, INITIAL)
+    kept = {name: digest for name in (CANARIES, INITIAL, JOURNAL, *MECHANISM) if (digest := _kept(run, name))}
+    private = (JOURNAL, *MECHANISM) if public_start else (JOURNAL, INITIAL, *MECHANISM)
     named = {
         KEYED + name if name in private else name: _keyed(name, digest, key) if name in private else digest
         for name, digest in kept.items()
@@ -164,13 +166,19 @@ def compare_kept(run: Path, name: str, statement: PrivacyStatement, key: Key | N
 
 
 def compare_run(run: Path, statement: PrivacyStatement, key: Key | None) -> Iterator[Check]:
-    """What an audit reads in a run folder against the statement: canaries, guesses, reference, journal."""
+    """What an audit reads in a run folder against the statement, which names its digests."""
     if is_older(statement):
         found = "not compared: the statement is older than their digests"
         yield Check("canaries and reference", found, "unknown", "train again with this version")
         return
     for name in (CANARIES, INITIAL, JOURNAL):
         yield compare_kept(run, name, statement, key)
+    for name in MECHANISM:
+        if KEYED + name in statement.digests:
+            yield compare_kept(run, name, statement, key)
+        elif statement.mechanism_checks:
+            do = "train again with this version"
+            yield Check(name.removeprefix("run:"), "not compared: its digest is not stated", "unknown", do)
     guesses = facts_of(run).get("guesses")
     if guesses != statement.guesses:
         do = "restore the run folder as training left it"

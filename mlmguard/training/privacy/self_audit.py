@@ -12,6 +12,7 @@ clipped sum of units of text is compared with a loop that clips one record after
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -37,9 +38,11 @@ LEVEL = 1e-4
 """Below this p-value a check has failed, over all tensors together: one false alarm in 10,000 runs."""
 LOOP_TOLERANCE = 1e-2
 """Relative. Rounding in fp32 is 1e-5; a missing clip, a lost cross term or a mixed record is 0.1 or more."""
+SPREAD_FROM = 5.0
+"""Variance of a canary's number of draws from which on the sum of squares is χ², its freedom corrected."""
 SIMULATED = 1_000_000  # releases of canaries in a simulation
-NUMBERS, SCORES = "mechanism.json", "mechanism.safetensors"
-"""Files of the run folder: what was measured, and the canaries' coins and scores."""
+COINS, NUMBERS, SCORES = "canary_coins.json", "mechanism.json", "mechanism.safetensors"
+"""Files of the run folder: the canaries' coins, what was measured, and the scores of an ended run."""
 ON_CANARIES = "Dirac canaries"  # the name of their coordinates among the parameter tensors
 
 
@@ -85,7 +88,7 @@ class SelfAudit:
 
         A resumed run has those that it began with.
         """
-        path = folder / "canary_coins.json"
+        path = folder / COINS
         if not path.exists():
             rng = mechanism.private_rng()
             planted = rng.random(canaries) < 0.5
@@ -182,12 +185,31 @@ class SelfAudit:
         return min(1.0, least * len(found)), name
 
     def draws_p(self, plan: DpPlan) -> float:
-        """The p-value of how often each canary was drawn, beside independent draws at every step."""
-        variance = self.steps * plan.sample_rate * (1 - plan.sample_rate)
+        """The p-value of how often each canary was drawn, beside independent draws at every step.
+
+        Of a large corpus most canaries are never drawn, and a χ² of their numbers would see a fault in every
+        sound run. Exact at any rate are all draws together and how many canaries have the likeliest number;
+        how far the numbers spread is compared where there are enough of them.
+        """
+        count, rate = len(self.draws), plan.sample_rate
+        expected, variance = self.steps * rate, self.steps * rate * (1 - rate)
         if variance <= 0:
-            return 1.0
-        away = self.draws - self.steps * plan.sample_rate
-        return _chi_square_p(float((away**2).sum()) / variance, len(away))
+            return float(bool((self.draws == expected).all()))
+        likeliest = min(self.steps, math.floor((self.steps + 1) * rate))
+        found = [
+            _binomial_p(int(self.draws.sum()), count * self.steps, rate),
+            _binomial_p(
+                int((self.draws == likeliest).sum()),
+                count,
+                float(stats.binom.pmf(likeliest, self.steps, rate)),
+            ),
+        ]
+        if variance >= SPREAD_FROM:
+            excess = (1 - 6 * rate * (1 - rate)) / variance  # of a binomial's fourth moment over a Gaussian's
+            freedom = count * 2 / (2 + excess)
+            square = float(((self.draws - expected) ** 2).sum()) / variance
+            found.append(_chi_square_p(square * freedom / count, freedom))
+        return min(1.0, len(found) * min(found))
 
     def right(self) -> int:
         """How many guesses are right: the likeliest half took part, the least likely half did not."""
@@ -209,7 +231,13 @@ def planned_noise(plan: DpPlan) -> float:
     return plan.noise_multiplier * wider
 
 
-def _chi_square_p(square: float, count: int) -> float:
+def _binomial_p(found: int, count: int, rate: float) -> float:
+    """Two-sided and exact."""
+    each = stats.binom(count, rate)
+    return float(min(1.0, 2 * min(each.cdf(found), each.sf(found - 1))))
+
+
+def _chi_square_p(square: float, count: float) -> float:
     """Two-sided: too little noise breaks the claim, too much is not what was planned."""
     return float(2 * min(stats.chi2.cdf(square, count), stats.chi2.sf(square, count)))
 
