@@ -204,7 +204,7 @@ def bound_of(place: Path, statement: PrivacyStatement) -> float:
 def judged_by_base(statement: PrivacyStatement) -> dict[str, str]:
     """The verdicts of the two rules on the clean evidence with this statement."""
     evidence = replace(clean(), statement=statement)
-    verdicts = judge(evidence, load("base")).verdicts
+    verdicts = judge(load("base"), evidence).verdicts
     return {one.rule: str(one.status) for one in verdicts if one.rule in ("dp-mechanism", "dp-white-box")}
 
 
