@@ -113,7 +113,8 @@ def distance_from_loop(
     itself, for a C below the shortest gradient: at the run's own C a missing clip of short gradients would
     not show.
     In fp32 with dropout off; 0 where no token of the batch is masked, inf for a sum that is not finite. A
-    unit whose gradient is not finite counts for nothing, as in a step: whether there was one is private.
+    unit whose gradient is zero or not finite counts for nothing, as in a step: whether there was one is
+    private.
     """
     few = _few_units(model, batch)
     if few is None:
@@ -122,11 +123,11 @@ def distance_from_loop(
         gradients = [
             found
             for found, loss in one_record_gradients(model, read_batch(model, few))
-            if bool(loss.isfinite() & length_of(found).isfinite())
+            if bool(loss.isfinite()) and 0 < float(length_of(found)) < math.inf
         ]
-        lengths = [float(length_of(found)) for found in gradients]
-        if not min(lengths, default=0.0) > 0:
+        if not gradients:
             return 0.0
+        lengths = [float(length_of(found)) for found in gradients]
         bound = min(lengths) / 2
         ours = clipped_gradient_sum(model, few, bound, engine=engine).gradients
     truth = {name: torch.zeros_like(gradient) for name, gradient in ours.items()}

@@ -112,8 +112,8 @@ ALWAYS = (
     Hazard(
         "random-numbers",
         "absent",
-        "noise, draws, windows and coins come from ciphers under keys of 256 bits that are never kept; masks "
-        "too, or they are a function of the unit alone (--static-masks)",
+        "noise, draws and coins come from ciphers under keys of 256 bits that are never kept; windows and "
+        "masks too, or they are a function of the unit alone (--static-masks)",
     ),
     Hazard(
         "floating-point",
