@@ -279,16 +279,19 @@ class CorpusLedger:
         if not old.is_file() or (file.path.exists() and old.samefile(file.path)):
             return [], 0
         place = str(old.resolve())
-        known = {
-            json.dumps({name: value for name, value in line.items() if name not in _ADDED}, sort_keys=True)
-            for line in file.lines
-            if line is not None and line.get("taken_from") == place
-        }
+
+        def told(line: dict[str, Any]) -> str:
+            """A line without what taking it over adds: one copied from a state folder has that already."""
+            return json.dumps(
+                {name: value for name, value in line.items() if name not in _ADDED}, sort_keys=True
+            )
+
+        known = {told(line) for line in file.lines if line is not None and line.get("taken_from") == place}
         found = ChainedFile(old, SEED).lines
         taken = [
             {**line, "folder": str((self.runs / line["run"]).resolve()), "taken_from": place}
             for line in found
-            if line is not None and json.dumps(line, sort_keys=True) not in known
+            if line is not None and told(line) not in known
         ]
         return taken, sum(line is None for line in found)
 

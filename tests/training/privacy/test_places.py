@@ -80,6 +80,12 @@ def test_what_the_last_version_left_is_taken_over_once_and_said(tmp_path: Path) 
     assert [run.finished for run in CorpusLedger(tmp_path).read()] == [False, False, True]
 
 
+def test_lines_copied_from_a_state_folder_are_taken_over_once_too(tmp_path: Path) -> None:
+    left_by_the_last_version(tmp_path, {**start("train-a"), "folder": "/there", "taken_from": "/there"})
+    assert CorpusLedger(tmp_path).take_over().startswith("1 entries of")
+    assert CorpusLedger(tmp_path).take_over() == ""
+
+
 def test_steps_of_an_unfinished_run_elsewhere_are_counted_where_they_are(tmp_path: Path) -> None:
     runs = tmp_path / "runs"
     left_by_the_last_version(runs, start("train-a"))
