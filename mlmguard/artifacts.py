@@ -218,15 +218,16 @@ def state_folder() -> Path:
 
 def made_state_folder() -> Path:
     """The :func:`state_folder`, made (0700) at first use; :class:`InputError` where it cannot be written."""
+    folder: Path | str = "there is no home"
     try:
         folder = state_folder()
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         with tempfile.TemporaryFile(dir=folder):
             return folder
-    except (OSError, RuntimeError) as error:  # there is no home
+    except (OSError, RuntimeError):
         raise InputError(
             "MLMGUARD_STATE",
-            f"the state folder cannot be written ({type(error).__name__})",
+            f"the state folder cannot be written ({folder})",
             "a folder of yours, where every run on a corpus is entered",
             "name another with MLMGUARD_STATE",
         ) from None

@@ -102,7 +102,7 @@ def _tiles(case: Case) -> list[Tile]:
             else "no differential privacy is claimed",
         ),
         Tile(
-            "ε shown to be spent",
+            "ε shown by an outsider",
             f"≥ {figure(bound.value)}" if bound and bound.value is not None else "–",
             f"could have shown {figure(bound.ceiling)}"
             if bound and bound.ceiling is not None

@@ -121,8 +121,8 @@ def epsilon(case: Case) -> str:
             "claimed: the claim is false."
         )
     text = (
-        f"The audit shows that at least ε = {figure(bound.value)} was spent, which does not contradict the "
-        f"{show_epsilon(claimed)} claimed."
+        f"From outside, with the checkpoint alone, the audit shows that at least ε = {figure(bound.value)} "
+        f"was spent, which does not contradict the {show_epsilon(claimed)} claimed."
     )
     if bound.ceiling is not None and bound.ceiling < claimed:
         text += (

@@ -101,7 +101,7 @@ class TrainSettings:
     )
     public_size: int | None = dial(
         None,
-        "Number of units, if it may be known; otherwise a noised count is used and charged.",
+        "Number of units, if it may be known; train counts them under noise and charges for it otherwise.",
         group=PRIVACY,
         least=1,
     )

@@ -88,6 +88,7 @@ def release(
         },
     )
     shutil.rmtree(run.folder / "tokens")
+    journal.forget()
     return TrainResult(stated, facts, unprotected, corpus.clean.damaged)
 
 

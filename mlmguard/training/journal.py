@@ -183,6 +183,12 @@ class Journal:
             )
         return max(saved, self.charged) if self.plan is not None else saved
 
+    def forget(self) -> None:
+        """Remove saved states, of which a run that is done needs none: three times the size of its model."""
+        for name in ("state", "good", "best"):
+            for path in (self.folder / f"{name}.json", *self.folder.glob(f"{name}-*.safetensors")):
+                path.unlink(missing_ok=True)
+
     def fall_back(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> int:
         """Load the last good state, ease the learning rate, and return the step to go on from."""
         step = self.restore(model, optimizer, "good")
