@@ -20,7 +20,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import log_ndtr, logsumexp, ndtr
 
 from mlmguard.errors import InputError
 from mlmguard.types import AccountantReading, LedgerEntry, PrivacyStatement
@@ -312,6 +311,8 @@ def _hockey_stick(
 
     The loss falls with x, so δ(ε) = P(x ≤ t) − e^ε Q(x ≤ t) for the t at which it is ε.
     """
+    from scipy.special import log_ndtr, logsumexp, ndtr  # no help text waits for it
+
     steps = np.arange(len(shares))[shares > 0]
     logs = np.log(shares[shares > 0])
     # log of the mixture over the noise alone: Σ sₖ e^{k(∓x) / σ² − k²/2σ²} rises with y = −x, or x for added
@@ -339,6 +340,8 @@ def _where_mixture_is(
     if len(steps) == 2 and steps[0] == 0:  # one unit: solved
         rest = wanted + np.log1p(-np.exp(constant[0] - wanted))
         return np.asarray((rest - constant[1]) * sigma**2 / steps[1])
+    from scipy.special import logsumexp
+
     top = sigma**2 * (np.abs(wanted).max() + np.abs(constant).max() + 50)
     low, high = np.full(len(wanted), -top), np.full(len(wanted), top)
     for _ in range(100):
