@@ -143,4 +143,5 @@ def test_the_ceiling_is_the_least_of_a_loop_over_epsilons():
     for eps in (step * 0.05 for step in range(401)):
         delta = loss.get_delta_for_epsilon(eps)
         ends += [math.exp(eps) * rate + delta, 1 - math.exp(-eps) * (1 - delta - rate)]
-    assert accounting.true_positive_ceiling(ledger, rate) == pytest.approx(min(ends), rel=1e-9)
+    found = accounting.true_positive_ceiling(ledger, rate)  # on a grid ten times as wide: a little above
+    assert min(ends) <= found == pytest.approx(min(ends), rel=1e-3)

@@ -77,7 +77,7 @@ def tested(
         return ()
     claimed = accounting.compose(charged, plan.delta)
     m, right = len(audit.planted), audit.right()
-    # at 95 %, unlike the other tests: with the term 2mδ of the theorem, all guesses right would show 1.5 at 99.9
+    # at 95 %, unlike the other tests: at 99.9 % all guesses right would show 1.5 (docs/decisions/0009)
     bound = metrics.one_run_epsilon_lower_bound(m, audit.guesses, right, plan.delta)
     noise_p, tensor = audit.noise_p()
     draws_p = audit.draws_p(plan)
