@@ -76,7 +76,7 @@ def test_audit(capsys: pytest.CaptureFixture[str], width: int) -> None:
 def test_verdicts(capsys: pytest.CaptureFixture[str], width: int) -> None:
     console.verdicts(judged(extractable()))
     text = shown(capsys, width)
-    assert "✕ Fail  5 fail, 11 inconclusive, 3 warning, 4 pass" in text
+    assert "✕ Fail  5 fail, 11 inconclusive, 4 warning, 7 pass" in text
     assert "canary-extracted" in text
     assert "→ Do not release." in text
 

@@ -70,9 +70,9 @@ Fault = Callable[[DpPlan, float], tuple[float, float]]
 """(noise, contribution) of one canary under a fault, in units of C, from the plan and a canary's length."""
 
 FAULTS: dict[str, Fault] = {
-    "noise cut to a quarter": lambda plan, length: (planned_noise(plan) / 4, 1.0),
+    "noise / 4": lambda plan, length: (planned_noise(plan) / 4, 1.0),
     "clipping off": lambda plan, length: (planned_noise(plan), length),
-    "nothing wrong": lambda plan, length: (planned_noise(plan), 1.0),
+    "no fault": lambda plan, length: (planned_noise(plan), 1.0),
 }
 
 

@@ -460,7 +460,7 @@ def test_the_tests_of_the_mechanism_are_where_an_officer_reads() -> None:
     assert "sampler, noise, clipping, canaries passed" in told and "at least 2.81" in told and "5.89" in told
     for one in ("html", "markdown", "model-card"):
         assert told in html.unescape(render(one, shown))
-    assert "white box if: noise cut to a quarter" in render("html", shown)
+    assert "white box if: noise / 4" in render("html", shown)
     assert words.mechanism(case(not_private())) == "" and tables.mechanism(case(not_private())) is None
     statement = clean().statement
     assert statement is not None

@@ -294,8 +294,8 @@ def test_a_fault_is_found_in_the_run_that_has_it(
 def test_what_a_sample_rate_cannot_show_is_said(place: Path) -> None:
     statement = trained(place, replace(RUN, dp_epsilon=8, batch_units=6)).statement
     found = {m.slice: m for m in white_box.white_box(runs(place) / statement.run_id, statement)}
-    assert "cannot refute 7.99" in found["noise cut to a quarter"].note
-    assert "0.01" in found["noise cut to a quarter"].note
+    assert "cannot refute 7.99" in found["noise / 4"].note
+    assert "0.01" in found["noise / 4"].note
     assert (found[""].value or 0) < 8
 
 
