@@ -23,7 +23,7 @@ from mlmguard.report.clearance import case
 from mlmguard.report.formats import render
 from mlmguard.types import Evidence
 from tests.commands.test_verify import said
-from tests.fixtures.evidence import clean, extractable, not_private
+from tests.fixtures.evidence import changed, clean, extractable, not_private, number
 
 
 @pytest.fixture
@@ -40,6 +40,8 @@ def ckpt(tmp_path: Path) -> Path:
 def audited(folder: Path, evidence: Evidence, name: str = "audit") -> Path:
     """Evidence of the weights in ``folder``, beside it."""
     model = replace(evidence.model, digest=weights_digest(folder))
+    # of a run that claims 2 and not 8
+    evidence = changed(evidence, number("epsilon.white_box_lower_bound", 0.9, 0.9, n=20_000, ceiling=5.89))
     path = folder.parent / f"{name}.json"
     write_json(path, replace(evidence, model=model, statement=said(), run_id=said().run_id))
     return path
