@@ -189,10 +189,12 @@ def compare_run(run: Path, statement: PrivacyStatement, key: Key | None) -> Iter
 
 
 def weights_as_stated(digests: Mapping[str, str]) -> str:
-    """The digest of all weights, as an audit names it, from the digests in a statement."""
-    return together(
-        {name: digest for name, digest in digests.items() if "/" not in name and Path(name).suffix in WEIGHTS}
-    )
+    """The digest of all weights, as an audit names it, from the digests in a statement.
+
+    Files of the run folder stand among them as ``run:NAME``: scores of canaries are no weights.
+    """
+    released = {name: digest for name, digest in digests.items() if "/" not in name and ":" not in name}
+    return together({name: digest for name, digest in released.items() if Path(name).suffix in WEIGHTS})
 
 
 # --- refused ------------------------------------------------------------------------------------------
