@@ -121,7 +121,7 @@ def read_evidence(path: Path) -> Evidence:
     if evidence.statement is not None:
         seals.refuse_forged(evidence.statement, f"{path}: statement")
         stated = evidence.statement.digests
-        if stated and seals.weights_as_stated(stated) != evidence.model.digest:
+        if stated and seals.weights_of(stated) != evidence.model.digest:
             raise InputError(
                 str(path), "other weights than its statement speaks of", "an audit of the stated weights"
             )

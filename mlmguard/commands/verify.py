@@ -19,7 +19,6 @@ from mlmguard.artifacts import (
     read_json,
     read_noun,
     sha256_file,
-    weights_digest,
     write_text,
 )
 from mlmguard.commands import signature
@@ -51,12 +50,14 @@ def verify(
     facts = read_json(ckpt / "training.json") if (ckpt / "training.json").is_file() else {}
     training = facts if isinstance(facts, dict) else {}
     key, unreadable = _house_key()
+    files = seals.released(ckpt)
+    weights = seals.weights_of(files)
     checks = (
-        *_weights(ckpt, evidence),
-        seals.compare_released(ckpt, statement),
+        *_weights(ckpt, weights, statement, evidence),
+        seals.compare_released(files, statement),
         *_statement(statement, training),
         *(verify_claim.private(statement, training) if statement.private else verify_claim.plain(statement)),
-        *verify_run.of(ckpt, statement, training, key),
+        *verify_run.of(ckpt, weights, statement, training, key),
         _seal(statement, key, unreadable),
         _signature(ckpt, public_key),
     )
@@ -81,12 +82,11 @@ def refuse_contradicted(ckpt: Path, checks: tuple[Check, ...]) -> None:
             )
 
 
-def _weights(ckpt: Path, evidence: Path | None) -> Iterator[Check]:
+def _weights(ckpt: Path, digest: str, statement: PrivacyStatement, evidence: Path | None) -> Iterator[Check]:
     files = [*ckpt.glob("*.safetensors"), *ckpt.glob("*.bin")]
     if not files:
         yield Check("weights", "no weight file", "contradicted", "restore model.safetensors")
         return
-    digest = weights_digest(ckpt)
     yield Check("weights", f"SHA-256 {digest}", "holds")
     risky = sorted(path.name for path in ckpt.iterdir() if path.suffix in _PICKLES)
     if risky:
@@ -106,7 +106,7 @@ def _weights(ckpt: Path, evidence: Path | None) -> Iterator[Check]:
         )
     else:
         yield Check("audit", f"{audited.run_id} audited these weights", "holds")
-    if audited.statement != read_noun(ckpt / "privacy.json", PrivacyStatement):
+    if audited.statement != statement:
         yield Check("audited claim", "the audit saw another statement", "contradicted", "audit again")
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mlmguard import accounting
-from mlmguard.artifacts import RUNS, Key, as_noun, weights_digest
+from mlmguard.artifacts import RUNS, Key, as_noun
 from mlmguard.errors import InputError
 from mlmguard.training.privacy import derived, seals
 from mlmguard.training.privacy.ledger import ChainedFile, CorpusLedger, RunOnCorpus, epsilon_together, seed_of
@@ -19,16 +19,19 @@ _RESTORE = "restore the run folder as training left it, or do not release"
 
 
 def of(
-    ckpt: Path, statement: PrivacyStatement, training: Mapping[str, Any], key: Key | None
+    ckpt: Path, weights: str, statement: PrivacyStatement, training: Mapping[str, Any], key: Key | None
 ) -> Iterator[Check]:
-    """Every check that needs the run folder: which it is, its plan and steps, what an audit reads there."""
+    """Every check that needs the run folder: which it is, its plan and steps, what an audit reads there.
+
+    ``weights`` is the digest of all weights in ``ckpt``.
+    """
     found = seals.run_of(ckpt, statement)
     for other in found.skipped:
         yield Check("other run folder", other, "unknown", "move it away: it is not of this checkpoint")
     if found.folder is None:
         looked = f"{RUNS}/{statement.run_id} is not here, so that nothing was compared with it"
         yield Check("run folder", looked, "unknown")
-        yield from _corpus(CorpusLedger(RUNS), ckpt, statement)
+        yield from _corpus(CorpusLedger(RUNS), weights, statement)
         return
     if found.fault:
         yield Check("run folder", f"{found.folder}: {found.fault}", "contradicted", _RESTORE)
@@ -37,7 +40,7 @@ def of(
     known = seals.facts_of(found.folder)
     yield from _facts(known, statement, training)
     yield from seals.compare_run(found.folder, statement, key)
-    yield from _corpus(CorpusLedger(found.folder.parent), ckpt, statement)
+    yield from _corpus(CorpusLedger(found.folder.parent), weights, statement)
 
 
 def _steps(run: Path, statement: PrivacyStatement) -> Check:
@@ -87,7 +90,7 @@ def _facts(
         yield Check("run.json", "start, canaries and releases as stated", "holds")
 
 
-def _corpus(ledger: CorpusLedger, ckpt: Path, statement: PrivacyStatement) -> Iterator[Check]:
+def _corpus(ledger: CorpusLedger, weights: str, statement: PrivacyStatement) -> Iterator[Check]:
     """What the runs on the corpus cost, as its ledger had it when this one ended, and what it released."""
     if not ledger.exists():
         yield Check("corpus ledger", "is not here: what other runs cost was not compared", "unknown")
@@ -107,7 +110,7 @@ def _corpus(ledger: CorpusLedger, ckpt: Path, statement: PrivacyStatement) -> It
     if not own.finished or own.entries != statement.ledger:
         differ.append("what this run has charged")
     released = entered[statement.run_id].weights
-    if released and released != weights_digest(ckpt):
+    if released and released != weights:
         differ.append("the weights it released")
     if released and seals.is_older(statement):
         differ.append("that its version seals, and this is not sealed")

@@ -21,6 +21,7 @@ from mlmguard.artifacts import (
     read_noun,
     run_folder,
     sha256_file,
+    weights_digest,
     write_json,
     write_text,
 )
@@ -540,7 +541,8 @@ def test_an_audit_refuses_a_run_folder_that_was_changed(
 
 def test_gate_refuses_evidence_whose_statement_is_forged(place: Place, tmp_path: Path) -> None:
     base = clean_evidence()
-    weights = seals.weights_as_stated(place.statement.digests)
+    weights = seals.weights_of(place.statement.digests)
+    assert weights == weights_digest(place.ckpt)  # which an audit names: no file of the run folder is in it
     true = replace(base, statement=place.statement, model=replace(base.model, digest=weights))
     assert cleared(place.statement) == place.statement  # a report holds the statement as it was sealed
     path = tmp_path / "audit.json"

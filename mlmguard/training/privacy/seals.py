@@ -36,8 +36,10 @@ WRITTEN_BY_PEOPLE = ("README.md",)
 """Part of the release that people may edit; no claim rests on it."""
 NOT_BOUND = (*WRITTEN_BY_PEOPLE, "privacy.json", "model.sig", "model.sigstore", "model.sigstore.json",
              "signature.sig")  # fmt: skip
-CANARIES, INITIAL, JOURNAL = "run:canaries.jsonl", "run:initial", "run:ledger.jsonl"
-MECHANISM = ("run:canary_coins.json", "run:mechanism.safetensors")
+_OF_RUN = "run:"
+"""Before the name of a file in the run folder, which is not released."""
+CANARIES, INITIAL, JOURNAL = (_OF_RUN + name for name in ("canaries.jsonl", "initial", "ledger.jsonl"))
+MECHANISM = (_OF_RUN + "canary_coins.json", _OF_RUN + "mechanism.safetensors")
 """Coins, guesses and scores, from which an audit computes ε from inside: no function of the text."""
 KEYED = "keyed "
 """Before the name of what could be guessed from a plain digest: its digest is a seal, for the house alone."""
@@ -74,8 +76,13 @@ def released(ckpt: Path) -> dict[str, str]:
     return {name: digest for name, digest in folder_digests(ckpt).items() if name not in NOT_BOUND}
 
 
+def _of_release(digests: Mapping[str, str]) -> dict[str, str]:
+    """Those of ``digests`` that are of files in the checkpoint."""
+    return {name: digest for name, digest in digests.items() if _OF_RUN not in name}
+
+
 def _kept(run: Path, name: str) -> str:
-    path = run / name.removeprefix("run:")
+    path = run / name.removeprefix(_OF_RUN)
     if path.is_dir():
         return together(folder_digests(path))
     return sha256_file(path) if path.is_file() else ""
@@ -125,16 +132,15 @@ def compare_seal(statement: PrivacyStatement, key: Key | None) -> Check:
     return Check("seal", found, "holds")
 
 
-def compare_released(ckpt: Path, statement: PrivacyStatement) -> Check:
-    """The files of a checkpoint against the digests in its statement."""
+def compare_released(found: Mapping[str, str], statement: PrivacyStatement) -> Check:
+    """The files of a checkpoint, by their digests (:func:`released`), against those in its statement."""
     if not statement.digests:
         if is_older(statement):
             do = "train again with this version"
             return Check("files", "not checked: the statement is older than digests of files", "unknown", do)
         do = "restore privacy.json as training wrote it"
         return Check("files", "their digests were taken out of the statement", "contradicted", do)
-    stated = {name: digest for name, digest in statement.digests.items() if "run:" not in name}
-    found = released(ckpt)
+    stated = _of_release(statement.digests)
     added = [name for name in found if name not in stated]
     faults = {
         "other bytes than trained": [n for n, digest in stated.items() if found.get(n, digest) != digest],
@@ -153,7 +159,7 @@ def compare_released(ckpt: Path, statement: PrivacyStatement) -> Check:
 
 def compare_kept(run: Path, name: str, statement: PrivacyStatement, key: Key | None) -> Check:
     """A file (or folder) of the run folder, by its name in ``digests``, against its digest there."""
-    shown, found = name.removeprefix("run:"), _kept(run, name)
+    shown, found = name.removeprefix(_OF_RUN), _kept(run, name)
     stated = statement.digests.get(name, "")
     if KEYED + name in statement.digests:
         if key is None or statement.seal is None or statement.seal.key_id != key.id:
@@ -178,7 +184,7 @@ def compare_run(run: Path, statement: PrivacyStatement, key: Key | None) -> Iter
             yield compare_kept(run, name, statement, key)
         elif statement.mechanism_checks:
             do = "train again with this version"
-            yield Check(name.removeprefix("run:"), "not compared: its digest is not stated", "unknown", do)
+            yield Check(name.removeprefix(_OF_RUN), "not compared: its digest is not stated", "unknown", do)
     guesses = facts_of(run).get("guesses")
     if guesses != statement.guesses:
         do = "restore the run folder as training left it"
@@ -188,13 +194,15 @@ def compare_run(run: Path, statement: PrivacyStatement, key: Key | None) -> Iter
         yield Check("guesses", f"{guesses or 'none'}, as stated", "holds")
 
 
-def weights_as_stated(digests: Mapping[str, str]) -> str:
-    """The digest of all weights, as an audit names it, from the digests in a statement.
-
-    Files of the run folder stand among them as ``run:NAME``: scores of canaries are no weights.
-    """
-    released = {name: digest for name, digest in digests.items() if "/" not in name and ":" not in name}
-    return together({name: digest for name, digest in released.items() if Path(name).suffix in WEIGHTS})
+def weights_of(digests: Mapping[str, str]) -> str:
+    """The digest of all weights, as an audit names it, from digests of a checkpoint or of a statement."""
+    return together(
+        {
+            name: digest
+            for name, digest in _of_release(digests).items()
+            if "/" not in name and Path(name).suffix in WEIGHTS
+        }
+    )
 
 
 # --- refused ------------------------------------------------------------------------------------------
@@ -219,7 +227,7 @@ def read_statement(ckpt: Path) -> PrivacyStatement:
     path = ckpt / "privacy.json"
     statement = read_noun(path, PrivacyStatement)
     refuse_forged(statement, str(path))
-    files = compare_released(ckpt, statement)
+    files = compare_released(released(ckpt), statement)
     if files.outcome == "contradicted":
         raise InputError(str(ckpt), files.found, "the files that its privacy.json speaks of", files.do)
     return statement
