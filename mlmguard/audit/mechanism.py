@@ -13,7 +13,6 @@ from pathlib import Path
 import torch
 from safetensors.numpy import load_file
 
-from mlmguard.artifacts import read_json
 from mlmguard.leakage import metrics
 from mlmguard.measures import show_epsilon
 from mlmguard.training.privacy.self_audit import (
@@ -33,10 +32,8 @@ def white_box(run: Path | None, statement: PrivacyStatement | None) -> tuple[Mea
     if run is None or statement is None or _missing(run, statement):
         return ()
     assert statement.plan is not None and statement.delta is not None and statement.epsilon is not None
-    found = load_file(run / SCORES)
-    # the coins' file, which the statement names by digest, and not the numbers, which it does not
-    audit = SelfAudit(found["planted"].astype(bool), frozenset(), int(read_json(run / COINS)["guesses"]))
-    audit.log_ratios = torch.from_numpy(found["log_ratios"])
+    audit = SelfAudit.read(run)  # the coins' file, which the statement names by digest
+    audit.log_ratios = torch.from_numpy(load_file(run / SCORES)["log_ratios"])
     m, guesses, delta, right = len(audit.planted), audit.guesses, statement.delta, audit.right()
     bound = metrics.one_run_epsilon_lower_bound(m, guesses, right, delta)
     ceiling = metrics.one_run_ceiling(m, guesses, delta)

@@ -55,9 +55,11 @@ def opened(run: Run, plan: DpPlan) -> SelfAudit | None:
     None for a run that an earlier version began: its first steps drew no canaries, and sizes of draws with
     and without them are not those of one sampler.
     """
-    if not run.team.first or (run.has_steps and not (run.folder / COINS).exists()):
+    if not run.team.first:
         return None
-    return SelfAudit.open(run.folder, plan, *design(plan))
+    if (run.folder / COINS).exists():
+        return SelfAudit.read(run.folder)
+    return None if run.has_steps else SelfAudit.draw(run.folder, plan, *design(plan))
 
 
 def sampler_check(journal: Journal, audit: SelfAudit | None, units: int, plan: DpPlan) -> SamplerCheck:
@@ -106,8 +108,7 @@ def tested(
         },
         mode=0o600,
     )
-    scores = {"log_ratios": audit.log_ratios, "sums": audit.sums, "planted": audit.coins}
-    save_file(scores, run.folder / SCORES)
+    save_file({"log_ratios": audit.log_ratios, "sums": audit.sums}, run.folder / SCORES)
     (run.folder / SCORES).chmod(0o600)
     outcomes = {name: "passed" if found else "failed" for name, found in passed.items()}
     if not audit.apart:

@@ -116,11 +116,11 @@ def fixed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         return np.concatenate([np.arange(0, canaries, 2), canaries + np.arange(10)])
 
     audits: list[SelfAudit] = []
-    opened = SelfAudit.open
+    drawn = SelfAudit.draw
     monkeypatch.setattr(
         SelfAudit,
-        "open",
-        lambda *given: audits.append(opened(*given)) or audits[-1],  # type: ignore[func-returns-value]
+        "draw",
+        lambda *given: audits.append(drawn(*given)) or audits[-1],  # type: ignore[func-returns-value]
     )
     monkeypatch.setattr(mechanism, "poisson_draw", the_first_units)
     assert initial.releases is releases and planning.releases is releases

@@ -83,27 +83,22 @@ class SelfAudit:
         self.draws = np.zeros(len(self._places), dtype=np.int64)
 
     @classmethod
-    def open(cls, folder: Path, plan: DpPlan, canaries: int, guesses: int) -> SelfAudit:
-        """The canaries of the run in ``folder``; drawn, and written there, before its first step.
+    def draw(cls, folder: Path, plan: DpPlan, canaries: int, guesses: int) -> SelfAudit:
+        """Draw the canaries of the run in ``folder`` and write them there, before its first step."""
+        rng = mechanism.private_rng()
+        planted = rng.random(canaries) < 0.5
+        checked = rng.choice(plan.steps, min(CHECKED_STEPS, plan.steps), replace=False)
+        coins = {"canaries": canaries, "coins": np.packbits(planted).tobytes().hex()}
+        write_json(folder / COINS, {**coins, "guesses": guesses, "checked": checked.tolist()}, mode=0o600)
+        return cls.read(folder)
 
-        A resumed run has those that it began with.
-        """
-        path = folder / COINS
-        if not path.exists():
-            rng = mechanism.private_rng()
-            planted = rng.random(canaries) < 0.5
-            checked = rng.choice(plan.steps, min(CHECKED_STEPS, plan.steps), replace=False)
-            coins = {"canaries": canaries, "coins": np.packbits(planted).tobytes().hex()}
-            write_json(path, {**coins, "guesses": guesses, "checked": checked.tolist()}, mode=0o600)
-        known = read_json(path)
+    @classmethod
+    def read(cls, folder: Path) -> SelfAudit:
+        """Read the canaries of the run in ``folder``, as it began with them: nothing is scored yet."""
+        known = read_json(folder / COINS)
         bits = np.frombuffer(bytes.fromhex(known["coins"]), np.uint8)
         planted = np.unpackbits(bits)[: known["canaries"]].astype(bool)
         return cls(planted, frozenset(known["checked"]), known["guesses"])
-
-    @property
-    def coins(self) -> Tensor:
-        """(m,) who takes part, as bytes of 0 and 1."""
-        return torch.from_numpy(self.planted.astype(np.uint8))
 
     @property
     def taking_part(self) -> int:
@@ -114,7 +109,7 @@ class SelfAudit:
 
     def drew(self, step: int, drawn: NDArray[np.int64]) -> None:
         """Begin ``step``, whose draw holds the canaries ``drawn``, (D,) numbers of those that take part."""
-        self._finish_step()
+        self.finish()
         self._now = _Step(step, drawn)
 
     def looks(self) -> bool:
@@ -145,7 +140,8 @@ class SelfAudit:
         """Note how far a clipped sum of texts lies from a loop over them, relative to its length."""
         self.apart.append(apart)
 
-    def _finish_step(self) -> None:
+    def finish(self) -> None:
+        """Count the step that was begun last, if it has released something."""
         step, self._now = self._now, None
         if step is None or step.released is None or step.log_ratios is None:
             return
@@ -161,7 +157,7 @@ class SelfAudit:
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """What a resumed run needs, as tensors and as JSON."""
-        self._finish_step()
+        self.finish()
         tensors = {
             "sums": self.sums, "log_ratios": self.log_ratios, "draws": torch.from_numpy(self.draws),
         }  # fmt: skip
@@ -173,10 +169,6 @@ class SelfAudit:
         self.draws = tensors["draws"].numpy().copy()
         self.steps, self.apart = int(numbers["steps"]), list(numbers["apart"])
         self.noise = {name: (float(square), int(count)) for name, (square, count) in numbers["noise"].items()}
-
-    def finish(self) -> None:
-        """Count the last step."""
-        self._finish_step()
 
     def noise_p(self) -> tuple[float, str]:
         """The least p-value of the noise of any tensor, times their number, and which tensor it is of."""
