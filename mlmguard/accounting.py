@@ -27,7 +27,7 @@ from mlmguard.types import AccountantReading, LedgerEntry, PrivacyStatement
 # Grid of the PLD in nats. Pessimistic rounding adds at most steps * interval / 2 in the worst case, in
 # practice under 1e-3 for the plans here; 1e-4 is the library's own default.
 _INTERVAL = 1e-4
-# For searching, and for groups, which are orientation: connected dots keep both upper bounds.
+# For searching, ceilings and groups, which are orientation: connected dots keep all of them upper bounds.
 _COARSE_SEARCH, _COARSE, _WIDEST = 1e-3, 1e-2, 1e-1
 _SMALL = 5.0  # ε below which a wide grid would show in the digits
 
@@ -88,9 +88,13 @@ def noise_multiplier(
             f"less than the target {epsilon:g}",
         )
 
-    return _least_noise(
-        epsilon, delta - sum(entry.delta for entry in spent), sample_rate, steps, tuple(spent)
-    )
+    left = delta - sum(entry.delta for entry in spent)
+    sigma = _least_noise(epsilon, left, sample_rate, steps, tuple(spent))
+    if math.isinf(sigma):
+        raise InputError(
+            "--dp-epsilon", f"{epsilon:g} at δ = {delta:g} needs noise above 10⁵·C", "a larger ε"
+        )
+    return sigma
 
 
 @lru_cache(maxsize=128)
@@ -107,9 +111,7 @@ def _least_noise(
         while reached(high, grid) > epsilon:
             low, high = high, high * stride
             if high > 1e5:
-                raise InputError(
-                    "--dp-epsilon", f"{epsilon:g} at δ = {left:g} needs noise above 10⁵·C", "a larger ε"
-                )
+                return math.inf
         low = min(low, high / stride)
         while reached(low, grid) <= epsilon:
             low, high, stride = low / stride, low, stride**2

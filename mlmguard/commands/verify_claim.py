@@ -9,7 +9,7 @@ from typing import Any
 
 from mlmguard import accounting
 from mlmguard.measures import show_epsilon
-from mlmguard.settings import FROM_SCRATCH, LEARNT_TOKENIZERS, UnitChoice
+from mlmguard.settings import FROM_SCRATCH, UnitChoice
 from mlmguard.training.privacy import claim, derived
 from mlmguard.training.privacy.claim import UnitOfPrivacy
 from mlmguard.training.privacy.origin import PUBLIC, UNKNOWN, Origin
@@ -136,7 +136,7 @@ def _same(stated: Any, expected: Any) -> bool:
 def _words(statement: PrivacyStatement, training: Mapping[str, Any]) -> Iterator[Check]:
     """Unit, coverage, accesses and hazards: a sentence that training did not write contradicts."""
     try:
-        unit, tokenizer = unit_of(statement, training), _tokenizer(training)
+        unit, tokenizer = unit_of(statement, training), derived.tokenizer_kind(str(training["tokenizer"]))
         expected = {one.id: one for one in _hazards(statement, training, unit, tokenizer)}
     except (KeyError, TypeError, ValueError):
         do = "restore training.json as training wrote it"
@@ -186,14 +186,6 @@ def unit_of(statement: PrivacyStatement, training: Mapping[str, Any]) -> UnitOfP
     return UnitOfPrivacy.of(choices[UnitKind(statement.unit_kind)], None, None, window)
 
 
-def _tokenizer(training: Mapping[str, Any]) -> str:
-    """A key of :data:`claim.TOKENIZERS`."""
-    named = str(training["tokenizer"])
-    if named in LEARNT_TOKENIZERS:
-        return "dp" if named == "dp" else "private"
-    return "shipped" if named == derived.SHIPPED_TOKENIZER else "named"
-
-
 def _origin(statement: PrivacyStatement) -> Origin:
     """Where named weights come from, by the runs on the corpus that the hazard names; none: unknown."""
     said = next((one.detail for one in statement.hazards if one.id == "initial-weights"), "")
@@ -212,13 +204,12 @@ def _hazards(
     stated = {one.id: one for one in statement.hazards}
     start = str(training["init"])
     damaged = stated.get("damaged-input")
-    failed = any(check.id == "sampler" and check.outcome == "failed" for check in statement.mechanism_checks)
     facts = claim.Facts(
         unit=unit,
         public_size=not any(entry.mechanism == "discrete-laplace" for entry in statement.ledger),
         tokenizer=tokenizer,
         origin=Origin(PUBLIC) if start in (derived.WARMED_UP, FROM_SCRATCH) else _origin(statement),
-        sampled_as_claimed=not failed,
+        sampled_as_claimed=not derived.failed(statement.mechanism_checks, "sampler"),
         others=statement.corpus_releases,
         corpus_epsilon=statement.corpus_epsilon,
         corpus_epsilon_reason=statement.corpus_epsilon_reason,

@@ -118,8 +118,3 @@ def tested(
     return tuple(
         MechanismCheck(name, outcomes[name], what, blind) for name, (what, blind) in MECHANISM_CHECKS.items()
     )
-
-
-def failed(checks: Sequence[MechanismCheck], name: str) -> bool:
-    """Return whether the check of this name was made and failed."""
-    return any(check.id == name and check.outcome == "failed" for check in checks)

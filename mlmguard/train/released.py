@@ -101,7 +101,7 @@ def _facts(settings: TrainSettings, mode: Mode) -> dict[str, object]:
         "parameters": sum(p.numel() for p in mode.model.parameters()),
         "trained_parameters": mode.trained_parameters,
         "vocabulary": len(mode.tokenizer),
-        "tokenizer": settings.tokenizer or start or derived.SHIPPED_TOKENIZER,
+        "tokenizer": derived.tokenizer_of(settings),
         "window": recipe.window,
         "masking": _masking_in_words(recipe.masking),
         "mask_rate": recipe.masking.rate,

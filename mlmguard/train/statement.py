@@ -8,7 +8,7 @@ from typing import Any
 
 from mlmguard import __version__, accounting
 from mlmguard.artifacts import as_noun
-from mlmguard.settings import LEARNT_TOKENIZERS, TrainSettings
+from mlmguard.settings import TrainSettings
 from mlmguard.train import mechanism
 from mlmguard.train.data import Corpus
 from mlmguard.train.planning import Plan
@@ -86,7 +86,7 @@ def _private(
     known = run.facts().get("origin")  # a run that an earlier version began has none
     origin = as_noun(known, Origin, "run.json") if known else Origin(UNKNOWN)
     together, reason = epsilon_together(runs, plan.delta)
-    kind = _tokenizer_kind(settings)
+    kind = derived.tokenizer_kind(derived.tokenizer_of(settings))
     return PrivacyStatement(
         private=True,
         plan=plan,
@@ -100,7 +100,7 @@ def _private(
                 tokenizer=kind,
                 origin=origin,
                 sampled_as_claimed=sampler.agrees
-                and not mechanism.failed(common["mechanism_checks"], "sampler"),
+                and not derived.failed(common["mechanism_checks"], "sampler"),
                 others=common["corpus_releases"],
                 corpus_epsilon=together,
                 corpus_epsilon_reason=reason,
@@ -123,10 +123,3 @@ def _release(run: RunOnCorpus) -> CorpusRelease:
         run.run_id, run.private, epsilon, run.unit,
         "finished" if run.finished else "unfinished", run.unit_kind,
     )  # fmt: skip
-
-
-def _tokenizer_kind(settings: TrainSettings) -> str:
-    """A key of :data:`claim.TOKENIZERS`."""
-    if settings.tokenizer in LEARNT_TOKENIZERS:
-        return "dp" if settings.tokenizer == "dp" else "private"
-    return "named" if settings.tokenizer or settings.starts_from else "shipped"

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Any
 
 from mlmguard import accounting
+from mlmguard.settings import LEARNT_TOKENIZERS, TrainSettings
 from mlmguard.training.privacy import claim
-from mlmguard.types import DpPlan, LedgerEntry
+from mlmguard.types import DpPlan, LedgerEntry, MechanismCheck
 
 WARMED_UP = "warmed up on public text"
 SHIPPED_TOKENIZER = "public, shipped with mlmguard"
@@ -24,13 +24,6 @@ def steps_of(ledger: Sequence[LedgerEntry]) -> int:
 
 def fields(ledger: Sequence[LedgerEntry], plan: DpPlan) -> dict[str, Any]:
     """The fields of a private statement that need nothing but its ledger and plan, by name."""
-    return dict(_fields(tuple(ledger), plan))
-
-
-@lru_cache(
-    maxsize=4
-)  # seconds of composing: a command that verifies twice, or trains and signs, does it once
-def _fields(ledger: tuple[LedgerEntry, ...], plan: DpPlan) -> dict[str, Any]:
     readings = accounting.readings(ledger, plan.delta)
     steps = steps_of(ledger)
     return {
@@ -53,6 +46,23 @@ def _fields(ledger: tuple[LedgerEntry, ...], plan: DpPlan) -> dict[str, Any]:
         },
         "raw_corpus": claim.RAW_CORPUS,
     }
+
+
+def tokenizer_of(settings: TrainSettings) -> str:
+    """What the facts of a training say of its tokenizer."""
+    return settings.tokenizer or settings.starts_from or SHIPPED_TOKENIZER
+
+
+def tokenizer_kind(named: str) -> str:
+    """A key of :data:`claim.TOKENIZERS`, from what the facts of a training say of its tokenizer."""
+    if named in LEARNT_TOKENIZERS:
+        return "dp" if named == "dp" else "private"
+    return "shipped" if named == SHIPPED_TOKENIZER else "named"
+
+
+def failed(checks: Sequence[MechanismCheck], name: str) -> bool:
+    """Whether the check of this name was made and failed."""
+    return any(check.id == name and check.outcome == "failed" for check in checks)
 
 
 def covers(tokenizer: str, left_out: bool) -> str:
