@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
-from mlmguard.types import Evidence, Measurement, Metric, PrivacyStatement
+from mlmguard.types import Evidence, Measurement, MechanismCheck, Metric, PrivacyStatement
 
 _METRICS = (
     Metric("model.heldout_loss", "mean loss on held-out text, nats a token", interval=True),
@@ -399,6 +399,14 @@ def show_epsilon(value: float) -> str:
         return f"{value:g}"
     scale = 10.0 ** (3 - math.floor(math.log10(value)))
     return f"{math.ceil(round(value * scale, 6)) / scale:,.6g}"
+
+
+def show_checks(checks: Iterable[MechanismCheck]) -> str:
+    """What the tests of a mechanism came to, by outcome."""
+    tests: dict[str, list[str]] = {}
+    for check in checks:
+        tests.setdefault(check.outcome, []).append(check.id)
+    return "; ".join(f"{', '.join(tests[outcome])} {outcome}" for outcome in sorted(tests))
 
 
 def show_measurement(number: Measurement) -> str:

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from mlmguard import accounting
-from mlmguard.measures import show_epsilon
+from mlmguard.measures import show_checks, show_epsilon
 from mlmguard.settings import FROM_SCRATCH, UnitChoice
 from mlmguard.training.privacy import claim, derived
 from mlmguard.training.privacy.claim import UnitOfPrivacy
@@ -60,15 +60,13 @@ def private(statement: PrivacyStatement, training: Mapping[str, Any]) -> Iterato
 
 def _mechanism(statement: PrivacyStatement) -> Check:
     """What the run's tests of its own mechanism came to: a failed one says that something else ran."""
-    outcomes: dict[str, list[str]] = {}
-    for test in statement.mechanism_checks:
-        outcomes.setdefault(test.outcome, []).append(test.id)
-    if not outcomes:
+    tests = statement.mechanism_checks
+    if not tests:
         return Check("mechanism", "not tested: made before runs tested themselves", "unknown")
-    found = "; ".join(f"{', '.join(outcomes[one])} {one}" for one in sorted(outcomes))
-    if failed := outcomes.get("failed"):
-        return Check("mechanism", found, "contradicted", f"mlmguard explain mechanism.{failed[0]}")
-    return Check("mechanism", found, "holds" if set(outcomes) == {"passed"} else "unknown")
+    found = show_checks(tests)
+    if failed := next((test.id for test in tests if test.outcome == "failed"), ""):
+        return Check("mechanism", found, "contradicted", f"mlmguard explain mechanism.{failed}")
+    return Check("mechanism", found, "holds" if all(t.outcome == "passed" for t in tests) else "unknown")
 
 
 def _ledger(statement: PrivacyStatement) -> Check:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from mlmguard.measures import broken, claim, show_epsilon
+from mlmguard.measures import broken, claim, show_checks, show_epsilon
 from mlmguard.report.clearance import Case
 from mlmguard.report.tables import by_copies, count, figure, gravest_first, of, tally, totals
 from mlmguard.types import Measurement, Status, Verdict
@@ -136,11 +136,7 @@ def mechanism(case: Case) -> str:
     statement, bound = claim(case.evidence), _one(case, "epsilon.white_box_lower_bound")
     if statement is None or not statement.mechanism_checks:
         return ""
-    tests: dict[str, list[str]] = {}
-    for check in statement.mechanism_checks:
-        tests.setdefault(check.outcome, []).append(check.id)
-    told = "; ".join(f"{', '.join(tests[outcome])} {outcome}" for outcome in sorted(tests))
-    text = f"The run tested its own mechanism: {told}."
+    text = f"The run tested its own mechanism: {show_checks(statement.mechanism_checks)}."
     if bound is None or bound.value is None:
         return text
     text += f" Canaries in the run itself show ε of at least {figure(bound.value)}"

@@ -74,7 +74,7 @@ def release(
             claimed, folder, run.folder, settings.starts_from is None, run.guesses, load_key()
         ),
     )  # fmt: skip
-    run.released(ckpt, stated)
+    run.released(stated)
     run.update(status="done", checkpoint=str(ckpt.resolve()), seal=stated.seal)
     facts |= timings
     write_json(

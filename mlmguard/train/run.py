@@ -21,7 +21,6 @@ from mlmguard.artifacts import (
     read_json,
     run_folder,
     sha256_file,
-    weights_digest,
     write_json,
 )
 from mlmguard.errors import CannotGoOn
@@ -29,6 +28,7 @@ from mlmguard.leakage import canaries
 from mlmguard.settings import TrainSettings
 from mlmguard.training.distributed import Team
 from mlmguard.training.journal import Journal
+from mlmguard.training.privacy import seals
 from mlmguard.training.privacy.claim import UnitOfPrivacy
 from mlmguard.training.privacy.ledger import CorpusLedger, RunOnCorpus
 from mlmguard.training.privacy.origin import Origin, origin_of
@@ -224,9 +224,9 @@ class Run:
         """Enter that the run has ended and what it charged."""
         self.ledger.finish(self.id, charged)
 
-    def released(self, ckpt: Path, statement: PrivacyStatement) -> None:
-        """Enter which weights the run has released, and with which statement."""
-        self.ledger.release(self.id, weights_digest(ckpt), statement.digest)
+    def released(self, statement: PrivacyStatement) -> None:
+        """Enter which statement the run has released, and the weights that it names."""
+        self.ledger.release(self.id, seals.weights_of(statement.digests), statement.digest)
         shutil.rmtree(self.before, ignore_errors=True)
 
     def origin(self, start: str | None) -> Origin:

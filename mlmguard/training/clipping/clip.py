@@ -121,17 +121,16 @@ def distance_from_loop(
         return 0.0
     with _as_checked(model, few["labels"].device):
         gradients = [
-            found
+            (found, length)
             for found, loss in one_record_gradients(model, read_batch(model, few))
-            if bool(loss.isfinite()) and 0 < float(length_of(found)) < math.inf
+            if 0 < (length := float(length_of(found))) < math.inf and bool(loss.isfinite())
         ]
         if not gradients:
             return 0.0
-        lengths = [float(length_of(found)) for found in gradients]
-        bound = min(lengths) / 2
+        bound = min(length for _, length in gradients) / 2
         ours = clipped_gradient_sum(model, few, bound, engine=engine).gradients
     truth = {name: torch.zeros_like(gradient) for name, gradient in ours.items()}
-    for found, length in zip(gradients, lengths):
+    for found, length in gradients:
         for name, gradient in found.items():
             truth[name] += gradient * (bound / length)
     away = length_of({name: ours[name] - truth[name] for name in truth}) / length_of(truth)

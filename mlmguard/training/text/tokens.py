@@ -92,9 +92,10 @@ def _one_piece(tokenizer: Tokenizer, text: Text, piece: int) -> Text:
     grew = True
     while grew:  # a word on the left, then one on the right, while they fit
         grew = False
-        for low, high in ((first - 1, last), (first, last + 1)):
-            if fits(min(low, first), max(high, last)):
-                first, last, grew = min(low, first), max(high, last), True
+        if fits(first - 1, last):
+            first, grew = first - 1, True
+        if fits(first, last + 1):
+            last, grew = last + 1, True
     return text._replace(text=of(first, last))
 
 
