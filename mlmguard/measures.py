@@ -129,6 +129,8 @@ _METRICS = (
            "how many tests of its own mechanism a private run has failed"),
     Metric("privacy.tier",
            "how much the statement discloses, by the tiers of the OpenDP deployments registry"),
+    Metric("leakage.p",
+           "probability that a test (the slice) finds as much where nothing leaked, corrected for all tests"),
     Metric("scan.skipped_share", "share of records that could not be read"),
     Metric("scan.missing_detectors", "how many entity types no detector looked for"),
     Metric("scan.redacted",
@@ -262,6 +264,13 @@ def _tier(evidence: Evidence) -> list[_Derived]:
     return [("", reached, _next(reached, missing) if missing else "")]
 
 
+def _tests(evidence: Evidence) -> Iterator[_Derived]:
+    """Every corrected p-value of the audit, of plug-ins too: a test that no rule judges is no test."""
+    for m in evidence.measurements:
+        if m.metric.endswith("_p"):
+            yield f"{m.attack}.{m.metric[:-2]} {m.slice}".rstrip(), m.value, m.note
+
+
 def _skipped_share(evidence: Evidence) -> list[_Derived]:
     if evidence.manifest is None:
         return []
@@ -318,6 +327,7 @@ DERIVED: Mapping[str, Callable[[Evidence], Iterable[_Derived]]] = {
     "privacy.initial_weights": _initial_weights,
     "privacy.mechanism_checks_failed": _mechanism_checks,
     "privacy.tier": _tier,
+    "leakage.p": _tests,
     "scan.skipped_share": _skipped_share,
     "scan.missing_detectors": _missing_detectors,
     "scan.redacted": _redacted,

@@ -76,7 +76,7 @@ def test_audit(capsys: pytest.CaptureFixture[str], width: int) -> None:
 def test_verdicts(capsys: pytest.CaptureFixture[str], width: int) -> None:
     console.verdicts(judged(extractable()))
     text = shown(capsys, width)
-    assert "✕ Fail  5 fail, 11 inconclusive, 4 warning, 7 pass" in text
+    assert "✕ Fail  5 fail, 10 inconclusive, 4 warning, 7 pass" in text
     assert "canary-extracted" in text
     assert "→ Do not release." in text
 
@@ -127,7 +127,7 @@ def test_planted_values_are_not_in_the_terminal(capsys: pytest.CaptureFixture[st
             **policy.model_dump(exclude_defaults=True),
             "waivers": [
                 {
-                    "rule": "pii-not-chance",
+                    "rule": "not-chance",
                     "reason": planted[0],
                     "owner": planted[1],
                     "approver": "privacy officer",

@@ -28,7 +28,7 @@ HOUSE = """\
 id: house
 version: "1"
 title: House rules
-extends: {{ policy: base, version: "1.0" }}
+extends: {{ policy: base, version: "2.0" }}
 waivers:
   - rule: detectors
     reason: asked for by {email}, paid with {card}

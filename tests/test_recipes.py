@@ -359,7 +359,7 @@ RULE = """\
 id: house
 version: "1"
 title: House rules
-extends: { policy: base, version: "1.0" }
+extends: { policy: base, version: "2.0" }
 rules:
   - id: few-files
     title: Not too many files of text were skipped

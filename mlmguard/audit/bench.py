@@ -18,9 +18,8 @@ from mlmguard.audit.checkpoint import Audited
 from mlmguard.audit.personal import personal_spans
 from mlmguard.leakage import formats, ngram_index
 from mlmguard.leakage.answers import Ids
-from mlmguard.leakage.attack import Rows
 from mlmguard.leakage.extraction import Target
-from mlmguard.leakage.results import Passage, Span
+from mlmguard.leakage.results import Passage, Rows, Span, whole_units
 from mlmguard.leakage.scorer import NextTokenScorer, Scorer
 from mlmguard.settings import AuditSettings
 from mlmguard.training import models
@@ -67,8 +66,8 @@ class Bench:
         rng = self.rng("sample")
         # as many of each: more documents would give other cluster sizes into the tests
         splits = (self.audited.members, self.audited.held_out)
-        count = min(self.settings.documents, *(len(rows) for rows in splits))
-        self.members, self.others = (self._passages(rows, count, rng) for rows in splits)
+        chosen = whole_units(splits, self.settings.documents, rng)
+        self.members, self.others = map(self._passages, splits, chosen)
         return self
 
     def __exit__(
@@ -122,9 +121,9 @@ class Bench:
             return NextTokenScorer(logits_at, -1, tokenizer.pad, device, self.alphabets, CAUSAL_TOKENS)
         return Scorer(logits_at, tokenizer.mask_id, tokenizer.pad, device, self.alphabets)
 
-    def _passages(self, rows: Rows, count: int, rng: np.random.Generator) -> list[Passage]:
-        """The first window of ``count`` documents, drawn without replacement."""
-        picked = [rows[k] for k in sorted(rng.permutation(len(rows))[:count])]
+    def _passages(self, rows: Rows, chosen: Sequence[int]) -> list[Passage]:
+        """The first window of each of the ``chosen`` documents."""
+        picked = [rows[k] for k in chosen]
         draws = self.audited.draws
         return [
             Passage(

@@ -18,7 +18,7 @@ from mlmguard.corpus.clean import read_clean
 from mlmguard.corpus.read.documents import read as read_documents
 from mlmguard.errors import InputError
 from mlmguard.leakage import canaries
-from mlmguard.leakage.attack import Rows
+from mlmguard.leakage.results import Rows
 from mlmguard.settings import UnitChoice
 from mlmguard.training import models
 from mlmguard.training.privacy import seals

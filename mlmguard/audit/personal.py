@@ -32,6 +32,7 @@ def personal_spans(bench: Bench) -> list[Span]:
     rng = bench.rng("personal spans")
     texts = {row["id"]: ("train", row["text"]) for row in audited.members}
     texts |= {row["id"]: (CONTROL, row["text"]) for row in audited.held_out}
+    units = {row["id"]: row["unit"] for rows in (audited.members, audited.held_out) for row in rows}
     by_kind: dict[str, list[Mapping[str, Any]]] = {}
     with (audited.scan_run / "spans.jsonl").open(encoding="utf-8") as lines:
         for line in lines:
@@ -53,7 +54,7 @@ def personal_spans(bench: Bench) -> list[Span]:
         value = raw[span["id"]][span["raw_start"] : span["raw_end"]]
         places.append((clean[:start] + value + clean[span["clean_end"] :], start, start + len(value)))
     return [
-        Span(span["id"], span["rule"], target, kind)
+        Span(span["id"], span["rule"], target, kind, units[span["id"]])
         for (kind, span), target in zip(picked, bench.targets(places))
         if target is not None
     ]

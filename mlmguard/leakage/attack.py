@@ -6,7 +6,7 @@ answer in numpy. Real ones lie above (``mlmguard.audit``); a test writes its own
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -16,12 +16,9 @@ from mlmguard.leakage.answers import Answers, Ids
 from mlmguard.leakage.canaries import Secret
 from mlmguard.leakage.extraction import Target
 from mlmguard.leakage.ngram_index import NgramIndex
-from mlmguard.leakage.results import Passage, Result, Span
+from mlmguard.leakage.results import Passage, Result, Rows, Span
 from mlmguard.settings import AuditSettings
 from mlmguard.types import Manifest, Metric, PrivacyStatement
-
-Rows = Sequence[Mapping[str, str]]
-"""Documents as ``clean/`` holds them: id, text and unit of each."""
 
 
 class Audited(Protocol):

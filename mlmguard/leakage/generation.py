@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from mlmguard.leakage import formats, metrics
 from mlmguard.leakage.answers import Answers, Ids
-from mlmguard.leakage.attack import Attack, Bench, Rows, fills_no_masks
+from mlmguard.leakage.attack import Attack, Bench, fills_no_masks
 from mlmguard.leakage.ngram_index import NgramIndex, places_of
-from mlmguard.leakage.results import CONTROL, Exposed, PValue, Result, fisher, measured
+from mlmguard.leakage.results import CONTROL, Exposed, PValue, Result, Rows, fisher, measured, whole_units
 from mlmguard.leakage.spans import PERSONAL
 from mlmguard.measures import family
 from mlmguard.types import Measurement
@@ -38,6 +38,7 @@ class Split:
     index: NgramIndex
     tokens: Sequence[Ids] = field(repr=False)  # of each document, in the index' order
     documents: Sequence[str] = field(repr=False)  # their ids
+    units: Sequence[str] = field(repr=False)  # the unit of privacy of each
     values: frozenset[tuple[int, ...]] = field(default=frozenset(), repr=False)  # personal ones
 
 
@@ -80,12 +81,13 @@ def regurgitated(texts: Sequence[Ids], owned: Sequence[int], trained: Split, hel
 
     A document is *emitted* when a text holds, in the model's own part, an n-gram that occurs in this document
     alone of its split and nowhere in the other. Documents were assigned to the splits at random, so as many
-    of each would be emitted by chance: the test is over documents, whatever one of them does to many texts.
+    of each would be emitted by chance: the test is over their units, whatever one of them does to many texts.
     """
     n, count = trained.index.n, len(texts)
     drawn = [text[skip:] for text, skip in zip(texts, owned)]
     numbers: list[Measurement] = []
     emitted: dict[str, set[int]] = {}
+    counted: list[tuple[int, int]] = []
     for own, other in ((trained, held_out), (held_out, trained)):
         found = [_verbatim(text, own, other) for text in drawn]
         emitted[own.name] = {document for one in found for document in one.once.values()}
@@ -106,17 +108,19 @@ def regurgitated(texts: Sequence[Ids], owned: Sequence[int], trained: Split, hel
             numbers.append(
                 measured("generation", name, metrics.rate(hits, count), count, own.name, note=note)
             )
-        share = metrics.rate(len(emitted[own.name]), len(own.tokens))
-        numbers.append(measured("generation", "documents_emitted", share, len(own.tokens), own.name))
-    hits, misses = len(emitted[trained.name]), len(emitted[held_out.name])
-    sizes = len(trained.tokens), len(held_out.tokens)
-    excess = metrics.difference(hits, sizes[0], misses, sizes[1])
-    numbers.append(measured("generation", "documents_emitted_excess", excess, sizes[0]))
-    p = fisher(hits, sizes[0], misses, sizes[1])
+        units = {own.units[k] for k in emitted[own.name]}
+        counted.append((len(units), len(set(own.units))))
+        numbers.append(
+            measured("generation", "documents_emitted", metrics.rate(*counted[-1]), counted[-1][1], own.name)
+        )
+    (hits, all_own), (misses, all_other) = counted
+    excess = metrics.difference(hits, all_own, misses, all_other)
+    numbers.append(measured("generation", "documents_emitted_excess", excess, all_own))
+    p = fisher(hits, all_own, misses, all_other)
     return Result(
         tuple(numbers),
         (),
-        (PValue("generation", p, sizes[0], metric="documents"),),
+        (PValue("generation", p, all_own, metric="documents"),),
         tuple(
             Exposed(trained.documents[k], "generation", "n-gram", 1.0) for k in sorted(emitted[trained.name])
         ),
@@ -193,14 +197,15 @@ def _run(bench: Bench) -> Result:
     """Texts from masks alone, and from the beginnings of training and of held-out documents."""
     rng, samples = bench.rng("generation"), bench.settings.samples
     rows = (bench.audited.members, bench.audited.held_out)
-    count = min(MOST_SEARCHED, *map(len, rows))
     trained, outside = (
-        _compared(bench, name, [split[k] for k in sorted(rng.permutation(len(split))[:count])])
-        for name, split in zip(("train", CONTROL), rows)
+        _compared(bench, name, [split[k] for k in chosen])
+        for name, split, chosen in zip(("train", CONTROL), rows, whole_units(rows, MOST_SEARCHED, rng))
     )
     begun = samples // 4
     beginnings = [
-        split.tokens[k][:PROMPT] for split in (trained, outside) for k in rng.permutation(count)[:begun]
+        split.tokens[k][:PROMPT]
+        for split in (trained, outside)
+        for k in rng.permutation(len(split.tokens))[:begun]
     ]
     nothing = np.zeros(0, dtype=np.int64)
     prompts = [*beginnings, *[nothing] * (samples - len(beginnings))]
@@ -223,7 +228,8 @@ def _compared(bench: Bench, name: str, rows: Rows) -> Split:
         for span in bench.personal_spans
         if span.kind in kinds and len(span.target.positions) >= FEWEST_TOKENS_OF_A_VALUE
     )
-    return Split(name, bench.index(f"searched {name}", tokens), tokens, [row["id"] for row in rows], known)
+    index = bench.index(f"searched {name}", tokens)
+    return Split(name, index, tokens, [row["id"] for row in rows], [row["unit"] for row in rows], known)
 
 
 ATTACK = Attack(
@@ -236,5 +242,5 @@ ATTACK = Attack(
         "draws texts by Gibbs sampling, from masks and from beginnings of documents, and searches them for "
         "phrases (exactly, and up to a tenth of edits) and personal values of the training rows"
     ),
-    control="the same search in as many held-out rows; the test counts documents, not texts",
+    control="the same search in as many held-out rows; the test counts units of privacy, not texts",
 )

@@ -154,9 +154,7 @@ def _answered(model: Answers | None, grams: Sequence[_Gram]) -> list[tuple[float
 def _hits(model: Answers, grams: Sequence[_Gram], hidden: int) -> list[Hit]:
     """Whether all of the first ``hidden`` tokens are ranked first when they are hidden at once."""
     answers = model.answer([gram.probe(hidden) for gram in grams])
-    return [
-        (gram.passage.document_id, float((answer.rank == 1).all())) for gram, answer in zip(grams, answers)
-    ]
+    return [(gram.passage.owner, float((answer.rank == 1).all())) for gram, answer in zip(grams, answers)]
 
 
 def _terciles(values: Sequence[float]) -> Floats:
@@ -194,11 +192,11 @@ def _counterfactual(
     """The excess over what the reference completes, too: (model − reference) on training minus on held-out.
 
     A reference trained on other documents would have learnt as much of the language. McNemar's test counts
-    the training n-grams, one a document, that only one of the two completes.
+    the training n-grams, one a unit, that only one of the two completes.
     """
     # −1, 0 and 1 as 0, ½ and 1: intervals are of rates
     gains = [
-        [(document, (1 + hit - likely[id(gram)][1]) / 2) for gram, (document, hit) in zip(grams, rows)]
+        [(owner, (1 + hit - likely[id(gram)][1]) / 2) for gram, (owner, hit) in zip(grams, rows)]
         for grams, rows in zip(pair, hits)
     ]
     one = [gains[0][k][1] for k in _one_a_gram(pair[0], rng)]
@@ -218,8 +216,8 @@ def _slice(
 
 
 def _one_a_gram(grams: Sequence[_Gram], rng: np.random.Generator) -> list[int]:
-    """One n-gram of each document, drawn at random, as indices."""
-    return one_of_each([gram.passage.document_id for gram in grams], rng)
+    """One n-gram of each unit, drawn at random, as indices."""
+    return one_of_each([gram.passage.owner for gram in grams], rng)
 
 
 def _run(bench: Bench) -> Result:

@@ -6,7 +6,7 @@ A p-value is returned apart (:class:`PValue`): the audit corrects the whole fami
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -16,6 +16,9 @@ from mlmguard.leakage import metrics
 from mlmguard.leakage.answers import Ids
 from mlmguard.leakage.extraction import Target
 from mlmguard.types import Curve, Measurement
+
+Rows = Sequence[Mapping[str, str]]
+"""Documents as ``clean/`` holds them: id, text and unit of each."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,11 @@ class Passage:
     length: int = 0  # tokens of the whole document
     draws: float | None = None  # how often training is expected to have drawn the document; None: not known
 
+    @property
+    def owner(self) -> str:
+        """The unit it belongs to: what tests and intervals count."""
+        return self.unit or self.document_id
+
     def exposures(self, start: int, count: int) -> float | None:
         """How often training is expected to have shown the ``count`` tokens from ``start`` of ``ids`` on.
 
@@ -97,6 +105,12 @@ class Span:
     rule: str
     target: Target
     kind: str
+    unit: str = ""  # the unit of privacy, the document itself where that is empty
+
+    @property
+    def owner(self) -> str:
+        """The unit it belongs to: what tests and intervals count."""
+        return self.unit or self.document_id
 
 
 CONTROL = "held-out"
@@ -111,33 +125,72 @@ def measured(
 
 
 Hit = tuple[str, float]
-"""One probe: its document and whether it was answered."""
+"""One probe: its unit of privacy and whether it was answered."""
 
 
 def clusters(rows: Sequence[Hit]) -> list[list[float]]:
-    """Outcomes gathered by document."""
+    """Outcomes gathered by unit."""
     gathered: dict[str, list[float]] = defaultdict(list)
-    for document_id, hit in rows:
-        gathered[document_id].append(hit)
+    for owner, hit in rows:
+        gathered[owner].append(hit)
     return list(gathered.values())
 
 
 def excess(
     left: Sequence[Hit], right: Sequence[Hit], rng: np.random.Generator, alpha: float = 0.05
 ) -> metrics.Interval:
-    """Return the rate on the left minus that on the right; whole documents are drawn for the interval."""
+    """Return the rate on the left minus that on the right; whole units are drawn for the interval."""
     return metrics.clustered_difference(clusters(left), clusters(right), rng, alpha)
 
 
-def one_of_each(documents: Sequence[str], rng: np.random.Generator) -> list[int]:
-    """One item of each document, drawn at random, as indices into ``documents`` (the document of each)."""
+def one_of_each(owners: Sequence[str], rng: np.random.Generator) -> list[int]:
+    """One item of each unit, drawn at random, as indices into ``owners`` (the unit of each).
+
+    Documents of one unit of privacy are not independent of each other: a test that counts them finds an
+    author's style and calls it memory.
+    """
     seen: set[str] = set()
     chosen = []
-    for k in map(int, rng.permutation(len(documents))):
-        if documents[k] not in seen:
-            seen.add(documents[k])
+    for k in map(int, rng.permutation(len(owners))):
+        if owners[k] not in seen:
+            seen.add(owners[k])
             chosen.append(k)
     return chosen
+
+
+def whole_units(splits: Sequence[Rows], most: int, rng: np.random.Generator) -> tuple[list[int], ...]:
+    """As many whole units of each split, drawn at random and of about ``most`` documents, as row numbers.
+
+    All documents of a unit come with it, so that units of all splits are of one kind: a unit of which one
+    document was taken would score more widely than one of which twelve were.
+    """
+    dealt = []
+    for rows in splits:
+        owned: dict[str, list[int]] = defaultdict(list)
+        for number, row in enumerate(rows):
+            owned[row["unit"]].append(number)
+        groups = list(owned.values())
+        dealt.append([groups[k] for k in rng.permutation(len(groups))])
+    fitting = [int(np.searchsorted(np.cumsum([len(g) for g in groups]), most, "right")) for groups in dealt]
+    count = max(1, min(fitting))
+    return tuple(sorted(k for group in groups[:count] for k in group) for groups in dealt)
+
+
+def redealt(
+    own: Mapping[str, Sequence[float]], other: Mapping[str, Sequence[float]], rng: np.random.Generator
+) -> float:
+    """One-sided p that outcomes (0 or 1) are as often 1 in ``own`` as in ``other``, both by unit.
+
+    Whole units are dealt anew (:func:`metrics.redealt_p`); Fisher's exact test where each has one outcome.
+    """
+    left, right = list(own.values()), list(other.values())
+    if all(len(unit) == 1 for unit in (*left, *right)):
+        return fisher(*_counted(left), *_counted(right))
+    return metrics.redealt_p(left, right, rng)
+
+
+def _counted(units: Sequence[Sequence[float]]) -> tuple[int, int]:
+    return int(sum(map(sum, units))), len(units)
 
 
 def fisher(hits: int, n: int, control_hits: int, control_n: int) -> float:

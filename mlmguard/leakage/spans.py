@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,8 +41,8 @@ def probe(model: Answers, attack: str, spans: Sequence[Span], rng: np.random.Gen
     """Hide one token of each span, the rest and the document given: rank, top-1, top-10 (completion).
 
     Every kind is compared with held-out spans of the same rule and length. Rates are over all spans given;
-    the excess is over a subsample matched one to one, the test over one span a document: matching leaves
-    many spans in few held-out documents, and then documents of the two sets cannot be exchanged.
+    the excess is over a subsample matched one to one, the test over one span a unit: matching leaves many
+    spans in few held-out units, and then units of the two sets cannot be exchanged.
     """
     probes = []
     for span in spans:
@@ -55,7 +55,7 @@ def probe(model: Answers, attack: str, spans: Sequence[Span], rng: np.random.Gen
     for kind in sorted({span.kind for span in spans}):
         chosen = [k for k in range(len(spans)) if kinds[k] == kind]
         for name, limit in (("top1", 1), ("top10", 10)):
-            rows = [(spans[k].document_id, float(ranks[k] <= limit)) for k in chosen]
+            rows = [(spans[k].owner, float(ranks[k] <= limit)) for k in chosen]
             interval = metrics.clustered_mean(clusters(rows), rng)
             measurements.append(measured(attack, name, interval, len(rows), kind))
         measurements.append(measured(attack, "median_rank", metrics.median(ranks[chosen]), len(chosen), kind))
@@ -67,11 +67,9 @@ def probe(model: Answers, attack: str, spans: Sequence[Span], rng: np.random.Gen
         left, right = _alike(spans, kinds == kind, kinds == CONTROL, rng)
         if not left:
             continue
-        own, other = (
-            [(spans[k].document_id, float(ranks[k] == 1)) for k in chosen] for chosen in (left, right)
-        )
+        own, other = ([(spans[k].owner, float(ranks[k] == 1)) for k in chosen] for chosen in (left, right))
         measurements.append(measured(attack, "top1_excess", excess(own, other, rng), len(left), kind))
-        single = _one_a_document(spans, rng)
+        single = _one_a_unit(spans, rng)
         left, right = _alike(spans, single & (kinds == kind), single & (kinds == CONTROL), rng)
         hits = [int((ranks[chosen] == 1).sum()) for chosen in (left, right)]
         p = fisher(hits[0], len(left), hits[1], len(right))
@@ -79,10 +77,10 @@ def probe(model: Answers, attack: str, spans: Sequence[Span], rng: np.random.Gen
     return Result(tuple(measurements), tuple(curves), tuple(tests))
 
 
-def _one_a_document(spans: Sequence[Span], rng: np.random.Generator) -> NDArray[np.bool_]:
-    """(N,) true for one span of each document, drawn at random."""
+def _one_a_unit(spans: Sequence[Span], rng: np.random.Generator) -> NDArray[np.bool_]:
+    """(N,) true for one span of each unit, drawn at random."""
     chosen = np.zeros(len(spans), dtype=bool)
-    chosen[one_of_each([span.document_id for span in spans], rng)] = True
+    chosen[one_of_each([span.owner for span in spans], rng)] = True
     return chosen
 
 
@@ -133,7 +131,7 @@ def _recovered(
     by_rule: dict[str, list[bool]] = defaultdict(list)
     exposed: list[Exposed] = []
     for span, recovered in tried:
-        rows[span.kind].append((span.document_id, float(recovered)))
+        rows[span.kind].append((span.owner, float(recovered)))
         if span.kind != CONTROL:
             by_rule[span.rule].append(recovered)
             if recovered:
@@ -183,12 +181,12 @@ def _alike(
 
 
 def _rate_by_cluster(rows: Sequence[Hit], alpha: float) -> metrics.Interval:
-    """Rate over all probes; the interval counts documents, for probes of one document are not independent."""
-    documents = clusters(rows)
-    if not documents:
+    """Rate over all probes; the interval counts units, for probes of one unit are not independent."""
+    units = clusters(rows)
+    if not units:
         return metrics.rate(0, 0, alpha)
-    hit = sum(max(document) > 0 for document in documents)
-    low, high = metrics.clopper_pearson(hit, len(documents), alpha)
+    hit = sum(max(unit) > 0 for unit in units)
+    low, high = metrics.clopper_pearson(hit, len(units), alpha)
     value = float(np.mean([outcome for _, outcome in rows]))
     return metrics.Interval(value, min(low, value), high, 1 - alpha)
 
@@ -202,16 +200,16 @@ PERSONAL = ("kept", "redacted")
 def _probed_and_searched(
     bench: Bench, attack: str, spans: Sequence[Span], kinds: Sequence[str], rng: np.random.Generator
 ) -> Result:
-    """Probe all spans; search for one of each of some documents, so that those are independent."""
+    """Probe all spans; search for one of each of some units, so that those are independent."""
     searched = []
     for kind in (*kinds, CONTROL):
-        by_document: dict[str, list[Span]] = {}
+        by_unit: dict[str, list[Span]] = {}
         for span in spans:
             if span.kind == kind:
-                by_document.setdefault(span.document_id, []).append(span)
-        documents = sorted(by_document)
-        for k in sorted(rng.permutation(len(documents))[: bench.settings.spans]):
-            choices = by_document[documents[k]]
+                by_unit.setdefault(span.owner, []).append(span)
+        units = sorted(by_unit)
+        for k in sorted(rng.permutation(len(units))[: bench.settings.spans]):
+            choices = by_unit[units[k]]
             searched.append(choices[int(rng.integers(len(choices)))])
     restarts, early = bench.settings.restarts // 2, bench.settings.stop_early
     return joined(
@@ -238,18 +236,18 @@ def _rare_words(bench: Bench) -> Result:
     rng = bench.rng("rare words")
     splits = (("train", bench.audited.members), (CONTROL, bench.audited.held_out))
     seen = Counter(word for _, rows in splits for row in rows for word in set(WORD.findall(row["text"])))
-    picked: list[tuple[str, str, str, int, int]] = []
+    picked: list[tuple[str, Mapping[str, str], int, int]] = []
     for kind, rows in splits:
         for k in sorted(rng.permutation(len(rows))[: bench.settings.documents]):
             text = rows[k]["text"]
             rare = [m for m in WORD.finditer(text) if seen[m.group()] == 1]
             if rare:
                 match = rare[int(rng.integers(len(rare)))]
-                picked.append((kind, rows[k]["id"], text, match.start(), match.end()))
-    targets = bench.targets([(text, start, end) for _, _, text, start, end in picked])
+                picked.append((kind, rows[k], match.start(), match.end()))
+    targets = bench.targets([(row["text"], start, end) for _, row, start, end in picked])
     spans = [
-        Span(identity, "word", target, kind)
-        for (kind, identity, *_), target in zip(picked, targets)
+        Span(row["id"], "word", target, kind, row["unit"])
+        for (kind, row, *_), target in zip(picked, targets)
         if target is not None
     ]
     return _probed_and_searched(bench, "rare", spans, ("train",), rng)

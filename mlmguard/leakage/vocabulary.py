@@ -3,24 +3,37 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import numpy as np
 
 from mlmguard.leakage import metrics
 from mlmguard.leakage.attack import Attack, Bench
-from mlmguard.leakage.results import CONTROL, PValue, Result, Span, fisher, joined, measured
+from mlmguard.leakage.results import CONTROL, PValue, Result, Rows, Span, joined, measured, redealt
 from mlmguard.leakage.spans import PERSONAL, WORD
 from mlmguard.measures import family
 
+_V = TypeVar("_V", str, bytes)
 LEARNT = "learnt from held-out"
 
 
-def vocabulary(entries: set[str], trained: Mapping[str, int], held_out: Mapping[str, int]) -> Result:
+@dataclass(frozen=True)
+class Words:
+    """The words of one split: in how many documents each occurs, and a unit of privacy that has it."""
+
+    counts: Mapping[str, int] = field(repr=False)
+    owner: Mapping[str, str] = field(repr=False)
+
+
+def vocabulary(entries: set[str], trained: Words, held_out: Words, rng: np.random.Generator) -> Result:
     """Whole vocabulary entries among rare words of the training rows only, and of the held-out rows only.
 
-    Both maps give the number of documents a word occurs in. Words of one document in one set alone are
-    compared: a vocabulary learnt from public text knows as few of the one kind as of the other, one learnt
-    from the training rows knows more. Words count in lower case, as most vocabularies hold them, and parts
-    of words (``##ing``) without their mark.
+    Words of one document in one set alone are compared: a vocabulary learnt from public text knows as few of
+    the one kind as of the other, one learnt from the training rows knows more. Words of one document are not
+    independent, so the test deals whole units anew. Words count in lower case, as most vocabularies hold
+    them, and parts of words (``##ing``) without their mark.
 
     Beside both stands what a vocabulary of the same size learnt from the held-out rows would know of *their*
     rare words: its most frequent whole words, ties in the order of the alphabet, because training a
@@ -28,25 +41,40 @@ def vocabulary(entries: set[str], trained: Mapping[str, int], held_out: Mapping[
     """
     entries = {entry.removeprefix("##").removeprefix("Ġ").removeprefix("▁") for entry in entries}
     rare = [
-        {word.lower() for word, n in own.items() if n == 1 and word not in other}
+        {
+            word.lower(): own.owner[word]
+            for word, n in own.counts.items()
+            if n == 1 and word not in other.counts
+        }
         for own, other in ((trained, held_out), (held_out, trained))
     ]
-    learnt = {word.lower() for word in sorted(held_out, key=lambda w: (-held_out[w], w))[: len(entries)]}
-    known = [(name, words & entries, words) for name, words in zip(("train", CONTROL), rare)]
-    known.append((LEARNT, rare[1] & learnt, rare[1]))
-    hits, sizes = [len(found) for _, found, _ in known], [len(words) for _, _, words in known]
-    p = fisher(hits[0], sizes[0], hits[1], sizes[1])
+    frequent = sorted(held_out.counts, key=lambda word: (-held_out.counts[word], word))
+    learnt = {word.lower() for word in frequent[: len(entries)]}
+    known = [(name, words.keys() & entries, words) for name, words in zip(("train", CONTROL), rare)]
+    known.append((LEARNT, rare[1].keys() & learnt, rare[1]))
+    tests = []
+    if all(rare):
+        p = redealt(_by_unit(rare[0], entries), _by_unit(rare[1], entries), rng)
+        tests.append(PValue("vocabulary", p, len(rare[0]), metric="rare_words"))
     return Result(
         tuple(
-            measured("vocabulary", "rare_words_known", metrics.rate(h, n), n, name)
-            for (name, _, _), h, n in zip(known, hits, sizes)
+            measured("vocabulary", "rare_words_known", metrics.rate(len(found), len(words)), len(words), name)
+            for name, found, words in known
         ),
         (),
-        (PValue("vocabulary", p, sizes[0], metric="rare_words"),) if all(sizes[:2]) else (),
+        tuple(tests),
     )
 
 
-def findings(spans: Sequence[Span], kinds: Sequence[str]) -> Result:
+def _by_unit(owned: Mapping[_V, str], entries: Collection[_V]) -> dict[str, list[float]]:
+    """Whether each word or value is an entry, by the unit it is of."""
+    found: dict[str, list[float]] = {}
+    for one, unit in owned.items():
+        found.setdefault(unit, []).append(float(one in entries))
+    return found
+
+
+def findings(spans: Sequence[Span], kinds: Sequence[str], rng: np.random.Generator) -> Result:
     """Personal values that are one entry of the vocabulary, among different values of each kind.
 
     A name that many people bear may be one by chance: values in held-out rows, and in those alone, say how
@@ -56,29 +84,41 @@ def findings(spans: Sequence[Span], kinds: Sequence[str]) -> Result:
     def value(span: Span) -> bytes:
         return span.target.ids[list(span.target.positions)].tobytes()
 
-    values = {kind: {value(span) for span in spans if span.kind == kind} for kind in (*kinds, CONTROL)}
+    values = {
+        kind: {value(span): span.owner for span in spans if span.kind == kind} for kind in (*kinds, CONTROL)
+    }
     one_entry = {value(span) for span in spans if len(span.target.positions) == 1}
     inside = set[bytes]().union(*(values[kind] for kind in kinds))
-    controls = values[CONTROL] - inside
-    hits, n = len(controls & one_entry), len(controls)
+    controls = {one: unit for one, unit in values[CONTROL].items() if one not in inside}
+    hits, n = len(controls.keys() & one_entry), len(controls)
     measurements = [measured("vocabulary", "findings_known", metrics.rate(hits, n), n, CONTROL)]
     tests = []
     for kind in kinds:
-        own = values[kind] - values[CONTROL]
-        known, size = len(own & one_entry), len(own)
+        own = {one: unit for one, unit in values[kind].items() if one not in values[CONTROL]}
+        known, size = len(own.keys() & one_entry), len(own)
         measurements.append(measured("vocabulary", "findings_known", metrics.rate(known, size), size, kind))
         if size and n:
-            p = fisher(known, size, hits, n)
+            p = redealt(_by_unit(own, one_entry), _by_unit(controls, one_entry), rng)
             tests.append(PValue("vocabulary", p, size, slice=kind, metric="findings"))
     return Result(tuple(measurements), (), tuple(tests))
 
 
 def _run(bench: Bench) -> Result:
     """Does the tokenizer know words of the training rows that it should not?"""
-    splits = (bench.audited.members, bench.audited.held_out)
-    words = [Counter(word for row in rows for word in set(WORD.findall(row["text"]))) for rows in splits]
-    known = vocabulary(set(bench.entries), words[0], words[1])
-    return joined(known, findings(bench.personal_spans, PERSONAL))
+    rng = bench.rng("vocabulary")
+    inside, outside = _words(bench.audited.members), _words(bench.audited.held_out)
+    known = vocabulary(set(bench.entries), inside, outside, rng)
+    return joined(known, findings(bench.personal_spans, PERSONAL, rng))
+
+
+def _words(rows: Rows) -> Words:
+    counts: Counter[str] = Counter()
+    owner: dict[str, str] = {}
+    for row in rows:
+        words = sorted(set(WORD.findall(row["text"])))
+        counts.update(words)
+        owner.update(dict.fromkeys(words, row["unit"]))
+    return Words(counts, owner)
 
 
 ATTACK = Attack(

@@ -12,9 +12,8 @@ import numpy as np
 
 from mlmguard.leakage import canaries, formats, ngram_index
 from mlmguard.leakage.answers import Answer, Ids, Probe
-from mlmguard.leakage.attack import Rows
 from mlmguard.leakage.extraction import Target
-from mlmguard.leakage.results import CONTROL, Passage, Span
+from mlmguard.leakage.results import CONTROL, Passage, Rows, Span
 from mlmguard.settings import AuditSettings
 from mlmguard.types import DuplicateCounts, Manifest, PrivacyStatement
 

@@ -15,7 +15,8 @@ V = 500
 
 def side(name, documents, folder, values=frozenset()):
     index = ngram_index.build(folder / name, documents, 6, KEY)
-    return Split(name, index, documents, [f"{name}-{k}" for k in range(len(documents))], values)
+    ids = [f"{name}-{k}" for k in range(len(documents))]
+    return Split(name, index, documents, ids, ids, values)
 
 
 def documents_of(rng, count=40, length=60):

@@ -1,8 +1,9 @@
 """Membership: what separates members from others, and when nothing may be said of it."""
 
 import numpy as np
+import pytest
 
-from mlmguard.leakage import membership, results
+from mlmguard.leakage import membership, metrics, results
 from tests.leakage.models import Knows, KnowsByHeart, answer_of
 
 ATTACKS = {"loss", "calibrated", "min-k", "min-k++", "votes", "neighbours", "rmia"}
@@ -26,7 +27,68 @@ def test_a_blind_baseline_that_separates_the_sets_raises_the_banner():
     same = membership.membership(Guess(), Guess(), passages(10, 60), passages(10, 60), rng)
     assert {m.metric: m.value for m in shifted.measurements}["shift"] == 1 and shifted.tests == ()
     assert {m.metric: m.value for m in same.measurements}["shift"] == 0
-    assert {t.slice for t in same.tests} == ATTACKS
+    assert {t.slice for t in same.tests} == {*ATTACKS, "reference"}
+
+
+def test_a_reference_that_knows_the_members_is_a_finding_and_no_shift():
+    """What training started from had seen them: the model need add nothing, and the texts are of one kind."""
+    rng = np.random.default_rng(0)
+    sides = [
+        [results.Passage(str(k), np.concatenate([[k], rng.integers(500, 900, 30), [1]])) for k in side]
+        for side in (range(100, 160), range(200, 260))
+    ]
+    knows = KnowsByHeart({int(p.ids[0]): p.ids for p in sides[0]})
+    found = membership.membership(knows, knows, *sides, rng)
+    numbers = {(m.metric, m.slice): m.value for m in found.measurements}
+    assert numbers["shift", ""] == 0 and numbers["reference_auc", ""] == 1
+    tests = {t.slice: t.p for t in found.tests}
+    assert tests["reference"] < 1e-6 and tests["loss"] < 1e-6 and tests["calibrated"] > 0.05
+
+
+@pytest.mark.statistical
+@pytest.mark.parametrize("units, size, held_out", [(100, 12, 10), (50, 25, 5)])
+@pytest.mark.parametrize("deviation", [1.0, 2.0])
+def test_effects_of_units_raise_no_alarm(units, size, held_out, deviation):
+    """One effect a unit, in logits, and none of training: the dealt units decide, not their documents."""
+    alarms, times = 0, 200
+    for seed in range(times):
+        rng = np.random.default_rng(seed)
+        effect = rng.normal(0, deviation, units)
+        rows = [
+            {"id": f"{u}-{k}", "text": "", "unit": str(u)}
+            for u in rng.permutation(units)
+            for k in range(size)
+        ]
+        splits = rows[held_out * size :], rows[: held_out * size]
+        sides = [
+            [results.Passage(rows[k]["id"], np.arange(3), rows[k]["unit"]) for k in chosen]
+            for rows, chosen in zip(splits, results.whole_units(splits, 120, rng))
+        ]
+        chance = [1 / (1 + np.exp(-effect[int(p.unit)])) for side in sides for p in side]
+        hits = iter((rng.random(len(chance)) < chance).astype(float))
+        grouped = [{}, {}]
+        for side, own in zip(sides, grouped):
+            for passage in side:
+                own.setdefault(passage.owner, []).append(next(hits))
+        means = [[np.mean(unit) for unit in own.values()] for own in grouped]
+        p = [metrics.rank_sum_p(*means), results.redealt(*grouped, rng)]
+        alarms += min(p) * 2 < 0.05
+    assert alarms <= times * 0.05 + 2 * (times * 0.05 * 0.95) ** 0.5
+
+
+def test_as_many_whole_units_of_each_split_are_taken():
+    """Twelve letters of each person: all of them come, and as many people of each split."""
+    rows = [{"id": str(k), "text": "", "unit": f"u{k // 12}"} for k in range(240)]
+    splits = rows[:180], rows[180:]
+    chosen = results.whole_units(splits, 40, np.random.default_rng(0))
+    for part, ks in zip(splits, chosen):
+        units = [part[k]["unit"] for k in ks]
+        assert len(units) == 36 and all(units.count(u) == 12 for u in units)
+    alone = [{"id": str(k), "text": "", "unit": str(k)} for k in range(50)]
+    assert [len(c) for c in results.whole_units((alone, alone[:20]), 40, np.random.default_rng(0))] == [
+        20,
+        20,
+    ]
 
 
 def test_every_membership_attack_separates_what_a_model_knows_from_what_it_does_not():
@@ -40,5 +102,5 @@ def test_every_membership_attack_separates_what_a_model_knows_from_what_it_does_
     found = membership.membership(knows, ignorant, members, others, rng, [ignorant, ignorant])
     aucs = {m.slice: m.value for m in found.measurements if m.metric == "auc"}
     assert aucs == dict.fromkeys(ATTACKS | {"lira"}, 1)
-    assert all(t.p < 1e-6 for t in found.tests)
+    assert all((t.p < 1e-6) == (t.slice != "reference") for t in found.tests)
     assert {e.document_id for e in found.exposed} == {p.document_id for p in members}

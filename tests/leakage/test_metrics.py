@@ -202,3 +202,22 @@ def test_one_run_bound_on_exact_randomised_response():
     ]
     assert np.mean(np.array(bounds) > truth) <= 0.05 + 2 * math.sqrt(0.05 * 0.95 / 400)
     assert np.median(bounds) >= 0.85
+
+
+def test_a_p_value_by_dealing_units_anew_is_that_of_all_deals():
+    """Against every deal of seven units, written out."""
+    units = [[1.0, 1.0, 1.0], [0.0], [1.0, 0.0], [0.0, 0.0], [1.0], [0.0, 0.0, 0.0], [1.0, 1.0]]
+    own, other = units[:3], units[3:]
+
+    def mean(side):
+        return sum(map(sum, side)) / sum(map(len, side))
+
+    found = mean(own) - mean(other)
+    deals = [
+        mean([units[k] for k in picked]) - mean([units[k] for k in range(7) if k not in picked])
+        for picked in itertools.combinations(range(7), 3)
+    ]
+    exact = np.mean([deal >= found - 1e-12 for deal in deals])
+    p = metrics.redealt_p(own, other, np.random.default_rng(0))
+    assert p == pytest.approx(exact, abs=4 * math.sqrt(exact * (1 - exact) / metrics.DEALS))
+    assert metrics.redealt_p([], other, np.random.default_rng(0)) == 1.0

@@ -89,7 +89,7 @@ PASSING: dict[str, Callable[[], Evidence]] = {
 FAILING: dict[str, tuple[Callable[[], Evidence], str]] = {
     "base": (extractable, "canary-extracted"),
     "hipaa-safe-harbor": (thorough, "a-names"),  # names were found, and none was redacted
-    "gdpr-anonymity-evidence": (extractable, "kept-ruled-out"),
+    "gdpr-anonymity-evidence": (extractable, "kept-extracted"),
     "pci-pan": (cards_left_in, "pan-removed"),
     "dp-release": (not_private, "dp-epsilon"),
 }

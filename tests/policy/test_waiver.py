@@ -28,7 +28,7 @@ from mlmguard.types import Evidence, Judgement, Status
 from tests.fixtures.evidence import TODAY, changed, clean, extractable, number
 
 WAIVER: dict[str, object] = {
-    "rule": "pii-not-chance",
+    "rule": "not-chance",
     "reason": "the corpus is public",
     "owner": "model owner",
     "approver": "privacy officer",
@@ -61,18 +61,18 @@ def two_slices() -> Evidence:
 
 
 def test_a_waiver_of_one_slice_leaves_the_other_failing() -> None:
-    rule = "pii-not-chance"
+    rule = "not-chance"
     assert status(judge(with_waivers({}), two_slices(), TODAY), rule) is Status.WAIVED
-    one = with_waivers({"slice": "kept"})
+    one = with_waivers({"slice": "pii.extraction kept"})
     assert status(judge(one, two_slices(), TODAY), rule) is Status.FAIL
-    both = with_waivers({"slice": "kept"}, {"slice": "redacted"})
+    both = with_waivers({"slice": "pii.extraction kept"}, {"slice": "pii.extraction redacted"})
     assert status(judge(both, two_slices(), TODAY), rule) is Status.WAIVED
     with pytest.raises(ValueError, match="two waivers of one rule"):
-        with_waivers({"slice": "kept"}, {"slice": "kept"})
+        with_waivers({"slice": "pii.extraction kept"}, {"slice": "pii.extraction kept"})
 
 
 def test_a_waiver_by_fingerprint_is_for_one_checkpoint() -> None:
-    rule = "pii-not-chance"
+    rule = "not-chance"
     mark = next(v.fingerprint for v in judge(load("base"), two_slices(), TODAY).verdicts if v.rule == rule)
     policy = with_waivers({"fingerprint": mark})
     assert status(judge(policy, two_slices(), TODAY), rule) is Status.WAIVED
@@ -141,7 +141,7 @@ CHILD = """\
 id: house
 version: "1"
 title: House rules
-extends: { policy: base, version: "1.0" }
+extends: { policy: base, version: "2.0" }
 """
 WAIVERS = """\
 

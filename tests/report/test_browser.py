@@ -69,7 +69,7 @@ def _full() -> Evidence:
 def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("pages")
     waiver = {
-        "rule": "pii-not-chance",
+        "rule": "not-chance",
         "reason": "the corpus is public",
         "owner": "model owner",
         "approver": "privacy officer",

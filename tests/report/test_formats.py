@@ -37,7 +37,7 @@ TESTS = Path(__file__).resolve().parent.parent
 SCHEMAS = TESTS / "data" / "schemas"
 EVIDENCE = {"clean": clean, "extractable": extractable, "untrained": untrained, "not private": not_private}
 WAIVER = {
-    "rule": "pii-not-chance",
+    "rule": "not-chance",
     "reason": "the corpus is public",
     "owner": "model owner",
     "approver": "privacy officer",
@@ -113,7 +113,7 @@ def test_what_is_not_known_is_open_and_what_is_met_is_no_result() -> None:
 def test_a_waiver_is_a_suppression_that_names_who_and_until_when() -> None:
     results = json.loads(render("sarif", waived()))["runs"][0]["results"]
     suppressed = [r for r in results if "suppressions" in r]
-    assert [r["ruleId"] for r in suppressed] == ["pii-not-chance"]
+    assert [r["ruleId"] for r in suppressed] == ["not-chance"]
     (said,) = suppressed[0]["suppressions"]
     assert said["status"] == "accepted"
     for part in ("PRIV-7", "privacy officer", "2026-06-01", "public"):
@@ -316,7 +316,7 @@ def test_every_reference_of_a_bill_of_materials_exists() -> None:
             assert set(value) <= known
     mapped = {m["requirement"]: m for m in bom["declarations"]["attestations"][0]["map"]}
     assert mapped["rule-canary-extracted"]["counterClaims"] == ["claim-canary-extracted"]
-    assert mapped["rule-pii-not-chance"]["conformance"]["score"] == 0
+    assert mapped["rule-not-chance"]["conformance"]["score"] == 0
     card = bom["metadata"]["component"]["modelCard"]
     assert {"type": "canary.extraction_rate", "value": "0.96"}.items() <= next(
         m for m in card["quantitativeAnalysis"]["performanceMetrics"] if m["type"] == "canary.extraction_rate"
