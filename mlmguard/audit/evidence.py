@@ -27,6 +27,7 @@ from mlmguard.types import AttackRun, Curve, Evidence, Measurement, ModelFacts
 def evidence_of(bench: Bench, attacks: Sequence[Attack], results: Mapping[str, Result]) -> Evidence:
     """Everything a judge may see of the audit on ``bench``: ``results`` by attack, of those that were run."""
     audited, found = bench.audited, results.values()
+    tests = [test for result in found for test in result.tests]
     model, measured_model = _model_facts(bench)
     recorded = recorded_curves(audited.run / "metrics.json") if audited.run is not None else ()
     return Evidence(
@@ -38,14 +39,14 @@ def evidence_of(bench: Bench, attacks: Sequence[Attack], results: Mapping[str, R
             *measured_model,
             *(m for result in found for m in result.measurements),
             *mechanism.white_box(audited.run, audited.statement),
-            *corrected([test for result in found for test in result.tests]),
+            *corrected(tests),
         ),
         curves=tuple(_rounded(c) for c in (*recorded, *(c for result in found for c in result.curves))),
         attacks=(
             *coverage(audited, attacks, results),
             *mechanism.coverage(audited.run, audited.statement),
         ),
-        notes=_notes(audited, bench.settings),
+        notes=(*_notes(audited, bench.settings), *_reach(audited, len(tests))),
         tool_version=__version__,
     )
 
@@ -113,6 +114,26 @@ def _notes(audited: Audited, settings: AuditSettings) -> tuple[str, ...]:
                 f"{planted} of {len(tier)} canaries were planted {times}, each by its own recorded coin."
             )
     return tuple(notes)
+
+
+SURE = 0.005
+"""The corrected p-value at which the policy ``base`` fails a test."""
+
+
+def _reach(audited: Audited, tests: int) -> tuple[str, ...]:
+    """What no comparison of this audit can find, however clearly it leaks."""
+    if not tests:
+        return ()
+    trained, held_out = (len({row["unit"] for row in rows}) for rows in (audited.members, audited.held_out))
+    fewest = metrics.fewest_leaked(trained, held_out, SURE / tests)
+    share = f"{held_out:,} of {trained + held_out:,} units were held out"
+    if fewest > trained:
+        return (f"Reach: {share}: too few for any comparison with them to show a leak by itself.",)
+    return (
+        f"Reach: {share}, so that a comparison with them cannot show a leak of fewer than {fewest:,} units, "
+        "however clear it is: so few may all lie in the training set by chance. A larger held-out share "
+        "lowers this; canaries have coins of their own and are not bound by it.",
+    )
 
 
 def _rounded(curve: Curve) -> Curve:

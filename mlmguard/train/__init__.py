@@ -6,7 +6,7 @@ from pathlib import Path
 
 from mlmguard.artifacts import RUNS
 from mlmguard.settings import TrainSettings, check
-from mlmguard.train import data, initial, planning, released
+from mlmguard.train import data, initial, planning, released, visible
 from mlmguard.train.released import TrainResult
 from mlmguard.train.run import Run
 from mlmguard.training import checkpoint, distributed, numerics, tracking
@@ -44,11 +44,13 @@ def train(
     watcher = run.heard_by(watcher)
 
     with run.refusable(unit):  # of a run that does not reach its first step only what it has spent stays
-        texts = data.texts(corpus, settings, unit, run.planted(settings, planted))
+        secrets = run.planted(settings, planted)
+        texts = data.texts(corpus, settings, unit, secrets)
         tokenizer = initial.tokenizer(run, settings, unit, texts)
         named = initial.named(run, settings, tokenizer)  # before anything is counted
         units = data.tokenised(run, tokenizer, texts, unit, settings, corpus)
         plan = planning.plan(run, settings, len(units), unit)
+        visible.tell_unseen(secrets, tokenizer, plan, len(units), watcher)
         model = initial.model(run, settings, tokenizer, plan.recipe, named, watcher)
         mode = planning.mode(run, plan, settings, model, tokenizer, units)
         mode.prepare(settings)

@@ -221,3 +221,16 @@ def test_a_p_value_by_dealing_units_anew_is_that_of_all_deals():
     p = metrics.redealt_p(own, other, np.random.default_rng(0))
     assert p == pytest.approx(exact, abs=4 * math.sqrt(exact * (1 - exact) / metrics.DEALS))
     assert metrics.redealt_p([], other, np.random.default_rng(0)) == 1.0
+
+
+@pytest.mark.parametrize("trained, held_out, level", [(90, 10, 0.01), (40, 40, 0.001), (20, 5, 0.3)])
+def test_fewer_leaked_units_than_the_reach_give_no_smaller_p(trained, held_out, level):
+    """The clearest leak there is, k units of score 1 and all others 0, by the exact test."""
+    fewest = metrics.fewest_leaked(trained, held_out, level)
+    p = [stats.hypergeom.sf(k - 1, trained + held_out, k, trained) for k in (fewest - 1, fewest)]
+    assert p[0] > level >= p[1]
+
+
+def test_without_enough_held_out_units_nothing_is_in_reach():
+    assert metrics.fewest_leaked(50, 0, 0.01) == 51
+    assert metrics.fewest_leaked(5, 1, 0.001) == 6
