@@ -1,1 +1,0 @@
-"""Checkpoints and tokenizers that strangers made: looked at first, then loaded, by one door."""
