@@ -52,11 +52,11 @@ def membership(
     passages = [*members, *others]
     windows, split = [passage.ids for passage in passages], len(members)
     hidden = [spaced_masks(len(ids), rate, rng) for ids in windows]
-    scores = _scores(model, reference, shadows, windows, hidden, split, rng)
-    blind = {"blind": blind_scores(windows, split, rng)}
+    by_unit = _Units(passages, split)
+    scores = _scores(model, reference, shadows, windows, hidden, by_unit, rng)
+    blind = {"blind": blind_scores(windows, split, by_unit.halves(rng))}
     if reference is not None:
         blind["reference"] = scores.pop("reference")
-    by_unit = _Units(passages, split)
     baselines = {name: metrics.auc(*by_unit.means(values)) for name, values in blind.items()}
     shifted = baselines["blind"].low > SHIFT_AUC
     note = "shift: members and held-out documents differ in kind; verdict withheld" if shifted else ""
@@ -100,7 +100,7 @@ def _scores(
     shadows: Sequence[Answers],
     windows: Sequence[Ids],
     hidden: Sequence[Sequence[tuple[int, ...]]],
-    split: int,
+    by_unit: _Units,
     rng: np.random.Generator,
 ) -> dict[str, Floats]:
     """Every attack's score of every window, higher = likelier a member; "reference" is the baseline's."""
@@ -119,7 +119,7 @@ def _scores(
         scores["reference"] = expected
         scores["calibrated"] = loss - expected
         scores["votes"] = np.array([_votes(rows, other) for rows, other in zip(own, outside)])
-        scores["rmia"] = rmia(loss, [expected, *unaware], split, rng)
+        scores["rmia"] = rmia(loss, [expected, *unaware], by_unit.split, by_unit.halves(rng))
     if len(unaware) >= 2:
         scores["lira"] = lira(loss, unaware)
     return scores
@@ -204,17 +204,16 @@ def neighbours(
 OFFLINE = 0.3
 
 
-def rmia(loss: Floats, outside: Sequence[Floats], split: int, rng: np.random.Generator) -> Floats:
+def rmia(loss: Floats, outside: Sequence[Floats], split: int, fold: Ids) -> Floats:
     """Share of population documents that x is likelier than, relative to models that saw neither.
 
     Zarifzadeh, Liu and Shokri 2024, equation 2 with γ = 1, offline: p(x) is estimated from the ``outside``
     models alone and moved by a = 0.3 towards what training on x would give. Likelihoods are geometric means
-    over tokens. The population is the non-members (from ``split`` on) of the other fold, so that none is
-    compared with itself.
+    over tokens. The population is the non-members (from ``split`` on) of the other ``fold`` (N,), 0 or 1, so
+    that none is compared with itself or with others of its unit.
     """
     p = np.mean([np.exp(values) for values in outside], axis=0)
     ratio = loss - np.log(((1 + OFFLINE) * p + (1 - OFFLINE)) / 2)
-    fold = rng.permutation(len(loss)) % 2
     scores = np.zeros(len(loss))
     for half in (0, 1):
         population = np.sort(ratio[split:][fold[split:] != half])
@@ -240,14 +239,14 @@ def _logit(log_probability: Floats) -> Floats:
     return np.log(p) - np.log1p(-p)
 
 
-def blind_scores(windows: Sequence[Ids], members: int, rng: np.random.Generator) -> Floats:
+def blind_scores(windows: Sequence[Ids], members: int, fold: Ids) -> Floats:
     """Membership guessed from the text alone: naive Bayes over token presence and length, cross-fitted.
 
-    The first ``members`` windows are members. Each half is scored by a model fitted on the other half, so a
-    blind AUC above one half means the two sets differ in what they say (Das et al. 2024).
+    The first ``members`` windows are members. Each ``fold`` (N,), 0 or 1, is scored by a model fitted on the
+    other, so a blind AUC above one half means the two sets differ in what they say (Das et al. 2024). No unit
+    may lie in both folds: its author's words would give its other documents away.
     """
     labels = np.arange(len(windows)) < members
-    fold = rng.permutation(len(windows)) % 2
     lengths = np.array([len(ids) for ids in windows])
     buckets = np.searchsorted(np.quantile(lengths, np.linspace(0.1, 0.9, 9)), lengths)
     size = int(max(int(ids.max()) for ids in windows)) + 1
@@ -281,14 +280,21 @@ class _Units:
             numbers: dict[str, int] = {}
             order = [numbers.setdefault(passage.owner, len(numbers)) for passage in part]
             self._order.append(np.array(order))
-        self._split = split
+        self.split = split
         self.count = sum(int(order.max()) + 1 for order in self._order)
+
+    def halves(self, rng: np.random.Generator) -> Ids:
+        """(N,) 0 or 1 for each document, whole units in one half, as many in both."""
+        half = rng.permutation(self.count) % 2
+        inside, out = self._order
+        first = self.count - int(out.max()) - 1
+        return np.concatenate([half[inside], half[first + out]])
 
     def means(self, values: Floats) -> tuple[Floats, Floats]:
         """(members' units, others' units) from one score a document."""
         inside, out = (
             _mean_by(order, part)
-            for order, part in zip(self._order, (values[: self._split], values[self._split :]))
+            for order, part in zip(self._order, (values[: self.split], values[self.split :]))
         )
         return inside, out
 

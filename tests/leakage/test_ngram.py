@@ -211,7 +211,7 @@ def test_random_splits_raise_no_banner_and_split_by_date_does():
 def test_rmia_with_one_reference_orders_documents_as_the_ratio_does():
     rng = np.random.default_rng(0)
     loss, outside = -rng.random(60) * 4, -rng.random(60) * 4
-    scores = membership.rmia(loss, [outside], 30, rng)
+    scores = membership.rmia(loss, [outside], 30, rng.permutation(60) % 2)
     ratio = loss - np.log((1.3 * np.exp(outside) + 0.7) / 2)
     fold = np.random.default_rng(0)
     fold.random(60), fold.random(60)
