@@ -22,6 +22,7 @@ from mlmguard.leakage.results import Rows
 from mlmguard.settings import UnitChoice
 from mlmguard.training import models
 from mlmguard.training.privacy import seals
+from mlmguard.training.recipes import epochs
 from mlmguard.training.text.tokenizer import Tokenizer
 from mlmguard.types import Document, Manifest, PrivacyStatement, UnitKind
 
@@ -211,7 +212,7 @@ def _draws(known: Mapping[str, Any], rows: Rows, secrets: Sequence[canaries.Secr
     if not known.get("recipe"):
         return None
     units = len({row["unit"] for row in rows}) + sum(len(canaries.units(secret)) for secret in secrets)
-    return float(known["recipe"]["steps"] * min(known["recipe"]["batch_units"], units) / units)
+    return epochs(known["recipe"]["steps"], known["recipe"]["batch_units"], units)
 
 
 WINDOW = 128  # tokens shown to a model whose training window is not known

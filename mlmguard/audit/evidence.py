@@ -121,18 +121,18 @@ SURE = 0.005
 
 
 def _reach(audited: Audited, tests: int) -> tuple[str, ...]:
-    """What no comparison of this audit can find, however clearly it leaks."""
+    """What no test of this audit can be sure of, however clearly it leaks."""
     if not tests:
         return ()
     trained, held_out = (len({row["unit"] for row in rows}) for rows in (audited.members, audited.held_out))
     fewest = metrics.fewest_leaked(trained, held_out, SURE / tests)
     share = f"{held_out:,} of {trained + held_out:,} units were held out"
     if fewest > trained:
-        return (f"Reach: {share}: too few for any comparison with them to show a leak by itself.",)
+        return (f"Reach: {share}: too few for any test against them to reach p < {SURE:g}, corrected.",)
     return (
-        f"Reach: {share}, so that a comparison with them cannot show a leak of fewer than {fewest:,} units, "
-        "however clear it is: so few may all lie in the training set by chance. A larger held-out share "
-        "lowers this; canaries have coins of their own and are not bound by it.",
+        f"Reach: {share}, so that no test against them reaches p < {SURE:g}, corrected, for a leak of fewer "
+        f"than {fewest:,} units, however clear it is: so few may all lie in the training set by chance. A "
+        "larger held-out share lowers this; canaries have coins of their own and are not bound by it.",
     )
 
 

@@ -30,15 +30,14 @@ def personal_spans(bench: Bench) -> list[Span]:
             "run the audit where the scan ran",
         )
     rng = bench.rng("personal spans")
-    texts = {row["id"]: ("train", row["text"]) for row in audited.members}
-    texts |= {row["id"]: (CONTROL, row["text"]) for row in audited.held_out}
-    units = {row["id"]: row["unit"] for rows in (audited.members, audited.held_out) for row in rows}
+    known = {row["id"]: ("train", row) for row in audited.members}
+    known |= {row["id"]: (CONTROL, row) for row in audited.held_out}
     by_kind: dict[str, list[Mapping[str, Any]]] = {}
     with (audited.scan_run / "spans.jsonl").open(encoding="utf-8") as lines:
         for line in lines:
             span = json.loads(line)
-            if span["id"] in texts:
-                split = texts[span["id"]][0]
+            if span["id"] in known:
+                split = known[span["id"]][0]
                 kind = split if split == CONTROL else ("redacted" if span["redacted"] else "kept")
                 by_kind.setdefault(kind, []).append(span)
     picked = [
@@ -50,11 +49,11 @@ def personal_spans(bench: Bench) -> list[Span]:
     raw = dict(originals(audited.scan_run, ids, audited.corpus)) if picked else {}
     places = []
     for _, span in picked:
-        clean, start = texts[span["id"]][1], span["clean_start"]
+        clean, start = known[span["id"]][1]["text"], span["clean_start"]
         value = raw[span["id"]][span["raw_start"] : span["raw_end"]]
         places.append((clean[:start] + value + clean[span["clean_end"] :], start, start + len(value)))
     return [
-        Span(span["id"], span["rule"], target, kind, units[span["id"]])
+        Span(span["id"], span["rule"], target, kind, known[span["id"]][1]["unit"])
         for (kind, span), target in zip(picked, bench.targets(places))
         if target is not None
     ]

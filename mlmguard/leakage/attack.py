@@ -172,7 +172,9 @@ class Attack:
 
     ``run`` gives a :class:`Result` and draws from ``bench.rng`` only, so that the same seed gives the same
     numbers. ``cannot`` says why it does not run on a checkpoint, "" where it does. ``how`` and ``control``
-    are for the page of docs. A plug-in registers an Attack under the entry point ``mlmguard.attacks``.
+    are for the page of docs. What an attack puts into ``Result.tests`` becomes ``NAME.METRIC_p``: every
+    policy judges all numbers of that ending as corrected p-values. A plug-in registers an Attack under the
+    entry point ``mlmguard.attacks``.
     """
 
     name: str

@@ -176,21 +176,16 @@ def whole_units(splits: Sequence[Rows], most: int, rng: np.random.Generator) -> 
     return tuple(sorted(k for group in groups[:count] for k in group) for groups in dealt)
 
 
-def redealt(
-    own: Mapping[str, Sequence[float]], other: Mapping[str, Sequence[float]], rng: np.random.Generator
-) -> float:
-    """One-sided p that outcomes (0 or 1) are as often 1 in ``own`` as in ``other``, both by unit.
+def redealt(own: Sequence[Hit], other: Sequence[Hit], rng: np.random.Generator) -> float:
+    """One-sided p that outcomes (0 or 1) of ``own`` are as often 1 as those of ``other``.
 
     Whole units are dealt anew (:func:`metrics.redealt_p`); Fisher's exact test where each has one outcome.
     """
-    left, right = list(own.values()), list(other.values())
-    if all(len(unit) == 1 for unit in (*left, *right)):
-        return fisher(*_counted(left), *_counted(right))
+    left, right = clusters(own), clusters(other)
+    if len(left) == len(own) and len(right) == len(other):
+        (hits, misses) = (int(sum(hit for _, hit in side)) for side in (own, other))
+        return fisher(hits, len(own), misses, len(other))
     return metrics.redealt_p(left, right, rng)
-
-
-def _counted(units: Sequence[Sequence[float]]) -> tuple[int, int]:
-    return int(sum(map(sum, units))), len(units)
 
 
 def fisher(hits: int, n: int, control_hits: int, control_n: int) -> float:

@@ -11,7 +11,7 @@ import numpy as np
 
 from mlmguard.leakage import metrics
 from mlmguard.leakage.attack import Attack, Bench
-from mlmguard.leakage.results import CONTROL, PValue, Result, Rows, Span, joined, measured, redealt
+from mlmguard.leakage.results import CONTROL, Hit, PValue, Result, Rows, Span, joined, measured, redealt
 from mlmguard.leakage.spans import PERSONAL, WORD
 from mlmguard.measures import family
 
@@ -54,7 +54,7 @@ def vocabulary(entries: set[str], trained: Words, held_out: Words, rng: np.rando
     known.append((LEARNT, rare[1].keys() & learnt, rare[1]))
     tests = []
     if all(rare):
-        p = redealt(_by_unit(rare[0], entries), _by_unit(rare[1], entries), rng)
+        p = redealt(_hits(rare[0], entries), _hits(rare[1], entries), rng)
         tests.append(PValue("vocabulary", p, len(rare[0]), metric="rare_words"))
     return Result(
         tuple(
@@ -66,12 +66,9 @@ def vocabulary(entries: set[str], trained: Words, held_out: Words, rng: np.rando
     )
 
 
-def _by_unit(owned: Mapping[_V, str], entries: Collection[_V]) -> dict[str, list[float]]:
-    """Whether each word or value is an entry, by the unit it is of."""
-    found: dict[str, list[float]] = {}
-    for one, unit in owned.items():
-        found.setdefault(unit, []).append(float(one in entries))
-    return found
+def _hits(owned: Mapping[_V, str], entries: Collection[_V]) -> list[Hit]:
+    """Whether each word or value is an entry, with the unit it is of."""
+    return [(unit, float(one in entries)) for one, unit in owned.items()]
 
 
 def findings(spans: Sequence[Span], kinds: Sequence[str], rng: np.random.Generator) -> Result:
@@ -98,7 +95,7 @@ def findings(spans: Sequence[Span], kinds: Sequence[str], rng: np.random.Generat
         known, size = len(own.keys() & one_entry), len(own)
         measurements.append(measured("vocabulary", "findings_known", metrics.rate(known, size), size, kind))
         if size and n:
-            p = redealt(_by_unit(own, one_entry), _by_unit(controls, one_entry), rng)
+            p = redealt(_hits(own, one_entry), _hits(controls, one_entry), rng)
             tests.append(PValue("vocabulary", p, size, slice=kind, metric="findings"))
     return Result(tuple(measurements), (), tuple(tests))
 

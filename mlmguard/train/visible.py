@@ -14,7 +14,7 @@ import numpy as np
 from mlmguard.leakage.canaries import Secret
 from mlmguard.train.planning import Plan
 from mlmguard.training.examples import example
-from mlmguard.training.recipes import Recipe
+from mlmguard.training.recipes import Recipe, epochs
 from mlmguard.training.text.masking import Notes, notes_of
 from mlmguard.training.text.tokenizer import Tokenizer
 from mlmguard.training.text.units import Unit
@@ -52,14 +52,15 @@ def draws(plan: Plan, units: int) -> float:
     """How often the plan is expected to draw one unit."""
     if plan.dp is not None:
         return plan.dp.sample_rate * plan.dp.steps
-    return plan.recipe.steps * min(plan.recipe.batch_units, units) / units
+    return epochs(plan.recipe.steps, plan.recipe.batch_units, units)
 
 
 def unseen(secrets: Sequence[Secret], tokenizer: Tokenizer, recipe: Recipe, drawn: float) -> int:
     """How many of ``secrets`` have no token predicted in as many draws as are expected, by the run's masks.
 
     The tokens of the secret are told from the rest of its text by an entry that the text does not have:
-    window and masks depend on ids by nothing but which are special, and those stay.
+    window and masks depend on ids by nothing but which are special, and those stay. Where rows are cut into
+    pieces a canary is one piece around its secret: its random windows here hide the secret more often.
     """
     rng, special = np.random.default_rng(recipe.seed), set(tokenizer.special_ids)
     blind = 0

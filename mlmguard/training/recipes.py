@@ -40,6 +40,11 @@ class Recipe:
         return max(1, -(-self.steps // 10))
 
 
+def epochs(steps: int, batch_units: int, units: int) -> float:
+    """How often a plain run of so many ``steps`` draws each of its ``units``."""
+    return steps * min(batch_units, units) / units
+
+
 def schedule(step: int, recipe: Recipe) -> float:
     """Return the factor on the learning rate at ``step``: linear warm-up, then what the schedule says."""
     if step < recipe.warmup_steps:

@@ -12,7 +12,7 @@ import pytest
 from mlmguard import measures
 from mlmguard.artifacts import read_json
 from mlmguard.audit import Foreign, Ours, audit, checkpoint, selftest
-from mlmguard.audit.evidence import corrected
+from mlmguard.audit.evidence import SURE, corrected
 from mlmguard.audit.selftest import NULLS
 from mlmguard.commands.gate import judge_evidence
 from mlmguard.corpus.clean import read_clean
@@ -20,6 +20,7 @@ from mlmguard.errors import InputError
 from mlmguard.leakage import canaries, metrics
 from mlmguard.leakage.results import PValue
 from mlmguard.policy.reading import load
+from mlmguard.policy.rule import Threshold
 from mlmguard.train import TrainSettings
 from mlmguard.types import Watcher
 from tests.fixtures.workbench import QUICK, Bench, damaged, findings, numbers, overfitted
@@ -465,3 +466,8 @@ def test_an_attack_of_a_plug_in_joins_the_coverage_and_the_family_of_tests(
     spent = audit(plain, tmp_path, replace(QUICK, minutes=1e-9), source=Ours(runs=bench.runs))
     assert (spent.attacks[-1].attack, spent.attacks[-1].status) == ("even", "not run")
     assert not [m for m in spent.measurements if m.attack == "even"]
+
+
+def test_the_reach_speaks_of_the_limit_that_the_base_policy_fails_at():
+    (rule,) = (rule for rule in load("base").rules if rule.id == "not-chance")
+    assert rule.fail is not None and Threshold.parse(rule.fail).limit == SURE

@@ -65,15 +65,53 @@ def test_effects_of_units_raise_no_alarm(units, size, held_out, deviation):
             for rows, chosen in zip(splits, results.whole_units(splits, 120, rng))
         ]
         chance = [1 / (1 + np.exp(-effect[int(p.unit)])) for side in sides for p in side]
-        hits = iter((rng.random(len(chance)) < chance).astype(float))
-        grouped = [{}, {}]
-        for side, own in zip(sides, grouped):
-            for passage in side:
-                own.setdefault(passage.owner, []).append(next(hits))
-        means = [[np.mean(unit) for unit in own.values()] for own in grouped]
-        p = [metrics.rank_sum_p(*means), results.redealt(*grouped, rng)]
+        drawn = iter((rng.random(len(chance)) < chance).astype(float))
+        hits = [[(passage.owner, next(drawn)) for passage in side] for side in sides]
+        means = [[np.mean(unit) for unit in results.clusters(side)] for side in hits]
+        p = [metrics.rank_sum_p(*means), results.redealt(*hits, rng)]
         alarms += min(p) * 2 < 0.05
     assert alarms <= times * 0.05 + 2 * (times * 0.05 * 0.95) ** 0.5
+
+
+def by_author(authors, size, rng):
+    """Texts of authors, each with words of their own; whole authors are dealt to either side."""
+    written = []
+    for author in rng.permutation(authors):
+        own = rng.integers(100, 3000, 25)
+        texts = [
+            np.where(rng.random(40) < 0.4, rng.choice(own, 40), rng.integers(100, 3000, 40))
+            for _ in range(size)
+        ]
+        written.append(
+            [results.Passage(f"{author}-{k}", np.r_[1, text, 2], str(author)) for k, text in enumerate(texts)]
+        )
+    half = authors // 2
+    return [[one for texts in part for one in texts] for part in (written[:half], written[half:])]
+
+
+@pytest.mark.statistical
+@pytest.mark.parametrize("authors, size", [(60, 8), (240, 1)])
+def test_the_styles_of_authors_void_nothing_and_raise_no_alarm(authors, size):
+    """The whole attack on a model that finds some authors easy, and none of them by training."""
+    voided, alarms, times = 0, 0, 60
+    for seed in range(times):
+        rng = np.random.default_rng(seed)
+        sides = by_author(authors, size, rng)
+        ease = dict(zip(sorted({p.unit for side in sides for p in side}), rng.normal(-3, 1, authors)))
+        of = {p.ids.tobytes(): ease[p.unit] for side in sides for p in side}
+
+        class Reader:
+            def answer(self, probes, top=1, moments=False, of=of, rng=rng):
+                known = [of.get(p.ids.tobytes(), -3.0) for p in probes]
+                return [
+                    answer_of(rng.normal(mean, 1, len(p.positions)), top) for p, mean in zip(probes, known)
+                ]
+
+        found = membership.membership(Reader(), Reader(), *sides, rng)
+        voided += {m.metric: m.value for m in found.measurements}["shift"] == 1
+        alarms += min(metrics.holm([t.p for t in found.tests]), default=1.0) < 0.05
+    most = times * 0.05 + 2 * (times * 0.05 * 0.95) ** 0.5
+    assert voided <= most and alarms <= most
 
 
 def test_as_many_whole_units_of_each_split_are_taken():
