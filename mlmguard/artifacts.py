@@ -6,11 +6,14 @@ outside become nouns through pydantic with ``extra="forbid"``: a key nobody know
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import hmac
 import json
+import math
 import os
 import secrets
+import stat
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -25,6 +28,8 @@ from mlmguard.errors import InputError
 _T = TypeVar("_T")
 
 RUNS = Path(".mlmguard") / "runs"
+LARGEST = 1 << 28
+"""Bytes of a file that is read whole: reports have a few million, ``/dev/zero`` has no end."""
 
 
 # --- files --------------------------------------------------------------------------------------------
@@ -93,17 +98,60 @@ def lines_of(path: Path) -> list[str]:
 
 
 def read_json(path: Path) -> Any:
-    """Plain data of a JSON file; :class:`InputError` if it is missing, not UTF-8 or cut short."""
+    """Plain data of a JSON file; :class:`InputError` if it is missing, not UTF-8 or cut short, nested beyond
+    reason, or holds a number that is none (no file of ours does)."""
+    return json_of(text_of(path, "a JSON file written by mlmguard"), str(path))
+
+
+def text_of(path: Path, expected: str, most: int = LARGEST) -> str:
+    """The text of a file that a stranger may have made: no device, no pipe, nothing endless."""
     try:
-        return json.loads(path.read_text("utf-8"))
+        with open(path, "rb", opener=_at_once) as stream:
+            if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+                raise InputError(str(path), "not a regular file", expected)
+            data = stream.read(most + 1)
+        if len(data) > most:
+            raise InputError(str(path), f"larger than {most >> 20:,} MB", expected)
+        return data.decode("utf-8")
     except FileNotFoundError:
         raise InputError(str(path), "no such file", do="check the path") from None
     except UnicodeDecodeError:
-        raise InputError(str(path), "not UTF-8 text", "a JSON file written by mlmguard") from None
+        raise InputError(str(path), "not UTF-8 text", expected) from None
+    except OSError as error:
+        if error.errno not in (errno.ELOOP, errno.EISDIR, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ENXIO):
+            raise
+        raise InputError(str(path), os.strerror(error.errno).lower(), expected) from None
+    except ValueError:  # a NUL in the path
+        raise InputError(repr(str(path)), "not a path", expected) from None
+
+
+def _at_once(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK)  # a pipe that nobody fills must not hold us up
+
+
+def json_of(text: str, thing: str) -> Any:
+    """Plain data of JSON; :class:`InputError` names ``thing`` and never shows what stands in it."""
+    try:
+        return json.loads(text, parse_constant=_refused, parse_float=_finite)
     except json.JSONDecodeError as error:
         raise InputError(
-            str(path), f"not valid JSON at line {error.lineno}", "a complete file", "was it cut short?"
+            thing, f"not valid JSON at line {error.lineno}", "a complete file", "was it cut short?"
         ) from None
+    except RecursionError:
+        raise InputError(thing, "nested too deep", "a file written by a program for another") from None
+    except ValueError:  # NaN, Infinity, 1e999 or an integer of thousands of digits
+        raise InputError(thing, "a number that is none, or beyond every measure", "finite numbers") from None
+
+
+def _refused(name: str) -> float:
+    raise ValueError(name)
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if math.isinf(number):
+        raise ValueError("infinite")
+    return number
 
 
 def read_noun(path: Path, noun: type[_T]) -> _T:

@@ -1,4 +1,7 @@
-"""Show what is installed, which device there is and what can be detected."""
+"""Show what is installed, which device there is and what can be detected.
+
+With a checkpoint: what in its folder could run when it is loaded, and what leads out of it.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +17,9 @@ import click
 
 from mlmguard import console
 from mlmguard.artifacts import RUNS, key_path, read_json, state_folder
-from mlmguard.commands.options import Page, quietly
+from mlmguard.commands.options import FOLDER, Page, quietly
 from mlmguard.errors import InputError
+from mlmguard.loading import folder as folders
 from mlmguard.plugins import find
 from mlmguard.policy.reading import shipped
 from mlmguard.report import formats
@@ -158,6 +162,23 @@ def _corpora(here: Path) -> list[Row]:
     return rows
 
 
+def of_folder(ckpt: Path) -> tuple[Row, ...]:
+    """What in a checkpoint could run when somebody loads it, and what leads out of it. Nothing is loaded."""
+    if not ckpt.is_dir():
+        raise InputError(str(ckpt), "no such folder", "a checkpoint", "check the path")
+    found = folders.surfaces(ckpt)
+    if not found:
+        return (Row("could run", "nothing: plain data in this folder alone", "ok"),)
+    leaves, runs = (
+        "other bytes than these would be loaded: refused here",
+        "never run here; elsewhere it may be",
+    )
+    return tuple(
+        Row(one.kind, one.where, "missing" if one.leaves else "warn", leaves if one.leaves else runs)
+        for one in found
+    )
+
+
 def _policies() -> Row:
     names = list(shipped())
     if not names:
@@ -202,11 +223,15 @@ def _detectors(coverage: Sequence[Detector] | None) -> list[Row]:
 
 
 @click.command("doctor", cls=Page)
+@click.argument("ckpt", type=FOLDER, required=False)
 @click.option(
     "--private-step", is_flag=True, help="Audit the private step itself: a lower bound on ε beside its claim."
 )
 @quietly
-def command(private_step: bool, quiet: bool) -> int:
+def command(ckpt: Path | None, private_step: bool, quiet: bool) -> int:
+    if ckpt is not None:
+        console.checks([(row.what, row.found, row.health, row.do) for row in of_folder(ckpt)])
+        return 0
     if private_step:
         from mlmguard.commands.private_step import show_private_step
 

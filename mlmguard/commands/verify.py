@@ -25,13 +25,12 @@ from mlmguard.commands import signature
 from mlmguard.commands.gate import read_evidence
 from mlmguard.commands.options import FILE, FOLDER, Page
 from mlmguard.errors import InputError
+from mlmguard.loading import folder as folders
 from mlmguard.measures import disclosure
 from mlmguard.report import in_toto
 from mlmguard.training.privacy import seals
 from mlmguard.training.privacy.seals import Check
 from mlmguard.types import PrivacyStatement, UnitKind
-
-_PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle")
 
 
 def verify(
@@ -88,10 +87,7 @@ def _weights(ckpt: Path, digest: str, statement: PrivacyStatement, evidence: Pat
         yield Check("weights", "no weight file", "contradicted", "restore model.safetensors")
         return
     yield Check("weights", f"SHA-256 {digest}", "holds")
-    risky = sorted(path.name for path in ckpt.iterdir() if path.suffix in _PICKLES)
-    if risky:
-        do = "a pickle runs code when it is loaded: ship safetensors"
-        yield Check("weight format", ", ".join(risky), "unknown", do)
+    yield from _surfaces(ckpt)
     if evidence is None:
         yield Check("audit", "not compared; name one with --evidence", "unknown")
         return
@@ -108,6 +104,27 @@ def _weights(ckpt: Path, digest: str, statement: PrivacyStatement, evidence: Pat
         yield Check("audit", f"{audited.run_id} audited these weights", "holds")
     if audited.statement != statement:
         yield Check("audited claim", "the audit saw another statement", "contradicted", "audit again")
+
+
+def _surfaces(ckpt: Path) -> Iterator[Check]:
+    """What in the folder could run, and whether it loads from its own files alone."""
+    try:
+        names = [path.name for path in folders.weight_files(ckpt)]
+        yield Check("loaded from", f"{', '.join(names)}, and nothing outside the folder", "holds")
+    except InputError as problem:
+        yield Check("loaded from", str(problem), "contradicted", "do not load this checkpoint")
+    found = folders.surfaces(ckpt)
+    if leaving := [f"{one.where} ({one.kind})" for one in found if one.leaves]:
+        do = "do not load this checkpoint: what it loads is not what is checked here"
+        yield Check("leaves the folder", "; ".join(leaving), "contradicted", do)
+    pickles = [one.where for one in found if one.kind == "pickle"]
+    if pickles:
+        do = "a pickle runs code when it is loaded: ship safetensors"
+        yield Check("weight format", ", ".join(pickles), "unknown", do)
+    others = [f"{one.where} ({one.kind})" for one in found if not one.leaves and one.kind != "pickle"]
+    if others:
+        do = "nothing of it runs here; elsewhere it may: take it out before a release"
+        yield Check("could run", "; ".join(others), "unknown", do)
 
 
 def _statement(statement: PrivacyStatement, training: dict[str, Any]) -> Iterator[Check]:

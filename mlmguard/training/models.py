@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from mlmguard.artifacts import read_json
 from mlmguard.errors import InputError
+from mlmguard.loading import folder as folders
+from mlmguard.loading import loader
 from mlmguard.settings import Size as Choice
 from mlmguard.training.architectures import architecture_of
 from mlmguard.training.clipping.unit_batch import last_to_mix_tokens
@@ -74,29 +74,9 @@ def load(path: str | Path, *, causal: bool = False) -> tuple[Any, bool]:
     """Load a masked language model from a folder or a hub name, and whether its head came with it.
 
     ``causal``: a model that predicts the next token instead, which can be audited and not trained.
-    Weights are read from safetensors only: a pickle from an untrusted checkpoint runs code.
+    Weights are read from safetensors only, by the one loader: nothing that lies in a checkpoint is run.
     """
-    from transformers import AutoModelForCausalLM, AutoModelForMaskedLM
-    from transformers.utils import logging
-
-    auto: Any = AutoModelForCausalLM if causal else AutoModelForMaskedLM
-    what = "causal language model" if causal else "masked language model"
-
-    verbosity = logging.get_verbosity()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        model, info = auto.from_pretrained(
-            str(path), use_safetensors=True, output_loading_info=True, trust_remote_code=False
-        )
-    except (OSError, ValueError, KeyError, SafetensorError) as error:
-        raise InputError(
-            str(path),
-            f"no {what} loads from it ({type(error).__name__})",
-            "a Hugging Face folder with config.json and model.safetensors",
-        ) from None
-    finally:
-        logging.set_verbosity(verbosity)
+    model, info = loader.model(path, loader.CAUSAL if causal else loader.MASKED)
     missing = [key for key in info["missing_keys"] if not key.endswith("position_ids")]
     return model, not missing and not info.get("mismatched_keys")
 
@@ -112,8 +92,10 @@ def refuse_not_finite(model: nn.Module, thing: str) -> None:
 
 def predicts_next(folder: Path) -> bool:
     """Does the ``config.json`` in ``folder`` name a causal model?"""
-    named = read_json(folder / "config.json").get("architectures") or ()
-    return any(str(name).endswith(("ForCausalLM", "LMHeadModel")) for name in named)
+    named = folders.config(folder).get("architectures") or ()
+    return isinstance(named, list) and any(
+        str(name).endswith(("ForCausalLM", "LMHeadModel")) for name in named
+    )
 
 
 def window_of(model: nn.Module) -> int:
@@ -124,14 +106,9 @@ def window_of(model: nn.Module) -> int:
 
 def size_of(path: str | Path) -> str:
     """The name in :data:`SIZES` whose width is that of the checkpoint in ``path``, or the next above it."""
-    from transformers import AutoConfig
-
-    try:
-        width = int(AutoConfig.from_pretrained(str(path)).hidden_size)
-    except (OSError, ValueError, AttributeError, KeyError) as error:
-        raise InputError(
-            str(path), f"no model's config.json ({type(error).__name__})", "a Hugging Face folder or name"
-        ) from None
+    width = getattr(loader.config(path), "hidden_size", None)
+    if not isinstance(width, int):
+        raise InputError(str(path), "its config.json names no hidden_size", "that of a masked language model")
     return next((name for name, size in SIZES.items() if size.hidden >= width), "base")
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from mlmguard import cli
 from mlmguard.artifacts import key_path, load_key, run_folder, write_json
-from mlmguard.commands.doctor import Row, doctor
+from mlmguard.commands.doctor import Row, doctor, of_folder
 from tests.fixtures.evidence import manifest
 
 
@@ -77,3 +77,32 @@ def test_the_command_asks_the_detectors(tmp_path: Path, monkeypatch: pytest.Monk
     assert cli.run(["doctor"]) == 0
     said = capsys.readouterr().out
     assert "API_KEY" in said and "no detector" in said
+
+
+def test_what_could_run_in_a_checkpoint_is_listed_and_nothing_of_it_is_loaded(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ckpt = tmp_path / "ckpt"
+    ckpt.mkdir()
+    assert cli.run(["doctor", str(ckpt)]) == 0
+    assert "nothing" in capsys.readouterr().out
+    (ckpt / "config.json").write_text('{"auto_map": {"AutoConfig": "ev.C"}}', "utf-8")
+    (ckpt / "ev.py").write_text("raise SystemExit(7)", "utf-8")
+    (ckpt / "notes.txt").write_bytes(b"\x80\x04pickled")
+    (ckpt / "pytorch_model.bin").write_bytes(b"")
+    (ckpt / "chat_template.jinja").write_text("{{ x }}", "utf-8")
+    (ckpt / "model.safetensors.index.json").write_text('{"weight_map": {"w": "../w.safetensors"}}', "utf-8")
+    (ckpt / "elsewhere").symlink_to("/etc")
+    (ckpt / "circle").symlink_to("circle")
+    found = {(row.what, row.found.split(":")[0]): row.health for row in of_folder(ckpt)}
+    assert found == {
+        ("auto_map, code by name", "config.json"): "warn",
+        ("program", "ev.py"): "warn",
+        ("pickle", "notes.txt"): "warn",
+        ("pickle", "pytorch_model.bin"): "warn",
+        ("template", "chat_template.jinja"): "warn",
+        ("index entry that leaves the folder", "model.safetensors.index.json"): "missing",
+        ("link that leaves the folder", "elsewhere"): "missing",
+        ("link that leaves the folder", "circle"): "missing",
+    }
+    assert cli.run(["doctor", str(tmp_path / "none")]) == 2

@@ -577,3 +577,24 @@ def test_a_seal_is_of_one_key_and_is_no_fingerprint() -> None:
     assert one.seal("a") == one.seal("a") != one.seal("b")
     assert one.seal("a") != other.seal("a") and len(one.seal("a")) == 64
     assert one.id not in one.seal("") and not one.seal("kind\0a").startswith(one.fingerprint("kind", "a"))
+
+
+def test_weights_that_an_index_takes_from_outside_are_contradicted(place: Place) -> None:
+    outside = place.ckpt.parent / "outside.safetensors"
+    (place.ckpt / "model.safetensors").rename(place.ckpt / "decoy.safetensors")
+    outside.write_bytes((place.ckpt / "decoy.safetensors").read_bytes())
+    index = {"metadata": {}, "weight_map": dict.fromkeys(load_file(outside), "../outside.safetensors")}
+    write_json(place.ckpt / "model.safetensors.index.json", index)
+    checks, code = verify(place.ckpt)
+    outcomes = {one.what: one.outcome for one in checks}
+    assert code == 10
+    assert outcomes["loaded from"] == outcomes["leaves the folder"] == "contradicted"
+    with pytest.raises(InputError, match="leaves the folder"):
+        seals.read_statement(place.ckpt)
+
+
+def test_code_beside_the_weights_is_named_and_does_not_contradict(place: Place) -> None:
+    (place.ckpt / "modeling_x.py").write_text("", "utf-8")
+    checks, _ = verify(place.ckpt)
+    (named,) = [one for one in checks if one.what == "could run"]
+    assert named.outcome == "unknown" and "modeling_x.py (program)" in named.found

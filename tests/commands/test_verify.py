@@ -74,6 +74,7 @@ def test_a_true_checkpoint_holds_and_is_said_to_be_unsigned(ckpt: Path) -> None:
     assert code == 0
     assert found(checks) == {
         "weights": "holds",
+        "loaded from": "holds",
         "audit": "unknown",
         "files": "unknown",
         "statement": "holds",
@@ -291,6 +292,10 @@ def test_what_contradicts_its_statement_is_not_signed(ckpt: Path, tmp_path: Path
 def test_a_link_is_not_signed(ckpt: Path, tmp_path: Path) -> None:
     private, _ = keys(tmp_path, "release")
     (ckpt / "link").symlink_to(private)
+    with pytest.raises(InputError, match="leaves the folder"):
+        sign(ckpt, private)
+    (ckpt / "link").unlink()
+    (ckpt / "link").symlink_to("training.json")
     with pytest.raises(InputError, match=r"symlink.*expected plain files"):
         sign(ckpt, private)
     assert not (ckpt / "model.sig").exists()

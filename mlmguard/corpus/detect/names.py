@@ -17,6 +17,7 @@ from presidio_analyzer import EntityRecognizer, RecognizerResult
 
 from mlmguard.corpus.detect.recogniser import Pattern, Recogniser
 from mlmguard.errors import InputError
+from mlmguard.loading import loader
 
 _TYPES = {
     "PERSON": "PERSON", "PER": "PERSON", "LOCATION": "LOCATION", "LOC": "LOCATION", "GPE": "LOCATION",
@@ -147,10 +148,10 @@ def _spacy(path: Path) -> tuple[str, list[str], _Tagger]:
 
 
 def _transformers(path: Path) -> tuple[str, list[str], _Tagger]:
-    from transformers import AutoModelForTokenClassification, AutoTokenizer, pipeline
+    from transformers import pipeline
 
-    model = AutoModelForTokenClassification.from_pretrained(path, local_files_only=True, use_safetensors=True)
-    tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=True)
+    model, _ = loader.model(path, loader.TAGGER)
+    tokenizer = loader.tokenizer(path)
     run: Any = pipeline(
         "token-classification", model=model, tokenizer=tokenizer, aggregation_strategy="simple"
     )
@@ -162,30 +163,7 @@ def _transformers(path: Path) -> tuple[str, list[str], _Tagger]:
 
 
 def _gliner(path: Path) -> tuple[str, list[str], _Tagger]:
-    if '"auto_map"' in (path / "gliner_config.json").read_text("utf-8"):
-        raise InputError(str(path), "a model with code of its own", "one of weights and settings only")
-    if not (path / "model.safetensors").is_file():
-        raise InputError(
-            str(path),
-            "no model.safetensors",
-            "it",
-            "save it again with save_pretrained(safe_serialization=True)",
-        )
-    try:
-        from gliner import GLiNER
-    except ImportError:
-        raise InputError(
-            str(path), "GLiNER is not installed", "it", "pip install 'mlmguard[gliner]'"
-        ) from None
-    try:
-        model: Any = GLiNER.from_pretrained(str(path), local_files_only=True, load_tokenizer=True)
-    except (OSError, ValueError, KeyError, RuntimeError):
-        raise InputError(
-            str(path),
-            "a GLiNER model that cannot be loaded from its folder alone",
-            "its weights, its tokenizer and the settings of its encoder",
-            "save it again with save_pretrained(safe_serialization=True)",
-        ) from None
+    model = loader.gliner(path)
 
     def tag(piece: str) -> Iterator[tuple[int, int, str, float]]:
         found = model.predict_entities(piece, list(_LABELS), threshold=_GLINER_SCORE)

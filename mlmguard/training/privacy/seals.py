@@ -28,6 +28,7 @@ from mlmguard.artifacts import (
     together,
 )
 from mlmguard.errors import InputError
+from mlmguard.loading.folder import refuse_leaving
 from mlmguard.types import DpPlan, PrivacyStatement, Seal
 
 Outcome = Literal["holds", "unknown", "contradicted"]
@@ -227,6 +228,7 @@ def read_statement(ckpt: Path) -> PrivacyStatement:
     path = ckpt / "privacy.json"
     statement = read_noun(path, PrivacyStatement)
     refuse_forged(statement, str(path))
+    refuse_leaving(ckpt)
     files = compare_released(released(ckpt), statement)
     if files.outcome == "contradicted":
         raise InputError(str(ckpt), files.found, "the files that its privacy.json speaks of", files.do)

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from mlmguard.artifacts import write_json
 from mlmguard.errors import InputError
+from mlmguard.loading import loader
 
 PUBLIC = Path(__file__).parent / "public_tokenizer"
 PUBLIC_SHA256 = "52d1fda1915bbbfbf3491778eb41a4472a9a8720a64c5f1fd70aac6a7c2581c0"
@@ -119,22 +120,14 @@ class Tokenizer:
         listed = list(texts)
         if not listed:  # which the tokenizers of transformers do not take
             return []
-        batch = self.hugging_face(
-            listed, add_special_tokens=False, return_attention_mask=False, verbose=False
-        )
+        batch = self._batch(listed)
         return [list(ids) for ids in batch["input_ids"]]
 
     def encode_with_places(self, texts: Sequence[str]) -> list[Encoded]:
         """Return the same with the place and the word of each token; only of a tokenizer that knows words."""
         if not texts:
             return []
-        batch = self.hugging_face(
-            list(texts),
-            add_special_tokens=False,
-            return_offsets_mapping=True,
-            return_attention_mask=False,
-            verbose=False,
-        )
+        batch = self._batch(list(texts), return_offsets_mapping=True)
         return [
             Encoded(
                 list(batch["input_ids"][row]),
@@ -143,6 +136,18 @@ class Tokenizer:
             )
             for row in range(len(texts))
         ]
+
+    def _batch(self, texts: list[str], **more: bool) -> Any:
+        """``texts`` encoded. A stranger's tokenizer may panic over one: its words are never shown."""
+        try:
+            return self.hugging_face(
+                texts, add_special_tokens=False, return_attention_mask=False, verbose=False, **more
+            )
+        except (KeyboardInterrupt, SystemExit, MemoryError):
+            raise
+        except BaseException as error:  # a panic of Rust is no Exception
+            found = f"it breaks on a text ({type(error).__name__})"
+            raise InputError("the tokenizer", found, "one that reads any text", "name another") from None
 
     def fingerprint(self) -> str:
         """Hexadecimal SHA-256 of how texts become tokens."""
@@ -166,8 +171,6 @@ class Tokenizer:
 
 
 def _hugging_face(name: str | None, *, masked: bool = True) -> Any:
-    from transformers import AutoTokenizer
-
     if name is None:
         found = digest(PUBLIC / "tokenizer.json")
         if found != PUBLIC_SHA256:
@@ -178,17 +181,7 @@ def _hugging_face(name: str | None, *, masked: bool = True) -> Any:
                 "install mlmguard again",
             )
         name = str(PUBLIC)
-    try:
-        tokenizer: Any = AutoTokenizer.from_pretrained(name)
-    except (OSError, ValueError, KeyError) as error:
-        where = (
-            "no tokenizer loads from it" if Path(name).exists() else "no such folder, nor does a hub give it"
-        )
-        raise InputError(
-            f"tokenizer {name}",
-            f"{where} ({type(error).__name__})",
-            "a folder with tokenizer.json, or a hub name",
-        ) from None
+    tokenizer = loader.tokenizer(name)
     if masked and tokenizer.mask_token_id is None:
         raise InputError(
             f"tokenizer {name}", "it has no mask token", "the tokenizer of a masked language model"

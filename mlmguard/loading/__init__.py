@@ -1,0 +1,1 @@
+"""Checkpoints and tokenizers that strangers made: looked at first, then loaded, by one door."""

@@ -1,0 +1,340 @@
+"""What lies in a stranger's folder, before anything of it is loaded: files, links, headers, numbers.
+
+A checkpoint is data here. Whatever in it could run, leads out of it or asks for more memory than it stores is
+named (:func:`surfaces`) or refused with one line. No torch and no transformers: ``verify`` and ``doctor``
+look without loading.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import struct
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mlmguard.artifacts import json_of, text_of
+from mlmguard.errors import InputError
+
+CONFIG = "config.json"
+WEIGHTS = "model.safetensors"
+INDEX = "model.safetensors.index.json"
+TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
+PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib", ".h5", ".keras", ".npy")
+_PROGRAMS = (".py", ".pyc", ".so", ".dll", ".dylib", ".sh", ".exe")
+_TEMPLATES = (".jinja", ".jinja2", ".j2")
+
+_MOST_CONFIG = 8 << 20  # bytes: 100,000 labels fit
+_MOST_INDEX = 64 << 20
+_MOST_HEADER = 100_000_000  # bytes: the limit of the format itself
+_MOST_VALUES = 250_000  # in a configuration, lists and labels included
+_MOST_LABELS = 100_000
+_FEWEST_LAYERS = 48  # layers may share their tensors, in a model of few
+_BITS = {"BOOL": 8, "U8": 8, "I8": 8, "F8_E4M3": 8, "F8_E5M2": 8, "F8_E8M0": 8, "I16": 16, "U16": 16,
+         "F16": 16, "BF16": 16, "I32": 32, "U32": 32, "F32": 32, "I64": 64, "U64": 64, "F64": 64}  # fmt: skip
+_SIZES = ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size",
+          "max_position_embeddings", "type_vocab_size", "embedding_size", "dim", "hidden_dim",
+          "n_layers", "n_heads", "d_model", "d_ff", "n_embd", "n_layer", "n_head", "n_positions",
+          "num_layers")  # fmt: skip
+_MAY_BE_NONE = ("max_position_embeddings", "type_vocab_size")
+"""Zero says that there are none."""
+
+
+# --- what could run, or leads out ---------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Surface:
+    """Something in a folder that could run, or that stands for bytes which lie elsewhere."""
+
+    kind: str
+    where: str
+    leaves: bool = False  # other bytes than those of the folder would be loaded
+
+
+def surfaces(folder: Path) -> tuple[Surface, ...]:
+    """Everything of the kind, by place; "" in ``where`` never."""
+    found: list[Surface] = []
+    for path in _all(folder):
+        name = path.relative_to(folder).as_posix()
+        if path.is_symlink() and leads_out(folder, path):
+            found.append(Surface("link that leaves the folder", name, leaves=True))
+        elif path.is_file():
+            found += _of_file(path, name)
+    return tuple(sorted(found, key=lambda one: (one.where, one.kind)))
+
+
+def _all(folder: Path) -> Iterator[Path]:
+    for here, folders, names in os.walk(folder):  # links to folders are named and not followed
+        linked = [name for name in folders if (Path(here) / name).is_symlink()]
+        yield from (Path(here) / name for name in (*linked, *names))
+
+
+def _of_file(path: Path, name: str) -> Iterator[Surface]:
+    suffix = path.suffix.lower()
+    if suffix in _PROGRAMS:
+        yield Surface("program", name)
+    elif suffix in PICKLES or _is_pickle(path):
+        yield Surface("pickle", name)
+    elif suffix in _TEMPLATES:
+        yield Surface("template", name)
+    elif suffix == ".json":
+        yield from _of_json(path, name)
+
+
+def _is_pickle(path: Path) -> bool:
+    """A pickle by its first bytes, whatever its name: the protocol, or the archive that torch saves."""
+    with path.open("rb") as stream:
+        first = stream.read(2)
+    return first in (b"PK", *(bytes((0x80, protocol)) for protocol in range(2, 6)))
+
+
+def _of_json(path: Path, name: str) -> Iterator[Surface]:
+    if path.stat().st_size > _MOST_INDEX:
+        return
+    try:
+        read = json_of(text_of(path, "JSON", _MOST_INDEX), name)
+    except InputError:
+        return  # what cannot be read is refused where it is loaded
+    if not isinstance(read, dict):
+        return
+    if name == INDEX:
+        outside = sorted(one for one in _shards(read) if not _is_plain(one))
+        yield from (Surface("index entry that leaves the folder", f"{name}: {one}", True) for one in outside)
+    if path.name == "adapter_config.json":
+        yield Surface("adapter of a model that lies elsewhere", name, leaves=True)
+    keys = set(_keys(read))
+    if "auto_map" in keys:
+        yield Surface("auto_map, code by name", name)
+    if "chat_template" in keys:
+        yield Surface("template", f"{name}: chat_template")
+    if "transformers_weights" in keys:
+        yield Surface("weights by another name", f"{name}: transformers_weights", leaves=True)
+
+
+def _keys(data: Any) -> Iterator[str]:
+    left = [data]
+    while left:
+        one = left.pop()
+        if isinstance(one, dict):
+            yield from one
+            left += one.values()
+        elif isinstance(one, list):
+            left += one
+
+
+def leads_out(folder: Path, path: Path) -> bool:
+    """Does a path end elsewhere than in ``folder``? The cache of the hub links to its own files beside."""
+    try:
+        root, end = folder.resolve(), path.resolve(strict=True)
+    except (OSError, RuntimeError):  # a link in a circle, or to nothing
+        return True
+    if end.is_relative_to(root):
+        return False
+    cached = root.parent.name == "snapshots" and end.parent == root.parent.parent / "blobs"
+    return not cached
+
+
+def refuse_leaving(folder: Path) -> None:
+    """Raise :class:`InputError` where other bytes than those of the folder would be loaded from it."""
+    for one in surfaces(folder):
+        if one.leaves:
+            raise InputError(f"{folder}/{one.where}", one.kind, "plain files of the folder itself")
+
+
+# --- the files that are opened ------------------------------------------------------------------------
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The files whose tensors are loaded, in order; :class:`InputError` for one that leaves the folder."""
+    if (folder / WEIGHTS).exists() or (folder / WEIGHTS).is_symlink():
+        names = [WEIGHTS]
+    elif (folder / INDEX).exists():
+        read = _object(folder / INDEX, _MOST_INDEX)
+        names = sorted(_shards(read))
+        if not names or not isinstance(read.get("metadata"), dict):
+            raise InputError(f"{folder}/{INDEX}", "no map of weights", "an index as transformers writes it")
+    else:
+        raise InputError(str(folder), "no weights in safetensors", WEIGHTS)
+    for name in names:
+        if not _is_plain(name) or not name.endswith(".safetensors"):
+            found = f"an entry that leaves the folder or is no safetensors file ({name[:80]!r})"
+            raise InputError(f"{folder}/{INDEX}", found, "names of files beside it")
+        _refuse_link(folder, name)
+        if not (folder / name).is_file():
+            raise InputError(f"{folder}/{name}", "no such file", "every file that the index names")
+    return [folder / name for name in names]
+
+
+def _refuse_link(folder: Path, name: str) -> None:
+    if (folder / name).is_symlink() and leads_out(folder, folder / name):
+        raise InputError(
+            f"{folder}/{name}", "a link that leaves the folder", "the file itself", "copy it there"
+        )
+
+
+def _shards(index: dict[str, Any]) -> set[str]:
+    mapped = index.get("weight_map")
+    return {str(name) for name in mapped.values()} if isinstance(mapped, dict) else set()
+
+
+def _is_plain(name: str) -> bool:
+    return name not in ("", ".", "..") and not any(c in name for c in "/\\\0")
+
+
+def _object(path: Path, most: int) -> dict[str, Any]:
+    read = json_of(text_of(path, "JSON", most), str(path))
+    if not isinstance(read, dict):
+        raise InputError(str(path), "not a JSON object", "a file as transformers writes it")
+    return read
+
+
+# --- headers ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What the headers of the weight files promise; every promise is kept by the file's own length."""
+
+    tensors: int
+    elements: int
+
+
+def stored(folder: Path) -> Stored:
+    """Read the header of every weight file; :class:`InputError` for one that its bytes do not bear out."""
+    found = [shape for path in weight_files(folder) for shape in header(path).values()]
+    return Stored(len(found), sum(map(math.prod, found)))
+
+
+def header(path: Path) -> dict[str, tuple[int, ...]]:
+    """The shape of each tensor in a safetensors file, after its header was compared with its length."""
+    expected = "a safetensors file as it was saved"
+    with path.open("rb") as stream:
+        size = os.fstat(stream.fileno()).st_size
+        start = stream.read(8)
+        length = struct.unpack("<Q", start)[0] if len(start) == 8 else -1
+        if start == b"version " or not 2 <= length <= min(size - 8, _MOST_HEADER):
+            found = "a pointer of Git LFS and no weights" if start == b"version " else "no safetensors header"
+            raise InputError(str(path), found, expected, "get the file itself")
+        raw = stream.read(length)
+    try:
+        read = json.loads(raw)
+        tensors = {name: one for name, one in read.items() if name != "__metadata__"}
+        ends = sorted((*_extent(one), one["dtype"], tuple(one["shape"])) for one in tensors.values())
+    except (ValueError, AttributeError, TypeError, KeyError, RecursionError):
+        raise InputError(str(path), "a damaged safetensors header", expected, "get the file again") from None
+    at = 0
+    for begin, end, dtype, shape in ends:
+        bits = _BITS.get(dtype, 0) * math.prod(shape)
+        if (not bits and 0 not in shape) or begin != at or bits != 8 * (end - begin):
+            raise InputError(str(path), "a header that contradicts itself", expected, "get the file again")
+        at = end
+    if at != size - 8 - length or not ends:
+        raise InputError(str(path), "weights cut short, or none", expected, "get the file again")
+    return {name: tuple(one["shape"]) for name, one in tensors.items()}
+
+
+def _extent(tensor: Any) -> tuple[int, int]:
+    begin, end = tensor["data_offsets"]
+    numbers = (begin, end, *tensor["shape"])
+    if not all(type(one) is int and 0 <= one < 1 << 62 for one in numbers) or len(numbers) > 18:
+        raise ValueError
+    return begin, end
+
+
+# --- the configuration --------------------------------------------------------------------------------
+
+
+def config(folder: Path) -> dict[str, Any]:
+    """``config.json`` as plain data, after its numbers were looked at; :class:`InputError` for what it may
+    not ask for: code, kernels and formats that come from elsewhere, sizes that are none."""
+    path = folder / CONFIG
+    _refuse_link(folder, CONFIG)
+    read = _object(path, _MOST_CONFIG)
+    _refuse_too_many(read, path)
+    kind = read.get("model_type")
+    if kind is not None and not isinstance(kind, str):
+        raise InputError(str(path), "a model_type that is no text", "its name, as transformers has it")
+    for name in ("quantization_config", "compression_config", "transformers_weights"):
+        if read.get(name) is not None:
+            raise InputError(str(path), f"{name}, which loads by other rules", "plain weights")
+    for key, value in _pairs(read):
+        if "implementation" in key and isinstance(value, str) and "/" in value:
+            raise InputError(str(path), f"{key} names a kernel of a hub", "eager or sdpa")
+        if key in _SIZES and not _is_size(value, key):
+            raise InputError(str(path), f"{key} is no size", "a whole number above 0")
+        if key == "num_labels" and not _is_size(value, key, _MOST_LABELS):
+            raise InputError(str(path), f"{key} is no number of labels", f"at most {_MOST_LABELS:,}")
+    return read
+
+
+def refuse_layers(folder: Path, read: dict[str, Any], found: Stored) -> None:
+    """Raise :class:`InputError` for more layers than the weights have tensors: they cost time, one by one."""
+    most = max(_FEWEST_LAYERS, found.tensors)
+    for key, value in _pairs(read):
+        if "layer" in key and type(value) is int and value > most:
+            said = f"{key} is {value:,}"
+            raise InputError(
+                f"{folder}/{CONFIG}", said, f"at most the {found.tensors:,} tensors of the weights"
+            )
+
+
+def tokenizer_files(folder: Path) -> None:
+    """Look at the files of a tokenizer; :class:`InputError` for what is damaged or leaves the folder."""
+    for path in folder.iterdir():
+        if path.suffix in (".json", ".txt", ".model"):
+            _refuse_link(folder, path.name)
+    for name in TOKENIZER:
+        path = folder / name
+        if not path.exists():
+            continue
+        read = json_of(text_of(path, "a tokenizer file as transformers writes it"), str(path))
+        if not isinstance(read, dict):
+            raise InputError(str(path), "not a JSON object", "a tokenizer file as transformers writes it")
+        if name == "tokenizer_config.json":
+            _refuse_named_files(read, path)
+    if (folder / CONFIG).exists():
+        config(folder)
+
+
+def _refuse_named_files(read: dict[str, Any], path: Path) -> None:
+    for name in ("vocab_file", "merges_file", "tokenizer_file", "spm_file", "sp_model_file", "emoji_file"):
+        if isinstance(read.get(name), str) and not _is_plain(read[name]):
+            raise InputError(str(path), f"{name} names a file elsewhere", "the files beside it")
+    listed = read.get("fast_tokenizer_files") or []
+    if not (isinstance(listed, list) and all(isinstance(one, str) and _is_plain(one) for one in listed)):
+        raise InputError(str(path), "fast_tokenizer_files names files elsewhere", "the files beside it")
+
+
+def _refuse_too_many(data: Any, path: Path) -> None:
+    """Raise for a configuration of more values than any: a parser takes minutes over it."""
+    count, left = 0, [data]
+    while left:
+        inner = left.pop()
+        values: Iterable[Any] = inner.values() if isinstance(inner, dict) else inner
+        for one in values:
+            count += 1
+            if isinstance(one, dict | list):
+                left.append(one)
+        if count > _MOST_VALUES:
+            raise InputError(str(path), f"more than {_MOST_VALUES:,} values", "the configuration of a model")
+
+
+def _pairs(data: Any) -> Iterator[tuple[str, Any]]:
+    left = [data]
+    while left:
+        one = left.pop()
+        if isinstance(one, dict):
+            yield from one.items()
+            left += [value for value in one.values() if isinstance(value, dict | list)]
+        elif isinstance(one, list):
+            left += [value for value in one if isinstance(value, dict | list)]
+
+
+def _is_size(value: Any, key: str, most: int = 1 << 40) -> bool:
+    if isinstance(value, list):  # of models whose layers differ
+        return all(_is_size(one, key, most) for one in value)
+    return value is None or (type(value) is int and (0 if key in _MAY_BE_NONE else 1) <= value <= most)
