@@ -119,5 +119,5 @@ def test_a_private_run_from_a_checkpoint_steps_by_its_width(tmp_path):
     assert trained(folder, replace(private, adapt="lora")).facts["learning_rate"] == pytest.approx(1.2e-2)
     plain = replace(private, dp_epsilon=None, batch_units=None)
     assert trained(folder, plain).facts["learning_rate"] == 5e-4
-    with pytest.raises(InputError, match="no model"):
+    with pytest.raises(InputError, match="no such folder, nor does a hub give it"):
         models.size_of(tmp_path / "nothing")
