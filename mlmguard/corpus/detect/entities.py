@@ -191,6 +191,18 @@ _ROWS = (
         surrogate=invent.street,
     ),
     Entity(
+        "PROFESSIONAL_NUMBER",
+        "the number under which a professional is registered",
+        "public registers give the name for it",
+        severity="medium",
+    ),
+    Entity(
+        "REFERENCE_NUMBER",
+        "the number of an order, a booking, a meeting or a case",
+        "whoever serves it sees the person behind it",
+        severity="low",
+    ),
+    Entity(
         "UK_NHS",
         "a number of the British health service with a valid check",
         "it leads to a patient's record",

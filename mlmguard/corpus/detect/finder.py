@@ -6,14 +6,16 @@ the recognisers it has for English and ours. Nothing here needs a model or the n
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib.metadata import version
 from typing import Any
 
+from mlmguard.corpus.detect.folding import Folded, fold
 from mlmguard.corpus.detect.installed import entities as rows
 from mlmguard.corpus.detect.installed import entity, outside, recognisers
 from mlmguard.corpus.detect.proving import THRESHOLD, refuse_unproved
+from mlmguard.corpus.detect.seams import across_seams
 from mlmguard.corpus.detect.spans import Span, resolve
 from mlmguard.errors import InputError
 from mlmguard.types import Detector
@@ -97,11 +99,28 @@ class Finder:
         return resolve(self.find_all(text))
 
     def find_all(self, text: str) -> list[Span]:
-        """Everything at or over the threshold, overlaps and all: Presidio's own answer, in order of place."""
-        found: list[Span] = _engine(self._entities, self._names, self._countries).analyze(
-            text, self._threshold
-        )
-        return [span for span in found if self._entities is None or span.rule in self._entities]
+        """Everything at or over the threshold, overlaps and all, in order of place.
+
+        Presidio's own answer on the folded text, with what lies across a line end or is glued to a word, and
+        without what its surroundings show to be nobody's.
+        """
+        from mlmguard.corpus.detect.plausible import plausible
+
+        folded = fold(text)
+        found = [*self.stock(folded.text), *across_seams(folded.text, self.stock)]
+        spans = (_in_raw(folded, span) for span in plausible(folded.text, found))
+        return sorted(s for s in spans if self._entities is None or s.rule in self._entities)
+
+    def stock(self, folded: str) -> list[Span]:
+        """What stock Presidio finds with these recognisers in a folded text, and nothing else."""
+        engine = _engine(self._entities, self._names, self._countries)
+        found: list[Span] = engine.analyze(folded, self._threshold)
+        return found
+
+
+def _in_raw(folded: Folded, span: Span) -> Span:
+    start, end = folded.to_raw(span.start, span.end)
+    return replace(span, start=start, end=end)
 
 
 @lru_cache(maxsize=8)

@@ -67,6 +67,9 @@ LENGTH = 7
 """Characters of a sequence from its place on."""
 _MOST = 24  # sequences followed while an expression is read
 _KEPT = 4  # sequences kept for a gate
+_LITTLE = 0.5  # by how much the union of two may admit more than they do
+_RARE = 1e-5  # share of places at which a sequence costs nothing worth counting
+_GOOD = 0.002  # share of places left by a gate from which on another one is not worth its making
 
 
 @dataclass(frozen=True)
@@ -96,13 +99,15 @@ def gate(expression: str, flags: int) -> Gate | None:
     start = Gate(_kept(_with_before(parts)))
     best = start
     for place in range(1, len(parts)):
+        if best.skips() <= _GOOD:
+            break
         lead = _alphabet(parts[:place])
         reach = _width(parts[:place])
         if lead is None or lead == CHARACTER or not _is_solid(parts[place]):
             continue
         before = lead if any(map(_is_solid, parts[:place])) else ANYTHING
         inner = Gate(_kept({(before, *s) for s in _heads(parts[place:], LENGTH)}), lead, reach)
-        if inner.skips() < 0.3 * best.skips() and best.skips() > 0.002:
+        if inner.skips() < 0.3 * best.skips():
             best = inner
     return best if best.skips() < 0.5 else None
 
@@ -455,9 +460,12 @@ def _loss(one: Classes, other: Classes) -> float:
 
 
 def _kept(sequences: set[Classes]) -> tuple[Classes, ...]:
-    """At most ``_KEPT`` sequences: those whose union admits least more are merged first."""
+    """At most ``_KEPT`` sequences, fewer where that admits hardly more: those whose union admits least more
+    are merged first."""
     kept = sorted(sequences)
-    while len(kept) > _KEPT:
+    while len(kept) > 1:
         one, other = min(combinations(kept, 2), key=lambda pair: _loss(*pair))
+        if len(kept) <= _KEPT and _loss(one, other) > _LITTLE * max(_rate(one) + _rate(other), _RARE):
+            break
         kept = sorted({*(s for s in kept if s not in (one, other)), _union(one, other)})
     return tuple(kept)

@@ -9,12 +9,8 @@ import math
 from collections import Counter
 
 from mlmguard.corpus.detect.check_digits import luhn, mod_97, vin
+from mlmguard.corpus.detect.labels import after
 from mlmguard.corpus.detect.recogniser import Pattern, Recogniser
-
-_IS = r"[ \t]*(?:[:=#-]{1,2}|(?i:is|was)\b)?[ \t]*[(\"']?"
-"""What may stand between a word and the value it announces."""
-_NUMBER = r"(?i:[ \t]*(?:numbers?|no\b\.?|num\b\.?|nr\b\.?|id|code|#))?"
-
 
 OTHER_CARDS = Recogniser(
     entity="CREDIT_CARD",
@@ -103,47 +99,6 @@ URL_CREDENTIALS = Recogniser(
     leaves=("https://git.example/x@v1", "mailto:ann@example.com", "ssh://git@host/x"),
 )
 
-PASSPORT = Recogniser(
-    entity="PASSPORT",
-    name="PassportAfterWords",
-    patterns=(
-        Pattern(
-            "number after the word",
-            rf"\b(?i:passport){_NUMBER}{_IS}\K[A-Z]{{0,3}}\d[A-Z0-9]{{4,9}}\b",
-            1.0,
-        ),
-    ),
-    valid=lambda value: sum(c.isdigit() for c in value) >= 5,
-    finds=(
-        "passport number «L19915041»",
-        "passport no. «858242507».",
-        "her passport («C01X00T47») had",
-        "Passport # «XK1234567»",
-    ),
-    leaves=("passport control 5 minutes", "the passport was lost in 2002", "PASSPORT 12"),
-)
-
-US_DRIVER_LICENSE = Recogniser(
-    entity="US_DRIVER_LICENSE",
-    name="DriverLicenseAfterWords",
-    patterns=(
-        Pattern(
-            "number after the words",
-            r"\b(?i:driver['’]?s?['’]?[ \t]+licen[cs]e|driving licen[cs]e|drivers?[ \t]+permit)"
-            rf"{_NUMBER}{_IS}"
-            r"\K[A-Z]{0,2}\d(?:-?[A-Z0-9]){4,16}\b",
-            1.0,
-        ),
-    ),
-    finds=(
-        "driver's license «S12345678»",
-        "driving licence no: «123456789».",
-        "Driver License # «D123-4567-8901»",
-    ),
-    leaves=("driver's license in 2002", "a driving licence is needed", "driver license A"),
-)
-
-
 VIN = Recogniser(
     entity="VEHICLE_ID",
     name="Vin",
@@ -157,80 +112,6 @@ VIN = Recogniser(
     valid=vin,
     finds=("the car «1M8GDM9AXKP042788» was", "«1HGCM82633A004352»."),
     leaves=("1M8GDM9A1KP042788", "11111111111111111", "ABCDEFGHXJKLM1234"),
-)
-
-VEHICLE_AFTER_WORDS = Recogniser(
-    entity="VEHICLE_ID",
-    name="VehicleAfterWords",
-    patterns=(
-        Pattern(
-            "identification number after the words",
-            rf"\b(?:VIN|(?i:vehicle identification)){_NUMBER}{_IS}\K[A-HJ-NPR-Z0-9]{{17}}\b",
-            0.95,
-        ),
-        Pattern(
-            "plate after the words",
-            r"\b(?i:(?:licen[cs]e |number |registration |vehicle )?plates?|(?:vehicle|car) registration)"
-            rf"{_NUMBER}{_IS}\K(?=[A-Z0-9 -]{{0,9}}\d)(?=[0-9 -]{{0,9}}[A-Z])"
-            r"[A-Z0-9]{1,4}(?:[ -](?![A-Z]\b)[A-Z0-9]{1,4}|[A-Z0-9]{1,4}){1,2}\b",
-            0.85,
-        ),
-    ),
-    valid=lambda value: 4 <= sum(c.isalnum() for c in value) <= 17,
-    finds=(
-        "VIN «VLEURGP1863FX0809»",
-        "licence plate «KUJ1321»",
-        "His plate is «LK28 WAS».",
-        "number plate: «B-MW 1234» seen",
-    ),
-    leaves=("a plate of 12 oysters", "plate 3 shows", "VIN unknown", "plate tectonics"),
-)
-
-DEVICE_AFTER_WORDS = Recogniser(
-    entity="DEVICE_ID",
-    name="DeviceAfterWords",
-    patterns=(
-        Pattern(
-            "serial number after the words",
-            rf"\b(?i:serial|s/n|device id|device serial|implant id|udi)\b{_NUMBER}{_IS}"
-            r"\K(?=[A-Z0-9-]{0,12}\d{3})[A-Z0-9](?:-?[A-Z0-9]){4,20}\b",
-            1.0,
-        ),
-    ),
-    finds=("serial number «XQ7554936»", "S/N: «84-20019-3».", "device serial no. «NU3846688» was"),
-    leaves=("serial killers of 1999", "a serial number was missing", "serial port 3"),
-)
-
-IMEI = Recogniser(
-    entity="DEVICE_ID",
-    name="Imei",
-    patterns=(
-        Pattern(
-            "number after the word",
-            rf"\b(?i:imei){_NUMBER}{_IS}\K\d{{2}}[- ]?\d{{6}}[- ]?\d{{6}}[- ]?\d\b",
-            1.0,
-        ),
-    ),
-    valid=luhn,
-    finds=("IMEI: «357067211004187»", "the IMEI is «35-706721-100418-7»."),
-    leaves=("IMEI 357067211004188", "IMEI was wiped"),
-)
-
-HEALTH_PLAN_NUMBER = Recogniser(
-    entity="HEALTH_PLAN_NUMBER",
-    name="HealthPlanAfterWords",
-    patterns=(
-        Pattern(
-            "number after the words",
-            r"\b(?i:(?:member|subscriber|beneficiary|policy(?:holder)?|insurance|health plan|"
-            r"medicare|medicaid)[ \t]+(?:id|numbers?|no\b\.?|#|claim number)|medicare|medicaid)"
-            rf"{_IS}\K(?=[A-Z0-9-]{{0,8}}\d{{2}})[A-Z0-9](?:-?[A-Z0-9]){{6,16}}\b",
-            0.85,
-        ),
-    ),
-    valid=lambda value: sum(c.isdigit() for c in value) >= 5,
-    finds=("Member ID: «W223344556»", "medicare «1234-567-890A»", "policy number «PX99881277»."),
-    leaves=("policy number three", "medicare covers 80 percent", "insurance no longer needed"),
 )
 
 _NINETIES = r"(?:9\d|1[01]\d)"
@@ -248,11 +129,11 @@ AGE_OVER_89 = Recogniser(
             r"(?=[- ]?(?i:years?[- ]old|yrs?\.?[- ]old|y\.?/?o\b|years? of age))",
             0.8,
         ),
-        Pattern(
-            "after the words",
-            rf"\b(?i:aged?|at the age of|age of)[ \t]*[:=]?[ \t]*\K{_NINETIES}\b"
-            r"(?![.,]?\d|[ ]?%|[ ]?(?i:percent|days|months|groups))",
+        *after(
+            ("aged?", "age of", "edad", "alter"),
+            rf"{_NINETIES}(?![.,]?\d|[ ]?%|[ ]?(?i:percent|days|months|groups))",
             0.7,
+            number=False,
         ),
     ),
     finds=(
@@ -263,6 +144,8 @@ AGE_OVER_89 = Recogniser(
         "a «90» y/o male",
         "«ninety-two» years old",
         "died at the age of «97».",
+        '{"age": "«95»"}',
+        "| Age | «95» |",
     ),
     leaves=("a 45-year-old man", "page 95", "aged 9", "95 % of the age groups", "the age of 1990"),
 )
@@ -301,18 +184,21 @@ HIGH_ENTROPY = Recogniser(
     ),
 )
 
+WALLET = Recogniser(
+    entity="CRYPTO",
+    name="Wallet",  # the form of Ethereum and of the networks that took it over
+    patterns=(Pattern("forty hexadecimal digits", r"(?<![\w/])0x[0-9A-Fa-f]{40}(?![^\W_])", 0.8),),
+    finds=("pay «0x52a084f0c1b85a7886e0f70a3c0698b7d2e41691» now",),
+    leaves=("0x52a084f0c1b85a7886e0f70a3c0698b7d2e4", "at address 0x7ffd42"),
+)
+
 IDENTIFIERS: tuple[Recogniser, ...] = (
     OTHER_CARDS,
     IBAN_BY_REGISTRY,
     WEB_ADDRESS,
     URL_CREDENTIALS,
-    PASSPORT,
-    US_DRIVER_LICENSE,
     VIN,
-    VEHICLE_AFTER_WORDS,
-    DEVICE_AFTER_WORDS,
-    IMEI,
-    HEALTH_PLAN_NUMBER,
     AGE_OVER_89,
     HIGH_ENTROPY,
+    WALLET,
 )

@@ -1,3 +1,4 @@
+# ruff: noqa: E501 (an expression is read across)
 """Names, places and organisations: by a local model that the user gives, or, weakly, by words around a name.
 
 A model is a folder: one that spaCy wrote, a Hugging Face token classifier or a GLiNER model, these two with
@@ -30,8 +31,14 @@ _LABELS = {"person": "PERSON", "location": "LOCATION", "organization": "ORGANIZA
 _GLINER_SCORE = 0.3  # the least one it reports; Presidio's own number
 _PIECE = 1000  # characters a pass: fewer tokens than the 512 that most models take
 
-_NAME = (
-    r"[A-Z][a-z'’-]+(?:[ ]+(?:[A-Z]\.|[A-Z][a-z'’-]+|de|van|von|der|la)){0,3}(?<![ ](?:de|der|la|van|von))"
+# Capitals and letters of Latin script with all their marks, one character or two: a name ends where its word does.
+_CAPITAL = r"[A-ZÀ-ÖØ-ÞĀĂĄĆĈĊČĎĐĒĔĖĘĚĜĞĠĢĤĦĨĪĬĮİĴĶĹĻĽĿŁŃŅŇŊŌŎŐŒŔŖŘŚŜŞŠŢŤŦŨŪŬŮŰŲŴŶŸŹŻŽƠƯȘȚẠẢẤẦẨẪẬẮẰẲẴẶẸẺẼẾỀỂỄỆỈỊỌỎỐỒỔỖỘỚỜỞỠỢỤỦỨỪỬỮỰỲỴỶỸ]"
+_LETTER = r"(?:[^\W\d_]|[\u0300-\u036f]|['’-](?=[^\W\d_]))"
+_WORD = rf"{_CAPITAL}{_LETTER}+(?!\w)"
+_NAME = rf"{_WORD}(?:[ ]+(?:{_CAPITAL}\.|{_WORD}|de|van|von|der|den|la|di|da|bin|al|el)){{0,3}}(?<![ ](?:de|der|den|la|van|von|di|da|bin|al|el))"
+_VERBS = (  # in a line of capitals every word looks like a name
+    r"(?:CAME|COME|WAS|IS|ARE|WERE|HAS|HAD|HAVE|DID|WILL|WOULD|CAN|COULD|MAY|MUST|SAID|SAYS|SAW|SEES|WENT|GOES|CALLED|CALLS|WROTE|"
+    r"ASKED|REPORTS|REPORTED|STATES|STATED|PRESENTS|PRESENTED|DENIES|DENIED|AND|OR|OF|AT|IN|ON|TO|FOR|FROM|WITH|BY|WHO)\b"
 )
 _FIRST_NAMES = (  # the most frequent of the US census of 1990, and none that is a word of another kind
     "James|John|Robert|Michael|William|David|Richard|Joseph|Thomas|Charles|Christopher|Daniel|Matthew|Anthony|"
@@ -46,18 +53,28 @@ CUED_NAME = Recogniser(
     patterns=(
         Pattern("after a title", rf"\b(?:Mrs?|Ms|Miss|Mx|Dr|Prof|Nurse|Sir|Madam)\b\.?[ ]+\K{_NAME}", 0.6),
         Pattern(
+            "after a title in capitals",
+            rf"\b(?:MRS?|MS|MISS|DR|PROF|NURSE)\b\.?[ ]+\K{_WORD}(?:[ ]+(?!{_VERBS}){_WORD}){{0,2}}",
+            0.6,
+        ),
+        Pattern(
             "after a greeting",
             rf"\b(?:Dear|Hi|Hello)[ ]+\K(?!Sirs?\b|Madam\b|All\b|Team\b){_NAME}(?=[,:!\n])",
             0.5,
         ),
         Pattern("after the word", rf"\b(?:[Nn]ame|[Pp]atient|[Ss]igned|[Bb]y):[ \t]+\K{_NAME}", 0.5),
-        Pattern("first name and surname", rf"\b(?:{_FIRST_NAMES})[ ]+(?:[A-Z]\.[ ]+)?[A-Z][a-z'’-]+\b", 0.5),
+        Pattern("first name and surname", rf"\b(?:{_FIRST_NAMES})[ ]+(?:[A-Z]\.[ ]+)?{_WORD}", 0.5),
     ),
     finds=(
         "Seen by Dr. «Quillfeather» today",
         "Dear «Ann Lee»,\nthank you",
         "Patient: «Omar van Dyke»",
         "then «Mary Q. Poppins» flew",
+        "Ms «Nguyễn Thị Lan» came",
+        "Dr «Müller-Marsh» came",
+        "MR «BROOK», LATER",
+        "MS «ANN BROOK» CAME",
+        "Mr «O'Neill» came",
     ),
     leaves=("Dear Sir, thank you", "the patient was well", "Mary had a lamb", "Dr. no"),
 )

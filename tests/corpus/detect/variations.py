@@ -1,3 +1,4 @@
+# ruff: noqa: E501, E731 (a table of shapes is read across)
 """Text as forms, exports, mails, tables and logs hold it: invented values in drawn shapes, by kind.
 
 Written before the detectors were mended, so that what they pass is a kind and no example. A variation is a text
@@ -60,7 +61,9 @@ def user(draw: Chance) -> str:
 
 
 def host(draw: Chance) -> str:
-    return draw.choice(("old-mill", "ward-three", "quiet-river")) + draw.choice((".example.org", ".example.com"))
+    return draw.choice(("old-mill", "ward-three", "quiet-river")) + draw.choice(
+        (".example.org", ".example.com")
+    )
 
 
 def email(draw: Chance) -> str:
@@ -308,7 +311,9 @@ def secrets(draw: Chance) -> Variation:
 
 def births(draw: Chance) -> Variation:
     year, month, day = draw.randrange(1930, 2009), draw.randrange(1, 13), draw.randrange(1, 29)
-    name = draw.choice((MONTHS[month - 1], MONTHS[month - 1].upper(), MONTHS[month - 1].lower(), MONTHS[month - 1][:3]))
+    name = draw.choice(
+        (MONTHS[month - 1], MONTHS[month - 1].upper(), MONTHS[month - 1].lower(), MONTHS[month - 1][:3])
+    )
     value = draw.choice(
         (
             f"{year}{month:02}{day:02}", f"{month:02}{day:02}{year}", f"{year}-{month:02}-{day:02}", f"{month}/{day}/{year}",
@@ -343,7 +348,14 @@ def births_otherwise(draw: Chance) -> Variation:
 def months(draw: Chance) -> Variation:
     month, day, year = draw.choice(MONTHS), draw.randrange(1, 29), draw.randrange(1990, 2026)
     cased = draw.choice((str.upper, str.lower))
-    value = draw.choice((f"{month} {day}, {year}", f"{day} {month} {year}", f"{month[:3]} {day}, {year}", f"{day} {month[:3]} {year}"))
+    value = draw.choice(
+        (
+            f"{month} {day}, {year}",
+            f"{day} {month} {year}",
+            f"{month[:3]} {day}, {year}",
+            f"{day} {month[:3]} {year}",
+        )
+    )
     value = cased(value)
     return Variation(f"seen {value} again", (("DATE_TIME", value),))
 
@@ -352,14 +364,14 @@ def months(draw: Chance) -> Variation:
 
 
 def nobodys(draw: Chance) -> Variation:
-    d = lambda n: digits(draw, n)  # noqa: E731
+    d = lambda n: digits(draw, n)
     text = draw.choice(
         (
             f"the ratio was 0.{d(9)} last week", f"p = 0.{d(10)}", f"epoch 1{d(9)} was logged", f"ts=1{d(9)}.{d(3)} ok", f"order {d(10)} was sent",
             f"Chrome/{draw.randrange(60, 99)}.0.{d(4)}.{d(3)} was used", f"build {draw.randrange(60, 99)}.0.{d(4)}.{d(2)} green",
             f"number 9{draw.randrange(10, 99)}-{draw.randrange(10, 49)}-{d(4)} on the slip", f"a total of {d(3)},{d(3)},{d(3)} rows", f"row {d(9)} of {d(10)}",
             f"see {draw.choice(('report', 'minutes', 'rota', 'plan'))}.docx in the folder", f"skype: kim.brook{d(2)}", "use os.path.join(a, b) here",
-            f"{draw.choice(('cafe::babe', 'a::b', 'dead::beef', 'Foo::Bar', 'ab::cd::ef'))} is a module", f"IMG_{d(17)}.jpg", f"driver 000000 was loaded",
+            f"{draw.choice(('cafe::babe', 'a::b', 'dead::beef', 'Foo::Bar', 'ab::cd::ef'))} is a module", f"IMG_{d(17)}.jpg", "driver 000000 was loaded",
             f"the driver {d(6)} was loaded", f"std::{draw.choice(('vector', 'map', 'pair'))}<int> v;", f"commit {d(7)} of the tree", f"version {d(1)}.{d(2)}.{d(2)}.{d(1)}0{d(2)} is out",
             f"Message-ID: <{d(14)}.{d(5)}@old-mill.example.org>", f"References: <{d(8)}.GA{d(4)}@old-mill.example.org>", f"In article <{d(9)}.{d(4)}@old-mill.example.org> it says",
             f"pixel {d(4)}x{d(4)} at {d(8)}", f"{d(3)}.{d(9)}, {d(2)}.{d(9)}", f"self.update{d(2)}.connect(x)", f"model.co{d(1)}nv.to(x)", f"tile_{d(8)}_{d(8)}.png",
@@ -389,11 +401,14 @@ def hosts(draw: Chance) -> Variation:
             f"{user(draw)}@203.0.113.{digits(draw, 2)}", f"{user(draw)}@ward3.hospital.local", f"{user(draw)}@mail.oldmill.zz", f"{user(draw)}@eunet.example.fi",
         )
     )  # fmt: skip
-    return Variation(draw.choice(("mail {} now", "From: {}", "<{}> wrote:", "from {} (Kim)")).format(value), (("EMAIL_ADDRESS", value),))
+    return Variation(
+        draw.choice(("mail {} now", "From: {}", "<{}> wrote:", "from {} (Kim)")).format(value),
+        (("EMAIL_ADDRESS", value),),
+    )
 
 
 def announced(draw: Chance) -> Variation:
-    d = lambda n: digits(draw, n)  # noqa: E731
+    d = lambda n: digits(draw, n)
     kind, text, value = draw.choice(
         (
             ("REFERENCE_NUMBER", "order number {} was sent", d(8)), ("REFERENCE_NUMBER", "Order #{} was sent", d(7)), ("REFERENCE_NUMBER", "booking reference {}", coded(draw, 3, 4)),
@@ -433,25 +448,60 @@ def streets_abroad(draw: Chance) -> Variation:
             f"Kerkstraat {n}, 1017 GB Amsterdam",
         )
     )  # fmt: skip
-    return Variation(draw.choice(("vive en {} desde mayo", "{}", "Adresse: {}", "at {}.")).format(value), (("STREET_ADDRESS", value),))
+    return Variation(
+        draw.choice(("vive en {} desde mayo", "{}", "Adresse: {}", "at {}.")).format(value),
+        (("STREET_ADDRESS", value),),
+    )
 
 
 def boxes(draw: Chance) -> Variation:
     n = draw.randrange(12, 9999)
-    value = draw.choice((f"PO Box {n}", f"P.O. Box {n}", f"po box {n}", f"P O BOX {n}", f"Post Office Box {n}", f"Apartado de Correos {n}", f"Postfach {n}", f"PMB {n}"))
-    return Variation(draw.choice(("Send it to {}.", "{}", "Address: {}, Larch")).format(value), (("STREET_ADDRESS", value),))
+    value = draw.choice(
+        (
+            f"PO Box {n}",
+            f"P.O. Box {n}",
+            f"po box {n}",
+            f"P O BOX {n}",
+            f"Post Office Box {n}",
+            f"Apartado de Correos {n}",
+            f"Postfach {n}",
+            f"PMB {n}",
+        )
+    )
+    return Variation(
+        draw.choice(("Send it to {}.", "{}", "Address: {}, Larch")).format(value),
+        (("STREET_ADDRESS", value),),
+    )
 
 
 def names(draw: Chance) -> Variation:
     value = draw.choice(
-        ("Nguyễn Thị Lan", "Zoë Brontë", "Müller-Marsh", "O'Neill", "D’Angelo", "Ørsted", "José Álvarez", "Łukasz Wójcik", "Quillfeather", "Jean-Luc Éluard", "MacGregor", "van der Berg")
+        (
+            "Nguyễn Thị Lan",
+            "Zoë Brontë",
+            "Müller-Marsh",
+            "O'Neill",
+            "D’Angelo",
+            "Ørsted",
+            "José Álvarez",
+            "Łukasz Wójcik",
+            "Quillfeather",
+            "Jean-Luc Éluard",
+            "MacGregor",
+            "van der Berg",
+        )
     )
     if value.startswith("van"):
         value = "Ann " + value
     title = draw.choice(("Mr", "Mrs", "Ms", "Dr", "Dr.", "Prof."))
     if draw.random() < 0.3 and not value.startswith("Ann"):
         value, title = value.upper(), title.upper()
-    return Variation(draw.choice(("{} {} came", "seen by {} {}.")).format(title, value) if not value.isupper() else f"{title} {value} CAME", (("PERSON", value),))
+    return Variation(
+        draw.choice(("{} {} came", "seen by {} {}.")).format(title, value)
+        if not value.isupper()
+        else f"{title} {value} CAME",
+        (("PERSON", value),),
+    )
 
 
 KINDS: Mapping[str, Callable[[Chance], Variation]] = {

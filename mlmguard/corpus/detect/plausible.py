@@ -1,0 +1,264 @@
+# ruff: noqa: E501 (an expression is read across)
+"""What the recognisers see and what is no personal value after all: a finding by its surroundings.
+
+Shapes alone name too much: a fraction has the digits of a telephone number, a file has the end of a host.
+Every rule here looks at one finding and the text around it, drops it, or moves its ends; none looks for
+anything.
+No finding ends inside a word: an address or a host is taken whole, anything else is dropped.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from functools import lru_cache
+
+import tldextract
+
+from mlmguard.corpus.detect.spans import Span
+
+_NEAR = 60  # characters of the same line in which a word may speak for a number
+
+Rule = Callable[[str, Span], bool]
+"""(text, finding) -> whether it stays."""
+
+
+def plausible(text: str, found: Iterable[Span]) -> list[Span]:
+    """``found``, in order, without what is nobody's, each with its ends at the ends of words."""
+    spans = list(found)
+    ids = _message_ids(text) if any(span.rule == "EMAIL_ADDRESS" for span in spans) else []
+    kept = []
+    for span in spans:
+        if any(start <= span.start and span.end <= end for start, end in ids):
+            continue
+        whole = _at_edges(text, span)
+        rule = _RULES.get(span.rule)
+        if whole is not None and (rule is None or rule(text, whole)):
+            kept.append(whole)
+    return kept
+
+
+# --- ends ---------------------------------------------------------------------------------------------
+
+
+def inside_a_word(text: str, at: int) -> bool:
+    """If a cut at ``at`` would divide letters or digits that belong together; a capital begins a new word."""
+    if not 0 < at < len(text):
+        return False
+    before, behind = text[at - 1], text[at]
+    if before.isalpha() and behind.isalpha():
+        return not (before.islower() and behind.isupper())
+    return before.isdigit() and behind.isdigit()
+
+
+_HOST_ON = re.compile(r"[\w-]*(?:\.[^\W_][\w-]*)*")
+_HOST_BACK = re.compile(r"[\w.-]{0,253}\Z")
+
+
+def _at_edges(text: str, span: Span) -> Span | None:
+    """The finding with whole words at its ends; None if it has to go."""
+    begins, ends = inside_a_word(text, span.start), inside_a_word(text, span.end)
+    if span.rule == "URL":
+        return _whole_host(text, span, begins, ends)
+    if not begins and not ends:
+        return span
+    if span.rule == "EMAIL_ADDRESS":
+        on = _HOST_ON.match(text, span.end) if ends else None
+        back = _HOST_BACK.search(text, max(0, span.start - 253), span.start) if begins else None
+        return replace(span, start=back.start() if back else span.start, end=on.end() if on else span.end)
+    return None
+
+
+def _whole_host(text: str, span: Span, begins: bool, ends: bool) -> Span | None:
+    """The web address with its whole host; None where that is no host, or an e-mail address has it."""
+    start, end = span.start, span.end
+    value = text[start:end]
+    if "://" in value:
+        on = _HOST_ON.match(text, end) if ends else None
+        return replace(span, end=on.end()) if on else span
+    if begins or text[start - 1 : start] == "_":
+        back = _HOST_BACK.search(text, max(0, start - 253), start)
+        start = back.start() if back else start
+    path = "/" in value or "?" in value
+    if ends or (not path and (text[end : end + 1] == "_" or _goes_on(text, end))):
+        on = _HOST_ON.match(text, end)
+        end = on.end() if on else end
+    host = re.split(r"[/?#:]", text[start:end].strip("\"'"))[0]
+    called = text[end : end + 1] in ("(", "[")  # a function of a program
+    if not path and (called or not _is_host(host)):
+        return None
+    if text[start - 1 : start] == "@" or text[end : end + 1] == "@":
+        return None
+    return replace(span, start=start, end=end)
+
+
+def _goes_on(text: str, end: int) -> bool:
+    return text[end : end + 1] == "." and text[end + 1 : end + 2].isalnum()
+
+
+_suffixes = tldextract.TLDExtract(suffix_list_urls=(), cache_dir=None)
+# Ends of programs' files, and words that begin a sentence: both are ends of hosts as well.
+_CODE = frozenset(["py", "sh", "rs", "pl", "md", "so", "cc", "ps", "zip", "mov"])
+_WORDS = frozenset(["do", "la", "in", "is", "it", "at", "be", "no", "my", "me", "am", "as", "ml", "app"])
+
+
+@lru_cache(maxsize=1 << 14)
+def _is_host(host: str) -> bool:
+    """If this can be a host, and is no file, no end of a sentence and no attribute in a program."""
+    if "_" in host or ".." in host or not _suffixes(host).fqdn:
+        return False
+    parts = host.split(".")
+    if host.lower().startswith("www"):
+        return True
+    last = parts[-1]
+    if last[:1].isupper() and any(c.islower() for c in "".join(parts[:-1])) and not host.isupper():
+        return False  # "left.It": a sentence begins without its space
+    if len(parts) == 2 and last in _CODE:
+        return False
+    if len(parts) == 2 and last in _WORDS:
+        return len(parts[0]) > 3
+    return True
+
+
+# --- mail: names of messages ----------------------------------------------------------------------------
+
+_NAMING = re.compile(
+    r"(?im)^(?:message-id|references|in-reply-to|(?:x-|resent-)[\w-]*message-id|supersedes|content-id|nntp[\w-]*)"
+    r":[^\n]*(?:\n[ \t]+[^\n]*)*|\b(?:articles?|message-id:?|messages?|news:|references:?)[ \t]*\n?[> \t]*<[^<>\s]{3,200}>"
+)
+_NAMED = re.compile(r"<[^<>\s@]{1,150}@[^<>\s]{1,100}>")
+
+
+def _message_ids(text: str) -> list[tuple[int, int]]:
+    """Where names of messages stand: they look like addresses and reach nobody."""
+    return [
+        (inner.start(), inner.end())
+        for outer in _NAMING.finditer(text)
+        for inner in _NAMED.finditer(text, outer.start(), outer.end())
+        if sum(c.isdigit() for c in inner.group().partition("@")[0]) >= 4
+    ]
+
+
+# --- by type --------------------------------------------------------------------------------------------
+
+
+def _said(text: str, span: Span, words: re.Pattern[str], reach: int = _NEAR, behind: int = 24) -> bool:
+    """If one of ``words`` stands shortly before the finding or right behind it."""
+    return bool(
+        words.search(text, max(0, span.start - reach), span.start)
+        or words.search(text, span.end, min(len(text), span.end + behind))
+    )
+
+
+_PHONE_WORDS = re.compile(
+    r"(?i)(?<![a-z])(?:tele)?(?:phones?|fon|fono)|(?<![a-z])(?:tel|cell|mobile?|fax|call(?:s|ed|ing)?|ring|rang|dial(?:l?ed)?|reach(?:ed|able)?|"
+    r"text(?:ed)?|sms|whatsapp|contact|hotline|helpline|voicemail|landline|answer(?:ing)?|pager|handy|móvil|teléfono|téléphone|"
+    r"telefono|cellulare|telefone|emergenc(?:y|ies)|ext|m|t|p|f|ph|home|work|office|desk|number is)(?![a-z])"
+)
+_STRONG = re.compile(
+    r"(?i)(?<![a-z])(?:phone|telephone|tel|cell|mobile|fax|call(?:ed)?|ring|dial|hotline|pager|whatsapp)(?![a-z])"
+)
+_VERSION = re.compile(r"(?i)(?:[/=@]|\bv|\bversion|\brelease|\bbuild|\bver\.?)[ ]?\Z")
+
+
+def _phone(text: str, span: Span) -> bool:
+    value = text[span.start : span.end]
+    digits = sum(c.isdigit() for c in value)
+    before = text[span.start - 1 : span.start]
+    if re.fullmatch(r"\d{0,4}[.,]\d{5,}", value) or (
+        before in (".", ",") and text[max(0, span.start - 2)].isdigit()
+    ):
+        return False  # a fraction, or its end
+    if digits < 7 or value[0] in "xX":
+        return True  # an extension has its word
+    if value[0] == "+" or value.startswith(("(", "00")):
+        return True
+    body = re.split(r"(?i)[,;]?\s*(?:x|ext)", value)[0].strip()
+    groups = re.findall(r"\d+", body)
+    if set(re.sub(r"\d", "", body)) == {"."} and len(groups) != 3:
+        return _said(text, span, _STRONG)  # a version or a place in a tree
+    if _VERSION.search(text, max(0, span.start - 10), span.start) and not _said(text, span, _STRONG):
+        return False
+    if len(groups) == 1:
+        return _said(text, span, _PHONE_WORDS, 40)  # bare digits are anything: a time, an order, a row
+    if [len(g) for g in groups[-3:]] == [3, 3, 4]:
+        return True
+    if (body.startswith("0") and len(groups) > 2) or (body.startswith("0") and " " in body):
+        return True
+    if re.fullmatch(r"\d{3}-\d{2}-\d{4}", body):
+        return False  # the form of a social security number
+    return span.score > 0.45 or _said(text, span, _PHONE_WORDS)
+
+
+_NHS = re.compile(
+    r"(?i)(?<![a-z])(?:n\.?h\.?s|national health|health services? (?:number|authority)|health authority)(?![a-z])"
+)
+_SSN = re.compile(r"(?i)(?<![a-z])(?:ssns?|ss#|social|security|soc sec)(?![a-z])")
+_DRIVING = re.compile(
+    r"(?i)(?<![a-z])(?:licen[cs]es?|permit|dl|lic|d\.l)(?![a-z])|driver_lic|führerschein|permis|patente"
+)
+_DEA = re.compile(
+    r"(?i)(?<![a-z])(?:dea|prescriber|certificate|licen[cs]e|physician|md|m\.d|doctor|dr)(?![a-z])"
+)
+_CARD = re.compile(
+    r"(?i)(?<![a-z])(?:card|paid|pay|payment|charged?|visa|credit|debit|mastercard|cc|amex|maestro)(?![a-z])"
+)
+
+
+def _ssn(text: str, span: Span) -> bool:
+    digits = [c for c in text[span.start : span.end] if c.isdigit()]
+    if len(digits) != 9:
+        return True
+    area = "".join(digits[:3])
+    issued = (
+        area not in ("000", "666")
+        and area[0] != "9"
+        and digits[3:5] != ["0", "0"]
+        and digits[5:] != ["0"] * 4
+    )
+    return issued or _said(text, span, _SSN, 40)
+
+
+def _card(text: str, span: Span) -> bool:
+    digits = sum(c.isdigit() for c in text[span.start : span.end])
+    if digits in (12, 13, 17, 18, 19):
+        return digits != 17 and _said(text, span, _CARD)
+    return True
+
+
+_VERSION_WORD = re.compile(r"(?i)\b(?:version|release|build|ver\.?|v)[ ]?\Z")
+
+
+def _ip(text: str, span: Span) -> bool:
+    value = text[span.start : span.end].split("/")[0]
+    if ":" not in value:
+        return not _VERSION_WORD.search(text, max(0, span.start - 10), span.start)
+    if "." in value:
+        return True
+    groups = [group for group in value.split(":") if group]
+    if len(groups) >= 3:
+        return sum(c.isdigit() for c in value) >= 2
+    # with two groups as much is said in programs ("cafe::babe"): only what begins as assigned networks do
+    return (
+        len(groups) == 2
+        and bool(re.fullmatch(r"(?i)[23f](?=[0-9a-f]*\d)[0-9a-f]{3}", groups[0]))
+        and any(map(str.isdigit, groups[1]))
+    )
+
+
+def _license(text: str, span: Span) -> bool:
+    value = text[span.start : span.end]
+    labelled = span.score > 0.9  # ours, which looks behind the words only
+    return labelled or (len(set(filter(str.isdigit, value))) > 1 and _said(text, span, _DRIVING, 48, 12))
+
+
+_RULES: Mapping[str, Rule] = {
+    "PHONE_NUMBER": _phone,
+    "UK_NHS": lambda text, span: _said(text, span, _NHS),
+    "US_SSN": _ssn,
+    "CREDIT_CARD": _card,
+    "IP_ADDRESS": _ip,
+    "US_DRIVER_LICENSE": _license,
+    "MEDICAL_LICENSE": lambda text, span: _said(text, span, _DEA),
+}
