@@ -163,6 +163,29 @@ def true_positive_ceiling(ledger: Sequence[LedgerEntry], false_positive_rate: fl
     return float(np.clip(np.min(ends), false_positive_rate, 1.0))
 
 
+def least_epsilon(entry: LedgerEntry, points: int = 4001) -> float:
+    """An ε that the Gaussian sums of ``entry`` exceed at every δ below 1/2: quick, and far from tight.
+
+    By Chebyshev's inequality the loss of all steps is, with probability 8/9, above its mean less three
+    deviations, L; so δ(L − 1) ≥ 8/9·(1 − 1/e) > 1/2.
+
+    >>> plan = LedgerEntry("poisson-gaussian", 1.0, 1.0, 10_000)
+    >>> 4_000 < least_epsilon(plan) < compose([LedgerEntry("poisson-gaussian", 1.0, 1.0, 400)], 1e-5) * 25
+    True
+    """
+    sigma, rate, steps = entry.noise_multiplier, entry.sample_rate, _gaussian_steps(entry)
+    if steps == 0 or rate == 0:
+        return 0.0
+    x = np.linspace(-12 * sigma, 1 + 12 * sigma, points)
+    missed = math.log1p(-rate) if rate < 1 else -math.inf
+    loss = np.logaddexp(missed, math.log(rate) + (2 * x - 1) / (2 * sigma**2))
+    drawn = np.exp(loss - x**2 / (2 * sigma**2))
+    drawn /= drawn.sum()
+    mean = float((drawn * loss).sum())
+    variance = float((drawn * (loss - mean) ** 2).sum())
+    return steps * mean - 3 * math.sqrt(steps * variance) - 1
+
+
 GROUPS = (2, 5, 10)
 """Sizes of the groups for which a statement says what remains of its claim."""
 

@@ -6,7 +6,6 @@ outside become nouns through pydantic with ``extra="forbid"``: a key nobody know
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import hmac
 import json
@@ -111,16 +110,14 @@ def text_of(path: Path, expected: str, most: int = LARGEST) -> str:
                 raise InputError(str(path), "not a regular file", expected)
             data = stream.read(most + 1)
         if len(data) > most:
-            raise InputError(str(path), f"larger than {most >> 20:,} MB", expected)
+            raise InputError(str(path), f"larger than {most:,} bytes", expected)
         return data.decode("utf-8")
     except FileNotFoundError:
         raise InputError(str(path), "no such file", do="check the path") from None
     except UnicodeDecodeError:
         raise InputError(str(path), "not UTF-8 text", expected) from None
     except OSError as error:
-        if error.errno not in (errno.ELOOP, errno.EISDIR, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ENXIO):
-            raise
-        raise InputError(str(path), os.strerror(error.errno).lower(), expected) from None
+        raise InputError(str(path), os.strerror(error.errno or 0).lower(), expected) from None
     except ValueError:  # a NUL in the path
         raise InputError(repr(str(path)), "not a path", expected) from None
 
@@ -162,9 +159,9 @@ def read_noun(path: Path, noun: type[_T]) -> _T:
 def as_noun(data: Any, noun: type[_T], thing: str) -> _T:
     """``data`` (from JSON) as a noun; values of a wrong type are named, never shown."""
     expected = getattr(noun, "schema", "")
-    found = data.get("schema", expected) if isinstance(data, dict) else ""
     if not isinstance(data, dict):
         raise InputError(thing, "not a JSON object", f"a {noun.__name__}")
+    found = data.get("schema", "")
     if found != expected:
         raise InputError(
             thing,
@@ -173,7 +170,8 @@ def as_noun(data: Any, noun: type[_T], thing: str) -> _T:
             "was it written by another version of mlmguard?",
         )
     try:
-        return TypeAdapter(noun).validate_python(data)
+        # as JSON, for which strict means: no text where a number belongs, and "yes" is no boolean
+        return TypeAdapter(noun).validate_json(json.dumps(data, default=_plain), strict=True)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         place = ".".join(str(part) for part in first["loc"])

@@ -70,17 +70,26 @@ def _run(arguments: list[str]) -> int:
         sys.stderr.close()  # the reader of our output left; nothing more to say to anyone
         return 0
     except OSError as problem:
-        if problem.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):
+        if problem.errno not in _OF_THE_MACHINE:
             return _our_bug(problem)
         console.error(f"{os.strerror(problem.errno)}; {_NOTHING_HALF}")
         return 1
-    except Exception as problem:
+    except MemoryError:
+        console.error(f"out of memory; {_NOTHING_HALF}")
+        return 1
+    except SystemExit:
+        raise
+    except BaseException as problem:  # a panic of Rust is no Exception, and its text may hold a text's
         if "(os error 28)" in str(problem):  # safetensors has an error of its own for a full disk
             console.error(f"{os.strerror(errno.ENOSPC)}; {_NOTHING_HALF}")
             return 1
         return _our_bug(problem)
 
 
+_OF_THE_MACHINE = (
+    errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.EMFILE, errno.ENFILE,
+    errno.ENOMEM, errno.EIO, errno.ELOOP, errno.ENAMETOOLONG, errno.ENOTDIR,
+)  # fmt: skip
 _NOTHING_HALF = "nothing half-written is left, make room or rights and run again"
 
 

@@ -308,7 +308,8 @@ def _redacted(evidence: Evidence) -> Iterator[_Derived]:
 def _attacks_not_run(evidence: Evidence) -> list[_Derived]:
     if not evidence.attacks:
         return []
-    return _counted(attack.attack for attack in evidence.attacks if attack.status != "run")
+    run = {attack.attack for attack in evidence.attacks if attack.status == "run"}
+    return _counted({*ATTACKS, *(attack.attack for attack in evidence.attacks)} - run)
 
 
 def _attack_run(evidence: Evidence) -> Iterator[_Derived]:
@@ -396,7 +397,7 @@ def show_number(metric: str, value: float) -> str:
         return "yes" if value else "no"
     if metric in _CLAIMS:
         return show_epsilon(value)
-    return f"{int(value):,}" if math.isfinite(value) and value == int(value) else f"{value:.3g}"
+    return f"{int(value):,}" if abs(value) < 1e15 and value == int(value) else f"{value:.3g}"
 
 
 def show_epsilon(value: float) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mlmguard.artifacts import write_json
+from mlmguard.artifacts import load_key, write_json
 from mlmguard.audit import checkpoint
 from mlmguard.audit.bench import Bench
 from mlmguard.audit.checkpoint import Foreign, Ours
@@ -21,6 +21,7 @@ from mlmguard.leakage.attacks import attacks
 from mlmguard.leakage.results import Result
 from mlmguard.moved import names_of
 from mlmguard.settings import AuditSettings, check
+from mlmguard.training.privacy import seals
 from mlmguard.types import SILENT, Evidence, Watcher
 
 
@@ -52,7 +53,7 @@ def audit(
             if not attack.cannot(audited) and not budget.spent(results.values()):
                 with watcher.stage(attack.name):
                     results[attack.name] = finished.result(attack, bench)
-        evidence = evidence_of(bench, known, results)
+        evidence = seals.sealed_evidence(evidence_of(bench, known, results), load_key())
     if records is not None:
         write_records(records, results.values(), audited)
     write_json(reports / "audit.json", evidence)

@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mlmguard import accounting
 from mlmguard.artifacts import RUNS, find_run_folder, key_at_hand, lines_of, read_json, read_noun, sha256_file
 from mlmguard.corpus.clean import read_clean
 from mlmguard.corpus.read.documents import read as read_documents
 from mlmguard.errors import InputError
 from mlmguard.leakage import canaries
 from mlmguard.leakage.results import Rows
+from mlmguard.policy.consistency import refuse_impossible
 from mlmguard.settings import UnitChoice
 from mlmguard.training import models
 from mlmguard.training.privacy import seals
@@ -121,7 +121,7 @@ def _read_ours(ckpt: Path, source: Ours) -> Audited:
             "a checkpoint written by `mlmguard train`",
             "for another's, name its data with --members and --non-members",
         )
-    _check_claim(ckpt, read_noun(ckpt / "privacy.json", PrivacyStatement))
+    refuse_impossible(read_noun(ckpt / "privacy.json", PrivacyStatement), f"{ckpt}/privacy.json")
     statement = seals.read_statement(ckpt)
     training = read_json(ckpt / "training.json")
     beside = source.runs.parent.parent
@@ -295,16 +295,3 @@ def _load(ckpt: Path, causal: bool = False) -> tuple[Any, Tokenizer, bool]:
             "is it the tokenizer of another model?",
         )
     return model, tokenizer, head_loaded
-
-
-def _check_claim(ckpt: Path, statement: PrivacyStatement) -> None:
-    """ε is recomputed from the ledger: a statement that says less than its ledger is refused."""
-    if not statement.private or statement.epsilon is None or statement.delta is None:
-        return
-    spent = accounting.compose(statement.ledger, statement.delta)
-    if spent > statement.epsilon + 1e-3:
-        raise InputError(
-            f"{ckpt}/privacy.json",
-            f"claims ε = {statement.epsilon:.3f}, its ledger costs {spent:.3f}",
-            "a claim that follows from the ledger",
-        )

@@ -33,6 +33,7 @@ from mlmguard.artifacts import (
     read_json,
     run_folder,
     sha256_file,
+    text_of,
     write_json,
     write_text,
 )
@@ -82,10 +83,8 @@ class Plan:
 def read_plan(path: Path) -> Plan:
     """A plan from YAML; :class:`InputError` names a key that nobody knows or an axis without values."""
     try:
-        given = YAML(typ="safe", pure=True).load(path.read_text("utf-8"))
-    except FileNotFoundError:
-        raise InputError(str(path), "no such file", "a plan") from None
-    except (YAMLError, UnicodeDecodeError):
+        given = YAML(typ="safe", pure=True).load(text_of(path, "a plan", 1_000_000))
+    except (YAMLError, ValueError, RecursionError):
         raise InputError(str(path), "not YAML", "a plan with a corpus and a grid") from None
     if not isinstance(given, dict) or not isinstance(given.get("grid"), dict) or not given["grid"]:
         raise InputError(str(path), "no grid", "axes with their values, as in `mask_rate: [0.15, 0.3]`")

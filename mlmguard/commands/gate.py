@@ -11,10 +11,11 @@ from typing import Any, Literal
 import click
 
 from mlmguard import console
-from mlmguard.artifacts import as_noun, read_json, read_noun, source_date, write_text
+from mlmguard.artifacts import as_noun, key_at_hand, read_json, read_noun, source_date, write_text
 from mlmguard.commands.approval import signed
 from mlmguard.commands.options import FILE, Page, outputs, policies, shared
 from mlmguard.errors import InputError
+from mlmguard.policy.consistency import refuse_impossible
 from mlmguard.policy.judging import exit_code, judge
 from mlmguard.policy.reading import load
 from mlmguard.policy.rule import Policy
@@ -46,6 +47,7 @@ def gate(
     out: Sequence[tuple[str, Path]] = (),
     today: date | None = None,
     require_signed: bool = False,
+    require_sealed: bool = False,
 ) -> tuple[list[Judged], int]:
     """Judge each file, write the reports, and return the worst exit code.
 
@@ -58,7 +60,7 @@ def gate(
     if require_signed:
         signed(rules)
     day = today or date.fromisoformat(source_date())
-    found = _with_reviews([Path(path) for path in evidence_paths])
+    found = _with_reviews([Path(path) for path in evidence_paths], require_sealed)
     _refuse_other_corpora(found)
     judged = [judge_evidence(path, evidence, rules, fail_on, day) for path, evidence in found]
     write_cases([(one.path, one.case) for one in judged], out)
@@ -66,12 +68,13 @@ def gate(
     return judged, next(code for code in _PRECEDENCE if code in codes)
 
 
-def _with_reviews(paths: Sequence[Path]) -> list[tuple[Path, Evidence]]:
+def _with_reviews(paths: Sequence[Path], require_sealed: bool) -> list[tuple[Path, Evidence]]:
     """The evidence in each file; what ``sample-review`` wrote joins the evidence of the same corpus."""
     reviews = [path for path in paths if _schema(path) == Review.schema]
-    found = [(path, read_evidence(path)) for path in paths if path not in reviews]
+    found = [(path, read_evidence(path, require_sealed)) for path in paths if path not in reviews]
     for path in reviews:
         review = read_noun(path, Review)
+        refuse_impossible(review, str(path))
         for evidence_path, evidence in found:
             if evidence.manifest is None or evidence.manifest.commitment != review.commitment:
                 raise InputError(
@@ -109,15 +112,21 @@ def judge_evidence(
     return Judged(path, evidence, judgement, shown)
 
 
-def read_evidence(path: Path) -> Evidence:
+def read_evidence(path: Path, require_sealed: bool = False) -> Evidence:
     """Read the evidence in a file that ``audit`` wrote, or in a JSON report made from one.
 
-    Raises :class:`InputError` where its statement is forged, or speaks of other weights than were audited.
+    Raises :class:`InputError` where it cannot be true, is not as this house sealed it (``require_sealed``:
+    also where that cannot be checked), or its statement is forged or speaks of other weights than were
+    audited.
     """
     data = read_json(path)
     if isinstance(data, dict) and data.get("schema") == json.SCHEMA:
         data = data.get("evidence")
     evidence = as_noun(data, Evidence, str(path))
+    refuse_impossible(evidence, str(path))
+    seal = seals.compare_evidence(evidence, key_at_hand())
+    if seal.outcome == "contradicted" or (require_sealed and seal.outcome != "holds"):
+        raise InputError(str(path), seal.found, "evidence as this house sealed it", seal.do)
     if evidence.statement is not None:
         seals.refuse_forged(evidence.statement, f"{path}: statement")
         stated = evidence.statement.digests
@@ -153,6 +162,9 @@ def write_cases(cases: Sequence[tuple[Path, Case]], out: Sequence[tuple[str, Pat
 @click.option(
     "--require-signed", is_flag=True, help="Refuse waivers whose commit the approver has not signed."
 )
+@click.option(
+    "--require-sealed", is_flag=True, help="Refuse evidence that the key of this house has not sealed."
+)
 @outputs
 @shared
 def command(
@@ -160,6 +172,7 @@ def command(
     policy: str,
     fail_on: Any,
     require_signed: bool,
+    require_sealed: bool,
     out: tuple[str, ...],
     quiet: bool,
     as_json: bool,
@@ -167,7 +180,9 @@ def command(
     from mlmguard.report.formats import parse_out, render
 
     targets = [parse_out(text) for text in out]
-    judged, code = gate(evidence, policy, fail_on, targets, require_signed=require_signed)
+    judged, code = gate(
+        evidence, policy, fail_on, targets, require_signed=require_signed, require_sealed=require_sealed
+    )
     for one in judged:
         if as_json:
             click.echo(render("json", one.case), nl=False)

@@ -16,6 +16,7 @@ from ruamel.yaml.constructor import DuplicateKeyError
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import CollectionNode, MappingNode, Node, SequenceNode
 
+from mlmguard.artifacts import text_of
 from mlmguard.errors import InputError
 from mlmguard.policy.rule import (
     Attestation,
@@ -60,13 +61,7 @@ def load(name_or_path: str | Path, near: Path | None = None, depth: int = 0) -> 
         found = ("a folder" if path.is_dir() else "no such file") + nearest(given, known)
         names = ", ".join(known) or "none shipped"
         raise InputError(f"policy {given}", found, f"a YAML file, or one of: {names}")
-    try:
-        data = path.read_bytes()
-        if len(data) > _MAX_BYTES:
-            raise InputError(given, f"{len(data):,} bytes", f"a policy under {_MAX_BYTES:,} bytes")
-        return parse(data.decode("utf-8"), given, path, depth)
-    except UnicodeDecodeError:
-        raise InputError(given, "not UTF-8 text", "a YAML policy") from None
+    return parse(text_of(path, "a YAML policy", _MAX_BYTES), given, path, depth)
 
 
 def parse(text: str, thing: str, path: Path | None = None, depth: int = 0) -> Policy:

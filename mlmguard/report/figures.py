@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 from mlmguard.measures import claim, show_epsilon
@@ -61,6 +62,36 @@ _STYLE: dict[str, Any] = {
 #: vermilion, which differ for every common kind of colour blindness).
 _SERIES = ((_FIRST, "-", "o"), (_SECOND, (0, (5, 2)), "s"), (_THIRD, (0, (1, 1.6)), "^"))
 _POINTS = 160
+_LARGEST = 1e15
+"""No axis holds more: places of its marks are no longer told apart, and their distances are infinite."""
+
+
+def within_axes(case: Case) -> Case:
+    """``case`` with its numbers cut to what can be drawn; the tables beside the drawings have them whole."""
+
+    def cut(value: float) -> float:
+        return min(max(value, -_LARGEST), _LARGEST)
+
+    def cut_all(values: tuple[float, ...]) -> tuple[float, ...]:
+        return tuple(map(cut, values))
+
+    def cut_if(value: float | None) -> float | None:
+        return None if value is None else cut(value)
+
+    drawn = replace(
+        case.evidence,
+        curves=tuple(
+            replace(c, x=cut_all(c.x), y=cut_all(c.y), low=cut_all(c.low), high=cut_all(c.high))
+            for c in case.evidence.curves
+        ),
+        measurements=tuple(
+            replace(
+                m, value=cut_if(m.value), low=cut_if(m.low), high=cut_if(m.high), ceiling=cut_if(m.ceiling)
+            )
+            for m in case.evidence.measurements
+        ),
+    )
+    return replace(case, evidence=drawn)
 
 
 def _draw(name: str, size: tuple[float, float], paint: Callable[[Axes], None]) -> str:

@@ -140,32 +140,33 @@ def _figures(case: Case) -> dict[str, Figure]:
         for m in evidence.measurements
         if m.attack == "epsilon"
     ]
+    within = figures.within_axes(case)
     drawn: Sequence[tuple[str, str, str, Table]] = (
         (
             "epsilon",
             words.epsilon(case),
-            figures.epsilon_axis(case),
+            figures.epsilon_axis(within),
             Table(
                 "ε", ("what", "value", "interval", "ceiling", "coins"), tuple(bound), frozenset({1, 2, 3, 4})
             ),
         ),
-        ("roc", words.roc(case), figures.roc(case), _points(case, "membership", "roc")),
-        ("unknown", words.unknown(case), figures.unknown(case), _points(case, "ngram", "k-unknown")),
-        ("secrets", words.secrets(case), figures.secrets(case), _points(case, "canary", "k-unknown")),
-        ("exposure", words.exposure(case), figures.exposure(case), _points(case, "canary", "exposure")),
-        ("copies", words.copies(case), figures.copies(case), _copies(case)),
-        ("clusters", words.duplicates(case), figures.clusters(case), _clusters(case)),
+        ("roc", words.roc(case), figures.roc(within), _points(case, "membership", "roc")),
+        ("unknown", words.unknown(case), figures.unknown(within), _points(case, "ngram", "k-unknown")),
+        ("secrets", words.secrets(case), figures.secrets(within), _points(case, "canary", "k-unknown")),
+        ("exposure", words.exposure(case), figures.exposure(within), _points(case, "canary", "exposure")),
+        ("copies", words.copies(case), figures.copies(within), _copies(case)),
+        ("clusters", words.duplicates(case), figures.clusters(within), _clusters(case)),
         (
             "frontier",
             words.frontier(case),
-            figures.frontier(case),
+            figures.frontier(within),
             _points(case, "ablation", "frontier"),
         ),
         *(
             (
                 f"training-{i}",
                 words.training(case, name),
-                figures.training(case, name),
+                figures.training(within, name),
                 _points(case, "training", name),
             )
             for i, name in enumerate(figures.training_names(case))

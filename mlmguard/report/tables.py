@@ -42,7 +42,7 @@ def figure(value: float | None) -> str:
     """Format a number with three digits; a dash for None."""
     if value is None:
         return "–"
-    text = f"{int(value):,}" if value == int(value) else f"{value:.3g}"
+    text = f"{int(value):,}" if abs(value) < 1e15 and value == int(value) else f"{value:.3g}"
     return text.replace("-", "\N{MINUS SIGN}")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mlmguard.types.corpus import Manifest
 from mlmguard.types.noun import noun
-from mlmguard.types.privacy import PrivacyStatement
+from mlmguard.types.privacy import PrivacyStatement, Seal
 
 
 @noun
@@ -106,6 +106,7 @@ class Evidence:
     attacks: tuple[AttackRun, ...]
     notes: tuple[str, ...]
     tool_version: str
+    seal: Seal | None = None  # over everything else here, weights and statement included; None: not sealed
     schema: str = "mlmguard/evidence/v1"
 
 

@@ -38,6 +38,7 @@ from mlmguard.training.privacy import derived, seals
 from mlmguard.training.privacy.ledger import ChainedFile, seed_of
 from mlmguard.training.text.tokenizer import Tokenizer
 from mlmguard.types import Hazard, LedgerEntry, PrivacyStatement
+from tests.fixtures.evidence import claiming
 from tests.fixtures.evidence import clean as clean_evidence
 from tests.fixtures.places import scanned
 
@@ -543,7 +544,7 @@ def test_gate_refuses_evidence_whose_statement_is_forged(place: Place, tmp_path:
     base = clean_evidence()
     weights = seals.weights_of(place.statement.digests)
     assert weights == weights_digest(place.ckpt)  # which an audit names: no file of the run folder is in it
-    true = replace(base, statement=place.statement, model=replace(base.model, digest=weights))
+    true = claiming(replace(base, model=replace(base.model, digest=weights)), place.statement)
     assert cleared(place.statement) == place.statement  # a report holds the statement as it was sealed
     path = tmp_path / "audit.json"
     write_json(path, true)

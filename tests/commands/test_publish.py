@@ -23,7 +23,7 @@ from mlmguard.report.clearance import case
 from mlmguard.report.formats import render
 from mlmguard.types import Evidence
 from tests.commands.test_verify import said
-from tests.fixtures.evidence import changed, clean, extractable, not_private, number
+from tests.fixtures.evidence import changed, claiming, clean, extractable, not_private, number
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def audited(folder: Path, evidence: Evidence, name: str = "audit") -> Path:
     # of a run that claims 2 and not 8
     evidence = changed(evidence, number("epsilon.white_box_lower_bound", 0.9, 0.9, n=20_000, ceiling=5.89))
     path = folder.parent / f"{name}.json"
-    write_json(path, replace(evidence, model=model, statement=said(), run_id=said().run_id))
+    write_json(path, claiming(replace(evidence, model=model), said()))
     return path
 
 

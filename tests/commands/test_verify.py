@@ -26,7 +26,7 @@ from mlmguard.errors import InputError
 from mlmguard.training.privacy import derived
 from mlmguard.training.privacy.ledger import ChainedFile, seed_of
 from mlmguard.types import LedgerEntry, MechanismCheck, PrivacyStatement
-from tests.fixtures.evidence import clean, not_private, statement
+from tests.fixtures.evidence import claiming, clean, not_private, statement
 
 LEDGER = (LedgerEntry("poisson-gaussian", 1.1, 0.05, 40, what="training"),)
 
@@ -148,7 +148,7 @@ def test_steps_that_the_run_folder_did_not_write(ckpt: Path) -> None:
 
 
 def test_an_audit_of_other_weights(ckpt: Path, tmp_path: Path) -> None:
-    ours = replace(clean(), statement=said(), model=replace(clean().model, digest=weights_digest(ckpt)))
+    ours = claiming(replace(clean(), model=replace(clean().model, digest=weights_digest(ckpt))), said())
     write_json(tmp_path / "audit.json", ours)
     assert found(verify(ckpt, tmp_path / "audit.json")[0])["audit"] == "holds"
     (ckpt / "model.safetensors").write_bytes(b"other weights")

@@ -97,7 +97,7 @@ BOMB = "a: &a [x, x, x, x, x, x, x, x]\n" + "".join(
         ("id: *nobody", "line 1: not valid YAML"),
         (GOOD + "---\n" + GOOD, "not valid YAML"),
         (GOOD + "title: Yours\n", "line 13: key 'title' is given twice"),
-        (GOOD + "# " + "x" * 1_000_000, "expected a policy under 1,000,000 bytes"),
+        (GOOD + "# " + "x" * 1_000_000, "larger than 1,000,000 bytes; expected a YAML policy"),
     ],
     ids=("tag", "include", "bomb", "circle", "deep", "alias", "documents", "twice", "huge"),
 )

@@ -9,6 +9,7 @@ No torch here: ``mlmguard gate`` must not wait for it.
 
 from __future__ import annotations
 
+import hmac
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,16 +21,18 @@ from mlmguard.artifacts import (
     Key,
     as_noun,
     folder_digests,
+    json_of,
     key_at_hand,
     read_json,
     read_noun,
     run_folders,
     sha256_file,
+    to_json,
     together,
 )
 from mlmguard.errors import InputError
 from mlmguard.loading.folder import refuse_leaving
-from mlmguard.types import DpPlan, PrivacyStatement, Seal
+from mlmguard.types import DpPlan, Evidence, PrivacyStatement, Seal
 
 Outcome = Literal["holds", "unknown", "contradicted"]
 
@@ -204,6 +207,37 @@ def weights_of(digests: Mapping[str, str]) -> str:
             if "/" not in name and Path(name).suffix in WEIGHTS
         }
     )
+
+
+# --- evidence -----------------------------------------------------------------------------------------
+
+
+def sealed_evidence(evidence: Evidence, key: Key) -> Evidence:
+    """``evidence`` under the key of the house: weights, statement, every number.
+
+    It is sealed as a reader will have it, to whom 0 and 0.0 are one number where a fraction may stand.
+    """
+    read = as_noun(json_of(to_json(evidence), "evidence"), Evidence, "evidence")
+    return replace(read, seal=Seal(key.id, key.seal(_canonical(read))))
+
+
+def compare_evidence(evidence: Evidence, key: Key | None) -> Check:
+    """The seal of evidence against the key of this house; without that key it stays unknown."""
+    seal, do = evidence.seal, "gate where the key of the audit lies, or audit again"
+    if seal is None:
+        return Check("evidence", "not sealed: anybody could have written it", "unknown", do)
+    if key is None or seal.key_id != key.id:
+        here = "no key is here" if key is None else f"the one here is {key.id}"
+        return Check("evidence", f"sealed by key {seal.key_id[:12]}, and {here}", "unknown", do)
+    if not hmac.compare_digest(seal.value.encode(), key.seal(_canonical(evidence)).encode()):
+        do = "restore the evidence as audit wrote it, or audit again"
+        return Check("evidence", f"key {key.id}, which is here, did not seal this", "contradicted", do)
+    return Check("evidence", f"sealed by the key of this house, {key.id}", "holds")
+
+
+def _canonical(evidence: Evidence) -> str:
+    """Every field but the seal; the first word keeps a seal of evidence from being one of a statement."""
+    return "evidence\0" + to_json(replace(evidence, seal=None))
 
 
 # --- refused ------------------------------------------------------------------------------------------

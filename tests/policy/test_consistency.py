@@ -1,0 +1,265 @@
+"""Evidence that cannot be true: refused with one line, whatever the policy, and never judged."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from mlmguard import cli
+from mlmguard.artifacts import load_key, to_json, write_json, write_text
+from mlmguard.commands.gate import gate, read_evidence
+from mlmguard.errors import InputError
+from mlmguard.measures import METRICS
+from mlmguard.policy.consistency import faults, range_of
+from mlmguard.policy.reading import shipped
+from mlmguard.training.privacy.seals import sealed_evidence
+from tests.fixtures.evidence import clean, extractable, not_private, untrained
+
+Data = dict[str, Any]
+
+
+def number(data: Data, attack: str, metric: str) -> Data:
+    return next(m for m in data["measurements"] if (m["attack"], m["metric"]) == (attack, metric))
+
+
+def on(attack: str, metric: str, **change: Any) -> Callable[[Data], object]:
+    return lambda data: number(data, attack, metric).update(change)
+
+
+def claim(**change: Any) -> Callable[[Data], object]:
+    return lambda data: data["statement"].update(change)
+
+
+def entry(**change: Any) -> Callable[[Data], object]:
+    return lambda data: data["statement"]["ledger"][1].update(change)
+
+
+def hazard(**change: Any) -> Callable[[Data], object]:
+    return lambda data: data["statement"]["hazards"][0].update(change)
+
+
+def model(**change: Any) -> Callable[[Data], object]:
+    return lambda data: data["model"].update(change)
+
+
+def manifest(**change: Any) -> Callable[[Data], object]:
+    return lambda data: data["manifest"].update(change)
+
+
+RATE = ("canary", "extraction_rate")
+IMPOSSIBLE: dict[str, Callable[[Data], object]] = {
+    "a rate above its interval": on(*RATE, value=0.9, low=0.0, high=0.0),
+    "an interval the wrong way round": on(*RATE, value=7.0, high=-3.0),
+    "a low end above the high one": on(*RATE, value=None, low=0.9, high=0.1),
+    "a rate of 7": on(*RATE, value=7.0, low=6.0, high=8.0),
+    "a negative rate": on(*RATE, value=-0.1, low=-0.2, high=0.1),
+    "p of 2": on("canary", "exposure_p", value=2.0),
+    "p below 0": on("pii", "extraction_p", value=-1.0),
+    "an excess of 3": on("pii", "extraction_excess", value=3.0, low=2.0, high=4.0),
+    "an exposure below 0": on("canary", "exposure_mean", value=-1.0, low=-2.0, high=0.0),
+    "a bound above what could be shown": on("epsilon", "one_run_lower_bound", value=6.0, low=6.0),
+    "an endless ceiling": on("epsilon", "one_run_lower_bound", ceiling=1e300),
+    "confidence of 1 in 100": on(*RATE, confidence=0.01),
+    "confidence of 1": on(*RATE, confidence=1.0),
+    "negative examples": on(*RATE, examples=-249),
+    "neither yes nor no": on("membership", "shift", value=0.4),
+    "a number as text": on(*RATE, value="0.0"),
+    "examples as a fraction": on(*RATE, examples=3.5),
+    "another claim than the statement's": on("epsilon", "claimed", value=3.0),
+    "an empty ledger": claim(ledger=[]),
+    "no plan": claim(plan=None),
+    "a billion steps": entry(steps=10**9),
+    "steps beyond any number": entry(steps=10**30),
+    "no noise": entry(noise_multiplier=0.0),
+    "little noise": entry(noise_multiplier=0.7),
+    "hardly any noise": entry(noise_multiplier=1e-6),
+    "every unit at every step": entry(sample_rate=1.0),
+    "a rate above 1": entry(sample_rate=1.5),
+    "more noise, and more steps than that is for": entry(noise_multiplier=3.0, steps=600_000),
+    "ten thousand releases": lambda data: data["statement"].update(
+        ledger=[dict(data["statement"]["ledger"][1], noise_multiplier=5 + n, steps=0) for n in range(10_000)]
+    ),
+    "an unknown mechanism": entry(mechanism="magic"),
+    "fewer steps than planned": entry(steps=1),
+    "a smaller epsilon": claim(epsilon=2.0),
+    "a negative epsilon": claim(epsilon=-1.0),
+    "a delta of 1": claim(delta=1.0),
+    "a smaller delta": claim(delta=1e-12),
+    "a corpus that cost less": claim(corpus_epsilon=1.0),
+    "more steps applied than charged": claim(steps_applied=601),
+    "no hazards": claim(hazards=[]),
+    "one hazard left out": lambda data: data["statement"]["hazards"].pop(4),
+    "a hazard in capitals": hazard(status="ABSENT"),
+    "a hazard of no status": hazard(status=""),
+    "a hazard twice": lambda data: data["statement"]["hazards"].append(data["statement"]["hazards"][0]),
+    "a check of no outcome": lambda data: data["statement"]["mechanism_checks"][0].update(outcome="ok"),
+    "a check left out": lambda data: data["statement"]["mechanism_checks"].pop(),
+    "private as a word": claim(private="yes"),
+    "private as a number": claim(private=1),
+    "not private, with a claim": claim(private=False),
+    "another statement's schema": claim(schema="mlmguard/privacy/v9"),
+    "an attack almost run": lambda data: data["attacks"][0].update(status="RUN "),
+    "an attack twice": lambda data: data["attacks"].append(dict(data["attacks"][0], status="not run")),
+    "fewer than no parameters": model(parameters=-1),
+    "a digest of nothing": model(digest=""),
+    "a word-frequency model that is beaten by less than nothing": on(
+        "model", "unigram_margin", value=0.1, low=-1.0
+    ),
+    "yes as a word": model(beats_unigram="yes"),
+    "fewer than no documents": manifest(documents_read=-1),
+    "more written than read": manifest(documents_written=10**6),
+    "splits of others": manifest(splits={"train": 1}),
+    "an unknown detector status": lambda data: data["manifest"]["coverage"][0].update(status="yes"),
+    "redacted more than found": lambda data: data["manifest"]["findings"][0].update(redacted=10**6),
+    "a curve of other lengths": lambda data: data["curves"][0]["y"].pop(),
+    "no schema": lambda data: data.pop("schema"),
+    "a schema of another tool": lambda data: data.update(schema="mlmguard/evidence/v2"),
+    "a key that nobody knows": lambda data: data.update(verdict="pass"),
+}  # fmt: skip
+
+RAW = {
+    "NaN as a ceiling": ('"ceiling": 5.12', '"ceiling": NaN'),
+    "an infinite end": ('"high": 0.0147', '"high": -Infinity'),
+    "beyond every float": ('"value": 4.871', '"value": 1e999'),
+    "an integer of 5,000 digits": ('"parameters": 4416698', '"parameters": ' + "9" * 5000),
+    "200,000 deep": ('"notes": [', '"notes": [' + "[" * 200_000 + "]" * 200_000 + ","),
+    "cut short": ('"notes": [', ""),
+}
+
+
+@pytest.mark.parametrize("evidence", [clean(), extractable(), untrained(), not_private()])
+def test_what_is_true_is_not_refused(evidence: Any) -> None:
+    assert list(faults(evidence)) == []
+
+
+@pytest.mark.parametrize("name", IMPOSSIBLE)
+def test_what_cannot_be_true_is_refused(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = json.loads(to_json(clean()))
+    IMPOSSIBLE[name](data)
+    path = tmp_path / "audit.json"
+    path.write_text(json.dumps(data), "utf-8")
+    with pytest.raises(InputError) as refused:
+        gate([path])
+    assert str(path) in str(refused.value) and "\n" not in str(refused.value)
+    assert cli.run(["gate", str(path), "--out", f"json={tmp_path / 'out.json'}"]) == 2
+    assert not (tmp_path / "out.json").exists()
+    assert "Traceback" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", RAW)
+def test_json_that_no_audit_writes(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = to_json(clean())
+    old, new = RAW[name]
+    assert old in text
+    path = tmp_path / "audit.json"
+    path.write_text(text.replace(old, new, 1) if new else text[: text.index(old)], "utf-8")
+    for verb in (["gate"], ["report"]):
+        assert cli.run([*verb, str(path)]) == 2
+        assert len(capsys.readouterr().err.strip().splitlines()) <= 3
+
+
+@pytest.mark.parametrize("huge", [1e15, 1e40, 1.7e308])
+def test_a_huge_finite_number_is_reported_and_not_better(huge: float, tmp_path: Path) -> None:
+    """Of a model whose weights are out of bounds, an audit does measure such losses."""
+    true = clean()
+    curves = tuple(replace(c, x=(*c.x[:-1], huge), y=(huge, *c.y[1:]), low=(), high=()) for c in true.curves)
+    losses = tuple(
+        replace(m, value=huge, high=huge) if m.metric == "heldout_loss" else m for m in true.measurements
+    )
+    path = tmp_path / "audit.json"
+    write_json(path, replace(true, curves=curves, measurements=losses))
+    page = tmp_path / "audit.html"
+    _, code = gate([path], out=[("html", page)])
+    write_json(path, true)
+    assert code >= gate([path])[1]
+    assert f"{huge:.3g}" in page.read_text("utf-8") and len(page.read_bytes()) < 2_000_000
+    assert cli.run(["report", str(path), "--out", f"html={page}"]) == 0
+
+
+@pytest.mark.parametrize("policy", sorted(shipped()))
+def test_no_policy_lets_it_pass(policy: str, tmp_path: Path) -> None:
+    """All ways, of a model that leaks: refused before the policy is asked, whatever it asks for."""
+    path = tmp_path / "audit.json"
+    judged = 0
+    for change in IMPOSSIBLE.values():
+        data = json.loads(to_json(extractable()))
+        change(data)
+        path.write_text(json.dumps(data), "utf-8")
+        with pytest.raises(InputError):
+            gate([path], policy)
+        judged += 1
+    assert judged >= 20
+
+
+def test_every_share_and_probability_has_its_ends() -> None:
+    """By what the metric says of itself: one that is added under another name is found here."""
+    for metric in METRICS.values():
+        if "minus" not in metric.says and metric.says.startswith(
+            ("share of", "probability of", "area under")
+        ):
+            assert range_of(metric.name) == (0.0, 1.0), metric.name
+
+
+def test_an_attack_that_is_not_listed_counts_as_not_run() -> None:
+    from mlmguard.measures import numbers
+
+    def not_run(evidence: Any) -> float | None:
+        return next(n.value for n in numbers(evidence) if n.metric == "attacks_not_run")
+
+    true = clean()
+    assert not_run(replace(true, attacks=true.attacks[:2])) > not_run(true)  # type: ignore[operator]
+
+
+def test_evidence_is_sealed_and_a_changed_number_breaks_the_seal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, sealed = tmp_path / "audit.json", sealed_evidence(clean(), load_key())
+    write_json(path, sealed)
+    assert gate([path], require_sealed=True) == gate([path])
+    changed = sealed.measurements[0]
+    forged = replace(sealed, measurements=(replace(changed, value=changed.high), *sealed.measurements[1:]))
+    write_json(path, forged)
+    with pytest.raises(InputError, match="did not seal this"):
+        read_evidence(path)
+    write_json(path, replace(sealed, seal=None))
+    read_evidence(path)
+    with pytest.raises(InputError, match="not sealed"):
+        read_evidence(path, require_sealed=True)
+    assert cli.run(["gate", str(path), "--require-sealed"]) == 2
+    write_json(path, sealed)
+    write_text(tmp_path / "other-key", "ab" * 32, mode=0o600)
+    monkeypatch.setenv("MLMGUARD_KEY_FILE", str(tmp_path / "other-key"))
+    read_evidence(path)  # of another house: not to be checked here
+    with pytest.raises(InputError, match="sealed by key"):
+        read_evidence(path, require_sealed=True)
+
+
+@pytest.mark.slow
+@settings(max_examples=300, deadline=5000, suppress_health_check=list(HealthCheck))
+@given(st.data())
+def test_mutants_are_judged_or_refused_and_never_break(tmp_path: Path, data: st.DataObject) -> None:
+    tree = json.loads(to_json(clean()))
+    values = st.one_of(
+        st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=9), st.just([]), st.just({})
+    )
+    for _ in range(data.draw(st.integers(1, 3))):
+        place: Any = tree
+        while True:
+            key = data.draw(st.sampled_from(sorted(place) if isinstance(place, dict) else range(len(place))))
+            inner = place[key]
+            if not isinstance(inner, dict | list) or not inner or data.draw(st.booleans()):
+                place[key] = data.draw(values)
+                break
+            place = inner
+    path = tmp_path / "audit.json"
+    path.write_text(json.dumps(tree), "utf-8")
+    assert cli.run(["gate", str(path), "-q"]) in (0, 2, 3, 10)
