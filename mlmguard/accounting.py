@@ -237,7 +237,7 @@ def canonical(statement: PrivacyStatement) -> str:
     return json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
-_ADDED = ("unit_kind", "corpus_epsilon_reason", "digests", "guesses", "mechanism_checks")
+_ADDED = ("unit_kind", "corpus_epsilon_reason", "digests", "guesses", "mechanism_checks", "warnings")
 
 
 def statement_digest(statement: PrivacyStatement) -> str:

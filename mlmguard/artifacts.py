@@ -6,6 +6,7 @@ outside become nouns through pydantic with ``extra="forbid"``: a key nobody know
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import hmac
 import json
@@ -281,12 +282,23 @@ def made_state_folder() -> Path:
 
 def load_key() -> Key:
     """The user's key, created (0600) at first use."""
-    path = key_path()
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        write_text(path, secrets.token_hex(32) + "\n", mode=0o600)
+    path: Path | str = "there is no home"
     try:
-        secret = bytes.fromhex(path.read_text("utf-8", errors="replace").strip())
+        path = key_path()
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            write_text(path, secrets.token_hex(32) + "\n", mode=0o600)
+    except (OSError, RuntimeError) as error:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise InputError(
+            "MLMGUARD_KEY_FILE",
+            f"the key cannot be written ({path})",
+            "a file of yours, which seals and fingerprints are made with",
+            "name another with MLMGUARD_KEY_FILE",
+        ) from None
+    try:
+        secret = bytes.fromhex(Path(path).read_text("utf-8", errors="replace").strip())
     except (ValueError, OSError):
         secret = b""
     if len(secret) < 16:
@@ -298,7 +310,11 @@ def load_key() -> Key:
 
 def key_at_hand() -> Key | None:
     """The user's key where there is one; :class:`InputError` where there is and it cannot be read."""
-    return load_key() if key_path().exists() else None
+    try:
+        there = key_path().exists()
+    except (OSError, RuntimeError):  # no home, or one that may not be looked into
+        return None
+    return load_key() if there else None
 
 
 # --- run folders --------------------------------------------------------------------------------------

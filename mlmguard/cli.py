@@ -199,12 +199,13 @@ def _project_file(context: click.Context) -> None:
             continue
         try:
             found: Any = tomllib.loads(path.read_text("utf-8"))
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as problem:
+        except (ValueError, RecursionError) as problem:
             if not table:
-                raise InputError(str(path), f"not TOML ({problem})") from None
+                why = f" ({problem})" if isinstance(problem, tomllib.TOMLDecodeError) else ""
+                raise InputError(str(path), f"not TOML{why}") from None
             continue  # somebody else's pyproject.toml is not ours to judge
         for part in table:
-            found = found.get(part, {})
+            found = found.get(part, {}) if isinstance(found, dict) else {}
         if found:
             context.default_map = _defaults(context, path, found)
             return

@@ -26,7 +26,7 @@ from rich.progress import Progress as Bars
 from rich.table import Table
 from rich.text import Text
 
-from mlmguard.measures import show_epsilon
+from mlmguard.measures import applied, show_epsilon
 from mlmguard.report import tables, words
 from mlmguard.report.clearance import Case, case, cleared, line, prose
 from mlmguard.types import SILENT, Detector, Evidence, Manifest, PrivacyStatement, Progress, Status
@@ -167,11 +167,12 @@ def train_summary(statement: PrivacyStatement, facts: Mapping[str, str] | None =
             "privacy": f"ε = {show_epsilon(statement.epsilon)}{delta}",
             "unit": f"{statement.unit}: {statement.unit_definition}",
             "accountants": ", ".join(f"{a.name} {show_epsilon(a.epsilon)}" for a in statement.accountants),
-            "steps": f"{statement.steps_applied:,}",
+            "steps": applied(statement),
             "covers": statement.covers,
         }
         present = [h.id for h in statement.hazards if h.status != "absent"]
         claim |= {"hazards": ", ".join(present)} if present else {}
+        claim |= {"warning": " ".join(statement.warnings)} if statement.warnings else {}
     else:
         claim = {"privacy": "not private: no differential privacy is claimed"}
     _print(_heading("Train"), _facts({**claim, **(facts or {}), "run": statement.run_id}))

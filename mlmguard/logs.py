@@ -10,10 +10,12 @@ from __future__ import annotations
 import logging
 import resource
 import sys
+import threading
 import time
 import warnings
 from datetime import UTC, datetime
 from pathlib import Path
+from types import TracebackType
 from typing import TextIO
 
 from mlmguard.report.clearance import name
@@ -86,6 +88,16 @@ def hear_libraries() -> None:
     if not any(isinstance(handler, _Places) for handler in root.handlers):
         root.addHandler(_Places())
     warnings.showwarning = _warned
+    threading.excepthook = lambda ended: _broke(ended.exc_type, ended.exc_traceback)
+    sys.unraisablehook = lambda ended: _broke(ended.exc_type, ended.exc_traceback)
+
+
+def _broke(kind: type[BaseException], traceback: TracebackType | None) -> None:
+    """An exception that nobody can catch: in a thread, or while something is taken down. Not its text."""
+    while traceback is not None and traceback.tb_next is not None:
+        traceback = traceback.tb_next
+    place = f"{Path(traceback.tb_frame.f_code.co_filename).name}:{traceback.tb_lineno}" if traceback else ""
+    event("library", level="error", category=kind.__name__, place=place)
 
 
 class _Places(logging.Handler):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
-from mlmguard.types import Evidence, Measurement, MechanismCheck, Metric, PrivacyStatement
+from mlmguard.types import Evidence, LedgerEntry, Measurement, MechanismCheck, Metric, PrivacyStatement
 
 _METRICS = (
     Metric("model.heldout_loss", "mean loss on held-out text, nats a token", interval=True),
@@ -125,6 +125,8 @@ _METRICS = (
     Metric("privacy.initial_weights",
            "1 if what the initial weights were trained on is public, or in the ledger of private runs",
            yes_no=True),
+    Metric("privacy.steps_applied_share",
+           "share of the steps that were charged whose noised sums reached the weights"),
     Metric("privacy.mechanism_checks_failed",
            "how many tests of its own mechanism a private run has failed"),
     Metric("privacy.tier",
@@ -201,6 +203,21 @@ def claimed_epsilon(evidence: Evidence) -> float | None:
     return min(numbers_only, default=None)
 
 
+def charged_steps(ledger: Iterable[LedgerEntry]) -> int:
+    """How many steps of training a ledger has charged."""
+    return sum(entry.steps for entry in ledger if entry.mechanism == "poisson-gaussian")
+
+
+def applied(statement: PrivacyStatement) -> str:
+    """How many of the steps that were paid for are in the weights; "" without a ledger of any."""
+    charged = charged_steps(statement.ledger)
+    return f"{statement.steps_applied:,} of {charged:,} charged" if charged else ""
+
+
+APPLIED = 0.9
+"""The share of its steps below which a run is said not to have trained: they were charged and lost."""
+
+
 def broken(evidence: Evidence) -> str:
     """Return why no audit can find the model clean, or "" if it is sound."""
     if not evidence.model.head_loaded:
@@ -255,6 +272,12 @@ def _mechanism_checks(evidence: Evidence) -> list[_Derived]:
     if claimed is None or not claimed.mechanism_checks:
         return []
     return _counted(check.id for check in claimed.mechanism_checks if check.outcome == "failed")
+
+
+def _steps_applied(evidence: Evidence) -> list[_Derived]:
+    claimed = claim(evidence)
+    charged = charged_steps(claimed.ledger) if claimed else 0
+    return [("", claimed.steps_applied / charged, applied(claimed))] if claimed and charged else []
 
 
 def _tier(evidence: Evidence) -> list[_Derived]:
@@ -326,6 +349,7 @@ DERIVED: Mapping[str, Callable[[Evidence], Iterable[_Derived]]] = {
     "privacy.delta_times_n": _delta_times_n,
     "privacy.hazards_present": _hazards,
     "privacy.initial_weights": _initial_weights,
+    "privacy.steps_applied_share": _steps_applied,
     "privacy.mechanism_checks_failed": _mechanism_checks,
     "privacy.tier": _tier,
     "leakage.p": _tests,

@@ -83,6 +83,14 @@ def test_a_key_file_that_holds_no_key_is_refused(tmp_path, monkeypatch):
         artifacts.load_key()
 
 
+def test_no_home_for_the_key_is_one_line(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("MLMGUARD_KEY_FILE", str(tmp_path / "file" / "below" / "key"))
+    with pytest.raises(InputError, match="MLMGUARD_KEY_FILE: the key cannot be written"):
+        artifacts.load_key()
+    assert artifacts.key_at_hand() is None
+
+
 def test_run_folders_are_private_and_ignored(tmp_path):
     folder = artifacts.run_folder("train-x", tmp_path / ".mlmguard" / "runs")
     for path in (folder, folder.parent, folder.parent.parent):

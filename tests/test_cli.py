@@ -4,6 +4,7 @@ A process of its own takes seconds to start. It is there for what only it can sh
 sees it, what is imported, a signal, a disk; the rest runs :func:`here`.
 """
 
+import errno
 import json
 import os
 import re
@@ -467,3 +468,33 @@ def test_of_a_misspelt_name_the_nearest_is_said(tmp_path, monkeypatch, capsys, w
     (tmp_path / "mlmguard.toml").write_text(written)
     assert cli.run(arguments) == 2
     assert said in " ".join(capsys.readouterr().err.split())
+
+
+class Panic(BaseException):
+    """As Rust's, which is no ``Exception``."""
+
+
+@pytest.mark.parametrize("kind", [Panic, ValueError, OSError, RecursionError])
+def test_our_own_traceback_has_places_and_no_text(
+    kind: type[BaseException], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(*given: object, **named: object) -> int:
+        raise kind("Ada Example, 4 Oak Road")
+
+    monkeypatch.setattr(cli.cli, "main", broken)
+    assert cli.run(["doctor"]) == 1
+    said = capsys.readouterr().err
+    assert "Ada" not in said and f"{kind.__name__} inside mlmguard" in said and "in broken" in said
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.EIO, errno.ENOSPC, errno.EROFS])
+def test_what_the_machine_lacks_is_one_line(
+    number: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(*given: object, **named: object) -> int:
+        raise OSError(number, os.strerror(number), "/ada/example")
+
+    monkeypatch.setattr(cli.cli, "main", broken)
+    assert cli.run(["doctor"]) == 1
+    said = capsys.readouterr().err
+    assert os.strerror(number) in said and "ada" not in said and "bug of ours" not in said

@@ -54,8 +54,16 @@ def test_train(capsys: pytest.CaptureFixture[str], width: int) -> None:
     console.train_summary(statement(), {"held-out loss": "4.87"})
     text = shown(capsys, width)
     assert "ε = 7.98, δ = 1e-05" in text
-    assert "PLD 7.962" in text
+    assert "PLD 7.977" in text and "600 of 600 charged" in text and "warning" not in text
     assert "preprocessing, tuning" in text
+
+
+def test_train_warns_of_steps_that_were_paid_for_and_lost(
+    capsys: pytest.CaptureFixture[str], width: int
+) -> None:
+    console.train_summary(replace(statement(), steps_applied=3, warnings=("3 of 600 steps",)))
+    text = shown(capsys, width)
+    assert "3 of 600 charged" in text and "warning" in text
 
 
 def test_train_without_a_claim_says_so(capsys: pytest.CaptureFixture[str], width: int) -> None:

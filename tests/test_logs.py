@@ -6,6 +6,7 @@ import logging
 import re
 import subprocess
 import sys
+import threading
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -106,6 +107,26 @@ def test_no_shared_memory_means_one_process(monkeypatch: pytest.MonkeyPatch) -> 
 
     monkeypatch.setattr("multiprocessing.synchronize.SemLock.__init__", refused)
     assert list(LocalEngine(2).map(abs, [-1, -2, -3])) == [1, 2, 3]
+
+
+def test_what_nobody_can_catch_is_told_without_its_text(capsys: pytest.CaptureFixture[str]) -> None:
+    class Falls:
+        def __del__(self) -> None:
+            raise ValueError("Ada Example, 4 Oak Road")
+
+    def thread() -> None:
+        raise KeyError("Ada Example, 4 Oak Road")
+
+    logs.hear_libraries()
+    logs.begin("mlmguard test", "0")
+    Falls()
+    ended = threading.Thread(target=thread)
+    ended.start()
+    ended.join()
+    logs.end(0)
+    said = capsys.readouterr().err
+    assert "Ada" not in said and "Traceback" not in said
+    assert said.count("level=error") == 2 and "test_logs.py" in said
 
 
 def test_every_command_can_be_verbose(capsys: pytest.CaptureFixture[str]) -> None:

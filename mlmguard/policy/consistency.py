@@ -14,7 +14,7 @@ from itertools import pairwise
 from mlmguard import accounting
 from mlmguard.errors import InputError
 from mlmguard.hazards import HAZARDS, MECHANISM_CHECKS
-from mlmguard.measures import DERIVED, YES_NO
+from mlmguard.measures import DERIVED, YES_NO, charged_steps
 from mlmguard.types import Curve, Evidence, LedgerEntry, Manifest, Measurement, PrivacyStatement, Review
 
 _BEYOND = 1e15
@@ -241,7 +241,7 @@ def _spent(statement: PrivacyStatement) -> Iterator[str]:
     if strange:
         yield f"ledger: {strange}"
         return
-    charged = sum(entry.steps for entry in statement.ledger if entry.mechanism == "poisson-gaussian")
+    charged = charged_steps(statement.ledger)
     if charged != plan.steps or statement.steps_applied > charged:
         yield f"{charged:,} steps charged, {plan.steps:,} planned and {statement.steps_applied:,} applied"
         return

@@ -6,6 +6,7 @@ its waiver along, and what is new at an old place must not inherit one.
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
@@ -61,12 +62,33 @@ class Waiver(Strict):
 
 
 def same_person(one: str, other: str) -> bool:
-    """Return whether two names are one, whatever their case, blanks and hyphens.
+    """Return whether two names are one to whoever reads them: case, blanks, hyphens, accents, look-alikes.
 
-    >>> same_person("Privacy Officer", "privacy-officer")
-    True
+    >>> same_person("Privacy Officer", "privacy-officer"), same_person("Eve", "\\u0415v\\u200be")
+    (True, True)
     """
-    return one.casefold().replace("-", " ").split() == other.casefold().replace("-", " ").split()
+    return _read(one) == _read(other)
+
+
+_LOOK_ALIKE = str.maketrans(
+    {
+        other: latin
+        for latin, others in {
+            "a": "аα", "b": "в", "c": "сϲ", "d": "ԁ", "e": "еє", "g": "ɡ", "h": "нһ", "i": "іιı", "j": "јϳ",
+            "k": "кκ", "l": "ӏ1|", "m": "м", "n": "η", "o": "оοօ0", "p": "рρ", "q": "ԛ", "s": "ѕ", "t": "тτ",
+            "u": "υ", "v": "νѵ", "w": "ԝω", "x": "хχ", "y": "уγ",
+        }.items()
+        for other in others
+    }
+)  # fmt: skip
+"""Letters of other scripts, and digits, that are drawn as a Latin one."""
+
+
+def _read(name: str) -> list[str]:
+    """The words of ``name`` as a reader sees them."""
+    drawn = unicodedata.normalize("NFKD", name).casefold()
+    seen = "".join(c for c in drawn if unicodedata.category(c) not in ("Cf", "Mn", "Me", "Cc"))
+    return seen.translate(_LOOK_ALIKE).replace("-", " ").replace("\N{HYPHEN}", " ").split()
 
 
 @dataclass(frozen=True)

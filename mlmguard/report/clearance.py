@@ -118,6 +118,7 @@ CLEARANCE: Mapping[type, Mapping[str, Callable[[str], str]]] = {
         "raw_corpus": prose,
         "corpus_epsilon_reason": prose,
         "adaptation": prose,
+        "warnings": prose,
         "tool_versions": name,
         "digests": digest,
         "digest": digest,

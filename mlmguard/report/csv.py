@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import csv
 import io
+import unicodedata
 from collections.abc import Iterator
 
 from mlmguard.report.clearance import Case
 
 COLUMNS = ("kind", "name", "part", "status", "value", "low", "high", "n", "ceiling", "required", "detail")
 _Row = tuple[object, ...]
+_COMPUTED = frozenset("=+-@\t\r\n\N{MINUS SIGN}")
 
 
 def render(case: Case) -> str:
@@ -66,7 +68,7 @@ def _scanned(case: Case) -> Iterator[_Row]:
 
 
 def _cell(value: object) -> object:
-    """A spreadsheet computes what begins with =, +, - or @: such a text gets an apostrophe before it."""
-    if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r"):
+    """A spreadsheet computes what begins with =, +, - or @, in any width: such a text gets an apostrophe."""
+    if isinstance(value, str) and unicodedata.normalize("NFKC", value[:1]) in _COMPUTED:
         return f"'{value}"
     return "" if value is None else value

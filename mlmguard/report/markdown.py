@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 from mlmguard.report import tables, words
 from mlmguard.report.clearance import Case
 
 #: Job summaries are cut at 1 MiB and comments at 65,536 characters; stay under both.
 LIMIT = 60_000
+_ADDRESS = re.compile(r"@|:(?=//)|www(?=\.)", re.IGNORECASE)
+"""Behind what a bare address has to be cut so that it stays text."""
 
 
 def render(case: Case) -> str:
@@ -64,10 +68,10 @@ def render(case: Case) -> str:
 
 
 def escaped(text: str) -> str:
-    """Text that can be neither markup, a link, a mention nor a cell border."""
+    """Text that can be neither markup, a link (bare addresses become some), a mention nor a cell border."""
     for character in "\\`*_{}[]<>|#~":
         text = text.replace(character, f"\\{character}")
-    return text.replace("@", "@\u200b")
+    return _ADDRESS.sub("\\g<0>\u200b", text)
 
 
 def _capped(lines: list[str]) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 from mlmguard import __version__, accounting
 from mlmguard.artifacts import as_noun
+from mlmguard.measures import APPLIED, charged_steps
 from mlmguard.settings import TrainSettings
 from mlmguard.train import mechanism
 from mlmguard.train.data import Corpus
@@ -53,10 +54,19 @@ def statement(
     }
     if dp is None:
         return _not_private(corpus, common)
+    common["warnings"] = _warnings(ledger, journal.applied)
     sampler = mechanism.sampler_check(journal, audit, units, dp)
     common["mechanism_checks"] = mechanism.tested(run, audit, sampler, dp, ledger)
     runs, precision = [own, *others], plan.recipe.precision
     return _private(run, settings, unit, dp, ledger, sampler, corpus, runs, precision, common)
+
+
+def _warnings(ledger: Sequence[LedgerEntry], applied: int) -> tuple[str, ...]:
+    charged = charged_steps(ledger)
+    if applied >= APPLIED * charged:
+        return ()
+    lost = f"{applied:,} of {charged:,} steps reached the weights, and all were paid for"
+    return (f"{lost}: a run that is killed loses what it had not saved. Train again, with an ε of its own.",)
 
 
 def _not_private(corpus: Corpus, common: dict[str, Any]) -> PrivacyStatement:

@@ -110,8 +110,9 @@ class Journal:
         )
 
     def save_due(self) -> bool:
-        """Time for another checkpoint of the state?"""
-        return self._writes and time.monotonic() - self._saved_at > SAVE_EVERY_SECONDS
+        """Time for another checkpoint of the state? After the first step always: it was paid for."""
+        late = time.monotonic() - self._saved_at > SAVE_EVERY_SECONDS
+        return self._writes and (self.saves == 0 or late)
 
     def save(
         self, model: nn.Module, optimizer: torch.optim.Optimizer, step: int, name: str = "state"

@@ -141,6 +141,7 @@ class PrivacyStatement:
     digests: Mapping[str, str] = field(default_factory=dict)  # SHA-256 of what is claimed about, by name
     guesses: int | None = None  # how many an audit of the canaries makes, fixed before the first score
     mechanism_checks: tuple[MechanismCheck, ...] = ()  # empty: made before runs tested themselves
+    warnings: tuple[str, ...] = ()  # what the release should be held against, and no claim is made about
     # of old statements only: the number of records can be computed from realised batch sizes
     batch_sizes: Mapping[str, float] = field(default_factory=dict)
     digest: str = ""  # SHA-256 over everything else here: catches accidents, not tampering

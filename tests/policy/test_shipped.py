@@ -16,7 +16,7 @@ from mlmguard.artifacts import write_json
 from mlmguard.policy.judging import exit_code, judge
 from mlmguard.policy.reading import load, shipped
 from mlmguard.policy.rule import Policy
-from mlmguard.types import AttackRun, Detector, Evidence, FindingCount, Judgement, Status
+from mlmguard.types import Detector, Evidence, FindingCount, Judgement, Status
 from tests.fixtures.evidence import TODAY, changed, clean, extractable, manifest, not_private, number
 
 WEIGHTS = clean().model.digest[:16]
@@ -68,11 +68,6 @@ def deidentified() -> Evidence:
     return replace(changed(thorough(), recall), manifest=scanned)
 
 
-def every_attack() -> Evidence:
-    ran = AttackRun("generation", "run", "Gibbs sampling, 10,000 texts")
-    return replace(thorough(), attacks=(*clean().attacks, ran))
-
-
 def cards_left_in() -> Evidence:
     left = FindingCount("CREDIT_CARD", "billing", 388, 0, 371)
     rows = tuple(left if row.rule == "CREDIT_CARD" else row for row in manifest().findings)
@@ -82,7 +77,7 @@ def cards_left_in() -> Evidence:
 PASSING: dict[str, Callable[[], Evidence]] = {
     "base": clean,
     "hipaa-safe-harbor": deidentified,
-    "gdpr-anonymity-evidence": every_attack,
+    "gdpr-anonymity-evidence": thorough,
     "pci-pan": thorough,
     "dp-release": thorough,
 }

@@ -21,7 +21,7 @@ from mlmguard.errors import InputError
 from mlmguard.policy.judging import judge
 from mlmguard.policy.reading import load
 from mlmguard.policy.rule import Policy
-from mlmguard.policy.waiver import LONGEST
+from mlmguard.policy.waiver import LONGEST, same_person
 from mlmguard.report.clearance import case
 from mlmguard.report.formats import FORMATS, render
 from mlmguard.types import Evidence, Judgement, Status
@@ -225,6 +225,22 @@ def test_waive_by_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture
     assert cli.run(["waive", str(path), "attacks-run", "--reason", "r", *people]) == 0
     assert "attacks-run" in capsys.readouterr().err
     assert cli.run(["waive", str(path), "attacks-run", "--reason", "r", *people]) == 2  # two of one rule
+
+
+@pytest.mark.parametrize(
+    "approver",
+    [
+        "M\u043edel owner",
+        "Model\u200b owner",
+        "Model owne\u0301r",
+        "\uff2dodel owner",
+        "M0del\u2011owner",
+        "MODEL  OWNER",
+    ],
+)
+def test_names_that_look_alike_are_one_person(approver: str) -> None:
+    assert same_person("Model owner", approver)
+    assert not same_person("Privacy officer", approver)
 
 
 # --- signed approval ----------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import date
@@ -30,6 +31,7 @@ from mlmguard.report import csv as csv_format
 from mlmguard.report import model_card
 from mlmguard.report.clearance import Case, case
 from mlmguard.report.formats import FORMATS, render, write
+from mlmguard.report.markdown import escaped
 from mlmguard.types import Evidence, Skipped
 from tests.fixtures.evidence import TODAY, clean, extractable, manifest, not_private, untrained
 
@@ -194,6 +196,19 @@ def test_csv_lists_every_row_and_is_not_computed_by_a_spreadsheet() -> None:
     (skipped,) = (row for row in rows if row[0] == "skipped")
     assert not any(cell.startswith(("=", "+", "@")) for row in rows for cell in row)
     assert skipped[-1] == "'@SUM(1+1)"
+
+
+@pytest.mark.parametrize("sign", "=+-@\t\N{FULLWIDTH EQUALS SIGN}\N{FULLWIDTH COMMERCIAL AT}\N{MINUS SIGN}")
+def test_a_sign_of_any_width_gets_an_apostrophe(sign: str) -> None:
+    assert csv_format._cell(f"{sign}1") == f"'{sign}1"
+
+
+def test_no_bare_address_becomes_a_link() -> None:
+    """As GitHub finds them: a scheme or www. before, whatever its case."""
+    given = "HTTPS://a.example http://b.example ftp://c.example Www.d.example e@f.example"
+    text = escaped(given)
+    assert not re.search(r"://|www\.|@[a-z]", text, re.IGNORECASE)
+    assert text.replace("\u200b", "") == given
 
 
 # --- the model card -----------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,8 @@ import pytest
 from mlmguard.artifacts import Key, read_json
 from mlmguard.audit import Ours, checkpoint
 from mlmguard.errors import InputError
+from mlmguard.policy.judging import judge
+from mlmguard.policy.reading import load
 from mlmguard.scan import ScanSettings, scan
 from mlmguard.train import TrainSettings, released, train
 from mlmguard.training import evaluation, gradients, loop, models, modes
@@ -21,6 +24,7 @@ from mlmguard.training.privacy.ledger import CorpusLedger
 from mlmguard.training.text import masking
 from mlmguard.training.text.tokenizer import Tokenizer
 from mlmguard.types import Watcher
+from tests.fixtures.evidence import claiming, clean
 from tests.fixtures.models import small
 
 TESTS = Path(__file__).parents[1]
@@ -159,6 +163,36 @@ def test_what_breaks_after_the_last_step_goes_on_from_there(place, monkeypatch, 
     statement = trained(place, settings).statement
     assert statement.steps_applied == base.steps
     assert sum(entry.steps for entry in statement.ledger) == (base.steps if settings.private else 0)
+
+
+class Killed(BaseException):
+    """What no handler of ours is there for."""
+
+
+@pytest.mark.parametrize(("dies_at", "applied"), [(1, 11), (9, 3)], ids=["second step", "tenth step"])
+def test_a_private_run_that_was_killed_says_what_reached_the_weights(place, monkeypatch, dies_at, applied):
+    """State is there from the first step on; what was charged after it and lost is told and warned of."""
+    settings = with_(PRIVATE, steps=12, seed=dies_at)
+    charge = loop.Journal.charge
+
+    def dies(journal, step, drawn):
+        charge(journal, step, drawn)
+        if step == dies_at:
+            raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop.Journal, "charge", dies)
+        with pytest.raises(Killed):
+            trained(place, settings)
+    statement = trained(place, settings).statement
+    assert (statement.steps_applied, statement.ledger[-1].steps) == (applied, 12)
+    lost = applied < 0.9 * 12
+    assert [w.startswith(f"{applied} of 12 steps") for w in statement.warnings] == [True] * lost
+    evidence = claiming(clean(), replace(statement, epsilon=7.98))
+    verdict = next(v for v in judge(load("base"), evidence).verdicts if v.rule == "dp-steps-applied")
+    assert (verdict.status, f"{applied} of 12 charged" in verdict.reason) == (
+        ("warn", True) if lost else ("pass", False)
+    )
 
 
 def test_16_bit_passes_train_as_32_bit_ones_do(place):

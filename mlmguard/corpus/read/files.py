@@ -55,7 +55,7 @@ def _walk(corpus: Path, ignore: Iterable[Path]) -> Iterator[tuple[str, Path | st
                 continue
             path = here / name
             shown = path.relative_to(corpus).as_posix()
-            if path.is_symlink() and not path.resolve().is_relative_to(root):
+            if path.is_symlink() and not Path(os.path.realpath(path)).is_relative_to(root):
                 yield shown, "symbolic link that leaves the corpus"
             elif not path.is_file():
                 yield shown, "not a regular file"

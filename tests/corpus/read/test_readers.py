@@ -350,6 +350,8 @@ def test_places_that_are_not_followed(tmp_path: Path) -> None:
     (inside / "folder").symlink_to(outside)
     (inside / "stays.txt").symlink_to(inside / "real.txt")
     (inside / "gone.txt").symlink_to(inside / "nowhere.txt")
+    (inside / "round.txt").symlink_to(inside / "about.txt")
+    (inside / "about.txt").symlink_to(inside / "round.txt")
     os.mkfifo(inside / "pipe.txt")
     put(inside, ".hidden.txt", "hidden")
     put(inside, ".git/x.txt", "hidden")
@@ -360,6 +362,8 @@ def test_places_that_are_not_followed(tmp_path: Path) -> None:
     assert {(s.source, s.reason) for s in read_now if isinstance(s, Skipped)} == {
         ("folder", "symbolic link to a folder"),
         ("gone.txt", "not a regular file"),
+        ("round.txt", "not a regular file"),
+        ("about.txt", "not a regular file"),
         ("leaves.txt", "symbolic link that leaves the corpus"),
         ("pipe.txt", "not a regular file"),
     }
