@@ -7,16 +7,19 @@ outside become nouns through pydantic with ``extra="forbid"``: a key nobody know
 from __future__ import annotations
 
 import errno
+import fcntl
+import glob
 import hashlib
 import hmac
 import json
 import math
 import os
 import secrets
+import shutil
 import stat
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any, TypeVar
@@ -38,7 +41,7 @@ LARGEST = 1 << 28
 @contextmanager
 def replacing(path: Path, mode: int = 0o644) -> Iterator[IO[bytes]]:
     """A binary file that takes ``path``'s place when the block ends well, and vanishes when it does not."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    made(path.parent)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=".tmp-")
     try:
         with os.fdopen(handle, "wb") as stream:
@@ -52,6 +55,64 @@ def replacing(path: Path, mode: int = 0o644) -> Iterator[IO[bytes]]:
             Path(name).unlink()
         raise
     _sync_folder(path.parent)
+
+
+def made(folder: Path) -> Path:
+    """``folder``, and what is missing above it, made for its owner and group alone, whatever the umask."""
+    if not folder.is_dir():
+        made(folder.parent)
+        with suppress(FileExistsError):  # made by somebody else by now; or a file, which whoever writes names
+            folder.mkdir()
+            folder.chmod(0o750)
+    return folder
+
+
+@contextmanager
+def locked(*folders: Path) -> Iterator[None]:
+    """Let one process at a time work in each of ``folders``, which are; a killed one holds nothing."""
+    with ExitStack() as held:
+        for folder in sorted({folder.resolve() for folder in folders}):
+            descriptor = os.open(folder, os.O_RDONLY)
+            held.callback(os.close, descriptor)
+            with suppress(OSError):  # a file system without locks
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+
+
+@contextmanager
+def scratch(parent: Path, name: str) -> Iterator[Path]:
+    """A folder (0700) in ``parent`` that is gone after the block, renamed or not.
+
+    What a killed process has left of this name is removed first: its lock fell with it.
+    """
+    prefix = f".mlmguard-{name}-"
+    with locked(made(parent)):
+        for left in parent.glob(f"{glob.escape(prefix)}*"):
+            if (lock := _lock_of(left)) is not None:
+                shutil.rmtree(left, ignore_errors=True)
+                os.close(lock)
+        folder = Path(tempfile.mkdtemp(dir=parent, prefix=prefix))
+        lock = _lock_of(folder)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        if lock is not None:
+            os.close(lock)
+
+
+def _lock_of(folder: Path) -> int | None:
+    """A descriptor that keeps others away from ``folder``; None where somebody else has it."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        return None
+    return descriptor
 
 
 def _sync_folder(folder: Path) -> None:

@@ -1,7 +1,11 @@
 """Files appear whole or not at all; bytes from outside are refused by name; the key stays out of sight."""
 
 import json
+import os
 import stat
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -102,3 +106,43 @@ def test_run_folders_are_private_and_ignored(tmp_path):
 @pytest.mark.parametrize("name", ["", "../../etc", "a/b", ".hidden"])
 def test_a_run_id_cannot_leave_the_run_folder(tmp_path, name):
     assert artifacts.find_run_folder(name, tmp_path) is None
+
+
+def test_modes_are_what_they_are_whatever_the_umask(tmp_path):
+    before = os.umask(0)
+    try:
+        artifacts.write_json(tmp_path / "reports" / "below" / "x.json", {})
+        with artifacts.scratch(tmp_path / "runs", "x") as folder:
+            modes = [stat.S_IMODE(path.stat().st_mode) for path in (folder, folder.parent)]
+    finally:
+        os.umask(before)
+    assert modes == [0o700, 0o750]
+    for folder in (tmp_path / "reports", tmp_path / "reports" / "below"):
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o750
+    assert stat.S_IMODE((tmp_path / "reports" / "below" / "x.json").stat().st_mode) == 0o644
+
+
+def test_scratch_of_the_living_stays_and_of_the_killed_goes(tmp_path):
+    program = """
+import sys, time
+from pathlib import Path
+from mlmguard.artifacts import scratch
+with scratch(Path(sys.argv[1]), "x") as folder:
+    (folder / "text").write_text("of a member")
+    print(folder, flush=True)
+    time.sleep(60)
+"""
+    other = subprocess.Popen(
+        [sys.executable, "-c", program, str(tmp_path)], stdout=subprocess.PIPE, text=True
+    )
+    left = Path(other.stdout.readline().strip())
+    with artifacts.scratch(tmp_path, "x") as own:
+        assert left.exists() and own != left
+    assert not own.exists()
+    other.kill()
+    other.wait()
+    assert left.exists()
+    with artifacts.scratch(tmp_path, "y"):
+        assert left.exists()  # of another name
+    with artifacts.scratch(tmp_path, "x"):
+        assert not left.exists()

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import secrets
-import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from functools import cached_property
-from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mlmguard.artifacts import run_folder, scratch
 from mlmguard.audit.checkpoint import Audited
 from mlmguard.audit.personal import personal_spans
 from mlmguard.leakage import formats, ngram_index
@@ -48,7 +47,9 @@ class Bench:
 
     def __enter__(self) -> Bench:
         """Index what was trained on and what was not, under a key that nobody keeps, and draw the samples."""
-        self._folder = Path(self._open.enter_context(tempfile.TemporaryDirectory(prefix="mlmguard-")))
+        # beside what else is private of the run; of another's checkpoint, in a folder for such audits
+        private = self.audited.run or run_folder("audits")
+        self._folder = self._open.enter_context(scratch(private, "indices"))
         self._key = secrets.token_bytes(32)
         counts = np.zeros(len(self.audited.tokenizer), dtype=np.int64)
 

@@ -41,6 +41,7 @@ class Job:
     key: artifacts.Key = field(repr=False)
     settings: ScanSettings
     began: float  # by time.perf_counter
+    there: frozenset[str]  # runs whose outputs lay in its places when it began
 
     @staticmethod
     def of(
@@ -67,7 +68,19 @@ class Job:
         if not overwrite:
             _refuse_another_run(run_id, clean, reports)
         run = artifacts.run_folder(run_id, runs)
-        return Job(corpus, clean, reports, ours, run, run_id, inputs, listing, key, settings, began)
+        there = frozenset(_published(clean, reports).values())
+        return Job(corpus, clean, reports, ours, run, run_id, inputs, listing, key, settings, began, there)
+
+    def refuse_another_meanwhile(self) -> None:
+        """Raise :class:`InputError` where a run that was not there at the beginning has published since."""
+        for place, run_id in _published(self.clean, self.reports).items():
+            if run_id not in (*self.there, self.run_id):
+                raise InputError(
+                    str(place),
+                    f"{run_id} was written here while this scan ran",
+                    "one scan at a time in one place",
+                    "name another with --clean and --reports, or say --overwrite and run again",
+                )
 
     @property
     def salt(self) -> str:
@@ -168,18 +181,24 @@ def check_places(corpus: Path, clean: Path) -> None:
 
 
 def _refuse_another_run(run_id: str, clean: Path, reports: Path) -> None:
-    for place, record in ((clean, "manifest.json"), (reports, "scan.json")):
-        if not (place / record).exists():
-            continue
-        found = artifacts.read_json(place / record)
-        there = found.get("run_id") if isinstance(found, dict) else None
+    for place, there in _published(clean, reports).items():
         if there != run_id:
             raise InputError(
                 str(place),
-                f"it holds {there or record}, another run: its corpus, settings or key differ",
+                f"it holds {there}, another run: its corpus, settings or key differ",
                 f"{run_id}, or a new folder",
                 "name another with --clean and --reports, or say --overwrite",
             )
+
+
+def _published(clean: Path, reports: Path) -> dict[Path, str]:
+    """The run whose outputs lie in each place where there are any, or the file that names none."""
+    found = {}
+    for place, record in ((clean, "manifest.json"), (reports, "scan.json")):
+        if (place / record).exists():
+            data = artifacts.read_json(place / record)
+            found[place] = str((data.get("run_id") if isinstance(data, dict) else None) or record)
+    return found
 
 
 _OUR_FILE = re.compile(r"(?:train|validation|test)-\d{5}\.jsonl|manifest\.json")

@@ -32,13 +32,15 @@ _WEIGHT = {"high": 3, "medium": 2, "low": 1}
 
 @contextmanager
 def building(job: Job) -> Iterator[Path]:
-    """Give a folder beside ``clean/`` that is gone afterwards, whatever happens."""
-    job.clean.parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(dir=job.clean.parent, prefix=f".{job.clean.name}-"))
-    try:
+    """Give a folder beside ``clean/`` that is gone afterwards, whatever happens.
+
+    One scan at a time writes to a place. Raises :class:`InputError` where another has published there since
+    this one began.
+    """
+    places = artifacts.made(job.clean.parent), artifacts.made(job.reports)
+    with artifacts.scratch(job.clean.parent, "clean") as folder, artifacts.locked(*places):
+        job.refuse_another_meanwhile()
         yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def publish(job: Job, books: Books, written: Written, folder: Path) -> Manifest:
@@ -177,7 +179,7 @@ def _take_the_place_of(new: Path, old: Path) -> None:
     if not old.exists():
         new.rename(old)
         return
-    aside = Path(tempfile.mkdtemp(dir=old.parent, prefix=f".{old.name}-"))
+    aside = Path(tempfile.mkdtemp(dir=old.parent, prefix=".mlmguard-clean-"))  # the next scan's to remove
     old.rename(aside / old.name)
     try:
         new.rename(old)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from torch import nn
 from transformers.utils import logging
 
-from mlmguard.artifacts import write_json, write_text
+from mlmguard.artifacts import scratch, write_json, write_text
 from mlmguard.errors import InputError
 from mlmguard.training.text.tokenizer import Tokenizer
 from mlmguard.types import PrivacyStatement
@@ -38,20 +37,17 @@ def save(
 
     ``bind`` makes the statement from the folder that holds all the rest: it names their digests.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".tmp-ckpt-"))
-    try:
+    with scratch(folder.parent, "ckpt") as temporary:
         save_weights(temporary, model, tokenizer)
         write_json(temporary / "training.json", dict(training))
         write_text(temporary / "README.md", card)
         statement = bind(temporary)
         write_json(temporary / "privacy.json", statement)
+        for path in temporary.rglob("*"):  # libraries write as the umask says
+            path.chmod(0o755 if path.is_dir() else 0o644)
         temporary.chmod(0o755)
         replace_folder(temporary, folder)
-        return statement
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
+    return statement
 
 
 def save_weights(folder: Path, model: nn.Module, tokenizer: Tokenizer) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 
 from mlmguard.corpus.read.originals import originals
 from mlmguard.errors import InputError, PartialRun
-from mlmguard.scan import scan
+from mlmguard.scan import examining, scan
 from mlmguard.types import Watcher
 from tests.scan.places import KEY, Place, files
 
@@ -27,7 +28,43 @@ def test_clean_is_replaced_only_if_it_is_ours(place: Place) -> None:
     with pytest.raises(InputError, match="did not write"):
         place.scan()
     assert files(place.root) == before
-    assert not [p for p in place.root.iterdir() if p.name.startswith(".clean")]
+    assert not [p for p in place.root.iterdir() if p.name.startswith((".clean", ".mlmguard-"))]
+
+
+def test_of_two_scans_into_one_place_the_second_is_refused(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other one, of another corpus, begins later and publishes while this one is between its passes."""
+    place.put("1.txt", "one text")
+    other = Place(place.root / "other")
+    other.put("2.txt", "another text")
+    between = examining.examine
+
+    def overtaken(*given: Any) -> None:
+        between(*given)
+        monkeypatch.setattr("mlmguard.scan.examine", between)
+        scan(other.corpus, place.clean, place.reports, key=KEY, runs=other.runs)
+
+    monkeypatch.setattr("mlmguard.scan.examine", overtaken)
+    with pytest.raises(InputError, match="was written here while this scan ran"):
+        place.scan()
+    whole = files(place.clean) | files(place.reports)
+    scan(other.corpus, place.clean, place.reports, key=KEY, runs=other.runs)
+    again = files(place.clean) | files(place.reports)
+    assert {n: b for n, b in whole.items() if "run.json" not in n} == {
+        n: b for n, b in again.items() if "run.json" not in n
+    }
+
+
+def test_what_a_killed_scan_left_is_removed_by_the_next(place: Place) -> None:
+    place.put("1.txt", "one text")
+    left = place.root / ".mlmguard-clean-abandoned"
+    left.mkdir()
+    (left / "train-00000.jsonl").write_text("half")
+    mine = place.root / ".clean-mine"
+    mine.mkdir()
+    place.scan()
+    assert not left.exists() and mine.exists()
 
 
 def test_foreign_folders_are_refused(place: Place) -> None:
@@ -120,7 +157,8 @@ def test_a_full_disk_leaves_the_old_corpus_and_nothing_half_written(
     with pytest.raises(PartialRun, match="the disk is full"):
         place.scan()
     assert files(place.clean) == before
-    left = [name for name in files(place.root) if "/.tmp-" in name or "/.spool-" in name or ".clean-" in name]
+    unfinished = re.compile(r"(^|/)\.(tmp|spool|mlmguard)-")
+    left = [name for name in files(place.root) if unfinished.search(name)]
     assert left == []
 
 

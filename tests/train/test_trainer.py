@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import stat
 import subprocess
 import sys
 from dataclasses import replace
@@ -18,6 +19,7 @@ from mlmguard.policy.judging import judge
 from mlmguard.policy.reading import load
 from mlmguard.scan import ScanSettings, scan
 from mlmguard.train import TrainSettings, released, train
+from mlmguard.training import checkpoint as released_folder
 from mlmguard.training import evaluation, gradients, loop, models, modes
 from mlmguard.training.privacy import claim
 from mlmguard.training.privacy.ledger import CorpusLedger
@@ -163,6 +165,20 @@ def test_what_breaks_after_the_last_step_goes_on_from_there(place, monkeypatch, 
     statement = trained(place, settings).statement
     assert statement.steps_applied == base.steps
     assert sum(entry.steps for entry in statement.ledger) == (base.steps if settings.private else 0)
+
+
+def test_nobody_else_can_write_to_a_checkpoint_whatever_the_umask(tmp_path):
+    before = os.umask(0)
+    try:
+        released_folder.save(
+            tmp_path / "out" / "ckpt", models.fresh("nano", TOKENIZER, 32, 0.0, 1), TOKENIZER, {}, "card",
+            lambda folder: clean().statement,
+        )  # fmt: skip
+    finally:
+        os.umask(before)
+    found = {path.name: stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "out").rglob("*")}
+    assert found.pop("ckpt") == 0o755 and set(found.values()) == {0o644} and "config.json" in found
+    assert stat.S_IMODE((tmp_path / "out").stat().st_mode) == 0o750
 
 
 class Killed(BaseException):
