@@ -11,7 +11,7 @@ from typing import IO, Any
 
 from mlmguard.corpus.read.document import Refused, Settings
 from mlmguard.corpus.read.packed import BOMB_BYTES, BOMB_RATIO, Unpacked
-from mlmguard.corpus.read.rows import Rows
+from mlmguard.corpus.read.rows import Rows, refuse_wide
 from mlmguard.types import Document, Skipped
 
 _TABLE_ROWS = 32  # of a Parquet file that are in memory at a time
@@ -62,9 +62,11 @@ def _table(
         stream.seek(0)
         try:
             schema, batches = open_table(stream)
+            refuse_wide(len(schema.names))
             if settings.text_key not in schema.names:
                 raise Refused(f'no column "{settings.text_key}"')
             for batch in batches:
+                batch.validate(full=True)  # offsets and lengths of a stranger's: read unchecked, they crash
                 left -= batch.nbytes
                 if left < 0:
                     raise Refused(f"expands more than {BOMB_RATIO}-fold", number)

@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import IO
 
+from mlmguard.corpus.read import child
 from mlmguard.corpus.read.columns import arrow, parquet
 from mlmguard.corpus.read.document import Refused, Settings, whole
 from mlmguard.corpus.read.files import digests, files, size
@@ -49,7 +50,7 @@ def read(
         if isinstance(path, Skipped):
             yield path
             continue
-        for item in read_file(path, name, settings, lambda at, before=before: advance(before + at)):  # type: ignore[misc]
+        for item in child.read(path, name, settings, lambda at, before=before: advance(before + at)):  # type: ignore[misc]
             seen_any = seen_any or isinstance(item, Document)
             yield item
         before += path.stat().st_size
@@ -63,10 +64,15 @@ def read(
         )
 
 
+def serve() -> None:
+    """Be the child that reads files for :func:`read`."""
+    child.serve(read_file)
+
+
 def read_file(
     path: Path, name: str, settings: Settings, advance: Callable[[int], None]
 ) -> Iterator[Document | Skipped]:
-    """Yield the documents of one file, and what of it was left out. ``advance`` hears how far."""
+    """Yield the documents of one file, and what of it was left out, as they are read in this process."""
     suffixes = [suffix.lower() for suffix in path.suffixes[-2:]]
     packing = suffixes.pop() if suffixes and suffixes[-1] in PACKED else None
     suffix = suffixes[-1] if suffixes else ""

@@ -48,10 +48,29 @@ class _Page(HTMLParser):
             self.pieces.append(re.sub(r"\s+", " ", data))
 
 
+_NO_TEXT = re.compile(
+    r"<(script|style)\b[^>]*(?:>.*?(?:</\1\s*>|\Z)|\Z)|<!--.*?(?:-->|\Z)|<!\[CDATA\[.*?(?:\]\]>|\Z)|<[!?][^>]*(?:>|\Z)",
+    re.DOTALL | re.IGNORECASE,
+)
+"""What no reader sees, to its end or to that of the page, as in browsers. A match takes all it looked at."""
+_TAG = re.compile(r"<[a-zA-Z/]")
+
+
+def _closed(source: str) -> str:
+    """``source`` without comments, and without a tag at its end that is never closed.
+
+    Python's parser looks for the end of each from each beginning: 200 KB of them take it 17 seconds.
+    """
+    source = _NO_TEXT.sub("", source)
+    end = source.rfind(">") + 1
+    unclosed = _TAG.search(source, end)
+    return source[: unclosed.start()] if unclosed else source
+
+
 def html_text(source: str) -> str:
     """Give the text of a page: tags gone, blocks on lines of their own, white space as a browser shows it."""
     page = _Page()
-    page.feed(source)
+    page.feed(_closed(source))
     page.close()
     lines = (line.strip() for line in "".join(page.pieces).split("\n"))
     return "\n".join(line for line in lines if line)

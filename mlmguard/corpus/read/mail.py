@@ -30,9 +30,15 @@ def looks_like_mail(data: bytes) -> bool:
 
 def mail(data: bytes, settings: Settings) -> tuple[str, str]:
     """Give the text and the unit of a mail; raises :class:`Refused` where it cannot be read."""
+    # the parser itself takes seconds for what is refused below
+    if data.count(b"\n--") > 5 * MAX_PARTS:
+        raise Refused(f"a mail of more than {MAX_PARTS:,} parts")
+    if any(len(field) > MAX_HEADER for field in _FIELD_END.split(_HEAD_END.split(data, maxsplit=1)[0])):
+        raise Refused(f"a mail with a header field longer than {MAX_HEADER:,} characters")
     try:
         message = email.message_from_bytes(data, policy=email.policy.default)
         assert isinstance(message, EmailMessage)
+        _refuse_endless(message)
         unit = str(message[settings.unit_key] or "") if settings.unit_key else ""
         headers = [f"{key}: {message[key]}" for key in ("Subject", "From", "To") if message[key]]
         bodies = [_part_text(part) for part in _text_parts(message)]
@@ -45,6 +51,21 @@ def mail(data: bytes, settings: Settings) -> tuple[str, str]:
     if settings.mail_headers and headers:
         return "\n".join([*headers, "", "\n".join(bodies)]), unit
     return "\n".join(bodies), unit
+
+
+_HEAD_END, _FIELD_END = re.compile(rb"\r?\n\r?\n"), re.compile(rb"\n(?![ \t])")
+MAX_HEADER = 20_000
+"""Characters of one header field: a letter to five hundred people. Its parser takes the square of them."""
+MAX_PARTS = 1_000
+
+
+def _refuse_endless(message: EmailMessage) -> None:
+    """Raise :class:`Refused` for a mail whose headers or parts hold up the scan; no header is parsed here."""
+    for number, part in enumerate(message.walk()):
+        if number >= MAX_PARTS:
+            raise Refused(f"a mail of more than {MAX_PARTS:,} parts")
+        if any(len(str(value)) > MAX_HEADER for _, value in part.raw_items()):
+            raise Refused(f"a mail with a header field longer than {MAX_HEADER:,} characters")
 
 
 def mbox(stream: IO[bytes], name: str, settings: Settings) -> Iterator[Document | Skipped]:

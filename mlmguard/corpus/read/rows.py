@@ -16,6 +16,16 @@ from mlmguard.types import Document
 _OWN_ID = re.compile(r"[A-Za-z]{1,16}[-_:]\d{1,10}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
 
 
+MAX_COLUMNS = 1_000
+"""Columns of one row. Each is searched on its own: a hundred thousand hold up the whole scan."""
+
+
+def refuse_wide(columns: int) -> None:
+    """Raise :class:`Refused` for more columns than a record of a person has."""
+    if columns > MAX_COLUMNS:
+        raise Refused(f"more than {MAX_COLUMNS:,} columns")
+
+
 class Rows:
     """Rows of one file to documents; knows which ids the file has used."""
 
@@ -27,6 +37,7 @@ class Rows:
         """Make the document of row ``number`` (a line, 1-based); raises :class:`Refused` if it is none."""
         if not isinstance(row, Mapping):
             raise Refused("not a JSON object")
+        refuse_wide(len(row))
         text = row.get(self._settings.text_key)
         if not isinstance(text, str):
             raise Refused(
