@@ -4,7 +4,7 @@ BIN := .venv/bin
 # Small models gain nothing from more threads than cores, and lose much when tests run side by side.
 CORES := $(shell $(PYTHON) -c "import os; print(len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count())")
 
-.PHONY: demo test test-all lint install samples schemas bench clean
+.PHONY: demo test test-all lint install samples schemas bench fuzz clean
 
 demo: install
 	$(BIN)/mlmguard demo; code=$$?; echo; echo "The report: $(CURDIR)/demo/reports/report.html"; exit $$code
@@ -35,6 +35,11 @@ samples: install
 
 schemas: install
 	for name in evidence privacy manifest judgement policy review; do $(BIN)/mlmguard schema $$name > docs/schemas/$$name.json; done
+
+MUTANTS ?= 10000
+
+fuzz: install # an hour or so: 10,000 mutants of each format
+	$(BIN)/python -m tests.fuzz --mutants $(MUTANTS) --seed $$(date +%j)
 
 DATA ?= ../shared/data
 
