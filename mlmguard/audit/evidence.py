@@ -14,7 +14,7 @@ from mlmguard.artifacts import weights_digest, write_text
 from mlmguard.audit import mechanism
 from mlmguard.audit.bench import Bench
 from mlmguard.audit.checkpoint import Audited
-from mlmguard.leakage import metrics
+from mlmguard.leakage import metrics, records
 from mlmguard.leakage.answers import Floats, Probe
 from mlmguard.leakage.attack import Attack
 from mlmguard.leakage.results import PValue, Result, measured
@@ -46,7 +46,7 @@ def evidence_of(bench: Bench, attacks: Sequence[Attack], results: Mapping[str, R
             *coverage(audited, attacks, results),
             *mechanism.coverage(audited.run, audited.statement),
         ),
-        notes=(*_notes(audited, bench.settings), *_reach(audited, len(tests))),
+        notes=(*_notes(audited, bench.settings), *_reach(audited, tests)),
         tool_version=__version__,
     )
 
@@ -73,7 +73,7 @@ def coverage(
 
 def corrected(tests: Sequence[PValue]) -> tuple[Measurement, ...]:
     """The audit's tests as one family: Holm-adjusted, so that any of them below .05 is a finding at .05."""
-    adjusted = metrics.holm([test.p for test in tests])
+    adjusted = metrics.holm([test.p for test in tests], shares(tests)) if tests else []
     return tuple(
         Measurement(
             test.attack, f"{test.metric}_p", p, None, None, 0.95, test.examples, slice=test.slice,
@@ -81,6 +81,14 @@ def corrected(tests: Sequence[PValue]) -> tuple[Measurement, ...]:
         )
         for test, p in zip(tests, adjusted)
     )  # fmt: skip
+
+
+def shares(tests: Sequence[PValue]) -> list[float]:
+    """The share of the family's level that each test has: its own, or an equal part of what is left."""
+    others = sum(not test.share for test in tests)
+    left = 1 - sum(test.share for test in tests)
+    found = [test.share or left / others for test in tests]
+    return [share / sum(found) for share in found]
 
 
 def write_records(path: Path, results: Iterable[Result], audited: Audited) -> None:
@@ -116,23 +124,23 @@ def _notes(audited: Audited, settings: AuditSettings) -> tuple[str, ...]:
     return tuple(notes)
 
 
-SURE = 0.005
-"""The corrected p-value at which the policy ``base`` fails a test."""
-
-
-def _reach(audited: Audited, tests: int) -> tuple[str, ...]:
+def _reach(audited: Audited, tests: Sequence[PValue]) -> tuple[str, ...]:
     """What no test of this audit can be sure of, however clearly it leaks."""
     if not tests:
         return ()
     trained, held_out = (len({row["unit"] for row in rows}) for rows in (audited.members, audited.held_out))
-    fewest = metrics.fewest_leaked(trained, held_out, SURE / tests)
-    share = f"{held_out:,} of {trained + held_out:,} units were held out"
+    scored = any(test.attack == records.ATTACK.name for test in tests)
+    level = records.SURE / len(tests)
+    fewest = records.fewest(trained, held_out) if scored else metrics.fewest_leaked(trained, held_out, level)
+    share = f"Reach: {held_out:,} of {trained + held_out:,} units were held out"
     if fewest > trained:
-        return (f"Reach: {share}: too few for any test against them to reach p < {SURE:g}, corrected.",)
+        return (f"{share}: too few for any test against them to reach p < {records.SURE:g}, corrected.",)
+    do = "are listed (--records), and fail where their tokens are recovered" if scored else "are not seen"
     return (
-        f"Reach: {share}, so that no test against them reaches p < {SURE:g}, corrected, for a leak of fewer "
-        f"than {fewest:,} units, however clear it is: so few may all lie in the training set by chance. A "
-        "larger held-out share lowers this; canaries have coins of their own and are not bound by it.",
+        f"{share}, so that the model fails by comparison with them where {fewest:,} or more units are known "
+        "by heart, or stand out otherwise above all others. Fewer may all lie in the training set by chance: "
+        f"they {do}. A larger held-out share (scan --splits) lowers this; canaries have coins of their own "
+        "and are not bound by it.",
     )
 
 

@@ -32,7 +32,16 @@ class Plan:
     canaries: int
     ceiling: float
     canaries_to_refute: int | None
+    leaked_units: tuple[Reach, ...]
     sizes: tuple[Size, ...]
+
+
+@dataclass(frozen=True)
+class Reach:
+    """How few leaked units an audit can show beside a share of held-out ones; None: no number of them."""
+
+    held_out: float
+    units: int | None
 
 
 @dataclass(frozen=True)
@@ -74,8 +83,23 @@ def plan(settings: TrainSettings, policy: Policy) -> Plan:
         canaries=canaries,
         ceiling=metrics.one_run_ceiling(canaries, min(guesses, canaries), delta) if canaries else 0.0,
         canaries_to_refute=metrics.canaries_to_refute(settings.dp_epsilon, delta),
+        leaked_units=tuple(_reach(settings.public_size)),
         sizes=tuple(_sizes(policy)),
     )
+
+
+HELD_OUT = (0.1, 0.3, 0.5)
+
+
+def _reach(trained: int) -> Iterator[Reach]:
+    """What an audit could show of ``trained`` units and a tenth held out, and with more of them held out."""
+    from mlmguard.leakage import records
+
+    total = round(trained / (1 - HELD_OUT[0]))
+    for share in HELD_OUT:
+        held_out = round(total * share)
+        found = records.fewest(total - held_out, held_out)
+        yield Reach(share, found if found <= total - held_out else None)
 
 
 def _sizes(policy: Policy) -> Iterator[Size]:
@@ -141,6 +165,15 @@ def command(quiet: bool, as_json: bool, policy: str, **settings: Any) -> None:
         ),
         ("audit ceiling", f"{found.canaries} canaries can show at most ε = {found.ceiling:.2f}"),
         ("to refute", _canaries(found.canaries_to_refute)),
+        *(
+            (
+                f"leaks, {reach.held_out:.0%} held out",
+                f"{reach.units:,} units known by heart, or more, fail by comparison"
+                if reach.units
+                else "too few units for a comparison",
+            )
+            for reach in found.leaked_units
+        ),
         *((size.rule, f"{size.examples:,} examples of {size.metric}, at least") for size in found.sizes),
     ]
     show(found, as_json, lambda: console.explanation("Plan", rows))

@@ -13,18 +13,10 @@ import numpy as np
 
 from mlmguard.corpus.copies.dedup import Clusters
 from mlmguard.corpus.copies.minhash import Array
-from mlmguard.errors import InputError
 from mlmguard.settings import ScanSettings
+from mlmguard.settings.scan import SPLITS as SPLITS
 
-SPLITS = ("train", "validation", "test")
-FRACTIONS: Mapping[str, float] = ScanSettings().splits
-
-
-def check_fractions(fractions: Mapping[str, float]) -> None:
-    """Raise :class:`InputError` unless these are shares of the three splits."""
-    wrong = set(fractions) ^ set(SPLITS)
-    if wrong or any(not 0 <= f <= 1 for f in fractions.values()) or abs(sum(fractions.values()) - 1) > 1e-6:
-        raise InputError("splits", "not shares of a whole", f"{', '.join(SPLITS)}, adding up to 1")
+FRACTIONS: Mapping[str, float] = ScanSettings().shares
 
 
 def assign(orders: Array, clusters: Array, kept: Array, fractions: Mapping[str, float] = FRACTIONS) -> Array:
@@ -35,7 +27,6 @@ def assign(orders: Array, clusters: Array, kept: Array, fractions: Mapping[str, 
     always trains; test and validation are filled to their share with the others in the order of their keyed
     names, none of them empty where there are enough components.
     """
-    check_fractions(fractions)
     component = _components(orders, clusters)
     weight = np.zeros(len(orders), np.uint32)
     np.add.at(weight, component[kept], 1)  # bincount would take four times the memory

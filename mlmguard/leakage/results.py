@@ -30,6 +30,7 @@ class PValue:
     examples: int
     slice: str = ""
     metric: str = ""
+    share: float = 0.0  # of the family's level, fixed beforehand; 0: what others leave, in equal parts
 
 
 @dataclass(frozen=True)

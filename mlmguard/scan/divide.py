@@ -39,7 +39,7 @@ def divide(job: Job, books: Books) -> None:
             "no document is left to write: every one was dropped for what was found in it "
             "or is a copy of an evaluation set, or is to be left out."
         )
-    books.splits = split.assign(books.owners, books.clusters, kept, job.settings.splits)
+    books.splits = split.assign(books.owners, books.clusters, kept, job.settings.shares)
 
 
 def _statuses(books: Books, keep: str) -> Array:
@@ -70,7 +70,7 @@ def _statuses(books: Books, keep: str) -> Array:
 def would_have_crossed(job: Job, books: Books) -> int:
     """Count the pairs of copies that a split by unit alone would have put into two splits."""
     everyone = np.arange(len(books), dtype=np.uint32)
-    alone = split.assign(books.owners, everyone, np.ones(len(books), bool), job.settings.splits)
+    alone = split.assign(books.owners, everyone, np.ones(len(books), bool), job.settings.shares)
     earlier, later = books.copies.pairs[books.copies.pairs[:, 1] < len(books)].T
     return int(np.count_nonzero(alone[earlier] != alone[later]))
 

@@ -15,7 +15,6 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from mlmguard import __version__, artifacts
-from mlmguard.corpus import split
 from mlmguard.corpus.detect.finder import Names, coverage, finder, names_digest
 from mlmguard.corpus.examine import Examine
 from mlmguard.corpus.read import documents
@@ -157,8 +156,7 @@ def made_by(settings: ScanSettings) -> str:
 
 
 def check_settings(settings: ScanSettings) -> None:
-    """Raise :class:`InputError` for splits that there cannot be, and for what no detector can look for."""
-    split.check_fractions(settings.splits)
+    """Raise :class:`InputError` for what no detector can look for."""
     finder(settings.entities, settings.threshold, settings.language, names(settings), settings.countries)
 
 

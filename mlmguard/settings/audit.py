@@ -27,6 +27,12 @@ class AuditSettings:
     )
     restarts: int = dial(24, "Random starts of a search.", group=SPENDING, least=1)
     samples: int = dial(400, "Texts drawn from the model.", group=SPENDING, least=4)
+    windows: int = dial(
+        60_000,
+        "Windows of all documents together in which leaked ones are looked for.",
+        group=SPENDING,
+        least=1,
+    )
     minutes: float | None = dial(
         None,
         "Begin no attack after this many minutes; attacks that were not run are listed.",

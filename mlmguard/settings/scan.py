@@ -3,14 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+from mlmguard.errors import InputError
 from mlmguard.settings.choices import Cleaning, CutPassages, Keep
 from mlmguard.settings.dial import dial
 
 READING, FINDING, COPIES, RUNNING = "Reading", "Finding and cleaning", "Copies and splits", "Running"
+
+SPLITS = ("train", "validation", "test")
+
+
+def shares(text: str) -> Mapping[str, float]:
+    """Read the shares of the three splits, as in ``0.9,0.05,0.05``.
+
+    Raises :class:`InputError` unless they are three numbers that add up to 1.
+    """
+    try:
+        found = [float(part) for part in text.split(",")]
+    except ValueError:
+        found = []
+    if len(found) != len(SPLITS) or any(not 0 <= one <= 1 for one in found) or abs(sum(found) - 1) > 1e-6:
+        raise InputError("--splits", repr(text[:40]), f"shares of {', '.join(SPLITS)} that add up to 1")
+    return dict(zip(SPLITS, found))
 
 
 @dataclass(frozen=True)
@@ -63,8 +80,12 @@ class ScanSettings:
     )
     #: Ids of documents that somebody asked to leave out.
     left_out: frozenset[str] = frozenset()
-    splits: Mapping[str, float] = field(
-        default_factory=lambda: {"train": 0.90, "validation": 0.05, "test": 0.05}
+    splits: str = dial(
+        "0.9,0.05,0.05",
+        "Shares of what is trained on, of validation and of test; more held out shows smaller leaks.",
+        group=COPIES,
+        metavar="TRAIN,VALIDATION,TEST",
+        read=shares,
     )
     max_skipped: float | None = dial(
         None,
@@ -77,3 +98,8 @@ class ScanSettings:
     #: The order of ``--help``: what most people need, then the groups.
     MOST_USED: ClassVar = ("mode", "text_key", "unit_key", "countries", "ner", "workers")
     GROUPS: ClassVar = (READING, FINDING, COPIES, RUNNING)
+
+    @property
+    def shares(self) -> Mapping[str, float]:
+        """The share of each split."""
+        return shares(self.splits)

@@ -12,12 +12,13 @@ import pytest
 from mlmguard import measures
 from mlmguard.artifacts import read_json
 from mlmguard.audit import Foreign, Ours, audit, checkpoint, selftest
-from mlmguard.audit.evidence import SURE, corrected
+from mlmguard.audit.evidence import corrected
 from mlmguard.audit.selftest import NULLS
 from mlmguard.commands.gate import judge_evidence
 from mlmguard.corpus.clean import read_clean
 from mlmguard.errors import InputError
 from mlmguard.leakage import canaries, metrics
+from mlmguard.leakage.records import SURE
 from mlmguard.leakage.results import PValue
 from mlmguard.policy.reading import load
 from mlmguard.policy.rule import Threshold

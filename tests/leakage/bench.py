@@ -19,7 +19,7 @@ from mlmguard.types import DuplicateCounts, Manifest, PrivacyStatement
 
 PAD, CLS, SEP, MASK = range(4)
 WINDOW = 32
-QUICK = AuditSettings(documents=24, spans=4, searched=6, restarts=2, samples=12)
+QUICK = AuditSettings(documents=24, spans=4, searched=6, restarts=2, samples=12, windows=300)
 MANIFEST = Manifest("scan", 0, 0, {}, (), (), (), DuplicateCounts(0, 0, 0), (), "", "", {}, "")
 
 

@@ -15,6 +15,7 @@ import pytest
 
 from mlmguard.audit.evidence import corrected
 from mlmguard.leakage import metrics
+from mlmguard.leakage.records import LEVEL_SHARE
 from mlmguard.leakage.results import PValue, excess, fisher, measured
 from mlmguard.measures import METRICS
 from mlmguard.policy.judging import exit_code, judge
@@ -35,6 +36,7 @@ class Leak:
     phrases: float = 0.0
     spans: float = 0.0
     canaries: float = 0.0
+    documents: int = 0
 
 
 NOTHING = Leak()
@@ -85,13 +87,19 @@ def simulated(leak: Leak, seed: int) -> tuple[Measurement, ...]:
     found = metrics.difference(emitted[0], 100, emitted[1], 100)
     numbers.append(measured("generation", "documents_emitted_excess", found, 100))
     tests.append(PValue("generation", fisher(emitted[0], 100, emitted[1], 100), 100, metric="documents"))
+
+    # one score a document, some of them far above; what is recovered is the model's, not the sample's
+    scores = rng.standard_t(3, 2 * SPLIT)
+    scores[: leak.documents] += 40
+    p = metrics.top_p(scores[:SPLIT], scores[SPLIT:])
+    tests.append(PValue("records", p, SPLIT, metric="highest", share=LEVEL_SHARE))
     return (*numbers, *corrected(tests))
 
 
 def evidence(name: str, leak: Leak, seed: int) -> Evidence:
     """What passes the policy, with the simulated numbers in the place of all that attacks measured."""
     passing = PASSING[name]()
-    attacks = {"membership", "ngram", "pii", "rare", "canary", "generation"}
+    attacks = {"membership", "ngram", "pii", "rare", "canary", "generation", "records"}
     kept = tuple(
         m
         for m in passing.measurements
@@ -125,6 +133,7 @@ LEAKS: Sequence[tuple[Leak, set[str]]] = (
     (Leak(membership=1.8), {"membership-auc", "not-chance"}),
     (Leak(phrases=0.5), {"ngram-excess", "not-chance"}),
     (Leak(spans=0.4), {"kept-extracted", "redacted-recovered", "rare-extracted", "regurgitation"}),
+    (Leak(documents=15), {"not-chance"}),
     (Leak(canaries=0.7), {"canary-extracted", "canary-exposure", "not-chance"}),
 )
 

@@ -186,7 +186,7 @@ def test_a_document_of_shared_passages_only_is_left_out(place: Place) -> None:
     place.put("1.txt", f"{passage('a')} {passage('b')}")
     place.put("2.txt", passage("a"))
     place.put("3.txt", "something else")
-    manifest = place.scan(cut_passages="everywhere", splits={"train": 1.0, "validation": 0.0, "test": 0.0})
+    manifest = place.scan(cut_passages="everywhere", splits="1,0,0")
     documents = {d["id"]: (d["status"], d["split"]) for d in jsonl(place.run / "documents.jsonl")}
     assert documents["2.txt"] == ("passages-only", "") and manifest.documents_written == 2
 

@@ -156,7 +156,7 @@ def test_a_line_break_that_is_none_in_json_breaks_no_row(place: Place) -> None:
     place.put("odd.txt", text)
     for number in range(12):
         place.put(f"{number}.txt", f"Ordinary note number {number} about boats.")
-    place.scan(splits={"train": 1.0, "validation": 0.0, "test": 0.0})
+    place.scan(splits="1,0,0")
     assert text in {row["text"] for row in read_clean(place.clean).train}
 
 

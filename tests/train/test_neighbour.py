@@ -61,7 +61,7 @@ def scanned(folder: Path, rows: list[dict[str, str]], key: str | None) -> Path:
     (folder / "corpus").mkdir(parents=True)
     lines = "".join(json.dumps(row) + "\n" for row in rows)
     (folder / "corpus" / "notes.jsonl").write_text(lines)
-    settings = ScanSettings(workers=1, splits={"train": 1.0, "validation": 0.0, "test": 0.0}, unit_key=key)
+    settings = ScanSettings(workers=1, splits="1,0,0", unit_key=key)
     scan(
         folder / "corpus", folder / "clean", folder / "reports", key=KEY, settings=settings,
         runs=folder / "runs",

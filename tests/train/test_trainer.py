@@ -407,7 +407,7 @@ def test_a_refusal_leaves_an_interrupted_run_as_it_is(tmp_path, monkeypatch):
 
 
 def test_an_empty_validation_split_cannot_stop_a_run(tmp_path):
-    folder = scanned(tmp_path, notes=20, splits={"train": 1.0, "validation": 0.0, "test": 0.0})
+    folder = scanned(tmp_path, notes=20, splits="1,0,0")
     with pytest.raises(InputError, match="an empty validation split"):
         trained(folder, with_(PLAIN, early_stop=2))
 
