@@ -125,11 +125,12 @@ def _of_a_corpus(suffix: str) -> Try:
         path = folder / f"x{suffix}"
         path.write_bytes(data)
         found = list(child.read(path, path.name, Settings(), lambda at: None))
-        if lost := [one for one in found if isinstance(one, Skipped) and one.reason.startswith("takes more")]:
-            raise Broken(lost[0].reason)
-        if any(isinstance(one, Skipped) and one.reason.startswith("reading it") for one in found):
+        reasons = [one.reason for one in found if isinstance(one, Skipped)]
+        if slow := [reason for reason in reasons if reason.endswith("processor time")]:
+            raise Broken(slow[0])
+        if any(reason.startswith(("reading it", "takes more")) for reason in reasons):
             return "contained"
-        return "skipped" if any(isinstance(one, Skipped) for one in found) else "read"
+        return "skipped" if reasons else "read"
 
     return read
 
