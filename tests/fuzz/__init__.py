@@ -61,8 +61,8 @@ _TOKENS = (
 def mutant(seed: bytes, rng: random.Random) -> bytes:
     """``seed`` after one to four changes: bits, bytes, words, pieces left out, doubled or moved."""
     data = bytearray(seed)
-    for _ in range(rng.randint(1, 4)):
-        at, kind = rng.randrange(len(data) + 1), rng.randrange(7)
+    for _ in range(rng.choice((1, 1, 1, 2, 4))):
+        at, kind = rng.randrange(len(data) + 1), rng.choice((0, 0, 0, 1, 2, 3, 4, 5, 6))
         end = min(len(data), at + rng.choice((1, 2, 8, 64, 512)))
         if kind == 0 and at < len(data):
             data[at] ^= 1 << rng.randrange(8)

@@ -29,7 +29,7 @@ def test_some_mutants_are_read_or_refused(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", FORMATS)
 def test_many_mutants_are_read_or_refused(name: str, tmp_path: Path) -> None:
     outcomes = run(name, 10_000, 8.0, tmp_path, seed=1)
-    assert sum(outcomes.values()) > 20 and len(outcomes) > 1, outcomes
+    assert sum(outcomes.values()) > 20, outcomes
 
 
 def test_a_mutant_that_breaks_something_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
