@@ -39,18 +39,24 @@ def random_weights(audited: Audited, rng: np.random.Generator) -> Audited:
 
 
 def shuffled_labels(audited: Audited, rng: np.random.Generator) -> Audited:
-    """The same model; which documents count as trained on, and which canaries as planted, is drawn anew."""
-    rows = [*audited.members, *audited.held_out]
-    order = rng.permutation(len(rows))
+    """The same model; which units count as trained on, and which canaries as planted, is drawn anew.
+
+    Whole units are dealt, as a scan does: documents of one author in both splits would hide what they share.
+    """
+    units: dict[str, list[Mapping[str, str]]] = {}
+    for row in (*audited.members, *audited.held_out):
+        units.setdefault(row["unit"], []).append(row)
+    dealt = list(units.values())
+    order = [dealt[k] for k in rng.permutation(len(dealt))]
+    trained = len({row["unit"] for row in audited.members})
     secrets = [
         replace(secret, canary=replace(secret.canary, planted=bool(rng.integers(2))))
         for secret in audited.secrets
     ]
-    size = len(audited.members)
     return replace(
         audited,
-        members=[rows[k] for k in order[:size]],
-        held_out=[rows[k] for k in order[size:]],
+        members=[row for unit in order[:trained] for row in unit],
+        held_out=[row for unit in order[trained:] for row in unit],
         secrets=secrets,
     )
 
