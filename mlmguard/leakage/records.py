@@ -382,7 +382,7 @@ def records(bench: Bench) -> Result:
     return Result(
         (
             _count("listed", len(listed), split, how),
-            _count("recovered", len(recovered), len(listed), why),
+            _count("recovered", len(recovered), split, why),
         ),
         (),
         (PValue("records", metrics.top_p(*units), len(units[0]), metric="highest", share=LEVEL_SHARE),),

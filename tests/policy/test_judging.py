@@ -337,3 +337,9 @@ def test_the_light_rooms_stay_light() -> None:
     code = f"import sys, {imports}; print([m for m in {heavy!r} if m in sys.modules])"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ran.stdout.strip() == "[]"
+
+
+def test_one_document_that_gives_its_tokens_back_fails_the_base_policy() -> None:
+    judgement = judge(load("base"), changed(clean(), number("records.recovered", 1.0, n=2297)), TODAY)
+    (verdict,) = (v for v in judgement.verdicts if v.rule == "record-recovered")
+    assert verdict.status is Status.FAIL and exit_code(judgement) == 10
