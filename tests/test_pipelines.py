@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import re
 import shlex
@@ -130,8 +131,9 @@ def test_the_hook_names_places_and_types_and_never_the_value(
     Path("notes.txt").write_text("nothing here\nwrite to zaphira@quux-clinic.com, card 4111 1111 1111 1111\n")
     Path("plain.txt").write_text("the train was late again\n")
     Path("image.png").write_bytes(b"\x89PNG\xff\xfe")
-    assert cli.run(["check", "plain.txt", "image.png"]) == 0
-    assert "1 files are no UTF-8 text" in capsys.readouterr().err
+    assert cli.run(["check", "plain.txt"]) == 0
+    assert cli.run(["check", "plain.txt", "image.png"]) == 1
+    assert capsys.readouterr().out == "image.png: not looked at (unknown extension .png)\n"
     assert cli.run(["check", "plain.txt", "notes.txt"]) == 10
     out, err = capsys.readouterr()
     assert out.splitlines() == ["notes.txt:2: EMAIL_ADDRESS (medium)", "notes.txt:2: CREDIT_CARD (high)"]
@@ -140,3 +142,33 @@ def test_the_hook_names_places_and_types_and_never_the_value(
     assert capsys.readouterr().out.splitlines() == ["notes.txt:2: CREDIT_CARD (high)"]
     with pytest.raises(InputError, match="no such file"):
         check([Path("none.txt")])
+
+
+def test_the_hook_sees_what_scan_reads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Behind escapes, quoted-printable, base64 and columns; what nobody could read does not pass."""
+    monkeypatch.chdir(tmp_path)
+    encoded = base64.b64encode(b"write to kim@old-mill.example.org, SSN 512-46-7183\n")
+    head = b"From: a@old-mill.example.org\nSubject: x\nContent-Type: text/plain\nContent-Transfer-Encoding: "
+    Path("b.eml").write_bytes(head + b"base64\n\n" + encoded + b"\n")
+    Path("q.eml").write_bytes(head + b"quoted-printable\n\nSSN 512-46=\n-7183 here\n")
+    Path("e.jsonl").write_text(
+        '{"id": 1}\n{"text":"kim\\u0040old-mill.example.org 512\\u002d46\\u002d7183"}\n'
+    )
+    Path("d.csv").write_text("id,text,ssn\n1,a kettle,512467183\n")
+    Path("h.html").write_text("<p>SSN 512&#45;46&#45;7183</p>")
+    Path("crlf.txt").write_bytes(b"a\r\nb\r\nSSN 512-46-7183\r\n")
+    Path("l1.txt").write_bytes("café kim@old-mill.example.org\n".encode("latin-1"))
+    for name, line in (
+        ("b.eml", 1),
+        ("q.eml", 1),
+        ("e.jsonl", 2),
+        ("d.csv", 2),
+        ("h.html", 1),
+        ("crlf.txt", 3),
+    ):
+        assert cli.run(["check", name]) == 10
+        assert f"{name}:{line}: US_SSN (high)" in capsys.readouterr().out.splitlines(), name
+    assert cli.run(["check", "l1.txt"]) == 1
+    assert capsys.readouterr().out == "l1.txt: not looked at (not UTF-8)\n"

@@ -10,7 +10,7 @@ import re
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, Self
 
 import numpy as np
@@ -133,17 +133,28 @@ class Examine:
         )
 
     def _columns(self, metadata: Mapping[str, str]) -> tuple[dict[str, str], tuple[Beside, ...]]:
-        """The other columns, cleaned, and what was found in them."""
+        """The other columns, their names too, cleaned, and what was found in them."""
         cleaned: dict[str, str] = {}
         found: list[Beside] = []
         for column, value in metadata.items():
-            clean = (_cleaned if len(value) <= _SHORT else _cleaned.__wrapped__)(value, self)
-            cleaned[column] = clean.text
+            clean = (_cleaned if len(value) <= _SHORT else _cleaned.__wrapped__)(column, value, self)
+            name, in_name = _safe_column(column, self.key)
+            cleaned[name] = clean.text
+            found += in_name
             found += [
-                Beside(safe_name(column, self.key), p.rule, p.score, p.raw_start, p.raw_end, fingerprint)
+                Beside(name, p.rule, p.score, p.raw_start, p.raw_end, fingerprint)
                 for p, fingerprint in zip(clean.placed, self._fingerprints(value, clean))
             ]
         return cleaned, tuple(found)
+
+    def _in_column(self, column: str, value: str) -> list[Span]:
+        """What is personal in the value of a column, whose name says what it is ("mrn", "zip")."""
+        lead = f"{column[:_SHORT]}: "
+        return [
+            replace(s, start=max(0, s.start - len(lead)), end=s.end - len(lead))
+            for s in self._find(lead + value)
+            if s.end > len(lead)
+        ]
 
     def _find(self, text: str) -> list[Span]:
         """What is personal in ``text``, but for the values that somebody answers for."""
@@ -220,9 +231,20 @@ def unpacked(packed: bytes, permutations: int) -> tuple[dedup.Sketches, passages
 
 
 @lru_cache(maxsize=4096)
-def _cleaned(value: str, how: Examine) -> redact.Clean:
+def _cleaned(column: str, value: str, how: Examine) -> redact.Clean:
     """A value of another column after the detectors; columns repeat their values, so they are remembered."""
-    return redact.redact_fully(value, how._find, how.mode, how.key.fingerprint)
+    return redact.redact_fully(value, partial(how._in_column, column), how.mode, how.key.fingerprint)
+
+
+@lru_cache(maxsize=4096)
+def _safe_column(column: str, key: Key) -> tuple[str, tuple[Beside, ...]]:
+    """The name of a column as it is shown, and what was found in it."""
+    name = safe_name(column, key)
+    found = _personal_in(column) if name != column else ()
+    return name, tuple(
+        Beside(name, s.rule, s.score, s.start, s.end, key.fingerprint(s.rule, column[s.start : s.end]))
+        for s in found
+    )
 
 
 def safe_name(name: str, key: Key) -> str:

@@ -1,6 +1,7 @@
 """MinHash over whole batches: shingles, permutations and band keys as numpy arrays, no Python object a word.
 
-The words are those of ``re.findall(r"\\w+", lower(text))``. A word's fingerprint is a polynomial in its
+The words are those of ``re.findall(r"\\w+", lower(text))``, but in scripts without spaces (Chinese, Japanese,
+Thai …) every letter is a word. A word's fingerprint is a polynomial in its
 characters, cut out of one running sum over the batch; a shingle's is a polynomial in its five words'; both
 are scrambled at the end (the finaliser of SplitMix64, Steele et al. 2014). The permutations are those of
 datasketch's ``affine32`` scheme, so that its ``MinHash`` over the same fingerprints gives the same numbers,
@@ -59,8 +60,12 @@ def words(texts: Sequence[str]) -> Words:
     else:
         codes = np.frombuffer(joined.encode("utf-32-le", "surrogatepass"), np.uint32)
     in_word = _word_characters()[codes]
-    edges = np.flatnonzero(in_word[1:] != in_word[:-1]) + 1
-    starts, ends = edges[0::2], edges[1::2]
+    edge = in_word[1:] != in_word[:-1]
+    if not joined.isascii():
+        alone = _whole_words()[codes]
+        edge |= alone[1:] | alone[:-1]
+    starts = np.flatnonzero(edge & in_word[1:]) + 1
+    ends = np.flatnonzero(edge & in_word[:-1]) + 1
     powers, inverses = _powers(_room(len(codes)))
     terms = codes.astype(np.uint64)
     terms *= powers[: len(codes)]
@@ -77,6 +82,22 @@ def _word_characters() -> Array:
     table = np.fromiter((chr(code).isalnum() for code in range(0x110000)), bool, 0x110000)
     table[ord("_")] = True
     return table
+
+
+SPACELESS = (  # blocks of Unicode whose writing puts no space between words
+    (0x0E00, 0x0EFF), (0x1000, 0x109F), (0x1780, 0x17FF), (0x3005, 0x3007), (0x3040, 0x30FF),
+    (0x31F0, 0x31FF), (0x3400, 0x4DBF), (0x4E00, 0x9FFF), (0xF900, 0xFAFF), (0xFF66, 0xFF9F),
+    (0x20000, 0x323AF),
+)  # fmt: skip
+
+
+@lru_cache(maxsize=1)
+def _whole_words() -> Array:
+    """For every code point, whether it is a word by itself."""
+    table = np.zeros(0x110000, bool)
+    for first, last in SPACELESS:
+        table[first : last + 1] = True
+    return table & _word_characters()
 
 
 def _room(needed: int) -> int:

@@ -11,7 +11,7 @@ from typing import IO, Any
 
 from mlmguard.corpus.read.document import Refused, Settings
 from mlmguard.corpus.read.packed import BOMB_BYTES, BOMB_RATIO, Unpacked
-from mlmguard.corpus.read.rows import Rows, refuse_wide
+from mlmguard.corpus.read.rows import Rows, has_text, no_column, refuse_wide
 from mlmguard.types import Document, Skipped
 
 _TABLE_ROWS = 32  # of a Parquet file that are in memory at a time
@@ -63,8 +63,8 @@ def _table(
         try:
             schema, batches = open_table(stream)
             refuse_wide(len(schema.names))
-            if settings.text_key not in schema.names:
-                raise Refused(f'no column "{settings.text_key}"')
+            if not has_text(schema.names, settings.text_key):
+                raise Refused(no_column(settings.text_key, schema.names))
             for batch in batches:
                 batch.validate(full=True)  # offsets and lengths of a stranger's: read unchecked, they crash
                 left -= batch.nbytes

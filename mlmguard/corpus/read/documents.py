@@ -18,6 +18,7 @@ from typing import IO
 from mlmguard.corpus.read import child
 from mlmguard.corpus.read.columns import arrow, parquet
 from mlmguard.corpus.read.document import Refused, Settings, whole
+from mlmguard.corpus.read.encoding import as_utf8
 from mlmguard.corpus.read.files import digests, files, size
 from mlmguard.corpus.read.html import html
 from mlmguard.corpus.read.lines import csv_file, json_file, jsonl
@@ -82,10 +83,10 @@ def read_file(
         return
     try:
         with path.open("rb") as raw:
-            stream = raw
+            stream: io.BufferedReader = raw
             if packing:
                 stream = io.BufferedReader(Unpacked(raw, packing, os.fstat(raw.fileno()).st_size), 1 << 16)
-            for item in reader(stream, name, settings):
+            for item in reader(stream if suffix in _BINARY else as_utf8(stream), name, settings):
                 advance(raw.tell())
                 yield item
     except Refused as refused:
@@ -99,9 +100,11 @@ def _unknown(suffix: str) -> str:
 
 
 FORMATS: Mapping[str, Reader] = {
-    ".txt": whole(plain),
-    ".md": whole(plain),
-    ".rst": whole(plain),
+    ".txt": plain,
+    ".md": plain,
+    ".rst": plain,
+    ".log": plain,
+    ".xml": plain,  # with its tags: their names are labels of what they hold
     ".eml": whole(mail),
     ".mbox": mbox,
     ".html": whole(html),
@@ -110,7 +113,10 @@ FORMATS: Mapping[str, Reader] = {
     ".tsv": partial(csv_file, delimiter="\t"),
     ".json": json_file,
     ".jsonl": jsonl,
+    ".ndjson": jsonl,
     ".parquet": parquet,
     ".arrow": arrow,
 }
 """Extension -> reader. A new format is one function and one line here."""
+_BINARY = (".parquet", ".arrow", ".eml", ".mbox")
+"""Formats whose bytes are read as they are: mail names its own encodings."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Iterator
+from itertools import chain
 from typing import IO, Any
 
 from mlmguard.corpus.read.document import Refused, Settings, lines_of, too_long
-from mlmguard.corpus.read.rows import Rows
+from mlmguard.corpus.read.rows import TURNS, Rows, has_text, no_column
 from mlmguard.types import Document, Skipped
 
 _MAX_JSON = 256 << 20  # bytes of a .json file, which has to be parsed whole
@@ -36,8 +37,11 @@ def json_file(stream: IO[bytes], name: str, settings: Settings) -> Iterator[Docu
     content = _parsed(data.removeprefix(b"\xef\xbb\xbf"))
     rows = Rows(name, settings)
     if isinstance(content, dict):
-        yield rows.document(content, 1)
-        return
+        (key, table), *others = content.items() or [("", None)]
+        if others or key in TURNS or not _is_table(table):
+            yield rows.document(content, 1)
+            return
+        content = table
     if not isinstance(content, list):
         raise Refused("neither a JSON object nor a list of objects")
     for number, row in enumerate(content, 1):
@@ -45,6 +49,22 @@ def json_file(stream: IO[bytes], name: str, settings: Settings) -> Iterator[Docu
             yield rows.document(row, number)
         except Refused as refused:
             yield Skipped(name, f"item {number}: {refused}")
+
+
+def _delimiter(header: str, usual: str, key: str) -> str:
+    """The sign between the columns of a table: the usual one, or another by which the text's column is seen,
+    or that which makes most columns."""
+    signs = (usual, *(other for other in ",;\t|" if other != usual))
+    columns = {sign: next(csv.reader([header], delimiter=sign), []) for sign in signs}
+    for sign in signs:
+        if has_text(columns[sign], key):
+            return sign
+    return max(signs, key=lambda sign: len(columns[sign]))
+
+
+def _is_table(value: Any) -> bool:
+    """If this is a list of rows, as exports put under one key ("data")."""
+    return isinstance(value, list) and bool(value) and all(isinstance(row, dict) for row in value)
 
 
 def _parsed(data: bytes) -> Any:
@@ -72,12 +92,15 @@ def csv_file(
             yield line.decode("utf-8", "surrogateescape")  # a bad byte costs its row, not the file
 
     csv.field_size_limit(8 * settings.max_chars)
-    table = csv.reader(decoded(), delimiter=delimiter)
+    lines = decoded()
+    first = next(lines, "")
     rows = Rows(name, settings)
     try:
+        delimiter = _delimiter(first, delimiter, settings.text_key)
+        table = csv.reader(chain([first], lines), delimiter=delimiter)
         header = next(table, [])
-        if settings.text_key not in header:
-            raise Refused(f'no column "{settings.text_key}"')
+        if not has_text(header, settings.text_key):
+            raise Refused(no_column(settings.text_key, header, delimiter))
         for cells in table:
             if not cells:
                 continue

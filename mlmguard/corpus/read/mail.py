@@ -41,7 +41,7 @@ def mail(data: bytes, settings: Settings) -> tuple[str, str]:
         _refuse_endless(message)
         unit = str(message[settings.unit_key] or "") if settings.unit_key else ""
         headers = [f"{key}: {message[key]}" for key in ("Subject", "From", "To") if message[key]]
-        bodies = [_part_text(part) for part in _text_parts(message)]
+        bodies = list(_texts(message))
     except Refused:
         raise
     except Exception as error:  # the standard parser fails on hostile mail in many ways: all mean the same
@@ -102,18 +102,45 @@ def _mbox_messages(stream: IO[bytes], settings: Settings) -> Iterator[tuple[int,
 
 
 def _text_parts(message: EmailMessage) -> Iterator[EmailMessage]:
-    """The parts a reader would see: of alternatives the plain one, no attachments."""
+    """The texts of a mail, attached ones too; of alternatives the plain one, if it is no stub."""
     if message.get_content_type() == "multipart/alternative":
         parts = [p for p in message.iter_parts() if isinstance(p, EmailMessage)]
-        plain = [p for p in parts if p.get_content_type() == "text/plain"]
-        for part in plain or parts:
-            yield from _text_parts(part)
+        yield from _best([list(_text_parts(part)) for part in parts])
     elif message.is_multipart():
         for inner in message.iter_parts():
             if isinstance(inner, EmailMessage):
                 yield from _text_parts(inner)
-    elif message.get_content_maintype() == "text" and message.get_content_disposition() != "attachment":
+    elif message.get_content_maintype() == "text":
         yield message
+
+
+def _best(alternatives: list[list[EmailMessage]]) -> list[EmailMessage]:
+    """The plain alternative, or the longest one where it has less than half of its words."""
+    words = [sum(map(_words, parts)) for parts in alternatives]
+    if not words:
+        return []
+    longest = alternatives[words.index(max(words))]
+    for parts, count in zip(alternatives, words):
+        if len(parts) == 1 and parts[0].get_content_type() == "text/plain" and 2 * count >= max(words):
+            return parts
+    return longest
+
+
+def _words(part: EmailMessage) -> int:
+    try:
+        return len(_part_text(part).split())
+    except Refused:
+        return 0  # who takes it will say so
+
+
+def _texts(message: EmailMessage) -> Iterator[str]:
+    """The text of each part; of what is attached only what can be read as text."""
+    for part in _text_parts(message):
+        try:
+            yield _part_text(part)
+        except Refused:
+            if part.get_content_disposition() != "attachment":
+                raise
 
 
 def _part_text(part: EmailMessage) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -38,11 +38,15 @@ class Rows:
         if not isinstance(row, Mapping):
             raise Refused("not a JSON object")
         refuse_wide(len(row))
-        text = row.get(self._settings.text_key)
-        if not isinstance(text, str):
+        column, found = _find_text(row, self._settings.text_key)
+        try:
+            text = _as_text(found)
+        except RecursionError:
+            raise Refused("JSON nested too deep") from None
+        if text is None:
             raise Refused(
                 f'"{self._settings.text_key}" is not text'
-                if text is not None
+                if found is not None
                 else f'no "{self._settings.text_key}"'
             )
         unit = ""
@@ -54,12 +58,14 @@ class Rows:
         own = row.get(self._settings.id_key)
         taken = own is not None and own != "" and not self._used.add(_mark(own))
         name = own if isinstance(own, str) and _OWN_ID.fullmatch(own) and not taken else f"L{number}"
-        made = document(f"{self._name}#{name}", self._name, text, unit, self._settings, self._metadata(row))
+        made = document(
+            f"{self._name}#{name}", self._name, text, unit, self._settings, self._metadata(row, column)
+        )
         return replace(made, id_was_taken=True) if taken else made
 
-    def _metadata(self, row: Mapping[str, Any]) -> dict[str, str]:
+    def _metadata(self, row: Mapping[str, Any], text_column: str) -> dict[str, str]:
         """The other columns, as text."""
-        own = (self._settings.text_key, self._settings.id_key, self._settings.unit_key)
+        own = (text_column, self._settings.id_key, self._settings.unit_key)
         return {
             str(column): value
             if isinstance(value, str)
@@ -67,6 +73,72 @@ class Rows:
             for column, value in row.items()
             if column not in own and value is not None and value != ""
         }
+
+
+TURNS = ("messages", "conversations", "conversation")  # of a chat, in the rows of most who publish one
+_SAID = ("content", "value", "text")  # what a turn says
+
+
+_SHOWN = 8  # columns that a reason names
+_PLAIN = re.compile(r"[A-Za-z][A-Za-z_ ]{0,23}")  # a name that can hold no number and no address
+
+
+def no_column(key: str, columns: Iterable[str], delimiter: str = "") -> str:
+    """Give the reason of a table without a text, with what of its columns can be shown."""
+    names = list(map(str, columns))
+    shown = [name for name in names if _PLAIN.fullmatch(name)][:_SHOWN]
+    seen = f"{len(names)} columns" + (f' between "{delimiter}"' if delimiter.strip() else "")
+    return f'no column "{key}" in {seen}' + (f" ({', '.join(shown)})" if shown else "")
+
+
+def has_text(columns: Iterable[str], key: str) -> bool:
+    """If a table with these columns has one that holds the text."""
+    names = [str(column) for column in columns]
+    folded = {name.strip().casefold() for name in names}
+    return (
+        key.casefold() in folded
+        or ("." in key and key.partition(".")[0] in names)
+        or bool(folded & set(TURNS))
+    )
+
+
+def _find_text(row: Mapping[str, Any], key: str) -> tuple[str, Any]:
+    """The column that holds the text, and what stands in it: ``key``, what is written like it but for case
+    and spaces, a path of keys with dots, or the turns of a chat."""
+    if key in row:
+        return key, row[key]
+    for column, value in row.items():
+        if str(column).strip().casefold() == key.casefold():
+            return column, value
+    first, dot, rest = key.partition(".")
+    if dot and first in row:
+        return first, _inner(row[first], rest)
+    for column in TURNS:
+        if isinstance(row.get(column), list):
+            return column, row[column]
+    return key, None
+
+
+def _inner(value: Any, path: str) -> Any:
+    """What stands under ``path`` in an object, or in each of a list of objects."""
+    if isinstance(value, list):
+        return [_inner(one, path) for one in value]
+    if not isinstance(value, Mapping):
+        return None
+    first, dot, rest = path.partition(".")
+    return _inner(value.get(first), rest) if dot else value.get(first)
+
+
+def _as_text(value: Any) -> str | None:
+    """A text, texts in a list or the turns of a chat, one a line; None for anything else."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, Mapping):
+        return next((t for said in _SAID if (t := _as_text(value.get(said))) is not None), None)
+    if isinstance(value, list) and value:
+        texts = [text for one in value if one is not None and (text := _as_text(one)) is not None]
+        return "\n".join(texts) if len(texts) == sum(one is not None for one in value) and texts else None
+    return None
 
 
 def _mark(own_id: Any) -> int:

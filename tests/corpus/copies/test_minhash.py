@@ -17,7 +17,8 @@ TEXTS = st.lists(
     st.lists(
         st.sampled_from(
             ["a", "B", "b", "one", "One", "ΟΔΟΣ", "οδος", "İx", "straße", "x_1", "_", "e\u0301", "\u0301",
-             "٣", "²", "𝒳", "漢字", "\ud800", "don't", "-", "...", "\n", "\u2028", "\0", "a" * 70]
+             "٣", "²", "𝒳", "漢字", "x漢字2かなカナy", "กข",
+             "\ud800", "don't", "-", "...", "\n", "\u2028", "\0", "a" * 70]
         )
     ).map(" ".join)
     | st.text(max_size=40),
@@ -25,8 +26,12 @@ TEXTS = st.lists(
 )  # fmt: skip
 
 
+ALONE = "[" + "".join(f"{chr(low)}-{chr(high)}" for low, high in minhash.SPACELESS) + "]"
+
+
 def spelled(text: str) -> list[str]:
-    return re.findall(r"\w+", minhash.lower(text))
+    """The words; in scripts without spaces each letter."""
+    return re.findall(rf"(?={ALONE})\w|(?:(?!{ALONE})\w)+", minhash.lower(text))
 
 
 def shingle_set(text: str) -> set[tuple[str, ...]]:

@@ -98,11 +98,12 @@ def test_mail_is_decoded(tmp_path: Path) -> None:
         "--y\nContent-Type: text/html\n\n<b>not this</b>\n--y--\n"
         "--x\nContent-Type: text/html; charset=utf-8\nContent-Transfer-Encoding: base64\n\n"
         "PHA+cGFydCAyPC9wPg==\n"
-        "--x\nContent-Type: text/plain\nContent-Disposition: attachment\n\nnot that\n--x--\n",
+        "--x\nContent-Type: text/plain\nContent-Disposition: attachment\n\nnot that\n"
+        "--x\nContent-Type: text/csv; charset=klingon\nContent-Disposition: attachment\n\nnot this\n--x--\n",
     )
     with_headers = "Subject: Grüße\nFrom: A <a@example.org>\nTo: b@example.org\n\n"
-    assert texts(tmp_path)["m.eml"] == "café\npart 2"
-    assert texts(tmp_path, Settings(mail_headers=True))["m.eml"] == with_headers + "café\npart 2"
+    assert texts(tmp_path)["m.eml"] == "café\npart 2\nnot that"
+    assert texts(tmp_path, Settings(mail_headers=True))["m.eml"] == with_headers + "café\npart 2\nnot that"
 
 
 def test_a_plain_file_that_is_a_mail_is_read_as_one(tmp_path: Path) -> None:
@@ -212,7 +213,7 @@ def test_tables_that_are_none_or_blow_up(tmp_path: Path) -> None:
     put(tmp_path, "other.parquet", other.getvalue())
     reasons = {source: reason for source, reason, _ in skipped(tmp_path)}
     assert reasons.pop("blown.parquet") == "expands more than 200-fold"
-    assert reasons.pop("other.parquet") == 'no column "text"'
+    assert reasons.pop("other.parquet") == 'no column "text" in 1 columns (body)'
     assert set(reasons.values()) == {"broken Parquet", "broken Arrow"} and len(reasons) == 6
 
 
@@ -281,8 +282,8 @@ BOMB = gzip.compress((b" " * 1000 + b"\n") * 30_000, 9, mtime=0)
         ("a.txt", b"words\0", "a binary file", 0),
         ("a.txt", b"", "no text in it", 0),
         ("a.txt", b" \n\t ", "no text in it", 0),
-        ("a.txt", b"a" * 1001, "longer than 1,000 characters", 0),
-        ("a.txt", b"a" * 100_000, "longer than 1,000 characters", 0),
+        ("a.html", b"a" * 1001, "longer than 1,000 characters", 0),
+        ("a.html", b"a" * 100_000, "longer than 1,000 characters", 0),
         ("a.xyz", b"?", "unknown extension .xyz", 0),
         ("a", b"?", "unknown extension", 0),
         ("a.gz", b"?", "unknown extension", 0),
@@ -304,8 +305,8 @@ BOMB = gzip.compress((b" " * 1000 + b"\n") * 30_000, 9, mtime=0)
         ("a.json", b"[" * 100_000, "JSON nested too deep", 0),
         ("a.json", b'[{"text": "a"}', "malformed JSON", 1),
         ("a.json", b'"text"', "neither a JSON object nor a list of objects", 0),
-        ("a.csv", b"id,body\n1,x\n", 'no column "text"', 0),
-        ("a.csv", b"", 'no column "text"', 0),
+        ("a.csv", b"id,body\n1,x\n", 'no column "text" in 2 columns between "," (id, body)', 0),
+        ("a.csv", b"", 'no column "text" in 0 columns between ","', 0),
         ("a.csv", b"id,text\n1\n", "1 columns where the header has 2", 2),
         ("a.csv", b"id,text\n1,caf\xe9\n", "not UTF-8", 2),
         ("a.csv", b'id,text\n1,"' + b"x\n" * 20_000, "malformed CSV", None),
