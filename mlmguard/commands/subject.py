@@ -23,6 +23,7 @@ from mlmguard.artifacts import Key, find_run_folder, lines_of, read_json
 from mlmguard.commands.forget_list import Exposed, exposed
 from mlmguard.commands.options import FILE, FOLDER, Page, shared, show
 from mlmguard.corpus.clean import CleanCorpus, read_clean
+from mlmguard.corpus.detect.identity import fingerprint
 from mlmguard.errors import InputError
 from mlmguard.measures import show_epsilon
 
@@ -126,7 +127,7 @@ def _found(scan_run: Path, key: Key, values: Sequence[str], splits: Mapping[str,
             rule = span["rule"]
             if rule not in known:
                 known.add(rule)
-                wanted |= {(rule, key.fingerprint(rule, value)): k for k, value in enumerate(values, 1)}
+                wanted |= {(rule, fingerprint(key, rule, value)): k for k, value in enumerate(values, 1)}
             number = wanted.get((rule, span["fingerprint"]))
             if number is not None:
                 status = "redacted" if span["redacted"] else "kept"

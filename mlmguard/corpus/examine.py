@@ -19,6 +19,7 @@ from mlmguard.artifacts import Key
 from mlmguard.corpus import redact, spool
 from mlmguard.corpus.copies import dedup, minhash, passages
 from mlmguard.corpus.detect import finder as detect
+from mlmguard.corpus.detect.identity import fingerprint
 from mlmguard.corpus.detect.installed import entity
 from mlmguard.corpus.detect.spans import Span, resolve
 from mlmguard.types import Document, Skipped
@@ -114,7 +115,7 @@ class Examine:
         name, _, row = document.id.partition("#")
         safe = safe_name(name, self.key) + (f"#{safe_name(row, self.key)}" if row else "")
         try:
-            clean = redact.redact_fully(document.text, self._find, self.mode, self.key.fingerprint)
+            clean = redact.redact_fully(document.text, self._find, self.mode, self._named)
             metadata, beside = self._columns(document.metadata)
         except Exception as error:  # a document that breaks a detector must not stop the rest, nor be quoted
             return Skipped(safe, f"a detector failed on it ({type(error).__name__})")
@@ -163,12 +164,13 @@ class Examine:
         )
         if not self.kept:
             return found
-        return [
-            s for s in found if (s.rule, self.key.fingerprint(s.rule, text[s.start : s.end])) not in self.kept
-        ]
+        return [s for s in found if (s.rule, self._named(s.rule, text[s.start : s.end])) not in self.kept]
+
+    def _named(self, rule: str, value: str) -> str:
+        return fingerprint(self.key, rule, value)
 
     def _fingerprints(self, text: str, clean: redact.Clean) -> tuple[str, ...]:
-        return tuple(self.key.fingerprint(p.rule, text[p.raw_start : p.raw_end]) for p in clean.placed)
+        return tuple(self._named(p.rule, text[p.raw_start : p.raw_end]) for p in clean.placed)
 
     def without(self, document: Examined, runs: Sequence[tuple[int, int]]) -> Examined:
         """``document`` with these runs of words (from, to) cut out, and looked through again: what a cut
@@ -182,7 +184,7 @@ class Examine:
         def find_both(text: str) -> list[Span]:
             return [*self._find(text), *cuts] if text == document.text else self._find(text)
 
-        clean = redact.redact_fully(document.text, find_both, self.mode, self.key.fingerprint)
+        clean = redact.redact_fully(document.text, find_both, self.mode, self._named)
         return replace(document, clean=clean, fingerprints=self._fingerprints(document.text, clean))
 
     def _skipped(self, item: Skipped) -> Skipped:
@@ -233,7 +235,7 @@ def unpacked(packed: bytes, permutations: int) -> tuple[dedup.Sketches, passages
 @lru_cache(maxsize=4096)
 def _cleaned(column: str, value: str, how: Examine) -> redact.Clean:
     """A value of another column after the detectors; columns repeat their values, so they are remembered."""
-    return redact.redact_fully(value, partial(how._in_column, column), how.mode, how.key.fingerprint)
+    return redact.redact_fully(value, partial(how._in_column, column), how.mode, how._named)
 
 
 @lru_cache(maxsize=4096)
@@ -242,7 +244,7 @@ def _safe_column(column: str, key: Key) -> tuple[str, tuple[Beside, ...]]:
     name = safe_name(column, key)
     found = _personal_in(column) if name != column else ()
     return name, tuple(
-        Beside(name, s.rule, s.score, s.start, s.end, key.fingerprint(s.rule, column[s.start : s.end]))
+        Beside(name, s.rule, s.score, s.start, s.end, fingerprint(key, s.rule, column[s.start : s.end]))
         for s in found
     )
 
@@ -252,7 +254,7 @@ def safe_name(name: str, key: Key) -> str:
     if _LINE.fullmatch(name):  # the name we give to most rows
         return name
     for span in reversed(_personal_in(name) if len(name) <= _SHORT else _personal_in.__wrapped__(name)):
-        stand_in = f"<{span.rule}:{key.fingerprint(span.rule, name[span.start : span.end])}>"
+        stand_in = f"<{span.rule}:{fingerprint(key, span.rule, name[span.start : span.end])}>"
         name = name[: span.start] + stand_in + name[span.end :]
     return name
 

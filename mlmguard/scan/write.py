@@ -7,12 +7,14 @@ import os
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
 from mlmguard import artifacts
 from mlmguard.corpus import redact, split
 from mlmguard.corpus.copies import minhash
+from mlmguard.corpus.detect import identity
 from mlmguard.corpus.detect.installed import entity
 from mlmguard.corpus.examine import Examined
 from mlmguard.corpus.records import Numbers
@@ -80,8 +82,8 @@ def _surrogates(job: Job, place: Workplace) -> Surrogates:
             found.add(int(fingerprint, 16))
             rules.add(placed.rule)
     return Surrogates(
-        job.key.fingerprint,
-        lambda value: any(int(job.key.fingerprint(rule, value), 16) in found for rule in rules),
+        partial(identity.fingerprint, job.key),
+        lambda value: any(int(identity.fingerprint(job.key, rule, value), 16) in found for rule in rules),
     )
 
 
