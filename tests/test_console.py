@@ -84,7 +84,7 @@ def test_audit(capsys: pytest.CaptureFixture[str], width: int) -> None:
 def test_verdicts(capsys: pytest.CaptureFixture[str], width: int) -> None:
     console.verdicts(judged(extractable()))
     text = shown(capsys, width)
-    assert "✕ Fail  5 fail, 10 inconclusive, 4 warning, 7 pass" in text
+    assert "✕ Fail  5 fail, 11 inconclusive, 4 warning, 8 pass" in text
     assert "canary-extracted" in text
     assert "→ Do not release." in text
 

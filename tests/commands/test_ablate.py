@@ -52,7 +52,7 @@ def test_a_grid_is_every_combination_once_for_each_seed(tmp_path: Path) -> None:
         ("grid: {masking: [token]}\naudit: {spans: many}", "audit: spans: input should be a valid integer"),
         (
             "grid: {masking: [token]}\ntrain: {canary_tiers: 32}",
-            "canary_tiers: input should be a valid tuple",
+            "canary_tiers: input should be a valid array",
         ),
         ("{", "not YAML"),
     ],

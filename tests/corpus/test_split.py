@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from mlmguard.artifacts import Key
 from mlmguard.corpus.split import FRACTIONS, SPLITS, assign
 from mlmguard.errors import InputError
+from mlmguard.settings import ScanSettings, check
 
 KEY = Key(b"s" * 32)
 
@@ -106,11 +107,17 @@ def test_very_few_units(few: int) -> None:
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"train": 1.0},
-        {"train": 0.9, "validation": 0.2, "test": 0.1},
-        {"train": 1.1, "validation": 0, "test": -0.1},
+        "1",
+        "0.9,0.2,0.1",
+        "1.1,0,-0.1",
+        "0.9,0.1",
+        "a,b,c",
+        "nan,0,1",
+        "",
     ],
 )
-def test_shares_must_make_a_whole(wrong: dict[str, float]) -> None:
-    with pytest.raises(InputError):
-        divide(["a"], **wrong)
+def test_shares_must_make_a_whole(wrong: str) -> None:
+    with pytest.raises(
+        InputError, match="--splits: .*; expected shares of train, validation, test that add up to 1"
+    ):
+        check(ScanSettings(splits=wrong))
