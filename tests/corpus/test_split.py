@@ -118,6 +118,6 @@ def test_very_few_units(few: int) -> None:
 )
 def test_shares_must_make_a_whole(wrong: str) -> None:
     with pytest.raises(
-        InputError, match="--splits: .*; expected shares of train, validation, test that add up to 1"
+        InputError, match=r"--splits: .*; expected shares of train, validation, test that add up to 1"
     ):
         check(ScanSettings(splits=wrong))
