@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -89,6 +90,7 @@ class Glanced:
     place: Ids = field(repr=False)
     value: Floats = field(repr=False)
 
+    @cached_property
     def by_place(self) -> Floats:
         """(T,) the mean at each place over the windows that hide it; nan where none does."""
         count = np.bincount(self.place, minlength=len(self.ids))
@@ -116,7 +118,7 @@ class Expected:
         sizes = (vocabulary, _SLOTS, _SLOTS, _SLOTS)
         self._sums, self._counts = ([np.zeros(size) for size in sizes] for _ in range(2))
         for document in documents:
-            values = document.by_place()
+            values = document.by_place
             known = ~np.isnan(values)
             for keys, sums, counts in zip(_contexts(document.ids), self._sums, self._counts):
                 np.add.at(sums, keys[known], values[known])
@@ -125,24 +127,24 @@ class Expected:
 
     def of(self, ids: Ids, own: Floats | None = None) -> Floats:
         """(T,) what is expected; ``own`` (T,): values of this document that were learnt from, taken out."""
-        known = np.zeros(len(ids), bool) if own is None else ~np.isnan(own)
-        taken = np.zeros(len(ids)) if own is None else np.where(known, own, 0.0)
-        word, left, right, both = (
-            (sums[keys] - taken, counts[keys] - known)
-            for keys, sums, counts in zip(_contexts(ids), self._sums, self._counts)
-        )
-        expected = (word[0] + SHRINK * self._mean) / (word[1] + SHRINK)
-        expected = (left[0] + right[0] + SHRINK * expected) / (left[1] + right[1] + SHRINK)
-        result: Floats = (both[0] + SHRINK * expected) / (both[1] + SHRINK)
+        met = self._met(ids, own)
+        taken = 0.0 if own is None else np.nan_to_num(own)
+        word, left, right, both = (sums[keys] - taken for sums, keys in zip(self._sums, _contexts(ids)))
+        expected = (word + SHRINK * self._mean) / (met[0] + SHRINK)
+        expected = (left + right + SHRINK * expected) / (met[1] + met[2] + SHRINK)
+        result: Floats = (both + SHRINK * expected) / (met[3] + SHRINK)
         return result
 
     def unguessable(self, ids: Ids, own: Floats | None = None) -> NDArray[np.bool_]:
         """(T,) whether a token is rare, and stands between these neighbours in no other document."""
-        known = np.zeros(len(ids), bool) if own is None else ~np.isnan(own)
-        keys = _contexts(ids)
-        rare = (self._counts[0][keys[0]] - known) < RARE * self._counts[0].sum()
-        result: NDArray[np.bool_] = rare & (self._counts[3][keys[3]] - known == 0)
+        word, *_, both = self._met(ids, own)
+        result: NDArray[np.bool_] = (word < RARE * self._counts[0].sum()) & (both == 0)
         return result
+
+    def _met(self, ids: Ids, own: Floats | None) -> list[Floats]:
+        """How often each token was met, (T,) for each of its contexts, but for the values of ``own``."""
+        learnt = 0 if own is None else ~np.isnan(own)
+        return [counts[keys] - learnt for counts, keys in zip(self._counts, _contexts(ids))]
 
 
 def _contexts(ids: Ids) -> tuple[Ids, Ids, Ids, Ids]:
@@ -237,19 +239,17 @@ class Records:
         self.rows: Rows = [*bench.audited.members, *bench.audited.held_out]
         self._room = bench.audited.window - 2
         order = self._rng.permutation(len(self.rows))
-        self._sample, self._rest = order[:LEARNT], order[LEARNT:]
-        self.stride: int | None = 1
-        self._models: tuple[Answers, ...] = (bench.model,)
+        self._rest = order[LEARNT:]
+        self._sample = dict(zip(map(int, order[:LEARNT]), self._encoded(order[:LEARNT])))
+        self.stride = self._stride([len(ids) for ids in self._sample.values()])
+        self._models = self._of_use(list(self._sample.values())[:AT_ONCE])
 
     def scores(self) -> tuple[Floats, Mapping[int, Looked]]:
         """(N,) a score of each document, members first, and what was found in those that were looked at.
 
         Documents that were not looked at keep their order, below all that were.
         """
-        documents = {int(k): ids for k, ids in zip(self._sample, self._encoded(self._sample))}
-        self.stride = self._stride([len(ids) for ids in documents.values()])
-        self._models = self._of_use(list(documents.values())[:AT_ONCE])
-        learnt = dict(self._glanced(documents.items()))
+        learnt = dict(self._glanced(self._sample.items()))
         size = len(self._bench.entries)
         expected = [Expected((told[k] for told in learnt.values()), size) for k in range(len(self._models))]
         found = np.full(len(self.rows), -np.inf)
@@ -257,7 +257,7 @@ class Records:
 
         def judge(number: int, told: Sequence[Glanced], learnt_from: bool) -> None:
             for own, elsewhere in zip(told, expected):
-                there = elsewhere.of(own.ids, own.by_place() if learnt_from else None)
+                there = elsewhere.of(own.ids, own.by_place if learnt_from else None)
                 where = starts(len(own.ids), self._room, self.stride)
                 score, best = standing_out(own, there, len(where))
                 if score > found[number]:
@@ -265,12 +265,10 @@ class Records:
 
         for number, told in learnt.items():
             judge(number, told, True)
-        # a document's own values stay in what is expected of it only while they are at hand
-        own_values = {number: [one.by_place() for one in told] for number, told in learnt.items()}
-        del learnt
-        for part in np.array_split(self._rest, max(1, -(-len(self._rest) // LEARNT))):
-            for number, told in self._glanced(zip(map(int, part), self._encoded(part))):
-                judge(number, told, False)
+        own_values = {number: [one.by_place for one in told] for number, told in learnt.items()}
+        del learnt  # of many windows; by place there is one value a token
+        for number, told in self._glanced(zip(map(int, self._rest), self._encoded(self._rest))):
+            judge(number, told, False)
         top = np.argsort(-found, kind="stable")[: max(1, round(LOOKED_AT * len(found)))]
         looked = dict(self._looked_at(top, window, expected, own_values))
         scores = found - np.max(found[np.isfinite(found)], initial=0.0) - 1e6
@@ -280,11 +278,16 @@ class Records:
 
     def _stride(self, lengths: Sequence[int]) -> int | None:
         """The least distance of windows of which all documents together have as few as the settings allow."""
-        for stride in range(1, self._room // 2):
-            windows = sum(len(starts(tokens, self._room, stride)) for tokens in lengths)
-            if windows * len(self.rows) <= self._bench.settings.windows * len(lengths):
-                return stride
-        return None
+        most = self._bench.settings.windows * len(lengths) / len(self.rows)
+
+        def windows(stride: int | None) -> int:
+            return sum(len(starts(tokens, self._room, stride)) for tokens in lengths)
+
+        if windows(None) > most:
+            return None
+        between = sum(max(0, tokens - SHORTEST + 1) for tokens in lengths)
+        first = max(1, int(between / most))  # closer ones are too many by themselves
+        return next((stride for stride in range(first, self._room // 2) if windows(stride) <= most), None)
 
     def _encoded(self, numbers: Iterable[int]) -> Iterator[Ids]:
         return self._bench.encoded([self.rows[k] for k in numbers])

@@ -49,9 +49,7 @@ def bench(leaked=LEAKED, held_out=40, documents=80, heart_of=None, reference=Fal
             for k in range(count)
         ]
 
-    made = Bench(audited(), seed)
-    made.audited = audited(members=rows("m", documents), held_out=rows("h", held_out), secrets=())
-    made.__init__(made.audited, seed)  # index the new words
+    made = Bench(audited(members=rows("m", documents), held_out=rows("h", held_out), secrets=()), seed)
     heart = [
         np.r_[made.frame[0], (heart_of or (lambda ids: ids))(ids), made.frame[1]]
         for ids in itertools.islice(made.encoded(made.audited.members), leaked)
@@ -116,8 +114,7 @@ def test_a_template_that_many_documents_share_is_expected():
         row["text"] = (
             row["text"][: len(row["text"]) // 2] + " write to the ward by the form that lies there please"
         )
-    made.audited = audited(members=rows, held_out=made.audited.held_out, secrets=())
-    made.__init__(made.audited)
+    made = Bench(audited(members=rows, held_out=made.audited.held_out, secrets=()))
     ending = made._encode("write to the ward by the form that lies there please")
 
     class Template(Knows):
