@@ -46,7 +46,7 @@ def audit(
     budget, results = Budget(settings), dict[str, Result]()
     known = attacks()
     with watcher.stage("reading"):
-        audited = checkpoint.read(ckpt, source or Ours())
+        audited = checkpoint.read(ckpt, source or Ours(), settings.seed)
         finished = Finished(audited, settings)
     with Bench(audited, settings) as bench:
         for attack in known:

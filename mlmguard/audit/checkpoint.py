@@ -18,6 +18,7 @@ from mlmguard.corpus.read.documents import read as read_documents
 from mlmguard.errors import InputError
 from mlmguard.leakage import canaries
 from mlmguard.leakage.results import Rows
+from mlmguard.loading.loader import Loaded
 from mlmguard.policy.consistency import refuse_impossible
 from mlmguard.settings import UnitChoice
 from mlmguard.training import models
@@ -103,15 +104,15 @@ class Audited:
         return {row["id"]: int(row["copies"]) for row in rows}
 
 
-def read(ckpt: Path, source: Ours | Foreign) -> Audited:
-    """Read the checkpoint in ``ckpt`` with its data.
+def read(ckpt: Path, source: Ours | Foreign, seed: int = 0) -> Audited:
+    """Read the checkpoint in ``ckpt`` with its data; a head that it lacks is drawn from ``seed``.
 
     Raises :class:`InputError` with the line that says which of them does not fit.
     """
-    return _read_ours(ckpt, source) if isinstance(source, Ours) else _read_foreign(ckpt, source)
+    return _read_ours(ckpt, source, seed) if isinstance(source, Ours) else _read_foreign(ckpt, source, seed)
 
 
-def _read_ours(ckpt: Path, source: Ours) -> Audited:
+def _read_ours(ckpt: Path, source: Ours, seed: int) -> Audited:
     """A checkpoint of ours with its run folder and corpus."""
     _refuse_incomplete(ckpt)
     if not (ckpt / "privacy.json").is_file():
@@ -148,13 +149,14 @@ def _read_ours(ckpt: Path, source: Ours) -> Audited:
                 "the file with the digest in training.json",
             )
         secrets = tuple(canaries.load(path))
-    model, tokenizer, head_loaded = _load(ckpt)
-    reference, _ = models.load(folder / "initial")
+    loaded, tokenizer = _load(ckpt, seed)
+    model = loaded.model
+    reference = models.load(folder / "initial").model
     return Audited(
         ckpt=ckpt,
         model=model,
         tokenizer=tokenizer,
-        head_loaded=head_loaded,
+        head_loaded=loaded.head,
         window=min(int(training.get("window", WINDOW)), models.window_of(model)),
         members=corpus.train,
         held_out=corpus.held_out,
@@ -167,7 +169,7 @@ def _read_ours(ckpt: Path, source: Ours) -> Audited:
         secrets=secrets,
         guesses=int(known.get("guesses", 0)),
         # a piece of a document is drawn on its own there, and no passage is one piece
-        notes=_seal_notes(statement),
+        notes=(*_seal_notes(statement), *loaded.told),
         draws=None if _of_pieces(statement) else _draws(known, corpus.train, secrets),
     )
 
@@ -218,7 +220,7 @@ def _draws(known: Mapping[str, Any], rows: Rows, secrets: Sequence[canaries.Secr
 WINDOW = 128  # tokens shown to a model whose training window is not known
 
 
-def _read_foreign(ckpt: Path, foreign: Foreign) -> Audited:
+def _read_foreign(ckpt: Path, foreign: Foreign, seed: int) -> Audited:
     """Somebody else's checkpoint beside the data it was and was not trained on.
 
     Documents that are in both are removed from the non-members, and a note says how many.
@@ -240,15 +242,16 @@ def _read_foreign(ckpt: Path, foreign: Foreign) -> Audited:
             f"at least {FEWEST_DOCUMENTS} that are not",
         )
     causal = models.predicts_next(ckpt)
-    model, tokenizer, head_loaded = _load(ckpt, causal)
-    reference = _alike(foreign.reference, causal) if foreign.reference else None
-    shadows = [_alike(shadow, causal) for shadow in foreign.shadows]
+    loaded, tokenizer = _load(ckpt, seed, causal)
+    model = loaded.model
+    reference = _alike(foreign.reference, causal, seed) if foreign.reference else None
+    shadows = [_alike(shadow, causal, seed) for shadow in foreign.shadows]
     beside = [*([reference] if reference is not None else []), *shadows]
     return Audited(
         ckpt=ckpt,
         model=model,
         tokenizer=tokenizer,
-        head_loaded=head_loaded,
+        head_loaded=loaded.head,
         window=min(WINDOW, *(models.window_of(one) for one in (model, *beside))),
         members=data[0],
         held_out=outside,
@@ -258,16 +261,17 @@ def _read_foreign(ckpt: Path, foreign: Foreign) -> Audited:
         notes=(
             "Not a run of mlmguard: members and non-members are as the user named them.",
             f"{both} non-members are members too and were removed.",
+            *loaded.told,
         ),
     )
 
 
-def _alike(path: str, causal: bool) -> Any:
+def _alike(path: str, causal: bool, seed: int) -> Any:
     """A model to compare with, by folder or name: it must answer the same question as the audited one."""
     if (Path(path) / "config.json").is_file() and models.predicts_next(Path(path)) != causal:
         found, wanted = ("masked", "causal") if causal else ("causal", "masked")
         raise InputError(path, f"a {found} language model", f"a {wanted} one, as the checkpoint is")
-    return models.load(path, causal=causal)[0]
+    return models.load(path, causal=causal, seed=seed).model
 
 
 FEWEST_DOCUMENTS = 10
@@ -283,15 +287,15 @@ def _refuse_incomplete(ckpt: Path) -> None:
         )
 
 
-def _load(ckpt: Path, causal: bool = False) -> tuple[Any, Tokenizer, bool]:
-    """Model, tokenizer, and whether the head came with the weights."""
-    model, head_loaded = models.load(ckpt, causal=causal)
+def _load(ckpt: Path, seed: int, causal: bool = False) -> tuple[Loaded, Tokenizer]:
+    """The model, with what is to be told of its weights, and its tokenizer."""
+    loaded = models.load(ckpt, causal=causal, seed=seed)
     tokenizer = Tokenizer.load(str(ckpt), causal=causal)
-    if len(tokenizer) > model.config.vocab_size:
+    if len(tokenizer) > loaded.model.config.vocab_size:
         raise InputError(
             str(ckpt),
             f"a tokenizer of {len(tokenizer):,} entries",
-            f"at most the model's {model.config.vocab_size:,}",
+            f"at most the model's {loaded.model.config.vocab_size:,}",
             "is it the tokenizer of another model?",
         )
-    return model, tokenizer, head_loaded
+    return loaded, tokenizer

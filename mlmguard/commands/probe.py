@@ -77,7 +77,7 @@ def _measured(name: str, place: str, method: str, labelled: Labelled) -> Probed:
     from mlmguard.training.text.tokenizer import Tokenizer
 
     learn = downstream.linear_probe if method == "linear probe" else downstream.fine_tune
-    model, _ = models.load(place)
+    model = models.load(place).model
     window = min(WINDOW, models.window_of(model))
     scores = learn(model, Tokenizer.load(place), labelled, window, best_device())
     return _probed(name, method, scores, labelled)

@@ -11,10 +11,10 @@ import json
 import math
 import os
 import struct
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from mlmguard.artifacts import json_of, text_of
 from mlmguard.errors import InputError
@@ -25,6 +25,8 @@ INDEX = "model.safetensors.index.json"
 TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
 PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib", ".h5", ".keras", ".npy")
 _PROGRAMS = (".py", ".pyc", ".so", ".dll", ".dylib", ".sh", ".exe")
+_OTHER_WEIGHTS = (".msgpack", ".gguf", ".ggml", ".onnx", ".tflite", ".mar")
+_ADAPTER = "adapter_model.safetensors"
 _TEMPLATES = (".jinja", ".jinja2", ".j2")
 
 _MOST_CONFIG = 8 << 20  # bytes: 100,000 labels fit
@@ -158,15 +160,36 @@ def weight_files(folder: Path) -> list[Path]:
         if not names or not isinstance(read.get("metadata"), dict):
             raise InputError(f"{folder}/{INDEX}", "no map of weights", "an index as transformers writes it")
     else:
-        raise InputError(str(folder), "no weights in safetensors", WEIGHTS)
+        raise _no_weights(folder)
     for name in names:
         if not _is_plain(name) or not name.endswith(".safetensors"):
             found = f"an entry that leaves the folder or is no safetensors file ({name[:80]!r})"
             raise InputError(f"{folder}/{INDEX}", found, "names of files beside it")
         _refuse_link(folder, name)
         if not (folder / name).is_file():
-            raise InputError(f"{folder}/{name}", "no such file", "every file that the index names")
+            do = "get the missing file, or the whole folder again"
+            raise InputError(f"{folder}/{name}", f"no such file, and {INDEX} names it", "every part", do)
     return [folder / name for name in names]
+
+
+def _no_weights(folder: Path) -> InputError:
+    """The error for a folder without weights that are read here, by the name of those that lie in it."""
+    names = sorted(path.name for path in folder.iterdir() if path.is_file())
+    others = [name for name in names if name.endswith(".safetensors") and name != _ADAPTER]
+    if others:
+        do = f"rename it to {WEIGHTS}" if len(others) == 1 else f"get {INDEX}, which says what lies where"
+        return InputError(f"{folder}/{others[0]}", "weights by another name", f"{WEIGHTS} or {INDEX}", do)
+    pickled = [name for name in names if Path(name).suffix.lower() in (*PICKLES, *_OTHER_WEIGHTS)]
+    if pickled:
+        do = (
+            'where you trust it, convert it: python -c "from transformers import AutoModelForMaskedLM as M; '
+            f"M.from_pretrained('{folder.name}').save_pretrained('{folder.name}')\""
+        )
+        found = "weights in another format than safetensors, the only one that is read here"
+        return InputError(f"{folder}/{pickled[0]}", found, WEIGHTS, do)
+    return InputError(
+        str(folder), "no weights in safetensors", WEIGHTS, "get the file, or save the model again"
+    )
 
 
 def _refuse_link(folder: Path, name: str) -> None:
@@ -195,22 +218,61 @@ def _object(path: Path, most: int) -> dict[str, Any]:
 # --- headers ------------------------------------------------------------------------------------------
 
 
+class Entry(NamedTuple):
+    """One tensor of a weight file; ``dtype`` as safetensors writes it, as in ``BF16``."""
+
+    shape: tuple[int, ...]
+    dtype: str
+
+
 @dataclass(frozen=True)
 class Stored:
     """What the headers of the weight files promise; every promise is kept by the file's own length."""
 
-    tensors: int
-    elements: int
+    files: tuple[Path, ...]
+    entries: Mapping[str, Entry] = field(repr=False)
+
+    @property
+    def tensors(self) -> int:
+        """How many tensors there are."""
+        return len(self.entries)
+
+    @property
+    def elements(self) -> int:
+        """How many numbers they hold."""
+        return sum(math.prod(entry.shape) for entry in self.entries.values())
 
 
 def stored(folder: Path) -> Stored:
-    """Read the header of every weight file; :class:`InputError` for one that its bytes do not bear out."""
-    found = [shape for path in weight_files(folder) for shape in header(path).values()]
-    return Stored(len(found), sum(map(math.prod, found)))
+    """Read the header of every weight file; :class:`InputError` for one that its bytes do not bear out.
+
+    Also for a part that lacks what the index says it holds, and for weights of 8 bits, which are numbers only
+    together with scales that lie elsewhere.
+    """
+    files = weight_files(folder)
+    entries: dict[str, Entry] = {}
+    for path in files:
+        entries |= header(path)
+    if not (folder / WEIGHTS).exists():
+        named = _object(folder / INDEX, _MOST_INDEX)["weight_map"]
+        lost = sorted(name for name in named if name not in entries)
+        if lost:
+            do = "get the files again"
+            raise InputError(f"{folder}/{named[lost[0]]}", f"no {some(lost)}, which {INDEX} names", do=do)
+    for name, entry in entries.items():
+        if name.endswith("weight") and _BITS[entry.dtype] == 8:
+            do = "save the model again in fp32, fp16 or bf16"
+            raise InputError(f"{folder}: {name}", f"quantised weights ({entry.dtype})", "plain weights", do)
+    return Stored(tuple(files), entries)
 
 
-def header(path: Path) -> dict[str, tuple[int, ...]]:
-    """The shape of each tensor in a safetensors file, after its header was compared with its length."""
+def some(names: Sequence[str]) -> str:
+    """The first of ``names``, and how many more there are."""
+    return names[0] + (f" and {len(names) - 1:,} more" if len(names) > 1 else "")
+
+
+def header(path: Path) -> dict[str, Entry]:
+    """Each tensor of a safetensors file, after its header was compared with its length."""
     expected = "a safetensors file as it was saved"
     with path.open("rb") as stream:
         size = os.fstat(stream.fileno()).st_size
@@ -234,7 +296,7 @@ def header(path: Path) -> dict[str, tuple[int, ...]]:
         at = end
     if at != size - 8 - length or not ends:
         raise InputError(str(path), "weights cut short, or none", expected, "get the file again")
-    return {name: tuple(one["shape"]) for name, one in tensors.items()}
+    return {name: Entry(tuple(one["shape"]), one["dtype"]) for name, one in tensors.items()}
 
 
 def _extent(tensor: Any) -> tuple[int, int]:
@@ -260,7 +322,8 @@ def config(folder: Path) -> dict[str, Any]:
         raise InputError(str(path), "a model_type that is no text", "its name, as transformers has it")
     for name in ("quantization_config", "compression_config", "transformers_weights"):
         if read.get(name) is not None:
-            raise InputError(str(path), f"{name}, which loads by other rules", "plain weights")
+            do = "save the model again without it, in fp32, fp16 or bf16"
+            raise InputError(str(path), f"{name}, which loads by other rules", "plain weights", do)
     for key, value in _pairs(read):
         if "implementation" in key and isinstance(value, str) and "/" in value:
             raise InputError(str(path), f"{key} names a kernel of a hub", "eager or sdpa")
@@ -269,6 +332,11 @@ def config(folder: Path) -> dict[str, Any]:
         if key == "num_labels" and not _is_size(value, key, _MOST_LABELS):
             raise InputError(str(path), f"{key} is no number of labels", f"at most {_MOST_LABELS:,}")
     return read
+
+
+def config_of_adapter(folder: Path) -> dict[str, Any]:
+    """``adapter_config.json`` as plain data."""
+    return _object(folder / "adapter_config.json", _MOST_CONFIG)
 
 
 def refuse_layers(folder: Path, read: dict[str, Any], found: Stored) -> None:

@@ -11,10 +11,11 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from mlmguard.errors import InputError
 from mlmguard.loading import folder as folders
+from mlmguard.loading import weights
 
 _T = TypeVar("_T")
 
@@ -27,6 +28,8 @@ MASKED, CAUSAL, TAGGER = _CLASSES
 _HUB_NAME = re.compile(r"[\w.-]{1,96}(/[\w.-]{1,96})?")
 _DATA = ("*.json", "*.txt", "*.model")
 _SPARE = 1 << 20  # parameters that a checkpoint may lack and a model have, besides twice what is stored
+_ADAPTER = "adapter_config.json"
+_SHORT = {"BF16": "bf16", "F16": "fp16"}
 _BUFFERS = 1 << 28  # elements of masks and position tables, which are computed and not stored
 
 
@@ -49,8 +52,22 @@ def config(name: str | Path) -> Any:
     return _config(_here(name, str(name), ("config.json",)), name)
 
 
-def model(name: str | Path, what: str) -> tuple[Any, dict[str, Any]]:
-    """A model (:data:`MASKED`, :data:`CAUSAL` or :data:`TAGGER`) and how it was loaded."""
+class Loaded(NamedTuple):
+    """A model, whether its head came with the weights, and what whoever uses it has to know."""
+
+    model: Any
+    head: bool
+    told: tuple[str, ...] = ()
+
+
+def model(name: str | Path, what: str, seed: int = 0) -> Loaded:
+    """A model (:data:`MASKED`, :data:`CAUSAL` or :data:`TAGGER`) in fp32, with every weight of its encoder.
+
+    What stands in its files is what it holds: prefixes of other tools are taken off and told, a head that is
+    not there is drawn from ``seed`` and told. Raises :class:`InputError` for weights that are missing, that
+    the model has no place for, or whose shape is not the one in ``config.json``, by name.
+    """
+    import torch
     import transformers
 
     place = _here(name, str(name), (*_DATA, "model*.safetensors"))
@@ -59,20 +76,49 @@ def model(name: str | Path, what: str) -> tuple[Any, dict[str, Any]]:
         f"no {what} loads from it",
         "a Hugging Face folder with config.json and model.safetensors",
     )
-    if (place / "adapter_config.json").exists():
-        raise InputError(str(name), "an adapter, whose model lies elsewhere", expected, "merge the two first")
+    if (place / _ADAPTER).exists():
+        raise _adapter(place)
     known = _config(place, name)
     found = folders.stored(place)
     folders.refuse_layers(place, folders.config(place), found)
-    guarded(lambda: _refuse_larger(auto, known, found, place), str(name), missing, expected)
-    return guarded(
-        lambda: auto.from_pretrained(
-            str(place), config=known, use_safetensors=True, output_loading_info=True, **_CLOSED
-        ),
-        str(name),
-        missing,
-        expected,
+    built = guarded(lambda: _built(auto, known), str(name), missing, expected)
+    renamed, prefixes = weights.renamed(found.entries, built, str(name))
+    weights.refuse_other_shapes(built, {renamed[old]: one.shape for old, one in found.entries.items()}, place)
+    _refuse_larger(built, found, place)
+
+    def load() -> Any:
+        more: dict[str, Any] = {"dtype": torch.float32, "output_loading_info": True}
+        if prefixes:
+            return type(built).from_pretrained(
+                None, config=known, state_dict=weights.read(found.files, renamed), **more
+            )
+        return auto.from_pretrained(
+            str(place), config=known, use_safetensors=True, ignore_mismatched_sizes=True, **more, **_CLOSED
+        )
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)  # what is not in the file is drawn: the same whoever loads it
+        loaded, info = guarded(load, str(name), missing, expected)
+    head, told = weights.judged(loaded, info, str(name), seed, what)
+    if prefixes:
+        taken = " and ".join(f"“{one}”" for one in prefixes)
+        told = (f"{name}: {taken} is taken off the names of its weights, as a wrapper left them", *told)
+    short = sorted({one.dtype for one in found.entries.values()} & _SHORT.keys())
+    if short:
+        told = (*told, f"{name}: weights in {' and '.join(_SHORT[one] for one in short)} are read as fp32")
+    return Loaded(loaded, head, told)
+
+
+def _adapter(place: Path) -> InputError:
+    """The error for a folder of an adapter: what it adapts lies elsewhere, and is not fetched from here."""
+    told = folders.config_of_adapter(place)
+    of = told.get("base_model_name_or_path")
+    base = f" of {of[:80]!r}" if isinstance(of, str) and of else ""
+    do = (
+        "merge the two first: PeftModel.from_pretrained(AutoModelForMaskedLM.from_pretrained(BASE), "
+        f"'{place.name}').merge_and_unload().save_pretrained('merged'), and the tokenizer beside it"
     )
+    return InputError(f"{place}/{_ADAPTER}", f"an adapter{base}, and no model", "merged weights", do)
 
 
 def gliner(place: Path) -> Any:
@@ -188,12 +234,16 @@ def _config(place: Path, name: str | Path) -> Any:
     )
 
 
-def _refuse_larger(auto: Any, known: Any, found: folders.Stored, place: Path) -> None:
-    """Raise :class:`InputError` for a model that is larger than its weights; nothing of it is allocated."""
+def _built(auto: Any, known: Any) -> Any:
+    """The model of a configuration, nothing of it allocated."""
     import torch
 
     with torch.device("meta"):
-        built = auto.from_config(known, trust_remote_code=False)
+        return auto.from_config(known, trust_remote_code=False)
+
+
+def _refuse_larger(built: Any, found: folders.Stored, place: Path) -> None:
+    """Raise :class:`InputError` for a model that is larger than its weights."""
     parameters = sum(one.numel() for one in built.parameters())
     buffers = sum(one.numel() for one in built.buffers())
     if parameters > 2 * found.elements + _SPARE or buffers > 2 * found.elements + _BUFFERS:

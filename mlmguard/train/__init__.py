@@ -47,7 +47,7 @@ def train(
         secrets = run.planted(settings, planted)
         texts = data.texts(corpus, settings, unit, secrets)
         tokenizer = initial.tokenizer(run, settings, unit, texts)
-        named = initial.named(run, settings, tokenizer)  # before anything is counted
+        named = initial.named(run, settings, tokenizer, watcher)  # before anything is counted
         units = data.tokenised(run, tokenizer, texts, unit, settings, corpus)
         plan = planning.plan(run, settings, len(units), unit)
         visible.tell_unseen(secrets, tokenizer, plan, len(units), watcher)

@@ -98,7 +98,7 @@ def _words_by_unit(texts: Texts, unit: UnitOfPrivacy) -> Iterator[Iterable[str]]
 # --- the model ----------------------------------------------------------------------------------------
 
 
-def named(run: Run, settings: TrainSettings, tokenizer: Tokenizer) -> Any | None:
+def named(run: Run, settings: TrainSettings, tokenizer: Tokenizer, watcher: Watcher) -> Any | None:
     """The checkpoint named by ``--init``, None without one; read before anything is spent, to be refused.
 
     The run notes whose weights they are, for its ledger and its statement.
@@ -113,8 +113,9 @@ def named(run: Run, settings: TrainSettings, tokenizer: Tokenizer) -> Any | None
     name = settings.starts_from
     if (Path(name) / "privacy.json").is_file():
         seals.read_statement(Path(name))
-    found, _ = models.load(name)
-    models.refuse_not_finite(found, name)
+    found, _, told = models.load(name, seed=settings.seed)
+    for line in told:
+        watcher.tell(line)
     if settings.private and settings.adapt == Adaptation.FULL:  # others are asked once they are adapted
         refuse_unclippable(found)
     if len(tokenizer) > found.config.vocab_size or not tokenizer.agrees_with(name):

@@ -70,24 +70,23 @@ def untrained(model: nn.Module, seed: int) -> Any:
         return type(model)(model.config)
 
 
-def load(path: str | Path, *, causal: bool = False) -> tuple[Any, bool]:
-    """Load a masked language model from a folder or a hub name, and whether its head came with it.
+def load(path: str | Path, *, causal: bool = False, seed: int = 0) -> loader.Loaded:
+    """Load a masked language model from a folder or a hub name, in fp32, by the one loader.
 
-    ``causal``: a model that predicts the next token instead, which can be audited and not trained.
-    Weights are read from safetensors only, by the one loader: nothing that lies in a checkpoint is run.
+    ``causal``: a model that predicts the next token instead, which can be audited and not trained. A head
+    that did not come with the weights is drawn from ``seed``. Raises :class:`InputError` for weights that are
+    no numbers, are missing or belong to another model.
     """
-    model, info = loader.model(path, loader.CAUSAL if causal else loader.MASKED)
-    missing = [key for key in info["missing_keys"] if not key.endswith("position_ids")]
-    return model, not missing and not info.get("mismatched_keys")
+    loaded = loader.model(path, loader.CAUSAL if causal else loader.MASKED, seed)
+    _refuse_not_finite(loaded.model, str(path))
+    return loaded
 
 
-def refuse_not_finite(model: nn.Module, thing: str) -> None:
-    """Raise :class:`InputError` where a weight is NaN or infinite: nothing can be learnt from there."""
+def _refuse_not_finite(model: nn.Module, thing: str) -> None:
+    """Raise :class:`InputError` where a weight is NaN or infinite: such a model has nothing to say."""
     for name, parameter in model.named_parameters():
         if not bool(parameter.isfinite().all()):
-            raise InputError(
-                thing, f"weights of {name} are not finite", "numbers", "start from another checkpoint"
-            )
+            raise InputError(thing, f"weights of {name} are not finite", "numbers", "take another checkpoint")
 
 
 def predicts_next(folder: Path) -> bool:

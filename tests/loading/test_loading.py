@@ -41,8 +41,8 @@ def ckpt(made: Path, tmp_path: Path) -> Path:
 
 
 def test_a_whole_folder_loads(ckpt: Path) -> None:
-    model, head = models.load(ckpt)
-    assert head and model.config.hidden_size == 16
+    model, head, told = models.load(ckpt)
+    assert head and model.config.hidden_size == 16 and told == ()
     assert len(Tokenizer.load(str(ckpt))) == model.config.vocab_size
     assert folders.surfaces(ckpt) == ()
 

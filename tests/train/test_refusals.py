@@ -302,10 +302,10 @@ def test_a_model_that_mixes_records_is_refused_before_anything_is_counted(
 ) -> None:
     honest = models.load
 
-    def mixing(path: object, **options: bool) -> object:
-        model, whole = honest(path, **options)  # type: ignore[arg-type]
-        model.mixer = torch.nn.BatchNorm1d(4)
-        return model, whole
+    def mixing(path: object, **options: int) -> object:
+        loaded = honest(path, **options)  # type: ignore[arg-type]
+        loaded.model.mixer = torch.nn.BatchNorm1d(4)
+        return loaded
 
     monkeypatch.setattr(models, "load", mixing)
     with pytest.raises(InputError, match="mixes records"):

@@ -167,7 +167,7 @@ def _spacy(path: Path) -> tuple[str, list[str], _Tagger]:
 def _transformers(path: Path) -> tuple[str, list[str], _Tagger]:
     from transformers import pipeline
 
-    model, _ = loader.model(path, loader.TAGGER)
+    model = loader.model(path, loader.TAGGER).model
     tokenizer = loader.tokenizer(path)
     run: Any = pipeline(
         "token-classification", model=model, tokenizer=tokenizer, aggregation_strategy="simple"
