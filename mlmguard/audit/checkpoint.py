@@ -18,6 +18,7 @@ from mlmguard.corpus.read.documents import read as read_documents
 from mlmguard.errors import InputError
 from mlmguard.leakage import canaries
 from mlmguard.leakage.results import Rows
+from mlmguard.loading import folder as folders
 from mlmguard.loading.loader import Loaded
 from mlmguard.policy.consistency import refuse_impossible
 from mlmguard.settings import UnitChoice
@@ -280,8 +281,7 @@ FEWEST_DOCUMENTS = 10
 def _refuse_incomplete(ckpt: Path) -> None:
     if not (ckpt / "config.json").is_file():
         raise InputError(str(ckpt), "no config.json", "a checkpoint folder", "did `mlmguard train` finish?")
-    names = ("tokenizer.json", "vocab.txt", "vocab.json", "spm.model", "sentencepiece.bpe.model")
-    if not any((ckpt / name).is_file() for name in names):
+    if not folders.has_vocabulary(ckpt):
         raise InputError(
             str(ckpt), "no tokenizer", "tokenizer.json beside the weights", "copy it from the training run"
         )
@@ -291,11 +291,5 @@ def _load(ckpt: Path, seed: int, causal: bool = False) -> tuple[Loaded, Tokenize
     """The model, with what is to be told of its weights, and its tokenizer."""
     loaded = models.load(ckpt, causal=causal, seed=seed)
     tokenizer = Tokenizer.load(str(ckpt), causal=causal)
-    if len(tokenizer) > loaded.model.config.vocab_size:
-        raise InputError(
-            str(ckpt),
-            f"a tokenizer of {len(tokenizer):,} entries",
-            f"at most the model's {loaded.model.config.vocab_size:,}",
-            "is it the tokenizer of another model?",
-        )
+    models.refuse_too_few_rows(loaded.model, tokenizer, str(ckpt), "is it the tokenizer of another model?")
     return loaded, tokenizer

@@ -250,7 +250,7 @@ class Records:
         Documents that were not looked at keep their order, below all that were.
         """
         learnt = dict(self._glanced(self._sample.items()))
-        size = len(self._bench.entries)
+        size = len(self._bench.classes)
         expected = [Expected((told[k] for told in learnt.values()), size) for k in range(len(self._models))]
         found = np.full(len(self.rows), -np.inf)
         window = np.zeros(len(self.rows), dtype=np.int64)
@@ -302,7 +302,7 @@ class Records:
         ]
         truth = np.concatenate([w.probe.ids[list(w.probe.positions)] for w in windows])
         told = np.concatenate([a.log_probability for a in reference.answer([w.probe for w in windows])])
-        count = np.bincount(truth, minlength=len(self._bench.entries))
+        count = np.bincount(truth, minlength=len(self._bench.classes))
         frequency = np.log((count[truth] + 1) / (len(truth) + len(count)))
         return (model, reference) if told.mean() > frequency.mean() else (model,)
 

@@ -87,7 +87,10 @@ class Scorer:
         ids, rows = windows.copy(), np.arange(len(windows))
         where = np.zeros(ids.shape, dtype=bool)
         where[rows, positions] = True
-        logits = self._logits(ids, np.ones_like(ids), where).float().cpu().masked_fill(left_out, -torch.inf)
+        logits = self._logits(ids, np.ones_like(ids), where).float().cpu()
+        # rows of a model that no token has (a vocabulary filled up to a round number) are not allowed either
+        logits[:, len(left_out) :] = -torch.inf
+        logits[:, : len(left_out)].masked_fill_(left_out, -torch.inf)
         drawn = torch.multinomial(torch.softmax(logits, dim=-1), 1, generator=generator)
         return drawn[:, 0].numpy()
 

@@ -23,6 +23,9 @@ CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
+VOCABULARIES = ("tokenizer.json", "vocab.txt", "vocab.json", "spiece.model", "spm.model",
+                "sentencepiece.bpe.model", "sentencepiece.model", "tokenizer.model", "bpe.codes")  # fmt: skip
+"""Files that hold the entries of a tokenizer."""
 PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib", ".h5", ".keras", ".npy")
 _PROGRAMS = (".py", ".pyc", ".so", ".dll", ".dylib", ".sh", ".exe")
 _OTHER_WEIGHTS = (".msgpack", ".gguf", ".ggml", ".onnx", ".tflite", ".mar")
@@ -366,6 +369,11 @@ def tokenizer_files(folder: Path) -> None:
             _refuse_named_files(read, path)
     if (folder / CONFIG).exists():
         config(folder)
+
+
+def has_vocabulary(folder: Path) -> bool:
+    """Is there a file that holds the entries of a tokenizer?"""
+    return any((folder / name).is_file() for name in VOCABULARIES)
 
 
 def _refuse_named_files(read: dict[str, Any], path: Path) -> None:

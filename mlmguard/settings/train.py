@@ -69,6 +69,12 @@ class TrainSettings:
         group=MODEL,
         derived="the model's, or the one shipped",
     )
+    add_tokens: str | None = dial(
+        None,
+        "Words to add to the tokenizer of --init, one a line, declared public; each begins as its pieces do.",
+        group=MODEL,
+        metavar="FILE",
+    )
     tokenizer_epsilon: float | None = dial(
         None, "Share of ε for --tokenizer dp.", group=MODEL, derived="a tenth", above=0
     )
@@ -317,6 +323,13 @@ class TrainSettings:
             "--tokenizer {tokenizer}",
             "the initial model has a vocabulary of its own",
             "--init scratch, or none",
+        ),
+        Contradiction(
+            lambda s: s.add_tokens is not None and s.starts_from is None,
+            "--add-tokens",
+            "no model to add them to",
+            "a checkpoint with --init",
+            "a tokenizer that is learnt here has the words of the text",
         ),
         Contradiction(
             lambda s: s.private and s.tokenizer_epsilon is not None and s.tokenizer_epsilon >= s.dp_epsilon,

@@ -17,6 +17,7 @@ from mlmguard import __version__, accounting
 from mlmguard.artifacts import run_folder, sha256_file, write_text
 from mlmguard.corpus.synthetic import public_documents
 from mlmguard.errors import InputError
+from mlmguard.loading import folder as folders
 from mlmguard.settings import LEARNT_TOKENIZERS, Adaptation, TrainSettings
 from mlmguard.train import planning
 from mlmguard.train.data import Texts
@@ -48,6 +49,8 @@ def tokenizer(run: Run, settings: TrainSettings, unit: UnitOfPrivacy, texts: Tex
     Raises :class:`InputError` for one that cannot do what the settings' masking and objective need.
     """
     chosen = _tokenizer(run, settings, unit, texts)
+    if settings.add_tokens is not None:
+        chosen = chosen.with_words(settings.add_tokens)
     masking.refuse_wordless(planning.masking_of(settings, planning.PLAIN_MASKS), chosen)
     objectives.refuse_unanswerable(settings.objective, chosen)
     return chosen
@@ -118,18 +121,32 @@ def named(run: Run, settings: TrainSettings, tokenizer: Tokenizer, watcher: Watc
         watcher.tell(line)
     if settings.private and settings.adapt == Adaptation.FULL:  # others are asked once they are adapted
         refuse_unclippable(found)
-    if len(tokenizer) > found.config.vocab_size or not tokenizer.agrees_with(name):
-        raise InputError(
-            "the tokenizer",
-            f"{len(tokenizer):,} entries that are not those of the model",
-            f"the model's own, at most {found.config.vocab_size:,}",
-            "leave --tokenizer out",
-        )
+    if settings.tokenizer is not None:
+        _refuse_another(settings.tokenizer, tokenizer, name, watcher)
+    models.refuse_too_few_rows(found, tokenizer, settings.tokenizer or name)
+    models.add_rows(found, tokenizer.added, settings.seed)
     if models.window_of(found) < settings.window:
         raise InputError(
             "--window", str(settings.window), f"at most the model's {models.window_of(found)} positions"
         )
     return found
+
+
+def _refuse_another(given: str, tokenizer: Tokenizer, name: str, watcher: Watcher) -> None:
+    """Raise :class:`InputError` for a tokenizer that reads other words than the model ``name`` knows."""
+    if Path(name).is_dir() and not folders.has_vocabulary(Path(name)):
+        watcher.tell(
+            f"{name} has no tokenizer of its own: that {given} is the one it learnt with is your word"
+        )
+        return
+    apart = tokenizer.differs_from(name)
+    if apart:
+        raise InputError(
+            f"--tokenizer {given}",
+            f"not the tokenizer of {name}: {apart}",
+            "the one that the model learnt with",
+            "leave --tokenizer out",
+        )
 
 
 def model(

@@ -102,6 +102,7 @@ def _facts(settings: TrainSettings, mode: Mode) -> dict[str, object]:
         "trained_parameters": mode.trained_parameters,
         "vocabulary": len(mode.tokenizer),
         "tokenizer": derived.tokenizer_of(settings),
+        **({"added_tokens": len(mode.tokenizer.added)} if settings.add_tokens else {}),
         "window": recipe.window,
         "masking": _masking_in_words(recipe.masking),
         "mask_rate": recipe.masking.rate,

@@ -58,7 +58,7 @@ def draws(plan: Plan, units: int) -> float:
 def unseen(secrets: Sequence[Secret], tokenizer: Tokenizer, recipe: Recipe, drawn: float) -> int:
     """How many of ``secrets`` have no token predicted in as many draws as are expected, by the run's masks.
 
-    The tokens of the secret are told from the rest of its text by an entry that the text does not have:
+    The tokens of the secret are told from the rest of its text by an id that no entry has:
     window and masks depend on ids by nothing but which are special, and those stay. Where rows are cut into
     pieces a canary is one piece around its secret: its random windows here hide the secret more often.
     """
@@ -66,7 +66,7 @@ def unseen(secrets: Sequence[Secret], tokenizer: Tokenizer, recipe: Recipe, draw
     blind = 0
     for secret, encoded in zip(secrets, tokenizer.encode_with_places([one.text for one in secrets])):
         ids = np.array(encoded.ids, dtype=np.int64)
-        mark = next(k for k in range(len(tokenizer)) if k not in special and k not in encoded.ids)
+        mark = len(tokenizer)
         inside = (encoded.offsets[:, 0] < secret.end) & (encoded.offsets[:, 1] > secret.start)
         ids[inside & ~np.isin(ids, list(special))] = mark
         notes: tuple[Notes, ...] = (notes_of(encoded, ()),) if recipe.masking.needs_notes else ()

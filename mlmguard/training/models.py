@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -87,6 +88,35 @@ def _refuse_not_finite(model: nn.Module, thing: str) -> None:
     for name, parameter in model.named_parameters():
         if not bool(parameter.isfinite().all()):
             raise InputError(thing, f"weights of {name} are not finite", "numbers", "take another checkpoint")
+
+
+def refuse_too_few_rows(model: nn.Module, tokenizer: Tokenizer, thing: str, do: str = "") -> None:
+    """Raise :class:`InputError` where ``tokenizer`` has an id that ``model`` has no row for."""
+    rows = int(model.config.vocab_size)  # type: ignore[union-attr, arg-type]
+    largest = len(tokenizer) - 1 - len(tokenizer.added)
+    if largest < rows:
+        return
+    extra = sum(1 for k in tokenizer.hugging_face.added_tokens_decoder if k >= rows)
+    found = f"a tokenizer with an id of {largest:,}" + (f" ({extra:,} tokens added to it)" if extra else "")
+    grow = f"resize the model, resize_token_embeddings({largest + 1}), and save both"
+    raise InputError(thing, found, f"less than the {rows:,} rows of the model", do or grow)
+
+
+def add_rows(model: nn.Module, added: Mapping[int, tuple[int, ...]], seed: int) -> None:
+    """Give ``model`` a row for each new id: the mean of the rows of its pieces, tied where the others are."""
+    if not added:
+        return
+    own: Any = model
+    if max(added) >= own.config.vocab_size:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            own.resize_token_embeddings(1 + max(added), mean_resizing=False)
+    layers = [one for one in (own.get_input_embeddings(), own.get_output_embeddings()) if one is not None]
+    tables = {id(p): p for layer in layers for p in layer.parameters(recurse=False) if len(p) > max(added)}
+    with torch.no_grad():
+        for table in tables.values():
+            for new, pieces in added.items():
+                table[new] = table[list(pieces)].mean(0)
 
 
 def predicts_next(folder: Path) -> bool:

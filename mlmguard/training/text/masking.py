@@ -98,7 +98,7 @@ def choose_words(free: Ids, notes: Notes | None, rate: float, rng: np.random.Gen
     Whole-word masking as released with BERT in May 2019 (see Cui et al. 2021): a word's pieces give each
     other away.
     """
-    words = _words(notes)[free]
+    words = _words(notes, free)[free]
     names = np.unique(words)
     return free[np.isin(words, names[rng.random(len(names)) < rate])]
 
@@ -115,8 +115,13 @@ def choose_spans(free: Ids, notes: Notes | None, rate: float, rng: np.random.Gen
     """
     if not len(free):
         return free
-    words = _words(notes)
-    budget = max(1, round(rate * len(free)))
+    words = _words(notes, free)
+    share = rate * len(free)
+    budget = int(share)
+    if share > budget:  # rounded by chance, or short windows would always hide too many or too few
+        budget += int(rng.random() < share - budget)
+    if not budget:
+        return free[:0]
     starts = _word_starts(free, words)
     weights = SPAN_STOP * (1 - SPAN_STOP) ** np.arange(SPAN_LONGEST)
     chosen = np.zeros(len(words), dtype=bool)
@@ -124,18 +129,22 @@ def choose_spans(free: Ids, notes: Notes | None, rate: float, rng: np.random.Gen
     may[free] = True
     taken = 0
     for first in rng.permutation(starts):  # each word begins at most one span
-        if taken >= budget:
-            break
         length = 1 + int(rng.choice(SPAN_LONGEST, p=weights / weights.sum()))
-        place, seen = int(first), 0
-        while place < len(words) and may[place] and not chosen[place]:
-            if place == first or words[place] != words[place - 1]:
-                if seen == length or taken >= budget:
-                    break
-                seen += 1
-            chosen[place] = True
-            taken += 1
-            place += 1
+        place = int(first)
+        for _ in range(length):
+            end = place
+            while end < len(words) and may[end] and not chosen[end] and words[end] == words[place]:
+                end += 1
+            left = budget - taken
+            if end - place > left and rng.random() >= left / (end - place):
+                return np.flatnonzero(chosen)  # cut before a word that does not fit, as often as is fair
+            chosen[place:end] = True
+            taken += end - place
+            if taken >= budget:
+                return np.flatnonzero(chosen)
+            if end == place or end == len(words) or words[end] == NO_WORD:
+                break
+            place = end
     return np.flatnonzero(chosen)
 
 
@@ -162,7 +171,8 @@ def mask(
     """(input ids, labels) of one example of T tokens, both (T,); labels are −100 where nothing is predicted.
 
     Special tokens, padding among them, are never chosen. At least one token is where one may be, so that no
-    short record is without a loss. ``rate`` stands in for the masking's own where it follows a schedule.
+    short record is without a loss; of several at least one is not. ``rate`` stands in for the masking's own
+    where it follows a schedule.
 
     With ``pii="exclude"`` no token of a finding is ever predicted; with ``"mask-more"`` half of the findings
     are, each as a whole (after the salient spans of Guu et al. 2020), and the strategy chooses among the
@@ -170,7 +180,7 @@ def mask(
     """
     rate = masking.rate if rate is None else rate
     free = np.flatnonzero(~np.isin(ids, list(tokenizer.special_ids)))
-    extra = free[:0]
+    ordinary, extra = len(free), free[:0]
     if masking.pii:
         assert notes is not None
         personal = notes.personal[free]
@@ -180,6 +190,8 @@ def mask(
     chosen = np.union1d(STRATEGIES[masking.strategy](free, notes, rate, rng), extra)
     if not len(chosen) and len(free):
         chosen = rng.choice(free, 1)
+    if len(chosen) == ordinary > 1:  # a window of masks alone teaches nothing but how frequent tokens are
+        chosen = np.delete(chosen, rng.integers(len(chosen)))
     return _shown(ids, chosen, tokenizer, rng, masking.mix)
 
 
@@ -199,13 +211,29 @@ def _shown(
     fate = rng.random(len(chosen))
     masked[chosen[fate < mix.hidden]] = tokenizer.mask_id
     swapped = chosen[(fate >= mix.hidden) & (fate < mix.hidden + mix.swapped)]
-    masked[swapped] = rng.integers(0, tokenizer.size, len(swapped))
+    masked[swapped] = tokenizer.ids[rng.integers(0, len(tokenizer.ids), len(swapped))]
     return masked, labels
 
 
-def _words(notes: Notes | None) -> Ids:
+LONGEST_WORD = 10
+"""Tokens. What is longer is no word but a link, a key or a text without spaces: hidden as one, it would hide
+a window that it fills."""
+
+
+def _words(notes: Notes | None, free: Ids) -> Ids:
+    """The number of each token's word; in what is too long for a word each token has its own.
+
+    Too long is also what fills more than half of the places that may be chosen, ``free``.
+    """
     assert notes is not None  # whoever made the masking has refused tokenizers without word boundaries
-    return notes.words
+    _, which, counts = np.unique(notes.words, return_inverse=True, return_counts=True)
+    most = min(LONGEST_WORD, max(1, len(free) // 2))
+    long = (counts[which] > most) & (notes.words != NO_WORD)
+    if not long.any():
+        return notes.words
+    words = notes.words.astype(np.int64)
+    words[long] = words.max() + 1 + np.arange(int(long.sum()))
+    return words
 
 
 def _word_starts(free: Ids, words: Ids) -> Ids:

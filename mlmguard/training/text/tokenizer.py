@@ -8,16 +8,19 @@ by digest.
 
 from __future__ import annotations
 
+import copy
 import hashlib
+import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mlmguard.artifacts import write_json
+from mlmguard.artifacts import text_of, write_json
 from mlmguard.errors import InputError
 from mlmguard.loading import loader
 
@@ -39,7 +42,11 @@ NO_WORD = -1
 
 
 class Encoded(NamedTuple):
-    """One text of T tokens, without special tokens."""
+    """One text of T tokens, without special tokens.
+
+    A word is what the tokenizer takes for one where there are spaces; in a script without them every token is
+    a word of its own, or the word would be the whole text.
+    """
 
     ids: list[int]
     offsets: NDArray[np.int64]  # (T, 2) where each token stands in the text, in characters, end exclusive
@@ -51,12 +58,14 @@ class Tokenizer:
     """A Hugging Face tokenizer, and what training and audits need of it, read once."""
 
     hugging_face: Any
-    size: int  # entries; ids are 0 … size − 1
+    size: int  # one more than the largest id
     mask_id: int  # -1 for a causal model's tokenizer that has no [MASK]
-    special_ids: frozenset[int]
+    special_ids: frozenset[int]  # ids that no ordinary token has: special ones, and gaps
     cls: int  # begins a window: [CLS], or a causal model's token for the begin of a text
     sep: int  # ends one: [SEP], or the token for the end of a text
     pad: int
+    gaps: frozenset[int] = frozenset()  # ids below the largest that no token has
+    added: Mapping[int, tuple[int, ...]] = field(default_factory=dict)  # new id -> ids of its pieces before
 
     @classmethod
     def of(cls, hugging_face: Any, *, causal: bool = False) -> Tokenizer:
@@ -84,8 +93,18 @@ class Tokenizer:
                     "no [MASK] token" if mask is None else "no [CLS], [SEP] or [PAD] token",
                     "the tokenizer of a masked language model",
                 )
+        entries = frozenset(hugging_face.get_vocab().values())
+        size = 1 + max(entries, default=-1)
+        gaps = frozenset(range(size)) - entries
         special = frozenset(hugging_face.all_special_ids)
-        return cls(hugging_face, len(hugging_face), -1 if mask is None else int(mask), special, *frame)
+        if entries <= special:
+            raise InputError(
+                "the tokenizer",
+                f"{len(entries)} entries, all of them special",
+                "a vocabulary",
+                "get the file that holds it: tokenizer.json, vocab.txt, vocab.json or spiece.model",
+            )
+        return cls(hugging_face, size, -1 if mask is None else int(mask), special | gaps, *frame, gaps)
 
     @classmethod
     def load(cls, name: str | None, *, causal: bool = False) -> Tokenizer:
@@ -106,14 +125,19 @@ class Tokenizer:
         """It says which token belongs to which word, and where in the text it stands (tokenizer.json)."""
         return bool(getattr(self.hugging_face, "is_fast", False))
 
+    @cached_property
+    def ids(self) -> NDArray[np.int64]:
+        """Every id that a token has, ascending."""
+        return np.setdiff1d(np.arange(self.size), sorted(self.gaps))
+
     def entries(self) -> dict[str, int]:
         """Return every token of the vocabulary with its id."""
         return dict(self.hugging_face.get_vocab())
 
     def tokens(self, ids: Sequence[int] | None = None) -> list[str]:
-        """Return the tokens with these ids, in order; by default all of them."""
+        """Return the tokens with these ids, in order, "" for a gap; by default all of them."""
         wanted = list(range(self.size)) if ids is None else list(ids)
-        return list(self.hugging_face.convert_ids_to_tokens(wanted))
+        return [token or "" for token in self.hugging_face.convert_ids_to_tokens(wanted)]
 
     def encode(self, texts: Iterable[str]) -> list[list[int]]:
         """Token ids of each text, without special tokens and without truncation."""
@@ -128,14 +152,13 @@ class Tokenizer:
         if not texts:
             return []
         batch = self._batch(list(texts), return_offsets_mapping=True)
-        return [
-            Encoded(
-                list(batch["input_ids"][row]),
-                np.array(batch["offset_mapping"][row], dtype=np.int64).reshape(-1, 2),
-                np.array([NO_WORD if word is None else word for word in batch.word_ids(row)], dtype=np.int64),
-            )
-            for row in range(len(texts))
-        ]
+        found = []
+        for row, text in enumerate(texts):
+            places = np.array(batch["offset_mapping"][row], dtype=np.int64).reshape(-1, 2)
+            words = [NO_WORD if word is None else word for word in batch.word_ids(row)]
+            apart = _without_spaces(text, places)
+            found.append(Encoded(list(batch["input_ids"][row]), places, _apart(np.array(words), apart)))
+        return found
 
     def _batch(self, texts: list[str], **more: bool) -> Any:
         """``texts`` encoded. A stranger's tokenizer may panic over one: its words are never shown."""
@@ -159,15 +182,50 @@ class Tokenizer:
         """Write it to ``folder`` as Hugging Face does."""
         self.hugging_face.save_pretrained(folder)
 
-    def agrees_with(self, model: str) -> bool:
-        """Does every token mean here what it means to the tokenizer in the folder ``model``, if any?
+    def differs_from(self, model: str) -> str:
+        """Say how ids mean something else here than to ``model``, a folder or name; "" if none does.
 
         Two vocabularies of one size load without complaint, and train a model on other words than it knows.
+        However a tokenizer is stored, it is compared id by id, and so are the tokens that frame and mask. One
+        of them may have more entries than the other.
         """
-        if not (Path(model) / "tokenizer.json").is_file():
-            return True
-        own, other = self.entries().items(), _hugging_face(model).get_vocab().items()
-        return bool(own <= other or other <= own)
+        own = Tokenizer.load(model)
+        here, there = self.tokens(), own.tokens()
+        apart = [k for k, (one, other) in enumerate(zip(here, there)) if one and other and one != other]
+        if apart:
+            of = f"{len(apart):,} of {min(self.size, own.size):,} ids"
+            return f"{of} mean other tokens (the first is {apart[0]})"
+        for name in ("mask_id", "cls", "sep", "pad"):
+            if getattr(self, name) != getattr(own, name):
+                return f"another token is its {name.removesuffix('_id')} token"
+        return ""
+
+    def with_words(self, path: str) -> Tokenizer:
+        """The same with the words in the file ``path``, one a line, as entries of their own; known ones stay.
+
+        Raises :class:`InputError` for a file that holds none, more than one word on a line, or a tokenizer
+        that words cannot be added to.
+        """
+        from tokenizers import AddedToken
+
+        lines = text_of(Path(path), "a word a line").splitlines()
+        words = list(dict.fromkeys(word for line in lines if (word := line.strip())))
+        for number, line in enumerate(lines, 1):
+            if len(line.split()) > 1:
+                raise InputError(f"--add-tokens {path}: line {number}", "more than one word", "a word a line")
+        pieces = dict(zip(words, self.encode(words)))
+        new = [word for word in words if len(pieces[word]) > 1 or set(pieces[word]) & self.special_ids]
+        if not new:
+            raise InputError(f"--add-tokens {path}", "no word that the tokenizer does not know", "new words")
+        other = copy.deepcopy(self.hugging_face)
+        other.add_tokens([AddedToken(word, single_word=True, lstrip=True) for word in new])
+        vocabulary = other.get_vocab()
+        ids = {word: vocabulary.get(word, -1) for word in new}
+        if sorted(ids.values()) != list(range(self.size, self.size + len(new))):
+            raise InputError(
+                "--add-tokens", "the tokenizer gives new words ids that are not free", "ids without gaps"
+            )
+        return replace(Tokenizer.of(other), added={ids[word]: tuple(pieces[word]) for word in new})
 
 
 def _hugging_face(name: str | None, *, masked: bool = True) -> Any:
@@ -187,6 +245,34 @@ def _hugging_face(name: str | None, *, masked: bool = True) -> Any:
             f"tokenizer {name}", "it has no mask token", "the tokenizer of a masked language model"
         )
     return tokenizer
+
+
+#: Letters of scripts that are written without spaces between words: Thai, Lao, Tibetan, Burmese, Khmer,
+#: Tai Le and Tai Tham, kana, and the ideographs of Chinese and Japanese.
+_SPACELESS = re.compile(
+    "[\u0e00-\u0eff\u0f00-\u0fff\u1000-\u109f\u1780-\u17ff\u1950-\u19df\u1a20-\u1aaf"
+    "\u3005-\u3007\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff66-\uff9f"
+    "\U00020000-\U0003ffff]+"
+)
+
+
+def _without_spaces(text: str, places: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """(T,) which tokens hold letters of a script without spaces.
+
+    By tokens and not by a segmenter: none of the libraries that know Chinese, Japanese and Thai words ships
+    one rule for all of them, and what is hidden has to be the same on every machine.
+    """
+    inside = np.zeros(len(places), dtype=bool)
+    for found in _SPACELESS.finditer(text):
+        inside |= (places[:, 0] < found.end()) & (places[:, 1] > found.start())
+    return inside
+
+
+def _apart(words: NDArray[np.int64], apart: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """The numbers of ``words``, with a new one for each token that is ``apart``."""
+    words = words.astype(np.int64)
+    words[apart] = words.max(initial=NO_WORD) + 1 + np.arange(int(apart.sum()))
+    return words
 
 
 def digest(file: Path) -> str:
