@@ -7,14 +7,15 @@ what cannot be said with certainty (a look-ahead, a back reference, a construct 
 widens the gate or leaves it away.
 
 Texts are seen as bytes, one for each character (:func:`skeleton`): ASCII as itself, every other character as
-``WILD``, which belongs to every class, because case folding and Unicode classes are not modelled here; and
-``EDGE`` before and behind the text.
+its kind, which is all that an expression's classes say of it (``LATIN``, ``LETTER``, ``DIGIT``, ``SPACE``,
+``SIGN``); ``WILD`` are the few letters that are one of ASCII in the other case, and belong to every class; and
+``EDGE`` stands before and behind the text.
 """
 
 from __future__ import annotations
 
-import codecs
 import re
+import sys
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -23,6 +24,9 @@ from itertools import combinations, product
 from math import prod
 from operator import or_
 from typing import Any
+
+import numpy as np
+import regex
 
 try:  # names that the standard library keeps to itself; no public one reads an expression
     from re import _constants as sre  # type: ignore[attr-defined]
@@ -36,11 +40,14 @@ except ImportError:
         stacklevel=2,
     )
 
-WILD = 128
-EDGE = 129
+LATIN, LETTER, DIGIT, SPACE, SIGN = range(128, 133)
+"""Kinds of characters that are not of ASCII: letters below U+0250 and the others (marks too), decimal digits,
+white space, and the rest."""
+WILD = 133
+EDGE = 134
 
 Class = int
-"""A set of byte values as a bit mask: 0 to 127, ``WILD`` and ``EDGE``."""
+"""A set of byte values as a bit mask: 0 to 127, the kinds, ``WILD`` and ``EDGE``."""
 
 
 def class_of(values: Iterable[int]) -> Class:
@@ -53,11 +60,13 @@ def class_of(values: Iterable[int]) -> Class:
 
 
 ASCII = class_of(range(128))
-CHARACTER = ASCII | 1 << WILD
+CHARACTER = ASCII | class_of((LATIN, LETTER, DIGIT, SPACE, SIGN, WILD))
 ANYTHING = CHARACTER | 1 << EDGE
-_DIGIT = class_of(b"0123456789")
-_WORD = class_of(c for c in range(128) if chr(c).isalnum() or c == ord("_"))
-_SPACE = class_of(b" \t\n\r\f\v")
+_DIGIT = class_of(b"0123456789") | 1 << DIGIT
+_WORD = class_of(c for c in range(128) if chr(c).isalnum() or c == ord("_")) | class_of(
+    (LATIN, LETTER, DIGIT, WILD)
+)
+_SPACE = class_of(b" \t\n\r\f\v") | 1 << SPACE
 _SPACE_OR_SEPARATOR = _SPACE | class_of(range(0x1C, 0x20))  # white space to ``re``, not to ``regex``
 
 Classes = tuple[Class, ...]
@@ -76,15 +85,15 @@ _GOOD = 0.002  # share of places left by a gate from which on another one is not
 class Gate:
     """Where an expression can match.
 
-    Each of ``sequences`` holds the class of the character before (which says nothing where the first
-    character is ``WILD``: of what kind that is, is not known) and ``LENGTH`` classes. One of them stands at
+    Each of ``sequences`` holds the class of the character before and ``LENGTH`` classes. One of them stands at
     the start of every match if ``lead`` is None; else at most ``reach`` characters behind it, and only
-    characters of ``lead`` lie between.
+    characters of ``lead`` lie between; then one of ``starts`` stands at the start.
     """
 
     sequences: tuple[Classes, ...]
     lead: Class | None = None
     reach: int = 0
+    starts: tuple[Classes, ...] = ()
 
     def skips(self) -> float:
         """About how many places of English text it leaves, as a share; the smaller, the better."""
@@ -106,7 +115,9 @@ def gate(expression: str, flags: int) -> Gate | None:
         if lead is None or lead == CHARACTER or not _is_solid(parts[place]):
             continue
         before = lead if any(map(_is_solid, parts[:place])) else ANYTHING
-        inner = Gate(_kept({(before, *s) for s in _heads(parts[place:], LENGTH)}), lead, reach)
+        inner = Gate(
+            _kept({(before, *s) for s in _heads(parts[place:], LENGTH)}), lead, reach, start.sequences
+        )
         if inner.skips() < 0.3 * best.skips():
             best = inner
     return best if best.skips() < 0.5 else None
@@ -114,18 +125,27 @@ def gate(expression: str, flags: int) -> Gate | None:
 
 def skeleton(text: str) -> bytes:
     """``text`` with one byte for each character."""
-    try:
+    if text.isascii():
         return text.encode("ascii")
-    except UnicodeEncodeError:
-        return text.encode("ascii", "mlmguard-wild")
+    codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
+    return _kinds().take(codes).tobytes()
 
 
-def _wild(error: UnicodeError) -> tuple[bytes, int]:
-    assert isinstance(error, UnicodeEncodeError)
-    return bytes([WILD]) * (error.end - error.start), error.end
+@lru_cache(maxsize=1)
+def _kinds() -> np.ndarray:
+    """The byte of every character there is, as ``regex`` understands ``\\w``, ``\\d`` and ``\\s``."""
+    everything = "".join(map(chr, range(sys.maxunicode + 1)))
+    kinds = np.full(len(everything), SIGN, np.uint8)
+    for expression, kind in ((r"\w+", LETTER), (r"\d+", DIGIT), (r"\s+", SPACE)):
+        for run in regex.finditer(expression, everything):
+            kinds[run.start() : run.end()] = kind
+    kinds[:_BEHIND_LATIN][kinds[:_BEHIND_LATIN] == LETTER] = LATIN
+    kinds[[m.start() for m in regex.finditer("(?i)[a-z]", everything)]] = WILD
+    kinds[:128] = range(128)
+    return kinds
 
 
-codecs.register_error("mlmguard-wild", _wild)
+_BEHIND_LATIN = 0x250
 
 
 # --- reading an expression ----------------------------------------------------------------------------
@@ -160,18 +180,14 @@ class _Unknown:
 
 
 @dataclass(frozen=True)
-class _Boundary:
-    """Between a word character and one that is none."""
+class _Point:
+    """No character, but one of these pairs of classes around the place."""
+
+    around: frozenset[tuple[Class, Class]]
 
 
-@dataclass(frozen=True)
-class _NotBehind:
-    """The character before is none of a class."""
-
-    of: Class
-
-
-_Part = _One | _Either | _Repeat | _Unknown | _Boundary | _NotBehind
+_Part = _One | _Either | _Repeat | _Unknown | _Point
+_BOUNDARY = _Point(frozenset([(ANYTHING & ~_WORD, _WORD), (_WORD, ANYTHING & ~_WORD)]))
 _UNBOUNDED = 1 << 30
 
 
@@ -224,22 +240,48 @@ def _part(node: _Node, flags: int) -> Iterator[_Part]:
         case ((sre.MAX_REPEAT | sre.MIN_REPEAT | sre.POSSESSIVE_REPEAT), (low, high, tree)):
             yield _Repeat(int(low), min(int(high), _UNBOUNDED), tuple(_parts(tree, flags)))
         case sre.AT, (sre.AT_BOUNDARY | sre.AT_UNI_BOUNDARY):
-            yield _Boundary()
+            yield _BOUNDARY
         case sre.ASSERT_NOT, (-1, tree):
+            yield from _not_behind(tree, flags)
+        case sre.ASSERT, (-1, tree):
             inside = list(_parts(tree, flags))
             if len(inside) == 1 and isinstance(inside[0], _One):
-                yield _NotBehind(inside[0].of)
-        case ((sre.AT | sre.ASSERT | sre.ASSERT_NOT), _):
+                yield _Point(frozenset([(inside[0].of, ANYTHING)]))
+        case sre.ASSERT, (1, tree):
+            firsts = _heads(list(_parts(tree, flags)), 1)
+            yield _Point(frozenset((ANYTHING, first) for (first,) in firsts))
+        case ((sre.AT | sre.ASSERT_NOT), _):
             return  # narrows what can match; leaving it away widens the gate
         case _:
             yield _Unknown()
 
 
+def _not_behind(tree: Any, flags: int) -> Iterator[_Part]:
+    """What a negative look-behind of one character says for certain."""
+    if len(tree) != 1:
+        return
+    kind, value = tree[0]
+    if kind is sre.LITERAL and value < 128:
+        yield _Point(frozenset([(ANYTHING & ~(1 << value), ANYTHING)]))
+    elif kind is sre.IN and value[0][0] is not sre.NEGATE:
+        held = reduce(or_, (_item(item, 0, most=False) for item in value), 0)
+        yield _Point(frozenset([(ANYTHING & ~held, ANYTHING)]))
+    elif kind is sre.IN:
+        yield _Point(frozenset([(_among(value[1:], flags) | 1 << EDGE, ANYTHING)]))
+
+
 def _character(code: int, flags: int) -> Class:
-    if code >= 128:
-        return CHARACTER if flags & re.IGNORECASE else 1 << WILD
-    cases = {chr(code).lower(), chr(code).upper()} if flags & re.IGNORECASE else {chr(code)}
-    return class_of(map(ord, cases)) | 1 << WILD
+    if code < 128:
+        cases = {chr(code).lower(), chr(code).upper()} if flags & re.IGNORECASE else {chr(code)}
+        return class_of(map(ord, cases)) | 1 << WILD
+    kind = int(_kinds()[code])  # the same in both cases, but for those that are WILD
+    return CHARACTER if kind == WILD and flags & re.IGNORECASE else 1 << kind | 1 << WILD
+
+
+def _range(low: int, high: int, flags: int) -> Class:
+    whole = reduce(or_, (_character(c, flags) for c in range(low, min(high, 127) + 1)), 0)
+    foreign = map(int, np.unique(_kinds()[max(low, 128) : high + 1]))
+    return reduce(or_, (CHARACTER if kind == WILD and flags & re.IGNORECASE else 1 << kind for kind in foreign), whole)
 
 
 def _among(items: Iterable[_Node], flags: int) -> Class:
@@ -251,19 +293,20 @@ def _without(items: Iterable[_Node], flags: int) -> Class:
     """Every character but those that the set holds for certain, in both cases."""
     held = reduce(or_, (_item(item, 0, most=False) for item in items), 0)
     if flags & re.IGNORECASE:
-        both = [c for c in range(128) if all(held >> ord(x) & 1 for x in (chr(c).lower(), chr(c).upper()))]
-        held = class_of(both)
-    return CHARACTER & ~(held & ASCII)
+        alone = class_of(
+            c for c in range(128) if not all(held >> ord(x) & 1 for x in (chr(c).lower(), chr(c).upper()))
+        )
+        held &= ~alone
+    return CHARACTER & ~held
 
 
 def _item(item: _Node, flags: int, *, most: bool) -> Class:
+    """The characters of an item of a set: at least all of them, or only those that it holds for certain."""
     match item:
         case sre.LITERAL, int(code):
-            return _character(code, flags)
+            return _character(code, flags) if most else 1 << code & ASCII
         case sre.RANGE, (int(low), int(high)):
-            if high >= 128 and flags & re.IGNORECASE:
-                return CHARACTER
-            return reduce(or_, (_character(c, flags) for c in range(low, min(high, 127) + 1)), 0)
+            return _range(low, high, flags) if most else class_of(range(low, min(high, 127) + 1))
         case sre.CATEGORY, (sre.CATEGORY_DIGIT | sre.CATEGORY_UNI_DIGIT):
             return _DIGIT
         case sre.CATEGORY, (sre.CATEGORY_WORD | sre.CATEGORY_UNI_WORD):
@@ -271,12 +314,12 @@ def _item(item: _Node, flags: int, *, most: bool) -> Class:
         case sre.CATEGORY, (sre.CATEGORY_SPACE | sre.CATEGORY_UNI_SPACE):
             return _SPACE_OR_SEPARATOR if most else _SPACE
         case sre.CATEGORY, (sre.CATEGORY_NOT_DIGIT | sre.CATEGORY_UNI_NOT_DIGIT):
-            return ASCII & ~_DIGIT
+            return CHARACTER & ~_DIGIT
         case sre.CATEGORY, (sre.CATEGORY_NOT_WORD | sre.CATEGORY_UNI_NOT_WORD):
-            return ASCII & ~_WORD
+            return CHARACTER & ~_WORD
         case sre.CATEGORY, (sre.CATEGORY_NOT_SPACE | sre.CATEGORY_UNI_NOT_SPACE):
-            return ASCII & ~(_SPACE if most else _SPACE_OR_SEPARATOR)
-    return ASCII if most else 0
+            return CHARACTER & ~(_SPACE if most else _SPACE_OR_SEPARATOR)
+    return CHARACTER if most else 0
 
 
 # --- what is certain about a sequence of parts --------------------------------------------------------
@@ -317,7 +360,7 @@ def _ways(part: _Part, length: int) -> set[Classes]:
             return _few(every)
         case _Unknown():
             return {(ANYTHING,) * length}
-        case _Boundary() | _NotBehind():
+        case _Point():
             return {()}
 
 
@@ -350,28 +393,35 @@ def _union(one: Classes, other: Classes) -> Classes:
 
 def _with_before(parts: list[_Part]) -> set[Classes]:
     """The heads of the expression, each with the class of the character before."""
-    allowed, at_boundary = ANYTHING, False
+    around = {(ANYTHING, ANYTHING)}
     for part in parts:
-        match part:
-            case _Boundary():
-                at_boundary = True
-            case _NotBehind(of):
-                allowed &= ~(of & ASCII)
-            case _Either(ways) if all(way and isinstance(way[0], _Boundary) for way in ways):
-                at_boundary = True
-                break
-            case _:
-                break
-    heads = _heads(parts, LENGTH)
-    if not at_boundary:
-        return {(allowed, *s) for s in heads}
+        its = _around(part)
+        if its is None:
+            break
+        around = {(b & before, f & first) for b, f in around for before, first in its}
     return {
-        (allowed & ~other, s[0] & (kind | 1 << WILD), *s[1:])
-        for s in heads
-        # a word character after one that is none, or the other way round
-        for kind, other in ((_WORD, _WORD), (ASCII & ~_WORD, (ASCII & ~_WORD) | 1 << EDGE))
-        if s[0] & kind
+        (before, s[0] & first, *s[1:])
+        for before, first in around
+        for s in _heads(parts, LENGTH)
+        if before and s[0] & first
     }
+
+
+def _around(part: _Part) -> frozenset[tuple[Class, Class]] | None:
+    """The pairs of classes between which a part without characters can stand; None for any other part."""
+    match part:
+        case _Point(around):
+            return around
+        case _Either(ways) if all(isinstance(inside, _Point) for way in ways for inside in way):
+            joined: set[tuple[Class, Class]] = set()
+            for way in ways:
+                of_way = {(ANYTHING, ANYTHING)}
+                for inside in way:
+                    assert isinstance(inside, _Point)
+                    of_way = {(b & x, f & y) for b, f in of_way for x, y in inside.around}
+                joined |= of_way
+            return frozenset(joined)
+    return None
 
 
 def _alphabet(parts: Iterable[_Part]) -> Class | None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from importlib.metadata import version
 from typing import Any
 
-from phonenumbers import PhoneMetadata, PhoneNumberMatcher, phonenumbermatcher, phonenumberutil
+import regex
+from phonenumbers import Leniency, PhoneMetadata, PhoneNumberMatcher, phonenumbermatcher, phonenumberutil
 from presidio_analyzer.predefined_recognizers import PhoneRecognizer
 
 from mlmguard.corpus.detect.remember import ANSWERS, remembered
@@ -27,12 +28,13 @@ if not (_LEAD_CLASS_CHARS and _VALID_PUNCTUATION and hasattr(PhoneNumberMatcher,
 # the characters below: digits, its punctuation, and what its extensions are written with ("ext. 12",
 # ";ext=12", "доб 12"). So candidates lie within one of these stretches, and what the matcher makes of one
 # depends on the stretch, one character before it and three behind (":59" makes it a time).
-_STRETCH = re.compile(
-    rf"[\d{_LEAD_CLASS_CHARS}][{_VALID_PUNCTUATION}\d{_LEAD_CLASS_CHARS}\t,;=:#＃．extnsioóaｅｘｔｎｉдоб\u0301]*",
-    re.IGNORECASE,
-)
+_LETTERS = "extnsioóaｅｘｔｎｉдобſıİ"
+_OF_STRETCH = f"[{_VALID_PUNCTUATION}\\d{_LEAD_CLASS_CHARS}X\\t,;=:#＃．{_LETTERS}{_LETTERS.upper()}\u0301]"
+_STRETCH = re.compile(rf"[\d{_LEAD_CLASS_CHARS}]{_OF_STRETCH}*")
+_BACK = regex.compile(rf"(?r){_OF_STRETCH}*")
 # Between two digits of one number lie at most four characters of punctuation.
-_RUN = re.compile(rf"\d(?:[{_VALID_PUNCTUATION}]{{0,4}}\d){{3,}}", re.IGNORECASE)
+_RUN = re.compile(rf"\d(?:[{_VALID_PUNCTUATION}X]{{0,4}}\d){{3,}}")
+_LEAD = re.compile(f"[{_LEAD_CLASS_CHARS}]")
 _INTERNATIONAL = 6  # digits of the shortest number with a country code (two, and four national ones)
 
 
@@ -54,42 +56,71 @@ class Phones:
 
     def __call__(self, text: str) -> Iterator[tuple[int, int]]:
         """(start, end) of each number, of each region once."""
-        for stretch in _STRETCH.finditer(text):
-            digits = max(
-                (sum(c.isdigit() for c in run.group()) for run in _RUN.finditer(stretch.group())), default=0
-            )
-            if digits == 0:
-                continue
-            start = max(0, stretch.start() - 1)
-            window = text[start : stretch.end() + 3]
+        for start, end, digits in _stretches(text):
+            low = max(0, start - 1)
+            window = text[low : end + 3]
             plus = "+" in window or "＋" in window
             regions = tuple(
                 r for r in self._regions if digits >= self._needed[r] or (plus and digits >= _INTERNATIONAL)
             )
-            for match_start, match_end in self._matches(window, stretch.end() - start, regions):
-                yield start + match_start, start + match_end
+            for match_start, match_end in self._matches(window, end - low, regions):
+                yield low + match_start, low + match_end
 
     def _matches_in(self, window: str, end: int, regions: tuple[str, ...]) -> list[tuple[int, int]]:
+        if not _Matcher(window, {r: self._needed[r] for r in regions}, self._leniency).has_next():
+            return []
         return [
             (match.start, match.end)
             for region in regions
-            for match in _Matcher(window, region, self._needed[region], self._leniency)
+            for match in _Matcher(window, {region: self._needed[region]}, self._leniency)
             if match.end <= end
         ]
 
 
-class _Matcher(PhoneNumberMatcher):
-    """Remembers which candidates are a number in no surroundings: most are parts of times and versions, and
-    the same ones again and again."""
+def _stretches(text: str) -> Iterator[tuple[int, int, int]]:
+    """(start, end, the most digits of a run) of each stretch with a run of digits."""
+    start = end = digits = 0
+    for run in _RUN.finditer(text):
+        if run.start() >= end:
+            if digits:
+                yield start, end, digits
+            back = _BACK.search(text, end, run.start()).start()
+            stretch = _STRETCH.search(text, back)
+            assert stretch is not None  # the run is in it
+            start, end, digits = stretch.start(), stretch.end(), 0
+        digits = max(digits, sum(map(str.isdigit, run.group())))
+    if digits:
+        yield start, end, digits
 
-    def __init__(self, text: str, region: str, digits_needed: int, leniency: int) -> None:
-        super().__init__(text, region, leniency=leniency)
-        self._digits_needed = digits_needed
+
+class _Matcher(PhoneNumberMatcher):
+    """Looks through the candidates for all regions at once: which candidates there are depends on none, until
+    one is a number.
+
+    Remembers which candidates are a number in no surroundings: most are parts of times and versions, and the
+    same ones again and again.
+    """
+
+    def __init__(self, text: str, needed: Mapping[str, int], leniency: int) -> None:
+        super().__init__(text, None, leniency=leniency)
+        self._needed = needed
 
     def _parse_and_verify(self, candidate: str, offset: int) -> Any:
-        if not _is_number(candidate, self.preferred_region, self._digits_needed, self.leniency):
+        if self.leniency >= Leniency.VALID and self._in_letters(candidate, offset):
             return None
-        return super()._parse_and_verify(candidate, offset)
+        for region, digits_needed in self._needed.items():
+            if _is_number(candidate, region, digits_needed, self.leniency):
+                self.preferred_region = region
+                if (found := super()._parse_and_verify(candidate, offset)) is not None:
+                    return found
+        return None
+
+    def _in_letters(self, candidate: str, offset: int) -> bool:
+        """If a Latin letter stands before or behind it: that is refused anyway, after much work."""
+        before, behind = self.text[max(0, offset - 1) : offset], self.text[offset + len(candidate) :][:1]
+        return (behind.isascii() and behind.isalpha()) or (
+            before.isascii() and before.isalpha() and not _LEAD.match(candidate)
+        )
 
 
 @lru_cache(maxsize=4 * ANSWERS)
@@ -99,5 +130,33 @@ def _is_number(candidate: str, region: str, digits_needed: int, leniency: int) -
         min(digits_needed, _INTERNATIONAL) if "+" in candidate or "＋" in candidate else digits_needed
     ):
         return False
+    if leniency >= Leniency.VALID and not _may_be_valid(candidate, region):
+        return False
     alone = PhoneNumberMatcher(candidate, region, leniency=leniency)
     return alone._parse_and_verify(candidate, 0) is not None
+
+
+def _may_be_valid(candidate: str, region: str) -> bool:
+    """Whether digits that begin with no prefix of the region have the form of one of its numbers."""
+    if not _PLAIN.fullmatch(candidate):
+        return True
+    digits = "".join(filter(str.isdigit, candidate))
+    prefix, number = _forms(region)
+    return bool(prefix.match(digits) or number.fullmatch(digits))
+
+
+_PLAIN = re.compile(r"[0-9 ().\[\]/-]+")  # no sign of an extension
+
+
+@lru_cache(maxsize=256)
+def _forms(region: str) -> tuple[re.Pattern[str], re.Pattern[str]]:
+    """What is cut off before a number of ``region`` is looked at, and the numbers of all that share its code."""
+    own: Any = PhoneMetadata.metadata_for_region(region)
+    prefixes = [str(own.country_code), own.international_prefix, own.national_prefix_for_parsing]
+    sharing: list[Any] = [
+        PhoneMetadata.metadata_for_region(other)
+        for other in phonenumberutil.region_codes_for_country_code(own.country_code)
+    ]
+    prefix = "|".join(f"(?:{one})" for one in prefixes if one)
+    numbers = "|".join(f"(?:{of.general_desc.national_number_pattern})" for of in sharing)
+    return re.compile(f"(?=.)(?:{prefix})(?<=.)"), re.compile(numbers)

@@ -3,27 +3,36 @@
 :class:`Patterns` yields the matches that ``finditer`` of each expression would, but for empty ones. The
 places come from the gates (``gates.py``) of all expressions, found in one pass over the text: by Hyperscan
 where its wheel is installed, else by numpy, bit-parallel (each sequence of character classes is one bit, and
-every pair of bytes says which bits can still be set); both give the same places.
+every pair of bytes says which bits can still be set). An expression with places nearly everywhere is tried
+everywhere: that is cheaper.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, reduce
 from importlib.util import find_spec
+from operator import or_
 from typing import Any
 
 import numpy as np
 import regex
 
-from mlmguard.corpus.detect.gates import EDGE, LENGTH, WILD, Class, Classes, Gate, gate, skeleton
+from mlmguard.corpus.detect.gates import EDGE, LENGTH, Class, Classes, Gate, gate, skeleton
 
 _TIMEOUT = 60.0
 """Seconds for one match, as Presidio has it; ``regex`` raises TimeoutError behind it."""
 
+_DENSE = 16  # characters for each place below which trying an expression everywhere is cheaper
+
 Places = dict[int, list[int]]
 """Expression -> where one of its sequences stands, in order, each place once."""
+
+_NEAR = 64  # characters before an inner factor that are looked at together with it
+
+_Key = tuple[Classes, bytes]
+"""A sequence, and what has to lie before it as an expression over bytes (nothing: b"")."""
 
 
 class Patterns:
@@ -33,28 +42,29 @@ class Patterns:
         """``hyperscan`` None: if it is installed."""
         self._compiled = [regex.compile(expression, flags) for expression, flags in expressions]
         self._gates = [gate(expression, flags) for expression, flags in expressions]
-        owners: dict[Classes, list[int]] = {}
+        owners: dict[_Key, list[int]] = {}
         for number, its in enumerate(self._gates):
             for sequence in its.sequences if its else ():
-                owners.setdefault(sequence, []).append(number)
+                owners.setdefault((sequence, _lying_before(its) if its else b""), []).append(number)
         if hyperscan is None:
             hyperscan = find_spec("hyperscan") is not None
         scanner = _Hyperscan if hyperscan and owners else _Numpy
         self._scan: Callable[[bytes], Places] = scanner(owners)
+        self._ungated = [number for number, its in enumerate(self._gates) if its is None]
         self._leads = [_Lead.of(its) if its and its.lead is not None else None for its in self._gates]
 
     def matches(self, text: str) -> Iterator[tuple[int, Iterable[Any]]]:
         """(expression, its matches in order) for every expression that has a place in ``text``."""
-        seen = skeleton(text)
+        edge = bytes([EDGE])
+        seen = edge + skeleton(text) + edge * LENGTH
         places = self._scan(seen)
-        for number, (compiled, its, lead) in enumerate(zip(self._compiled, self._gates, self._leads)):
-            if its is None:
+        for number in sorted({*self._ungated, *places}):
+            compiled, lead, at = self._compiled[number], self._leads[number], places.get(number)
+            if at is None or len(at) * _DENSE > len(text):
                 everywhere = compiled.finditer(text, timeout=_TIMEOUT)
                 yield number, (found for found in everywhere if found.end() > found.start())
-            elif number in places:
-                at = places[number]
-                starts = lead.starts(seen, at) if lead else at
-                yield number, _matches_at(compiled, text, starts)
+            else:
+                yield number, _matches_at(compiled, text, lead.starts(seen, at) if lead else at)
 
 
 def _matches_at(compiled: Any, text: str, starts: Iterable[int]) -> Iterator[Any]:
@@ -74,20 +84,37 @@ class _Lead:
     """From the places of an inner factor back to where a match that holds it can start."""
 
     other: Any  # finds, backwards, the nearest byte that cannot lie between
+    start: Any  # finds the byte before a start
     reach: int
 
     @staticmethod
     def of(its: Gate) -> _Lead:
         assert its.lead is not None
-        return _Lead(regex.compile(b"(?r)" + _as_set(~its.lead)), its.reach)
+        heads = b"|".join(
+            _as_set(before) + b"(?=" + b"".join(map(_as_set, rest)) + b")" for before, *rest in its.starts
+        )
+        return _Lead(regex.compile(b"(?r)" + _as_set(~its.lead)), regex.compile(heads), its.reach)
 
     def starts(self, seen: bytes, places: Iterable[int]) -> Iterator[int]:
+        """``seen`` has one byte more at its start than the text: the one before place 0."""
         free = 0
         for place in places:
             low = max(free, place - self.reach)
-            stop = self.other.search(seen, low, place)
-            yield from range(stop.end() if stop else low, place + 1)
+            stop = self.other.search(seen, low + 1, place + 1)
+            low = stop.end() - 1 if stop else low
+            for found in self.start.finditer(seen, low, place + 1 + LENGTH):
+                if found.start() > place:
+                    break
+                yield found.start()
             free = place + 1
+
+
+def _lying_before(its: Gate) -> bytes:
+    """What lies before an inner factor, from the character before the match on, if that is said soon."""
+    if its.lead is None or its.reach > _NEAR:
+        return b""
+    before = reduce(or_, (start[0] for start in its.starts))
+    return _as_set(before) + _as_set(its.lead) + b"{0,%d}" % its.reach
 
 
 # --- two scanners that give the same places -----------------------------------------------------------
@@ -96,21 +123,23 @@ class _Lead:
 class _Numpy:
     """Bit-parallel: bit i of ``tables[k][a, b]`` says that bytes a, b can be the k-th pair of sequence i."""
 
-    def __init__(self, owners: dict[Classes, list[int]]) -> None:
-        sequences = list(owners)
+    def __init__(self, owners: dict[_Key, list[int]]) -> None:
+        by_sequence: dict[Classes, list[int]] = {}
+        for (sequence, _), numbers in owners.items():  # what lies before is looked at later
+            by_sequence.setdefault(sequence, []).extend(numbers)
+        sequences = list(by_sequence)
         self._words = []
         for first in range(0, len(sequences), 64):
             some = sequences[first : first + 64]
             # not a property: the same few combinations of bits come up again and again
-            decode = lru_cache(maxsize=1 << 14)(_Owners([owners[s] for s in some]))
+            decode = lru_cache(maxsize=1 << 14)(_Owners([by_sequence[s] for s in some]))
             self._words.append((_pair_tables(some), decode))
 
     def __call__(self, seen: bytes) -> Places:
-        padded = np.full(len(seen) + LENGTH + 1, EDGE, np.uint8)
-        padded[1 : len(seen) + 1] = np.frombuffer(seen, np.uint8)
-        pairs = padded[:-1].astype(np.uint16) << 8
-        pairs |= padded[1:]
-        size = len(seen)
+        bytes_ = np.frombuffer(seen, np.uint8)
+        pairs = bytes_[:-1].astype(np.uint16) << 8
+        pairs |= bytes_[1:]
+        size = len(seen) - LENGTH - 1
         found: list[tuple[list[int], list[int], Any]] = []
         for tables, decode in self._words:
             bits = tables[0].take(pairs[:size])
@@ -151,10 +180,7 @@ def _pair_tables(sequences: list[Classes]) -> list[np.ndarray]:
         table = np.zeros((256, 256), np.uint64)
         for bit, sequence in enumerate(sequences):
             one, other = _members(sequence[2 * pair]), _members(sequence[2 * pair + 1])
-            allowed = one[:, None] & other[None, :]
-            if pair == 0:  # the class before says nothing about a first character of unknown kind
-                allowed[:, WILD] = other[WILD]
-            table[allowed] |= np.uint64(1 << bit)
+            table[one[:, None] & other[None, :]] |= np.uint64(1 << bit)
         tables.append(table.ravel())
     return tables
 
@@ -168,27 +194,28 @@ def _members(of: Class) -> np.ndarray:
 class _Hyperscan:
     """Each sequence is one expression over bytes, of a fixed length: its end says where it starts."""
 
-    def __init__(self, owners: dict[Classes, list[int]]) -> None:
+    def __init__(self, owners: dict[_Key, list[int]]) -> None:
         import hyperscan
 
         self._owners = list(owners.values())
         self._database = hyperscan.Database()
         self._database.compile(
-            expressions=[_as_expression(sequence) for sequence in owners],
+            expressions=[
+                before + b"".join(map(_as_set, sequence[1:] if before else sequence))
+                for sequence, before in owners
+            ],
             ids=list(range(len(owners))),
             elements=len(owners),
             flags=[hyperscan.HS_FLAG_DOTALL] * len(owners),
         )
 
     def __call__(self, seen: bytes) -> Places:
-        places: Places = {}
         ends: list[tuple[int, int]] = []
-        edge = bytes([EDGE])
         self._database.scan(
-            edge + seen + edge * LENGTH,
-            match_event_handler=lambda id, start, end, flags, context: ends.append((end, id)),
+            seen, match_event_handler=lambda id, start, end, flags, context: ends.append((end, id))
         )
         ends.sort()
+        places: Places = {}
         for end, id in ends:
             place = end - LENGTH - 1
             for number in self._owners[id]:
@@ -196,14 +223,6 @@ class _Hyperscan:
                 if not its or its[-1] != place:
                     its.append(place)
         return places
-
-
-def _as_expression(sequence: Classes) -> bytes:
-    before, first, *rest = sequence
-    ways = [_as_set(before) + _as_set(first & ~(1 << WILD))] if first & ~(1 << WILD) else []
-    if first >> WILD & 1:
-        ways.append(b"[\\x00-\\xff]" + _as_set(1 << WILD))
-    return b"(?:" + b"|".join(ways) + b")" + b"".join(map(_as_set, rest))
 
 
 def _as_set(of: Class) -> bytes:

@@ -14,7 +14,9 @@ from hypothesis import strategies as st
 from mlmguard.corpus.detect import finder as pii
 from mlmguard.corpus.detect import presidio
 from mlmguard.corpus.detect import reference as stock_engine
-from mlmguard.corpus.detect.gates import ANYTHING, EDGE, WILD, gate, skeleton
+from mlmguard.corpus.detect.gates import (
+    ANYTHING, DIGIT, EDGE, LATIN, LETTER, SIGN, SPACE, WILD, gate, skeleton,
+)  # fmt: skip
 from mlmguard.corpus.detect.installed import recognisers
 from mlmguard.corpus.detect.prefilter import Patterns
 from mlmguard.corpus.synthetic import private_documents
@@ -103,7 +105,7 @@ def test_a_gate_says_what_it_says() -> None:
     mail = gate(r"[a-z.]+@[a-z]+", 0)
     assert mail is not None and mail.lead is not None and mail.sequences[0][1] >> ord("@") & 1
     assert gate(r".*", 0) is None or gate(r".*", 0).sequences[0][1] == ANYTHING  # type: ignore[union-attr]
-    assert skeleton("aé\ud800b") == b"a\x80\x80b"
+    assert skeleton("aé中٣\u3000\ud800ſb") == bytes([97, LATIN, LETTER, DIGIT, SPACE, SIGN, WILD, 98])
 
 
 # --- every expression of the product ------------------------------------------------------------------
