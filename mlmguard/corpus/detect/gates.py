@@ -17,9 +17,10 @@ from __future__ import annotations
 import re
 import sys
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, reduce
+from heapq import heapify, heappop, heappush
 from itertools import combinations, product
 from math import prod
 from operator import or_
@@ -74,11 +75,11 @@ Classes = tuple[Class, ...]
 
 LENGTH = 7
 """Characters of a sequence from its place on."""
-_MOST = 24  # sequences followed while an expression is read
-_KEPT = 4  # sequences kept for a gate
-_LITTLE = 0.5  # by how much the union of two may admit more than they do
+_MOST = 32  # sequences followed while an expression is read
+_KEPT = 32  # sequences kept for a gate
+_LITTLE = 0.1  # by how much the union of two may admit more than they do
 _RARE = 1e-5  # share of places at which a sequence costs nothing worth counting
-_GOOD = 0.002  # share of places left by a gate from which on another one is not worth its making
+_GOOD = 0.0002  # share of places left by a gate from which on another one is not worth its making
 
 
 @dataclass(frozen=True)
@@ -345,7 +346,7 @@ def _ways(part: _Part, length: int) -> set[Classes]:
         case _One(of):
             return {(of,)}
         case _Either(ways):
-            return _few(set().union(*(_expanded(way, length) for way in ways)))
+            return _few(set().union(*(_expanded(way, length) for way in ways)), length)
         case _Repeat(low, high, parts):
             once = _expanded(parts, length)
             low = 0 if () in once else low
@@ -355,9 +356,9 @@ def _ways(part: _Part, length: int) -> set[Classes]:
                 if times >= low:
                     every |= so_far
                 if all(len(s) == length for s in so_far):
-                    return _few(every | so_far)
+                    return _few(every | so_far, length)
                 so_far = _joined(so_far, once, length)
-            return _few(every)
+            return _few(every, length)
         case _Unknown():
             return {(ANYTHING,) * length}
         case _Point():
@@ -366,29 +367,38 @@ def _ways(part: _Part, length: int) -> set[Classes]:
 
 def _joined(heads: set[Classes], tails: set[Classes], length: int) -> set[Classes]:
     whole = {s for s in heads if len(s) == length}
-    return _few(whole | {(h + t)[:length] for h, t in product(heads - whole, tails)})
+    return _few(whole | {(h + t)[:length] for h, t in product(heads - whole, tails)}, length)
 
 
-def _few(sequences: set[Classes]) -> set[Classes]:
+def _few(sequences: set[Classes], length: int) -> set[Classes]:
     """At most ``_MOST`` sequences that together admit what all of these admit.
 
-    Sequences of one length that begin alike become one: of their later classes only the union is kept.
+    Sequences of one length that begin alike become one: of their later classes only the union is kept. If that
+    leaves too many, those of any length that begin alike do, and what stands behind the shortest is anything.
     """
-    common = max(map(len, sequences), default=0)
-    while len(sequences) > _MOST:
-        common -= 1
-        alike: dict[tuple[int, Classes], Classes] = {}
-        for s in sequences:
-            name = (len(s), s[: max(0, common)])
-            alike[name] = _union(alike.get(name, s), s)
-        if common < 0:
-            return set(alike.values())
-        sequences = set(alike.values())
-    return sequences
+    for common in range(max(map(len, sequences), default=0) - 1, 0, -1):
+        if len(sequences) <= _MOST:
+            return sequences
+        sequences = _merged(sequences, lambda s, n=common: (len(s), s[:n]))  # type: ignore[misc]
+    if len(sequences) <= _MOST:
+        return sequences
+    by_first = _merged(sequences, lambda s: s[:1])
+    if len(by_first) <= _MOST and () not in by_first:
+        return {s + (ANYTHING,) * (length - len(s)) for s in by_first}
+    return _merged(sequences, len)
+
+
+def _merged(sequences: set[Classes], alike: Callable[[Classes], object]) -> set[Classes]:
+    merged: dict[object, Classes] = {}
+    for s in sequences:
+        name = alike(s)
+        merged[name] = _union(merged.get(name, s), s)
+    return set(merged.values())
 
 
 def _union(one: Classes, other: Classes) -> Classes:
-    return tuple(a | b for a, b in zip(one, other, strict=True))
+    """Of sequences of different lengths the union of what both have."""
+    return tuple(map(or_, one, other))
 
 
 def _with_before(parts: list[_Part]) -> set[Classes]:
@@ -399,11 +409,9 @@ def _with_before(parts: list[_Part]) -> set[Classes]:
         if its is None:
             break
         around = {(b & before, f & first) for b, f in around for before, first in its}
+    heads = _heads(parts, LENGTH)
     return {
-        (before, s[0] & first, *s[1:])
-        for before, first in around
-        for s in _heads(parts, LENGTH)
-        if before and s[0] & first
+        (before, s[0] & first, *s[1:]) for before, first in around for s in heads if before and s[0] & first
     }
 
 
@@ -503,7 +511,6 @@ def _rate(sequence: Classes) -> float:
     return prod(map(_share, sequence))
 
 
-@lru_cache(maxsize=1 << 16)
 def _loss(one: Classes, other: Classes) -> float:
     """How much more the union of two sequences admits than the two."""
     return _rate(_union(one, other)) - _rate(one) - _rate(other)
@@ -512,10 +519,19 @@ def _loss(one: Classes, other: Classes) -> float:
 def _kept(sequences: set[Classes]) -> tuple[Classes, ...]:
     """At most ``_KEPT`` sequences, fewer where that admits hardly more: those whose union admits least more
     are merged first."""
-    kept = sorted(sequences)
-    while len(kept) > 1:
-        one, other = min(combinations(kept, 2), key=lambda pair: _loss(*pair))
-        if len(kept) <= _KEPT and _loss(one, other) > _LITTLE * max(_rate(one) + _rate(other), _RARE):
+    kept = set(sequences)
+    pairs = [(_loss(one, other), one, other) for one, other in combinations(sorted(kept), 2)]
+    heapify(pairs)
+    while pairs:
+        loss, one, other = heappop(pairs)
+        if one not in kept or other not in kept:
+            continue
+        if len(kept) <= _KEPT and loss > _LITTLE * max(_rate(one) + _rate(other), _RARE):
             break
-        kept = sorted({*(s for s in kept if s not in (one, other)), _union(one, other)})
-    return tuple(kept)
+        kept -= {one, other}
+        merged = _union(one, other)
+        if merged not in kept:
+            for another in kept:
+                heappush(pairs, (_loss(merged, another), *sorted((merged, another))))
+            kept.add(merged)
+    return tuple(sorted(kept))

@@ -29,7 +29,7 @@ _DENSE = 16  # characters for each place below which trying an expression everyw
 Places = dict[int, list[int]]
 """Expression -> where one of its sequences stands, in order, each place once."""
 
-_NEAR = 64  # characters before an inner factor that are looked at together with it
+_NEAR = 20  # characters before an inner factor that are looked at together with it
 
 _Key = tuple[Classes, bytes]
 """A sequence, and what has to lie before it as an expression over bytes (nothing: b"")."""

@@ -65,18 +65,19 @@ def _words_around(text: str, start: int) -> set[str]:
     first = TOKEN.search(text, start)
     if first is None:
         return set()
-    reach = 128
+    reach = 48
     while True:
         low = max(0, start - reach)
-        words = list(_WORD.finditer(text, low, first.end()))
-        if low and words and words[0].start() == low:
+        words = _WORD.findall(text, low, first.end())
+        if low and words and text.startswith(words[0], low):
             del words[0]  # perhaps a part of a word
-        before = [w for w in (m.group().lower() for m in words) if w not in STOP_WORDS]
+        before = [w for w in map(str.lower, words) if w not in STOP_WORDS]
         if low == 0 or len(before) > _BEFORE:
             break
         reach *= 4
     around = set(before[-_BEFORE - 1 :])
-    if not (words and words[-1].end() == first.end() and before and before[-1] == words[-1].group().lower()):
+    last = words[-1] if words else ""
+    if not (last and text.endswith(last, low, first.end()) and before and before[-1] == last.lower()):
         behind = (m.group().lower() for m in _WORD.finditer(text, first.end()))
         around.update(next(([w] for w in behind if w not in STOP_WORDS), []))
     return around
@@ -229,10 +230,11 @@ class Engine:
         if _watch.timed_out:
             raise DetectorTimeout
         by_entity: dict[str, list[_Found]] = {}
+        around = _Around(text)
         for (recognizer_id, entity), its in found.items():
             context = self._context[recognizer_id]
             likely = [
-                f for f in (_in_context(text, f, context) for f in _outermost(its)) if f[2] >= threshold
+                f for f in (_in_context(around, f, context) for f in _outermost(its)) if f[2] >= threshold
             ]
             by_entity.setdefault(entity, []).extend(likely)
         return sorted(
@@ -291,10 +293,21 @@ def _check(recognizer: Any) -> Callable[[str, float], float] | None:
     return remembered(check)
 
 
-def _in_context(text: str, found: _Found, context: frozenset[str]) -> _Found:
+class _Around(dict[int, set[str]]):
+    """Place in a text -> the words around it: several recognisers find something at one place."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def __missing__(self, start: int) -> set[str]:
+        words = self[start] = _words_around(self._text, start)
+        return words
+
+
+def _in_context(around: _Around, found: _Found, context: frozenset[str]) -> _Found:
     """``found`` with a better score if a word around it speaks for it."""
     start, end, score = found
-    if not context or context.isdisjoint(_words_around(text, start)):
+    if not context or score >= EntityRecognizer.MAX_SCORE or context.isdisjoint(around[start]):
         return found
     return start, end, min(max(score + _BOOST, _AT_LEAST), EntityRecognizer.MAX_SCORE)
 
