@@ -1,13 +1,14 @@
+# ruff: noqa: E501 (sentences are read across)
 """What a scan costs where its expressions could cost most, over what it costs on prose.
 
-    python benchmarks/hostile.py ../shared/data                  # 100 KB of each string, and prose in eight languages
-    python benchmarks/hostile.py ../shared/data --stock 4000     # stock Presidio beside us, on so many characters
+    python benchmarks/hostile.py ../shared/data               # 100 KB of each string, and prose in languages
+    python benchmarks/hostile.py ../shared/data --stock 2000  # stock Presidio beside us, on so many characters
 
 A document of each hostile string, and one of prose of each language, is examined as a scan does (found, cleaned,
-sketched for copies) beside English prose of the same length, in the same process, by CPU time, the best of two. Bars:
-3 times for each. Stock is ``AnalyzerEngine`` with the same recognisers, in a process of its own, because on some of
-these strings it does not come back; "> 60 s" is one that was stopped. The prose of the languages is made of a few
-sentences in an order drawn with a seed, without a value in it.
+sketched for copies) beside English prose of the same length, in the same process, by CPU time, the best of two.
+Bar: 3 times for each. Stock is ``AnalyzerEngine`` with the same recognisers, in a process of its own: on some of these
+strings it does not come back. The prose of the languages is made of a few sentences in an order drawn with a
+seed, without a value in it.
 """
 
 from __future__ import annotations
@@ -153,7 +154,7 @@ def _spent(work: Callable[[], object]) -> float:
     return time.process_time() - started
 
 
-def _stock_alone(text: str, into: "multiprocessing.Queue[float]") -> None:
+def _stock_alone(text: str, into: multiprocessing.Queue[float]) -> None:
     from mlmguard.corpus.detect import presidio, reference
     from mlmguard.corpus.detect.installed import recognisers
 
@@ -184,9 +185,7 @@ def main() -> int:
     parser.add_argument("--stock", type=int, default=0, help="characters of each for stock; 0: not run")
     options = parser.parse_args()
     settings = ScanSettings()
-    examine = Examine(
-        None, settings.threshold, "en", "replace", settings.permutations, Key(b"benchmark" * 4)
-    )
+    examine = Examine(None, settings.threshold, "en", "replace", settings.permutations, Key(b"benchmark" * 4))
 
     def cost(text: str) -> float:
         batch = Batch([Document("a.txt", text, "a.txt")])

@@ -7,9 +7,9 @@ what cannot be said with certainty (a look-ahead, a back reference, a construct 
 widens the gate or leaves it away.
 
 Texts are seen as bytes, one for each character (:func:`skeleton`): ASCII as itself, every other character as
-its kind, which is all that an expression's classes say of it (``LATIN``, ``LETTER``, ``DIGIT``, ``SPACE``,
-``SIGN``); ``WILD`` are the few letters that are one of ASCII in the other case, and belong to every class; and
-``EDGE`` stands before and behind the text.
+its kind, which is all that most classes of an expression say of it (``LATIN``, ``LETTER``, ``DIGIT``,
+``SPACE``, ``SIGN``); ``WILD`` are the few letters that are one of ASCII in the other case, in every class;
+and ``EDGE`` stands before and behind the text.
 """
 
 from __future__ import annotations
@@ -86,8 +86,8 @@ _GOOD = 0.0002  # share of places left by a gate from which on another one is no
 class Gate:
     """Where an expression can match.
 
-    Each of ``sequences`` holds the class of the character before and ``LENGTH`` classes. One of them stands at
-    the start of every match if ``lead`` is None; else at most ``reach`` characters behind it, and only
+    Each of ``sequences`` holds the class of the character before and ``LENGTH`` classes. One of them stands
+    at the start of every match if ``lead`` is None; else at most ``reach`` characters behind it, and only
     characters of ``lead`` lie between; then one of ``starts`` stands at the start.
     """
 
@@ -141,7 +141,7 @@ def _kinds() -> np.ndarray:
         for run in regex.finditer(expression, everything):
             kinds[run.start() : run.end()] = kind
     kinds[:_BEHIND_LATIN][kinds[:_BEHIND_LATIN] == LETTER] = LATIN
-    kinds[[m.start() for m in regex.finditer("(?i)[a-z]", everything)]] = WILD
+    kinds[[m.start() for m in regex.finditer("(?i)[a-zA-Z]", everything)]] = WILD
     kinds[:128] = range(128)
     return kinds
 
@@ -282,7 +282,9 @@ def _character(code: int, flags: int) -> Class:
 def _range(low: int, high: int, flags: int) -> Class:
     whole = reduce(or_, (_character(c, flags) for c in range(low, min(high, 127) + 1)), 0)
     foreign = map(int, np.unique(_kinds()[max(low, 128) : high + 1]))
-    return reduce(or_, (CHARACTER if kind == WILD and flags & re.IGNORECASE else 1 << kind for kind in foreign), whole)
+    return reduce(
+        or_, (CHARACTER if kind == WILD and flags & re.IGNORECASE else 1 << kind for kind in foreign), whole
+    )
 
 
 def _among(items: Iterable[_Node], flags: int) -> Class:
@@ -373,8 +375,8 @@ def _joined(heads: set[Classes], tails: set[Classes], length: int) -> set[Classe
 def _few(sequences: set[Classes], length: int) -> set[Classes]:
     """At most ``_MOST`` sequences that together admit what all of these admit.
 
-    Sequences of one length that begin alike become one: of their later classes only the union is kept. If that
-    leaves too many, those of any length that begin alike do, and what stands behind the shortest is anything.
+    Sequences of one length that begin alike become one: of their later classes only the union is kept. If
+    that leaves too many, those of any length that begin alike do, with anything behind the shortest.
     """
     for common in range(max(map(len, sequences), default=0) - 1, 0, -1):
         if len(sequences) <= _MOST:
@@ -532,6 +534,6 @@ def _kept(sequences: set[Classes]) -> tuple[Classes, ...]:
         merged = _union(one, other)
         if merged not in kept:
             for another in kept:
-                heappush(pairs, (_loss(merged, another), *sorted((merged, another))))
+                heappush(pairs, (_loss(merged, another), min(merged, another), max(merged, another)))
             kept.add(merged)
     return tuple(sorted(kept))

@@ -150,7 +150,7 @@ _PLAIN = re.compile(r"[0-9 ().\[\]/-]+")  # no sign of an extension
 
 @lru_cache(maxsize=256)
 def _forms(region: str) -> tuple[re.Pattern[str], re.Pattern[str]]:
-    """What is cut off before a number of ``region`` is looked at, and the numbers of all that share its code."""
+    """What is cut off before a number of ``region`` is looked at; the numbers of all that share its code."""
     own: Any = PhoneMetadata.metadata_for_region(region)
     prefixes = [str(own.country_code), own.international_prefix, own.national_prefix_for_parsing]
     sharing: list[Any] = [

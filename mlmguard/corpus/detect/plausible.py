@@ -14,8 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import lru_cache
 
-import tldextract
-
+from mlmguard.corpus.detect.hosts import suffixes
 from mlmguard.corpus.detect.spans import Span
 
 _NEAR = 60  # characters of the same line in which a word may speak for a number
@@ -97,7 +96,6 @@ def _goes_on(text: str, end: int) -> bool:
     return text[end : end + 1] == "." and text[end + 1 : end + 2].isalnum()
 
 
-_suffixes = tldextract.TLDExtract(suffix_list_urls=(), cache_dir=None)
 # Ends of programs' files, and words that begin a sentence: both are ends of hosts as well.
 _CODE = frozenset(["py", "sh", "rs", "pl", "md", "so", "cc", "ps", "zip", "mov"])
 _WORDS = frozenset(["do", "la", "in", "is", "it", "at", "be", "no", "my", "me", "am", "as", "ml", "app"])
@@ -106,7 +104,7 @@ _WORDS = frozenset(["do", "la", "in", "is", "it", "at", "be", "no", "my", "me", 
 @lru_cache(maxsize=1 << 14)
 def _is_host(host: str) -> bool:
     """If this can be a host, and is no file, no end of a sentence and no attribute in a program."""
-    if "_" in host or ".." in host or not _suffixes(host).fqdn:
+    if "_" in host or ".." in host or not suffixes(host).fqdn:
         return False
     parts = host.split(".")
     if host.lower().startswith("www"):

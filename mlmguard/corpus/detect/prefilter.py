@@ -64,7 +64,10 @@ class Patterns:
                 everywhere = compiled.finditer(text, timeout=_TIMEOUT)
                 yield number, (found for found in everywhere if found.end() > found.start())
             else:
-                yield number, _matches_at(compiled, text, lead.starts(seen, at) if lead else at)
+                yield (
+                    number,
+                    lead.matches(compiled, text, seen, at) if lead else _matches_at(compiled, text, at),
+                )
 
 
 def _matches_at(compiled: Any, text: str, starts: Iterable[int]) -> Iterator[Any]:
@@ -90,23 +93,33 @@ class _Lead:
     @staticmethod
     def of(its: Gate) -> _Lead:
         assert its.lead is not None
+        firsts: dict[Class, Class] = {}
+        for before, first, *_ in its.starts:
+            firsts[before] = firsts.get(before, 0) | first
         heads = b"|".join(
-            _as_set(before) + b"(?=" + b"".join(map(_as_set, rest)) + b")" for before, *rest in its.starts
+            _as_set(before) + b"(?=" + _as_set(first) + b")" for before, first in firsts.items()
         )
         return _Lead(regex.compile(b"(?r)" + _as_set(~its.lead)), regex.compile(heads), its.reach)
 
-    def starts(self, seen: bytes, places: Iterable[int]) -> Iterator[int]:
-        """``seen`` has one byte more at its start than the text: the one before place 0."""
+    def matches(self, compiled: Any, text: str, seen: bytes, places: Iterable[int]) -> Iterator[Any]:
+        """As :func:`_matches_at`; ``seen`` has one byte more at its start than the text."""
         free = 0
+        match, other, start = compiled.match, self.other.search, self.start.search
         for place in places:
+            if place < free:
+                continue
             low = max(free, place - self.reach)
-            stop = self.other.search(seen, low + 1, place + 1)
-            low = stop.end() - 1 if stop else low
-            for found in self.start.finditer(seen, low, place + 1 + LENGTH):
-                if found.start() > place:
-                    break
-                yield found.start()
-            free = place + 1
+            stop = other(seen, low + 1, place + 1)
+            at = stop.end() - 1 if stop else low
+            while at <= place and (head := start(seen, at, place + 2)) is not None:
+                at = head.start()
+                found = match(text, at, timeout=_TIMEOUT)
+                if found is not None and found.end() > found.start():
+                    yield found
+                    at = free = found.end()
+                else:
+                    at += 1
+            free = max(free, place + 1)
 
 
 def _lying_before(its: Gate) -> bytes:

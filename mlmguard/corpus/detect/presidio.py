@@ -22,7 +22,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-import tldextract
 from presidio_analyzer import (
     EntityRecognizer,
     PatternRecognizer,
@@ -32,6 +31,7 @@ from presidio_analyzer import (
 from presidio_analyzer import Pattern as PresidioPattern
 from presidio_analyzer.predefined_recognizers import EmailRecognizer, IbanRecognizer, PhoneRecognizer
 
+from mlmguard.corpus.detect.hosts import suffixes
 from mlmguard.corpus.detect.phones import Phones
 from mlmguard.corpus.detect.prefilter import Patterns
 from mlmguard.corpus.detect.recogniser import Recogniser
@@ -89,10 +89,8 @@ def _words_around(text: str, start: int) -> set[str]:
 class _Email(EmailRecognizer):
     """Stock, but its suffix list comes with the package: stock downloads one at the first address."""
 
-    _suffixes = tldextract.TLDExtract(suffix_list_urls=(), cache_dir=None)
-
     def validate_result(self, pattern_text: str) -> bool:
-        return self._suffixes(pattern_text).fqdn != ""
+        return suffixes(pattern_text).fqdn != ""
 
 
 class _Ours(PatternRecognizer):

@@ -15,7 +15,16 @@ from mlmguard.corpus.detect import finder as pii
 from mlmguard.corpus.detect import presidio
 from mlmguard.corpus.detect import reference as stock_engine
 from mlmguard.corpus.detect.gates import (
-    ANYTHING, DIGIT, EDGE, LATIN, LETTER, SIGN, SPACE, WILD, gate, skeleton,
+    ANYTHING,
+    DIGIT,
+    EDGE,
+    LATIN,
+    LETTER,
+    SIGN,
+    SPACE,
+    WILD,
+    gate,
+    skeleton,
 )  # fmt: skip
 from mlmguard.corpus.detect.installed import recognisers
 from mlmguard.corpus.detect.prefilter import Patterns
@@ -43,7 +52,7 @@ def gated(patterns: Patterns, text: str) -> dict[int, list[tuple[int, int]]]:
 
 # --- invented expressions over a small alphabet -------------------------------------------------------
 
-LETTERS = "aAbB1 -.@\nſKé\u0301"
+LETTERS = "aAbB1 -.@\nſKéıд中٣\u3000\u0301"
 ATOMS = st.sampled_from(
     [
         "a", "B", "1", r"\d", r"\w", r"\s", r"\S", r"\W", ".", "[ab]", "[^a1]", "[a-b1]", "@", r"\.",
@@ -76,6 +85,9 @@ EXPRESSIONS = st.recursive(ATOMS, _larger, max_leaves=7)
 )
 @example([r"\b[a-z]\d"], re.I, "ſ1 K1 xa1")
 @example(["[^k]1"], re.I, "K1 k1 a1")
+@example([r"\b[A-Z]\d{2}"], re.I, "ı12 İ12 ſ12 K12")
+@example([r"(?<!\s)a"], 0, "\x1ca \x85a \u3000a")
+@example([r"[.](?:co|coffee|net|org|xyz)b"], re.I, "a.cob a.netb .cxb .ORGb")
 @example([r"\w+@\w+"], 0, "é@é a@b")
 @example(["(a)\\1b1"], 0, "aab1 ab1")
 def test_matches_of_any_expression_are_those_of_finditer(
