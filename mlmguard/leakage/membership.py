@@ -18,6 +18,7 @@ from scipy import stats
 from mlmguard.leakage import metrics
 from mlmguard.leakage.answers import Answer, Answers, Floats, Ids, Probe, masked_answers, spaced_masks
 from mlmguard.leakage.attack import Attack, Audited, Bench, Part
+from mlmguard.leakage.learned import described, joined, learned, lowest, standardised
 from mlmguard.leakage.results import Exposed, Passage, PValue, Result, measured
 from mlmguard.measures import family
 from mlmguard.types import Curve, Measurement
@@ -40,7 +41,8 @@ def membership(
     """Membership attacks beside two baselines; verdicts are withheld when the texts alone show a shift.
 
     ``loss``, ``min-k``, ``min-k++`` and ``neighbours`` need the model alone, ``calibrated``, ``votes`` and
-    ``rmia`` a reference as well, ``lira`` at least two ``shadows``, models that saw neither set. The scores
+    ``rmia`` a reference as well, ``lira`` at least two ``shadows``, models that saw neither set; ``learned``
+    is fitted to the other units each (:mod:`mlmguard.leakage.learned`). The scores
     of one unit's documents are averaged: the question is whether the unit took part. ``rate`` of the tokens
     are scored in one pass: all of them where the model predicts the next one.
     """
@@ -53,7 +55,9 @@ def membership(
     windows, split = [passage.ids for passage in passages], len(members)
     hidden = [spaced_masks(len(ids), rate, rng) for ids in windows]
     by_unit = _Units(passages, split)
-    scores = _scores(model, reference, shadows, windows, hidden, by_unit, rng)
+    own = masked_answers(model, windows, hidden, moments=True)
+    outside = masked_answers(reference, windows, hidden) if reference is not None else None
+    scores = _scores(model, own, outside, shadows, windows, hidden, by_unit, rng)
     blind = {"blind": blind_scores(windows, split, by_unit.halves(rng))}
     if reference is not None:
         blind["reference"] = scores.pop("reference")
@@ -71,6 +75,11 @@ def membership(
     measurements += [measured("membership", f"{name}_auc", found, n) for name, found in baselines.items()]
     measurements.append(Measurement("membership", "shift", float(shifted), None, None, 0.95, n, note=note))
     tests = [PValue("membership", metrics.rank_sum_p(*pair), n, name, "auc") for name, pair in tested.items()]
+    found = learned(*by_unit.described(own, outside), rng)
+    if found is not None:
+        pairs["learned"] = found.trained, found.held_out
+        measurements.append(measured("membership", "auc", found.auc, n, "learned", note=note))
+        tests.append(PValue("membership", found.p, n, "learned", "auc"))
     return Result(
         tuple(measurements),
         tuple(_roc(name, *pair) for name, pair in pairs.items()),
@@ -96,7 +105,8 @@ def _most_exposed(members: Sequence[Passage], inside: Floats, out: Floats) -> li
 
 def _scores(
     model: Answers,
-    reference: Answers | None,
+    own: Sequence[Sequence[Answer]],
+    outside: Sequence[Sequence[Answer]] | None,
     shadows: Sequence[Answers],
     windows: Sequence[Ids],
     hidden: Sequence[Sequence[tuple[int, ...]]],
@@ -104,17 +114,15 @@ def _scores(
     rng: np.random.Generator,
 ) -> dict[str, Floats]:
     """Every attack's score of every window, higher = likelier a member; "reference" is the baseline's."""
-    own = masked_answers(model, windows, hidden, moments=True)
     loss = _means(own)
     scores = {
         "loss": loss,
-        "min-k": np.array([_least_likely(_joined(rows)) for rows in own]),
-        "min-k++": np.array([_least_likely(_standardised(rows)) for rows in own]),
+        "min-k": np.array([lowest(joined(rows)) for rows in own]),
+        "min-k++": np.array([lowest(standardised(rows)) for rows in own]),
         "neighbours": neighbours(model, windows, hidden, own, rng),
     }
     unaware = [_means(masked_answers(shadow, windows, hidden)) for shadow in shadows]
-    if reference is not None:
-        outside = masked_answers(reference, windows, hidden)
+    if outside is not None:
         expected = _means(outside)
         scores["reference"] = expected
         scores["calibrated"] = loss - expected
@@ -128,32 +136,9 @@ def _scores(
 # --- the scores ---------------------------------------------------------------------------------------
 
 
-def _joined(rows: Sequence[Answer]) -> Floats:
-    return np.concatenate([answer.log_probability for answer in rows])
-
-
 def _means(windows: Sequence[Sequence[Answer]]) -> Floats:
     """(N,) minus the loss: mean log-probability of each window over all its patterns."""
-    return np.array([_joined(rows).mean() for rows in windows])
-
-
-LEAST = 0.2
-"""Share of a document's tokens that ``min-k`` looks at: what a model that never saw it finds hardest."""
-
-
-def _least_likely(values: Floats) -> float:
-    """The mean of the lowest fifth (Shi et al. 2024, section 3, for masked tokens)."""
-    return float(np.sort(values)[: max(1, round(LEAST * len(values)))].mean())
-
-
-def _standardised(rows: Sequence[Answer]) -> Floats:
-    """(log p − mean) / deviation under the model's own distribution (Zhang et al. 2025, Min-K%++)."""
-    parts = []
-    for answer in rows:
-        assert answer.moments is not None
-        mean, deviation = answer.moments.T
-        parts.append((answer.log_probability - mean) / np.maximum(deviation, 1e-6))
-    return np.concatenate(parts)
+    return np.array([joined(rows).mean() for rows in windows])
 
 
 def _votes(own: Sequence[Answer], outside: Sequence[Answer]) -> float:
@@ -196,7 +181,7 @@ def neighbours(
     differences: list[list[float]] = [[] for _ in windows]
     for (k, places), rows in zip(changed, near):
         replaced = np.isin(np.concatenate([list(pattern) for pattern in hidden[k]]), places)
-        gap = (_joined(own[k]) - _joined(rows))[~replaced]
+        gap = (joined(own[k]) - joined(rows))[~replaced]
         differences[k].append(float(gap.mean()) if len(gap) else 0.0)
     return np.array([float(np.mean(row)) for row in differences])
 
@@ -298,6 +283,15 @@ class _Units:
         )
         return inside, out
 
+    def described(
+        self, own: Sequence[Sequence[Answer]], outside: Sequence[Sequence[Answer]] | None
+    ) -> tuple[Floats, Floats]:
+        """(members' units, F) and (others' units, F): the numbers that a score is learnt from."""
+        beside = outside if outside is not None else [None] * len(own)
+        numbers = np.array([described(rows, other) for rows, other in zip(own, beside)])
+        inside, out = zip(*(self.means(column) for column in numbers.T))
+        return np.stack(inside, axis=1), np.stack(out, axis=1)
+
 
 def _mean_by(order: NDArray[np.int64], values: Floats) -> Floats:
     means: Floats = np.bincount(order, weights=values) / np.bincount(order)
@@ -346,8 +340,8 @@ def _run(bench: Bench) -> Result:
 
 def _does(audited: Audited) -> str:
     if not audited.has_reference:
-        return "loss, min-k and neighbours only: no --reference; with a blind baseline"
-    return "loss, min-k, neighbours, calibrated, mask votes and RMIA, with blind and reference baselines"
+        return "loss, min-k, neighbours and a learnt score: no --reference; with a blind baseline"
+    return "loss, min-k, neighbours, calibrated, mask votes, RMIA and a learnt score, with two baselines"
 
 
 SHADOW_MODELS = Part(
@@ -364,8 +358,8 @@ ATTACK = Attack(
     how=(
         "masked loss; minus the loss of the initial checkpoint under the same masks; the least likely fifth "
         "of the tokens, as they are (min-k) and by the model's own spread (min-k++); votes of the masks; "
-        "texts a few words away (neighbours); RMIA; LiRA with two or more `--shadow` models; averaged over "
-        "the documents of a unit"
+        "texts a few words away (neighbours); RMIA; LiRA with two or more `--shadow` models; a score "
+        "learnt from the other units each (`learned`); averaged over the documents of a unit"
     ),
     control=(
         "held-out rows; a blind baseline (words and length only): when it separates the sets, the verdict is "

@@ -26,7 +26,7 @@ from mlmguard.types import Watcher
 from tests.fixtures.workbench import QUICK, Bench, damaged, findings, numbers, overfitted
 from tests.leakage.test_attacks import PLUGIN, install
 
-ATTACKS = {"loss", "calibrated", "min-k", "min-k++", "votes", "neighbours", "rmia"}
+ATTACKS = {"loss", "calibrated", "min-k", "min-k++", "votes", "neighbours", "rmia", "learned"}
 
 
 @pytest.fixture(scope="module")
@@ -181,7 +181,7 @@ def test_a_checkpoint_of_another_tool_is_audited_from_two_files(bench, plain):
     assert coverage["ngram"].status == "run"
     assert coverage["pii"].status == coverage["canary"].status == coverage["epsilon"].status == "not run"
     aucs = {m.slice for m in evidence.measurements if m.metric == "auc"}
-    assert aucs == {"loss", "min-k", "min-k++", "neighbours"}
+    assert aucs == {"loss", "min-k", "min-k++", "neighbours", "learned"}
     assert coverage["shadow models"].status == "not run"
     initial = str(bench.run_of(plain) / "initial")
     with_reference = audit(

@@ -12,7 +12,7 @@ def answer_of(log_probability, top=1):
     moments = np.tile([-3.0, 1.0], (n, 1))
     return Answer(
         log_probability,
-        np.zeros(n, dtype=np.int64),
+        np.ones(n, dtype=np.int64),
         np.tile(np.arange(top), (n, 1)),
         np.zeros((n, top)),
         moments,

@@ -6,7 +6,7 @@ import pytest
 from mlmguard.leakage import membership, metrics, results
 from tests.leakage.models import Knows, KnowsByHeart, answer_of
 
-ATTACKS = {"loss", "calibrated", "min-k", "min-k++", "votes", "neighbours", "rmia"}
+ATTACKS = {"loss", "calibrated", "min-k", "min-k++", "votes", "neighbours", "rmia", "learned"}
 
 
 def test_a_blind_baseline_that_separates_the_sets_raises_the_banner():
@@ -139,6 +139,7 @@ def test_every_membership_attack_separates_what_a_model_knows_from_what_it_does_
     knows = KnowsByHeart({int(p.ids[0]): p.ids for p in members})
     found = membership.membership(knows, ignorant, members, others, rng, [ignorant, ignorant])
     aucs = {m.slice: m.value for m in found.measurements if m.metric == "auc"}
-    assert aucs == dict.fromkeys(ATTACKS | {"lira"}, 1)
-    assert all((t.p < 1e-6) == (t.slice != "reference") for t in found.tests)
+    assert aucs.pop("learned") > 0.95  # ranks within folds: two folds' scores are not compared
+    assert aucs == dict.fromkeys((ATTACKS | {"lira"}) - {"learned"}, 1)
+    assert all((t.p < 1e-4) == (t.slice != "reference") for t in found.tests)
     assert {e.document_id for e in found.exposed} == {p.document_id for p in members}
