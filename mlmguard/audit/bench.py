@@ -43,6 +43,7 @@ class Bench:
         self.model = self._scorer(audited.model)
         self.reference = self._scorer(audited.reference) if audited.reference is not None else None
         self.shadows = [self._scorer(shadow) for shadow in audited.shadows]
+        self.earlier = self._scorer(audited.earlier) if audited.earlier is not None else None
         self._open = ExitStack()
 
     def __enter__(self) -> Bench:
@@ -64,11 +65,8 @@ class Bench:
             self.index("held-out", self.encoded(self.audited.held_out)),
         )
         self.unigram = unigram_log_probabilities(counts)
-        rng = self.rng("sample")
-        # as many of each: more documents would give other cluster sizes into the tests
         splits = (self.audited.members, self.audited.held_out)
-        chosen = whole_units(splits, self.settings.documents, rng)
-        self.members, self.others = map(self._passages, splits, chosen)
+        self.members, self.others = self.drawn(splits, self.rng("sample"))
         return self
 
     def __exit__(
@@ -82,12 +80,18 @@ class Bench:
     @property
     def queries(self) -> int:
         """Windows that the models have been shown so far."""
-        scorers = [self.model, *self.shadows, *([self.reference] if self.reference else [])]
+        beside = [one for one in (self.reference, self.earlier) if one is not None]
+        scorers = [self.model, *self.shadows, *beside]
         return sum(scorer.queries for scorer in scorers)
 
     def rng(self, what: str) -> np.random.Generator:
         """A generator for one attack: adding or leaving out another attack changes nothing here."""
         return np.random.default_rng([self.settings.seed, *what.encode()])
+
+    def drawn(self, splits: Sequence[Rows], rng: np.random.Generator) -> list[list[Passage]]:
+        """As many whole units of each split: more would give other cluster sizes into the tests."""
+        chosen = whole_units(splits, self.settings.documents, rng)
+        return [self._passages(rows, picked) for rows, picked in zip(splits, chosen)]
 
     def index(self, name: str, documents: Iterable[Ids]) -> ngram_index.NgramIndex:
         """An index of ``documents`` that is gone with the bench."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,7 @@ class Ours:
 
     run: Path | None = None  # its run folder
     corpus: Path | None = None  # the raw corpus
+    earlier: Path | None = None  # a release of nearly this corpus that was published before
     runs: Path = RUNS  # where run folders are kept
 
 
@@ -69,6 +70,9 @@ class Audited:
     guesses: int = 0
     draws: float | None = None  # how often training is expected to have drawn one unit
     shadows: Sequence[Any] = ()
+    earlier_ckpt: Path | None = None  # the release before this one
+    earlier: Any | None = None  # its model
+    changes: Mapping[str, tuple[Rows, Rows]] = field(default_factory=dict)  # what came or went since
     causal: bool = False  # predicts the next token and fills no masks
     notes: tuple[str, ...] = ()  # what a reader of the evidence has to know of it
 
@@ -110,7 +114,10 @@ def read(ckpt: Path, source: Ours | Foreign, seed: int = 0) -> Audited:
 
     Raises :class:`InputError` with the line that says which of them does not fit.
     """
-    return _read_ours(ckpt, source, seed) if isinstance(source, Ours) else _read_foreign(ckpt, source, seed)
+    if isinstance(source, Foreign):
+        return _read_foreign(ckpt, source, seed)
+    audited = _read_ours(ckpt, source, seed)
+    return audited if source.earlier is None else _beside_earlier(audited, source.earlier, source.runs, seed)
 
 
 def _read_ours(ckpt: Path, source: Ours, seed: int) -> Audited:
@@ -175,6 +182,43 @@ def _read_ours(ckpt: Path, source: Ours, seed: int) -> Audited:
     )
 
 
+def _beside_earlier(audited: Audited, earlier: Path, runs: Path, seed: int) -> Audited:
+    """``audited`` with a release that was published before it, and the documents that came or went since."""
+    before = _read_ours(earlier, Ours(runs=runs), seed)
+    if before.tokenizer.fingerprint() != audited.tokenizer.fingerprint():
+        raise InputError(
+            f"--earlier {earlier}",
+            "another tokenizer than the checkpoint's",
+            "a release with the same one",
+            "audit the two apart: their losses cannot be compared token by token",
+        )
+    window = min(audited.window, models.window_of(before.model))
+    changes = _changes(before, audited)
+    return replace(audited, earlier_ckpt=earlier, earlier=before.model, changes=changes, window=window)
+
+
+def _changes(before: Audited, now: Audited) -> Mapping[str, tuple[Rows, Rows]]:
+    """Documents trained on by one release only, by their text, each beside documents of neither.
+
+    Of those, the ones with the same fate are compared where there are enough: what came to the corpus since
+    with what came, what went with what went. All others may be of another time.
+    """
+    old, new = ({_words(row): row for row in (*one.members, *one.held_out)} for one in (before, now))
+    trained = {text for one in (before, now) for text in map(_words, one.members)}
+    changes = {}
+    for name, here, there, corpus in (("added", now, before, old), ("forgotten", before, now, new)):
+        known = set(map(_words, there.members))
+        changed = [row for row in here.members if _words(row) not in known]
+        others = [row for row in here.held_out if _words(row) not in trained]
+        alike = [row for row in others if _words(row) not in corpus]
+        changes[name] = changed, alike if len(alike) >= FEWEST_DOCUMENTS else others
+    return changes
+
+
+def _words(row: Mapping[str, str]) -> str:
+    return " ".join(row["text"].split())
+
+
 def _of_pieces(statement: PrivacyStatement) -> bool:
     """Are the units pieces of rows? Statements without a kind are of runs that knew pieces by name."""
     if statement.unit_kind:
@@ -233,8 +277,8 @@ def _read_foreign(ckpt: Path, foreign: Foreign, seed: int) -> Audited:
         if len(documents) < FEWEST_DOCUMENTS:
             raise InputError(f"{flag} {path}", f"{len(documents)} documents", f"at least {FEWEST_DOCUMENTS}")
         data.append([{"id": d.id, "text": d.text, "unit": d.id} for d in documents])
-    known = {" ".join(row["text"].split()) for row in data[0]}
-    outside = [row for row in data[1] if " ".join(row["text"].split()) not in known]
+    known = set(map(_words, data[0]))
+    outside = [row for row in data[1] if _words(row) not in known]
     both = len(data[1]) - len(outside)
     if len(outside) < FEWEST_DOCUMENTS:
         raise InputError(
@@ -245,8 +289,8 @@ def _read_foreign(ckpt: Path, foreign: Foreign, seed: int) -> Audited:
     causal = models.predicts_next(ckpt)
     loaded, tokenizer = _load(ckpt, seed, causal)
     model = loaded.model
-    reference = _alike(foreign.reference, causal, seed) if foreign.reference else None
-    shadows = [_alike(shadow, causal, seed) for shadow in foreign.shadows]
+    reference = _alike(foreign.reference, causal, seed, tokenizer) if foreign.reference else None
+    shadows = [_alike(shadow, causal, seed, tokenizer) for shadow in foreign.shadows]
     beside = [*([reference] if reference is not None else []), *shadows]
     return Audited(
         ckpt=ckpt,
@@ -267,11 +311,18 @@ def _read_foreign(ckpt: Path, foreign: Foreign, seed: int) -> Audited:
     )
 
 
-def _alike(path: str, causal: bool, seed: int) -> Any:
-    """A model to compare with, by folder or name: it must answer the same question as the audited one."""
+def _alike(path: str, causal: bool, seed: int, tokenizer: Tokenizer) -> Any:
+    """A model to compare with, by folder or name: it must answer the same question about the same tokens."""
     if (Path(path) / "config.json").is_file() and models.predicts_next(Path(path)) != causal:
         found, wanted = ("masked", "causal") if causal else ("causal", "masked")
         raise InputError(path, f"a {found} language model", f"a {wanted} one, as the checkpoint is")
+    if not tokenizer.agrees_with(path):
+        raise InputError(
+            path,
+            "its tokens are not the checkpoint's",
+            "a model with the same tokenizer",
+            "leave it out, or name the checkpoint that training began with",
+        )
     return models.load(path, causal=causal, seed=seed).model
 
 

@@ -42,7 +42,8 @@ class Finished:
 
     def __init__(self, audited: Audited, settings: AuditSettings) -> None:
         spending = asdict(replace(settings, minutes=None, queries=None))
-        decided = [weights_digest(audited.ckpt), spending, __version__]
+        earlier = weights_digest(audited.earlier_ckpt) if audited.earlier_ckpt is not None else ""
+        decided = [weights_digest(audited.ckpt), earlier, spending, __version__]
         name = hashlib.sha256(json.dumps(decided).encode()).hexdigest()[:12]
         self._folder = audited.run / f"audit-{name}" if audited.run is not None else None
 

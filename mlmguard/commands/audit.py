@@ -41,6 +41,12 @@ DATA = "Data and models to compare with"
 @place("--run", "run_folder", "The checkpoint's run folder, where it is not found beside it.", group=DATA)
 @place("--corpus", "corpus", "Where the raw corpus lies now, if it was moved.", group=DATA)
 @place(
+    "--earlier",
+    "earlier",
+    "A release of nearly the same corpus, published before: what came or went between the two is attacked.",
+    group=DATA,
+)
+@place(
     "--members",
     "members",
     "Texts it was trained on, for a checkpoint of another tool.",
@@ -88,6 +94,7 @@ def command(
     ckpt: Path,
     run_folder: Path | None,
     corpus: Path | None,
+    earlier: Path | None,
     reports: Path,
     members: Path | None,
     non_members: Path | None,
@@ -111,6 +118,8 @@ def command(
         raise click.UsageError(
             "--members and --non-members go together, and --reference and --shadow go with them"
         )
+    if earlier is not None and members is not None:
+        raise click.UsageError("--earlier names a checkpoint of ours; give another's as --reference")
     rules = load(policy) if policy else None
     wanted = [parse_out(text) for text in out] or [("html", reports / "audit.html")]
 
@@ -119,7 +128,7 @@ def command(
     from mlmguard.report.clearance import case
 
     chosen = verb.AuditSettings(**settings)
-    source: Ours | Foreign = verb.Ours(run_folder, corpus)
+    source: Ours | Foreign = verb.Ours(run_folder, corpus, earlier)
     if members and non_members:
         source = verb.Foreign(members, non_members, reference, shadows)
     with interruptible(quiet or as_json) as watcher:

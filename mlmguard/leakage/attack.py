@@ -6,7 +6,7 @@ answer in numpy. Real ones lie above (``mlmguard.audit``); a test writes its own
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -57,6 +57,10 @@ class Audited(Protocol):
         """More such models, trained as this one was on other documents; only their number is of use here."""
 
     @property
+    def changes(self) -> Mapping[str, tuple[Rows, Rows]]:
+        """Documents "added" and "forgotten" since an earlier release, each with others that neither saw."""
+
+    @property
     def secrets(self) -> Sequence[Secret]:
         """The canaries, with their coins."""
 
@@ -97,6 +101,10 @@ class Bench(Protocol):
         """More such models."""
 
     @property
+    def earlier(self) -> Answers | None:
+        """The earlier release, where one was named."""
+
+    @property
     def members(self) -> Sequence[Passage]:
         """A sample of the documents trained on."""
 
@@ -127,6 +135,9 @@ class Bench(Protocol):
     @property
     def frame(self) -> tuple[int, int]:
         """The ids that begin and end a window, [CLS] and [SEP]."""
+
+    def drawn(self, splits: Sequence[Rows], rng: np.random.Generator) -> Sequence[Sequence[Passage]]:
+        """Return as many whole units of each split, drawn at random."""
 
     def rng(self, what: str) -> np.random.Generator:
         """Return a generator for one attack: adding or leaving out another attack changes nothing here."""

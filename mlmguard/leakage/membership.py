@@ -27,6 +27,7 @@ RATE = 0.15
 SHIFT_AUC = 0.55
 """A blind AUC whose whole interval lies above this is a shift: chance is 0.5, and 0.05 is the room that an
 interval of a few hundred documents leaves."""
+SHIFTED = "shift: members and held-out documents differ in kind; verdict withheld"
 
 
 def membership(
@@ -54,7 +55,7 @@ def membership(
     passages = [*members, *others]
     windows, split = [passage.ids for passage in passages], len(members)
     hidden = [spaced_masks(len(ids), rate, rng) for ids in windows]
-    by_unit = _Units(passages, split)
+    by_unit = Units(passages, split)
     own = masked_answers(model, windows, hidden, moments=True)
     outside = masked_answers(reference, windows, hidden) if reference is not None else None
     scores = _scores(model, own, outside, shadows, windows, hidden, by_unit, rng)
@@ -63,7 +64,7 @@ def membership(
         blind["reference"] = scores.pop("reference")
     baselines = {name: metrics.auc(*by_unit.means(values)) for name, values in blind.items()}
     shifted = baselines["blind"].low > SHIFT_AUC
-    note = "shift: members and held-out documents differ in kind; verdict withheld" if shifted else ""
+    note = SHIFTED if shifted else ""
     pairs = {name: by_unit.means(values) for name, values in scores.items()}
     tested = pairs if reference is None else {**pairs, "reference": by_unit.means(blind["reference"])}
     n = by_unit.count
@@ -110,23 +111,23 @@ def _scores(
     shadows: Sequence[Answers],
     windows: Sequence[Ids],
     hidden: Sequence[Sequence[tuple[int, ...]]],
-    by_unit: _Units,
+    by_unit: Units,
     rng: np.random.Generator,
 ) -> dict[str, Floats]:
     """Every attack's score of every window, higher = likelier a member; "reference" is the baseline's."""
-    loss = _means(own)
+    loss = mean_by_text(own)
     scores = {
         "loss": loss,
         "min-k": np.array([lowest(joined(rows)) for rows in own]),
         "min-k++": np.array([lowest(standardised(rows)) for rows in own]),
         "neighbours": neighbours(model, windows, hidden, own, rng),
     }
-    unaware = [_means(masked_answers(shadow, windows, hidden)) for shadow in shadows]
+    unaware = [mean_by_text(masked_answers(shadow, windows, hidden)) for shadow in shadows]
     if outside is not None:
-        expected = _means(outside)
+        expected = mean_by_text(outside)
         scores["reference"] = expected
         scores["calibrated"] = loss - expected
-        scores["votes"] = np.array([_votes(rows, other) for rows, other in zip(own, outside)])
+        scores["votes"] = np.array([votes(rows, other) for rows, other in zip(own, outside)])
         scores["rmia"] = rmia(loss, [expected, *unaware], by_unit.split, by_unit.halves(rng))
     if len(unaware) >= 2:
         scores["lira"] = lira(loss, unaware)
@@ -136,12 +137,12 @@ def _scores(
 # --- the scores ---------------------------------------------------------------------------------------
 
 
-def _means(windows: Sequence[Sequence[Answer]]) -> Floats:
+def mean_by_text(windows: Sequence[Sequence[Answer]]) -> Floats:
     """(N,) minus the loss: mean log-probability of each window over all its patterns."""
     return np.array([joined(rows).mean() for rows in windows])
 
 
-def _votes(own: Sequence[Answer], outside: Sequence[Answer]) -> float:
+def votes(own: Sequence[Answer], outside: Sequence[Answer]) -> float:
     """The share of mask patterns in which the model beats the reference (after SAMA, 2026)."""
     signs = [np.sign(a.log_probability.mean() - b.log_probability.mean()) for a, b in zip(own, outside)]
     return float(np.mean(signs))
@@ -256,7 +257,7 @@ def blind_scores(windows: Sequence[Ids], members: int, fold: Ids) -> Floats:
 # --- from scores to numbers ---------------------------------------------------------------------------
 
 
-class _Units:
+class Units:
     """Which documents are whose: scores of one unit are averaged before anything is compared."""
 
     def __init__(self, passages: Sequence[Passage], split: int) -> None:

@@ -15,15 +15,17 @@ from mlmguard.audit import Foreign, Ours, audit, checkpoint, selftest
 from mlmguard.audit.evidence import corrected, write_records
 from mlmguard.audit.selftest import NULLS
 from mlmguard.commands.gate import judge_evidence
+from mlmguard.corpus.synthetic import private_documents
 from mlmguard.errors import InputError
 from mlmguard.leakage import canaries, metrics
 from mlmguard.leakage.records import SURE
 from mlmguard.leakage.results import Exposed, PValue, Result
 from mlmguard.policy.reading import load
 from mlmguard.policy.rule import Threshold
-from mlmguard.train import TrainSettings
+from mlmguard.scan import scan
+from mlmguard.train import TrainSettings, train
 from mlmguard.types import Watcher
-from tests.fixtures.workbench import QUICK, Bench, damaged, findings, numbers, overfitted
+from tests.fixtures.workbench import KEY, QUICK, Bench, damaged, findings, numbers, overfitted
 from tests.leakage.test_attacks import PLUGIN, install
 
 ATTACKS = {"loss", "calibrated", "min-k", "min-k++", "votes", "neighbours", "rmia", "learned"}
@@ -355,6 +357,53 @@ def test_the_most_exposed_documents_are_listed_by_id_for_the_owner_only(bench, p
     assert [row["document_id"] for row in rows] == [known[1], known[0]]
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert {"attack", "copies", "document_id", "kind", "score"} == set(rows[0])
+
+
+@pytest.fixture(scope="module")
+def later(bench, plain):
+    """The next release of a corpus from which forty documents went and to which thirty came."""
+    folder = bench.folder / "later"
+    shutil.copytree(bench.folder / "corpus", folder / "corpus")
+    notes = folder / "corpus" / "notes" / "notes-0.jsonl"
+    notes.write_text("".join(notes.read_text().splitlines(keepends=True)[40:]))
+    came = private_documents(430, seed=5)[0][400:]
+    (folder / "corpus" / "later.jsonl").write_text(
+        "".join(json.dumps({"id": f"later-{k}", "text": one.text}) + "\n" for k, one in enumerate(came))
+    )
+    scan(folder / "corpus", folder / "clean", folder / "reports", key=KEY, runs=bench.runs)
+    settings = TrainSettings(init=str(plain), steps=5, canaries=0)
+    train(folder / "clean", folder / "ckpt", folder / "reports", settings, runs=bench.runs)
+    return folder / "ckpt"
+
+
+def test_what_came_and_went_since_an_earlier_release_is_attacked(bench, plain, later, tmp_path):
+    evidence = audit(later, tmp_path, QUICK, source=Ours(runs=bench.runs, earlier=plain))
+    (line,) = [one for one in evidence.attacks if one.attack == "releases"]
+    assert line.status == "run" and " added, " in line.detail and " forgotten)" in line.detail
+    found = {m.slice: m for m in evidence.measurements if (m.attack, m.metric) == ("releases", "auc_p")}
+    assert {"forgotten: difference", "forgotten: votes"} <= set(found)
+    audited = checkpoint.read(later, Ours(runs=bench.runs, earlier=plain))
+    (added, _), (forgotten, others) = audited.changes["added"], audited.changes["forgotten"]
+    now, before = checkpoint.read(later, Ours(runs=bench.runs)), checkpoint.read(plain, Ours(runs=bench.runs))
+    texts = [{row["text"] for row in one.members} for one in (now, before)]
+    assert {row["text"] for row in added} == texts[0] - texts[1]
+    assert {row["text"] for row in forgotten} == texts[1] - texts[0]
+    assert not {row["text"] for row in others} & (texts[0] | texts[1])
+
+
+def test_an_earlier_release_or_a_reference_with_another_tokenizer_is_refused(bench, plain, tmp_path):
+    other = bench.clone(plain, "other-words")
+    tokens = json.loads((other / "tokenizer.json").read_text())
+    vocab = list(tokens["model"]["vocab"].items())
+    (one, first), (two, second) = vocab[-2:]
+    tokens["model"]["vocab"].update({one: second, two: first})
+    (other / "tokenizer.json").write_text(json.dumps(tokens))
+    bench.restate(other)
+    with pytest.raises(InputError, match="another tokenizer"):
+        audit(plain, tmp_path, QUICK, source=Ours(runs=bench.runs, earlier=other))
+    folder, members, others = as_another_tool_would_leave_it(bench, plain, "foreign-beside-other")
+    with pytest.raises(InputError, match="its tokens are not the checkpoint's"):
+        audit(folder, tmp_path, QUICK, source=Foreign(members, others, str(other)))
 
 
 # --- bad input ----------------------------------------------------------------------------------------

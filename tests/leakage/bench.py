@@ -3,8 +3,8 @@
 import hashlib
 import re
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -36,6 +36,7 @@ class Audited:
     manifest: Manifest | None = MANIFEST
     has_reference: bool = True
     shadows: Sequence[object] = ()
+    changes: Mapping[str, tuple[Rows, Rows]] = field(default_factory=dict)
     guesses: int = 20
 
     @property
@@ -64,6 +65,12 @@ def audited(seed: int = 0, documents: int = 30, **more: object) -> Audited:
         ]
 
     found = Audited(rows("m"), rows("h"), canaries.draw(40, rng))
+    half, end = documents // 2, 3 * documents // 4
+    changes = {
+        "added": (found.members[:half], found.held_out[:half]),
+        "forgotten": (found.held_out[half:end], found.held_out[end:]),
+    }
+    found = replace(found, changes=changes)
     return replace(found, **more)  # type: ignore[arg-type]
 
 
@@ -138,11 +145,15 @@ class Bench:
         self.model = Knows(len(self.entries), 0, self.alphabets, framed)
         self.reference = Knows(len(self.entries), 1, self.alphabets) if audited.has_reference else None
         self.shadows = [Knows(len(self.entries), 2 + k, self.alphabets) for k in range(len(audited.shadows))]
+        self.earlier = Knows(len(self.entries), 9, self.alphabets) if audited.changes else None
         self.members, self.others = (self._passages(rows) for rows in (audited.members, audited.held_out))
         self.indices = tuple(
             self.index(name, self.encoded(rows))
             for name, rows in (("members", audited.members), ("others", audited.held_out))
         )
+
+    def drawn(self, splits: Sequence[Rows], rng: np.random.Generator) -> list[list[Passage]]:
+        return [self._passages(rows) for rows in splits]
 
     def _encode(self, text: str) -> Ids:
         return np.array([self._ids[token] for token, _, _ in _tokens(text)], dtype=np.int64)

@@ -1,0 +1,118 @@
+"""What two releases of nearly one corpus say together: which documents came or went between them.
+
+A document may be no likelier than others are under either model and yet much likelier under one than under
+the other: what makes its text easy or hard is in both, and cancels. So documents that were added since the
+earlier release, and those that were taken out (because somebody asked to be forgotten), are each compared
+with documents that neither was trained on, by the difference of the two models (Zanella-Béguelin et al. 2020
+for causal models; here under shared masks).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from mlmguard.leakage import metrics
+from mlmguard.leakage.answers import Answers, masked_answers, spaced_masks
+from mlmguard.leakage.attack import Attack, Audited, Bench
+from mlmguard.leakage.learned import learned
+from mlmguard.leakage.membership import (
+    ALL,
+    RATE,
+    SHIFT_AUC,
+    SHIFTED,
+    Units,
+    blind_scores,
+    mean_by_text,
+    votes,
+)
+from mlmguard.leakage.results import Passage, PValue, Result, measured
+from mlmguard.measures import family
+from mlmguard.types import Measurement
+
+FEWEST = 10
+"""Documents that came or went, below which nothing is said of them."""
+
+
+def releases(bench: Bench) -> Result:
+    """Attack what was added and what was forgotten between the earlier release and this one."""
+    assert bench.earlier is not None
+    asked = {"added": (bench.model, bench.earlier), "forgotten": (bench.earlier, bench.model)}
+    rng = bench.rng("releases")
+    rate = ALL if bench.audited.causal else RATE
+    measurements: list[Measurement] = []
+    tests: list[PValue] = []
+    for name, splits in bench.audited.changes.items():
+        changed, others = bench.drawn(splits, rng)
+        if min(len(changed), len(others)) < FEWEST:
+            note = f"{len(splits[0])} documents were {name}; {FEWEST} are needed, and as many others"
+            measurements.append(
+                Measurement("releases", "auc", None, None, None, 0.95, 0, slice=name, note=note)
+            )
+            continue
+        for slice_, found, p, n in _compared(*asked[name], changed, others, rng, rate):
+            shifted = p is None
+            measurements.append(
+                measured("releases", "auc", found, n, f"{name}: {slice_}", note=SHIFTED * shifted)
+            )
+            if p is not None:
+                tests.append(PValue("releases", p, n, f"{name}: {slice_}", "auc"))
+    return Result(tuple(measurements), (), tuple(tests))
+
+
+def _compared(
+    knows: Answers,
+    beside: Answers,
+    changed: Sequence[Passage],
+    others: Sequence[Passage],
+    rng: np.random.Generator,
+    rate: float,
+) -> Iterator[tuple[str, metrics.Interval, float | None, int]]:
+    """Each score of the difference: its name, area, p (None where the texts alone tell), number of units."""
+    passages = [*changed, *others]
+    windows = [passage.ids for passage in passages]
+    hidden = [spaced_masks(len(ids), rate, rng) for ids in windows]
+    by_unit = Units(passages, len(changed))
+    blind = metrics.auc(*by_unit.means(blind_scores(windows, len(changed), by_unit.halves(rng))))
+    shifted = blind.low > SHIFT_AUC
+    own = masked_answers(knows, windows, hidden, moments=True)
+    outside = masked_answers(beside, windows, hidden)
+    scores = {
+        "difference": mean_by_text(own) - mean_by_text(outside),
+        "votes": np.array([votes(rows, other) for rows, other in zip(own, outside)]),
+    }
+    for name, values in scores.items():
+        pair = by_unit.means(values)
+        yield name, metrics.auc(*pair), None if shifted else metrics.rank_sum_p(*pair), by_unit.count
+    found = learned(*by_unit.described(own, outside), rng)
+    if found is not None:
+        yield "learned", found.auc, None if shifted else found.p, by_unit.count
+
+
+def _cannot(audited: Audited) -> str:
+    if audited.changes:
+        return ""
+    return "no --earlier: a release of nearly this corpus that was published before"
+
+
+def _does(audited: Audited) -> str:
+    counts = ", ".join(f"{len(rows)} {name}" for name, (rows, _) in audited.changes.items())
+    return f"documents that came or went since the earlier release ({counts}), by what the two say of them"
+
+
+ATTACK = Attack(
+    "releases",
+    _does,
+    family("releases"),
+    releases,
+    _cannot,
+    how=(
+        "with `--earlier`: masked loss of the one release minus that of the other under the same masks, "
+        "votes of the masks, and a score learnt from both; documents added since and taken out, apart"
+    ),
+    control=(
+        "documents that neither was trained on; a blind baseline: where words and length tell what came or "
+        "went, nothing is tested"
+    ),
+)
