@@ -316,10 +316,11 @@ def _alike(path: str, causal: bool, seed: int, tokenizer: Tokenizer) -> Any:
     if (Path(path) / "config.json").is_file() and models.predicts_next(Path(path)) != causal:
         found, wanted = ("masked", "causal") if causal else ("causal", "masked")
         raise InputError(path, f"a {found} language model", f"a {wanted} one, as the checkpoint is")
-    if not tokenizer.agrees_with(path):
+    has_own = folders.has_vocabulary(Path(path)) or not Path(path).is_dir()
+    if has_own and (apart := tokenizer.differs_from(path)):
         raise InputError(
             path,
-            "its tokens are not the checkpoint's",
+            f"its tokens are not the checkpoint's: {apart}",
             "a model with the same tokenizer",
             "leave it out, or name the checkpoint that training began with",
         )

@@ -189,7 +189,7 @@ class Tokenizer:
         However a tokenizer is stored, it is compared id by id, and so are the tokens that frame and mask. One
         of them may have more entries than the other.
         """
-        own = Tokenizer.load(model)
+        own = Tokenizer.load(model, causal=self.mask_id < 0)
         here, there = self.tokens(), own.tokens()
         apart = [k for k, (one, other) in enumerate(zip(here, there)) if one and other and one != other]
         if apart:
