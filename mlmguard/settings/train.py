@@ -56,6 +56,21 @@ class TrainSettings:
     adapt: str = dial(
         Adaptation.FULL, "Which parameters are trained.", group=OPTIMISATION, choices=Adaptation
     )
+    freeze: tuple[str, ...] = dial(
+        (),
+        "Leave parameters as they are whose names match, as in '*.embeddings.*'. Repeatable.",
+        group=OPTIMISATION,
+        metavar="PATTERN",
+    )
+    lora_rank: int | None = dial(
+        None, "Rank of the updates of --adapt lora.", group=OPTIMISATION, derived="8", least=1
+    )
+    lora_targets: tuple[str, ...] = dial(
+        (),
+        "Linear layers that --adapt lora updates, as in '*.query'. Repeatable; all without it.",
+        group=OPTIMISATION,
+        metavar="PATTERN",
+    )
     init: str | None = dial(
         None,
         "A Hugging Face folder or name to start from, or `scratch`.",
@@ -323,6 +338,12 @@ class TrainSettings:
             "--tokenizer {tokenizer}",
             "the initial model has a vocabulary of its own",
             "--init scratch, or none",
+        ),
+        Contradiction(
+            lambda s: s.adapt != Adaptation.LORA and (s.lora_rank is not None or bool(s.lora_targets)),
+            "--lora-rank and --lora-targets",
+            "beside --adapt {adapt}",
+            "--adapt lora",
         ),
         Contradiction(
             lambda s: s.add_tokens is not None and s.starts_from is None,

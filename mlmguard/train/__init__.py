@@ -53,7 +53,7 @@ def train(
         visible.tell_unseen(secrets, tokenizer, plan, len(units), watcher)
         model = initial.model(run, settings, tokenizer, plan.recipe, named, watcher)
         mode = planning.mode(run, plan, settings, model, tokenizer, units)
-        mode.prepare(settings)
+        mode.prepare(settings, watcher)
         held_out = data.held_out(corpus, tokenizer, units, plan.recipe)
         run.enter(unit, plan, mode.plan)  # in the ledger of the corpus, before the first step
         with run.journal(mode.plan, settings, track) as journal:

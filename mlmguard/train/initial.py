@@ -125,6 +125,7 @@ def named(run: Run, settings: TrainSettings, tokenizer: Tokenizer, watcher: Watc
         _refuse_another(settings.tokenizer, tokenizer, name, watcher)
     models.refuse_too_few_rows(found, tokenizer, settings.tokenizer or name)
     models.add_rows(found, tokenizer.added, settings.seed)
+    models.refuse_unusable(found, tokenizer, name)
     if models.window_of(found) < settings.window:
         raise InputError(
             "--window", str(settings.window), f"at most the model's {models.window_of(found)} positions"

@@ -67,11 +67,16 @@ class Ahead:
         return made
 
 
-def collate(examples: Examples, pad_id: int, micro_tokens: int, device: torch.device) -> list[Batch]:
-    """Micro-batches of similar length; the attention mask keeps padding out of every other record."""
+def collate(
+    examples: Examples, pad_id: int, micro_tokens: int, device: torch.device, alike: bool = False
+) -> list[Batch]:
+    """Micro-batches of similar length; the attention mask keeps padding out of every other record.
+
+    ``alike``: of one length each, for a model that sees padding all the same.
+    """
     return [
         padded([examples[k] for k in members], pad_id, device)
-        for members in micro_batches([ids for ids, _ in examples], micro_tokens)
+        for members in micro_batches([ids for ids, _ in examples], micro_tokens, alike)
     ]
 
 

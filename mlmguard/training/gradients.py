@@ -49,7 +49,7 @@ def private_gradient(
     through weights that overflow. So it ends the run, without a checkpoint and without saying whose units
     they were, and no more is drawn.
     """
-    batches = collate(team.share(examples), pad_id, micro_tokens, device)
+    batches = collate(team.share(examples), pad_id, micro_tokens, device, models.sees_padding(model))
     total, losses = clipped_total(model, batches, plan.max_grad_norm, engine, autocast(device, precision))
     losses = losses.to(device)
     team.add_to_first(losses)
@@ -120,7 +120,7 @@ def plain_gradient(
     masked = sum(int((labels != IGNORED).sum()) for _, labels in examples)
     total = torch.zeros(1, device=device)
     share = team.share(examples)
-    batches = collate(share, pad_id, micro_tokens, device)
+    batches = collate(share, pad_id, micro_tokens, device, models.sees_padding(model))
     if packed:
         batches = packing.collate(share, pad_id, micro_tokens, packed, models.first_position(model), device)
     for batch in batches:

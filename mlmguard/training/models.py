@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -14,7 +15,7 @@ from mlmguard.loading import folder as folders
 from mlmguard.loading import loader
 from mlmguard.settings import Size as Choice
 from mlmguard.training.architectures import architecture_of
-from mlmguard.training.clipping.unit_batch import last_to_mix_tokens
+from mlmguard.training.clipping.unit_batch import last_to_mix_tokens, takes
 from mlmguard.training.text.tokenizer import Tokenizer
 
 
@@ -127,6 +128,64 @@ def predicts_next(folder: Path) -> bool:
     )
 
 
+def random_window(tokenizer: Tokenizer, length: int) -> Tensor:
+    """(length,) ordinary tokens between the two that frame a window: the same at every call, and nobody's."""
+    rng = np.random.default_rng(length)
+    ordinary = np.setdiff1d(tokenizer.ids, sorted(tokenizer.special_ids))
+    return torch.from_numpy(
+        np.concatenate([[tokenizer.cls], rng.choice(ordinary, length - 2), [tokenizer.sep]]).astype(np.int64)
+    )
+
+
+TRIED = 16  # tokens of the longer of two windows that are tried
+SAME = 1e-3  # of the largest logit: what padding may change by rounding
+
+
+@torch.inference_mode()
+def refuse_unusable(model: nn.Module, tokenizer: Tokenizer, thing: str) -> None:
+    """Raise :class:`InputError` for a model that cannot be shown windows of any length, one beside the other.
+
+    It breaks on them; or the padding of a neighbour changes its answers, so that one record would move what
+    another contributes; or no token sees another, as where its kernel is missing on this machine.
+    """
+    training = model.training
+    model.eval()
+    most = min(TRIED, window_of(model))
+    few = most // 2 + 1
+    try:
+        short, long = random_window(tokenizer, few), random_window(tokenizer, most)
+        ids = torch.full((2, most), tokenizer.pad)
+        ids[0, :few], ids[1] = short, long
+        attention = (torch.arange(most) < torch.tensor([[few], [most]])).long()
+        alone = _logits(model, short[None], torch.ones_like(short)[None])
+        together = _logits(model, ids, attention)[:few]
+        other = short.clone()
+        other[1:3] = short[3:5]
+        neighbour = _logits(model, other[None], torch.ones_like(other)[None])
+    except InputError:
+        raise
+    except Exception as error:  # of an architecture that nobody here has tried
+        found = f"its forward pass fails on windows of {few} and {most} tokens ({type(error).__name__})"
+        do = "take another architecture"
+        raise InputError(thing, found, "an encoder that takes any length", do) from None
+    finally:
+        model.train(training)
+    near = SAME * float(alone.abs().max())
+    if float((together - alone).abs().max()) > near:
+        found = "the padding behind a text changes its answers"
+        raise InputError(thing, found, "a model that heeds its attention mask", "take another architecture")
+    if float((neighbour - alone)[4:].abs().max()) <= 1e-6 * float(alone.abs().max()):
+        found = "no token sees another in it, on this machine"
+        raise InputError(thing, found, "an encoder with attention", "take another architecture")
+
+
+def _logits(model: nn.Module, ids: Tensor, attention: Tensor) -> Tensor:
+    """Logits of every token that is attended to, row by row."""
+    device = next(model.parameters()).device
+    ids, attention = ids.to(device), attention.to(device)
+    return masked_logits(model, ids, attention, attention.bool()).float()
+
+
 def window_of(model: nn.Module) -> int:
     """Return the longest sequence, special tokens included, the model has positions for."""
     config: Any = model.config
@@ -142,10 +201,21 @@ def size_of(path: str | Path) -> str:
 
 
 def first_position(model: nn.Module) -> int:
-    """Return the position id of a sequence's first token: RoBERTa and its kin count from padding_idx + 1."""
+    """Return the position id of a sequence's first token: RoBERTa and its kin count from padding_idx + 1.
+
+    They say so by the padding index of the table of positions itself.
+    """
+    for name, module in model.named_modules():
+        own: Any = getattr(module, "padding_idx", None)
+        if name.endswith("position_embeddings") and isinstance(own, int):
+            return own + 1
+    return 0
+
+
+def sees_padding(model: nn.Module) -> bool:
+    """Does what stands behind a text change the model's answers in it? Such a model is never given any."""
     config: Any = model.config
-    counts = architecture_of(config.model_type).counts_from_padding
-    return (config.pad_token_id or 0) + 1 if counts else 0
+    return architecture_of(config.model_type).sees_padding
 
 
 def set_dropout(model: nn.Module, rate: float) -> None:
@@ -181,7 +251,7 @@ def masked_logits(
     """Logits (M, V) at the M positions where the (B, T) mask ``where`` is true, in row-major order.
 
     ``attention_mask`` is (B, T), or (B, 1, T, T) and added to the attention scores for packed rows, which
-    bring ``position_ids`` (B, T), too.
+    bring ``position_ids`` (B, T), too. A model that sees padding is shown rows of one length at a time.
 
     Only those rows go through the head, which is most of a small model's cost, and through the part of the
     last layer that treats tokens one by one (:func:`unit_batch.last_to_mix_tokens`). A hook swaps the
@@ -195,12 +265,35 @@ def masked_logits(
         output["last_hidden_state"] = rows
         return output
 
+    lengths = attention_mask.sum(1) if attention_mask.ndim == 2 and sees_padding(model) else None
+    if lengths is not None and bool((lengths < attention_mask.shape[1]).any()):
+        return _without_padding(model, input_ids, attention_mask, where, lengths)
     handle = last_to_mix_tokens(model).register_forward_hook(keep_masked)
     try:
         more = {} if position_ids is None else {"position_ids": position_ids}
-        return model(input_ids=input_ids, attention_mask=attention_mask, **more).logits.squeeze(0)
+        if takes(model, "attention_mask"):
+            more["attention_mask"] = attention_mask
+        return model(input_ids=input_ids, **more).logits.squeeze(0)
     finally:
         handle.remove()
+
+
+def _without_padding(
+    model: nn.Module, input_ids: Tensor, attention_mask: Tensor, where: Tensor, lengths: Tensor
+) -> Tensor:
+    """:func:`masked_logits`, rows of each length apart."""
+    rows = where.nonzero()[:, 0]  # of each logit
+    found: Tensor | None = None
+    for length in torch.unique(lengths).tolist():
+        own = lengths == length
+        part = masked_logits(
+            model, input_ids[own, :length], attention_mask[own, :length], where[own, :length]
+        )
+        if found is None:
+            found = part.new_zeros(len(rows), part.shape[-1])
+        found = found.index_put((own[rows].nonzero()[:, 0],), part)
+    assert found is not None
+    return found
 
 
 def next_token_logits(model: nn.Module, input_ids: Tensor, attention_mask: Tensor, where: Tensor) -> Tensor:

@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from mlmguard.errors import MlmguardError
+from mlmguard.loading.folder import some
 from mlmguard.settings import TrainSettings
 from mlmguard.training import adapt, gradients, mechanism, models, numerics
 from mlmguard.training.clipping import precision
@@ -35,7 +36,7 @@ from mlmguard.training.text import packing
 from mlmguard.training.text.tokenizer import Tokenizer
 from mlmguard.training.text.units import Unit
 from mlmguard.training.watch import LossWatch, best, evaluation, overfits
-from mlmguard.types import DpPlan, Watcher
+from mlmguard.types import SILENT, DpPlan, Watcher
 
 PLAIN_DROPOUT = 0.1  # a private run has none: its noise regularises, and dropout would add to it
 
@@ -63,9 +64,17 @@ class Mode(ABC):
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=recipe.precision == "fp16")
         self.trained_parameters = adapt.trained_parameters(model)
 
-    def prepare(self, settings: TrainSettings) -> None:
-        """Make the model ready for its first step; :class:`InputError` if it cannot be trained so."""
-        adapt.adapt(self.model, settings.adapt, settings.seed)
+    def prepare(self, settings: TrainSettings, watcher: Watcher = SILENT) -> None:
+        """Make the model ready for its first step; :class:`InputError` if it cannot be trained so.
+
+        Parameters that no forward pass reaches are left as they are, and told.
+        """
+        adapt.adapt(self.model, settings.adapt, settings.seed, settings.lora_rank, settings.lora_targets)
+        adapt.freeze(self.model, settings.freeze)
+        unreached = adapt.freeze_unreached(self.model, self.tokenizer)
+        if unreached:
+            lost = f"{len(unreached):,} parameters that no forward pass reaches"
+            watcher.tell(f"{lost} are left as they are: {some(unreached)}")
         self.trained_parameters = adapt.trained_parameters(self.model)
         if settings.gradient_checkpointing:
             models.checkpoint_gradients(self.model)
@@ -225,8 +234,9 @@ class Private(Mode):
         mechanism.refuse_too_many(sum(p.numel() for p in model.parameters() if p.requires_grad) + appended)
         rng = mechanism.private_rng()
         trial = [example(unit, tokenizer, recipe, rng) for unit in self.units[:4]]
-        batches = collate(trial, tokenizer.pad, recipe.micro_tokens, self.device)
-        self_check(model.to(self.device), batches[0], self.plan.max_grad_norm)
+        alike = models.sees_padding(model)
+        batches = collate(trial, tokenizer.pad, recipe.micro_tokens, self.device, alike)
+        self_check(model.to(self.device), batches[0], self.plan.max_grad_norm, self.engine)
         if self.team.first and recipe.precision != "fp32" and not self.margin_known:
             short = numerics.autocast(self.device, recipe.precision)
             margin = precision.precision_margin(model, tokenizer, recipe, self.engine, self.device, short)
@@ -257,7 +267,8 @@ class Private(Mode):
     def gradient(self, examples: Examples) -> Callable[[int], float]:
         pad = self.tokenizer.pad
         if self.audit and self.audit.looks() and examples:
-            batch = collate(examples[:CHECKED_UNITS], pad, self.recipe.micro_tokens, self.device)[0]
+            few, alike = examples[:CHECKED_UNITS], models.sees_padding(self.model)
+            batch = collate(few, pad, self.recipe.micro_tokens, self.device, alike)[0]
             self.audit.saw_clipping(distance_from_loop(self.model, batch, self.engine))
 
         def work(micro_tokens: int) -> float:

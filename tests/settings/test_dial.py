@@ -99,6 +99,7 @@ CONTRADICTORY: list[tuple[dict[str, Any], dict[str, Any]]] = [
         {"tokenizer": "dp", "dp_epsilon": 8.0, "unit": "document"},
     ),
     ({"tokenizer": "learn", "init": "a-model"}, {"tokenizer": "learn", "init": "scratch"}),
+    ({"lora_rank": 4}, {"lora_rank": 4, "adapt": "lora"}),
     ({"add_tokens": "words.txt"}, {"add_tokens": "words.txt", "init": "a-model"}),
     ({"dp_epsilon": 1.0, "tokenizer_epsilon": 1.0}, {"dp_epsilon": 1.0, "tokenizer_epsilon": 0.9}),
     ({"canary_tiers": (1,)}, {"canary_tiers": (2,)}),

@@ -24,7 +24,7 @@ def test_what_claims_more_than_positions_is_compared() -> None:
 
 def test_an_unknown_model_type_claims_nothing() -> None:
     row = architecture_of("never-heard-of")
-    assert not (row.counts_from_padding or row.pointwise_layer or row.opacus_exact or row.trials)
+    assert not (row.sees_padding or row.pointwise_layer or row.opacus_exact or row.trials)
 
 
 def test_the_page_shows_the_rows() -> None:

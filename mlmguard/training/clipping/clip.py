@@ -84,8 +84,10 @@ def clipped_gradient_sum(
     raise InputError("engine", repr(engine), '"one-pass" or "opacus"')
 
 
-def self_check(model: nn.Module, batch: Mapping[str, Tensor | int], max_grad_norm: float) -> None:
-    """Compare the one-pass result with a one-record-at-a-time loop on the first few units of ``batch``.
+def self_check(
+    model: nn.Module, batch: Mapping[str, Tensor | int], max_grad_norm: float, engine: Engine = "one-pass"
+) -> None:
+    """Compare the result of ``engine`` with a one-record-at-a-time loop on the first few units of ``batch``.
 
     Runs at the start of every private run, in fp32 with dropout off. What the library underneath changed
     since the tests ran, and a layer that mixes records, show here. The model, its modes and its ``.grad``
@@ -99,9 +101,9 @@ def self_check(model: nn.Module, batch: Mapping[str, Tensor | int], max_grad_nor
     if few is None:
         return
     with _as_checked(model, few["labels"].device):
-        ours = clipped_gradient_sum(model, few, max_grad_norm)
+        ours = clipped_gradient_sum(model, few, max_grad_norm, engine)
         truth = one_record_sum(model, read_batch(model, few), max_grad_norm)
-    _compare(ours, truth)
+    _compare(ours, truth, engine)
 
 
 def distance_from_loop(
@@ -149,6 +151,7 @@ def _few_units(model: nn.Module, batch: Mapping[str, Tensor | int]) -> dict[str,
     picked = torch.tensor(rows, device=whole.labels.device)
     few = {key: value[picked] for key, value in whole.inputs.items()}
     few["labels"] = labels = whole.labels[picked]
+    few.setdefault("attention_mask", torch.ones_like(labels))  # of a model that takes none
     # What is to be predicted stands in the text too: where it is masked, what a tied embedding matrix learns
     # as an embedding and as a decoder hardly meets, and a missing cross term would pass for rounding.
     few["input_ids"] = torch.where(labels == IGNORED, whole.inputs["input_ids"][picked], labels)
@@ -169,7 +172,7 @@ def _as_checked(model: nn.Module, device: torch.device) -> Iterator[None]:
             module.training = training
 
 
-def _compare(ours: ClippedSum, truth: ClippedSum) -> None:
+def _compare(ours: ClippedSum, truth: ClippedSum, engine: Engine) -> None:
     squares = [(ours.gradients[name] - truth.gradients[name]).square().sum() for name in truth.gradients]
     length = torch.stack([g.square().sum() for g in truth.gradients.values()]).sum().sqrt()
     apart = {
@@ -180,8 +183,8 @@ def _compare(ours: ClippedSum, truth: ClippedSum) -> None:
     for what, error in apart.items():
         if not error <= TOLERANCE:  # NaN is a mismatch too
             raise MlmguardError(
-                f"private step: the one-pass {what} differs by {error:.1e} from a one-record loop; "
-                f'expected at most {TOLERANCE:.0e}; nothing was trained; use engine "opacus".'
+                f"private step: the {engine} {what} differs by {error:.1e} from a one-record loop; "
+                f"expected at most {TOLERANCE:.0e}; nothing was trained; --dp-engine opacus is the other one."
             )
 
 

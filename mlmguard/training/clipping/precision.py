@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from mlmguard.training import models
 from mlmguard.training.clipping.clip import Engine
 from mlmguard.training.examples import collate, example
 from mlmguard.training.gradients import clipped_total
@@ -48,7 +49,7 @@ def precision_margin(
     examples = _public_draw(tokenizer, recipe)
 
     def released(draw: Sequence[tuple[Ids, Ids]]) -> dict[str, Tensor]:
-        batches = collate(draw, tokenizer.pad, recipe.micro_tokens, device)
+        batches = collate(draw, tokenizer.pad, recipe.micro_tokens, device, models.sees_padding(model))
         return clipped_total(model, batches, TINY, engine, precision)[0]
 
     whole = released(examples)

@@ -24,7 +24,7 @@ from mlmguard.training.architectures import ADDING_BIAS, SHARING_POSITIONS, UNRE
 from mlmguard.training.clipping.layers import OuterShare, Rows, Share, UnitShare, lookup_share, wide
 from mlmguard.training.clipping.unit_batch import UnitBatch, masked_logits
 
-DO = 'use engine "opacus", or freeze it'
+DO = "--dp-engine opacus takes one record after the other; or leave it as it is with --freeze"
 
 
 @dataclass(repr=False)
@@ -146,8 +146,9 @@ class _Silent:
     def of(cls, units: UnitBatch) -> _Silent:
         everything = torch.zeros(units.labels.numel(), dtype=torch.bool, device=units.labels.device)
         masked = everything.index_fill(0, units.masked, True)
-        attention = units.inputs["attention_mask"]
-        attended = attention.flatten() != 0 if attention.shape == units.labels.shape else ~everything
+        attention = units.inputs.get("attention_mask")
+        known = attention is not None and attention.shape == units.labels.shape
+        attended = attention.flatten() != 0 if known else ~everything  # type: ignore[union-attr]
         unit = units.rows_of(units.labels.shape[1]).unit
         choices = []
         for kept in (masked, attended):
@@ -308,7 +309,9 @@ def _refuse_unreached(model: nn.Module, trainable: dict[Tensor, str], reached: s
             aliases |= {f"{name}.{own}" for own, _ in module.named_parameters()}
     for parameter, name in trainable.items():
         if parameter not in reached and not any(name.endswith(alias) for alias in aliases):
-            raise InputError(f"parameter {name}", "trainable, but no forward pass reaches it", do="freeze it")
+            raise InputError(
+                f"parameter {name}", "trainable, but no forward pass reaches it", do="--freeze it"
+            )
 
 
 def _check_rows(call: Call, units: UnitBatch) -> None:

@@ -119,13 +119,13 @@ def read_batch(model: nn.Module, batch: Mapping[str, Tensor | int]) -> UnitBatch
     if rows and not (int(unit_of_row.min()) >= 0 and int(unit_of_row.max()) < units):
         raise InputError("batch: unit_ids", "an id outside 0..units-1", f"0..{units - 1}")
 
-    takes = signature(_unwrapped(model).forward).parameters
+    if not takes(model, "attention_mask") and bool(given["attention_mask"].all()):
+        del given["attention_mask"]  # it attends to everything, and there is nothing else here
     for key in given:
-        if key not in takes:
-            raise InputError(
-                f"batch: {key}", "a tensor the model does not take", f"one of {', '.join(takes)}"
-            )
-    if "token_type_ids" in takes and "token_type_ids" not in given:
+        if not takes(model, key):
+            known = ", ".join(signature(_unwrapped(model).forward).parameters)
+            raise InputError(f"batch: {key}", "a tensor the model does not take", f"one of {known}")
+    if takes(model, "token_type_ids") and "token_type_ids" not in given and _has_token_types(model):
         given["token_type_ids"] = torch.zeros_like(given["input_ids"])
 
     flat = labels.reshape(-1)
@@ -143,6 +143,16 @@ def read_batch(model: nn.Module, batch: Mapping[str, Tensor | int]) -> UnitBatch
         target_weight=1.0 / counts[unit_of_target],
         one_row_per_unit=units == rows and bool((unit_of_row == torch.arange(rows, device=device)).all()),
     )
+
+
+def takes(model: nn.Module, name: str) -> bool:
+    """Does the forward of ``model`` take a tensor of this name?"""
+    return name in signature(_unwrapped(model).forward).parameters
+
+
+def _has_token_types(model: nn.Module) -> bool:
+    """Does it look up type 0 by itself? XLM takes types as words, and adds none where none are given."""
+    return any(name.endswith("token_type_embeddings") for name, _ in model.named_modules())
 
 
 def _unwrapped(model: nn.Module) -> nn.Module:

@@ -108,12 +108,16 @@ def _shuffled(count: int, first_step: int, seed: int) -> NDArray[np.int64]:
     return np.random.default_rng([seed, first_step]).permutation(count)
 
 
-def micro_batches(sequences: Sequence[Ids], tokens: int) -> Iterator[list[int]]:
-    """Indices of ``sequences`` in groups of similar length, each at most ``tokens`` padded tokens."""
+def micro_batches(sequences: Sequence[Ids], tokens: int, alike: bool = False) -> Iterator[list[int]]:
+    """Indices of ``sequences`` in groups of similar length, each at most ``tokens`` padded tokens.
+
+    ``alike``: of one length each.
+    """
     order = sorted(range(len(sequences)), key=lambda k: len(sequences[k]))
     group: list[int] = []
     for k in order:
-        if group and (len(group) + 1) * len(sequences[k]) > tokens:
+        other = alike and group and len(sequences[k]) != len(sequences[group[0]])
+        if group and (other or (len(group) + 1) * len(sequences[k]) > tokens):
             yield group
             group = []
         group.append(k)
