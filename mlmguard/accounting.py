@@ -14,7 +14,7 @@ import json
 import math
 import warnings
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import lru_cache
 from typing import Any
 
@@ -29,6 +29,7 @@ from mlmguard.types import AccountantReading, LedgerEntry, PrivacyStatement
 _INTERVAL = 1e-4
 # For searching, ceilings and groups, which are orientation: connected dots keep all of them upper bounds.
 _COARSE_SEARCH, _COARSE, _WIDEST = 1e-3, 1e-2, 1e-1
+_FEW = 4  # steps
 _SMALL = 5.0  # ε below which a wide grid would show in the digits
 
 
@@ -277,22 +278,33 @@ def _epsilon_by_pld(
 @lru_cache(maxsize=16)  # some 10 MB each: what one search for σ comes back to, and no more
 def _compose_pld(ledger: tuple[LedgerEntry, ...], group: int = 1, grid: float = _INTERVAL) -> Any:
     total = None
-    for entry in ledger:
-        if entry.mechanism == "poisson-gaussian" and not _gaussian_steps(entry):
-            continue
-        one = _release_pld(entry, group, grid)
+    for entry, times in _alike(ledger).items():
+        one = _release_pld(entry, times, group, grid)
         total = one if total is None else total.compose(one)
     return total
 
 
-def _release_pld(entry: LedgerEntry, group: int, grid: float) -> Any:
-    """The privacy loss of one ledger entry, for ``group`` units added or removed at once."""
+def _alike(ledger: Sequence[LedgerEntry]) -> dict[LedgerEntry, int]:
+    """Entries of one release each, and how often it was made: composing does not depend on the order."""
+    found: dict[LedgerEntry, int] = {}
+    for entry in ledger:
+        times = _gaussian_steps(entry) if entry.mechanism == "poisson-gaussian" else 1
+        if times:
+            one = replace(entry, steps=min(1, entry.steps), what="", delta=0.0)
+            found[one] = found.get(one, 0) + times
+    return found
+
+
+@lru_cache(maxsize=16)  # of the runs on one corpus each is composed alone and with the others
+def _release_pld(entry: LedgerEntry, times: int, group: int, grid: float) -> Any:
+    """The privacy loss of one release made ``times``, for ``group`` units added or removed at once."""
     from dp_accounting.pld import privacy_loss_distribution as pld
 
     if entry.mechanism == "discrete-laplace":
-        return pld.from_discrete_laplace_mechanism(
+        laplace = pld.from_discrete_laplace_mechanism(
             entry.epsilon, sensitivity=group, value_discretization_interval=grid
         )
+        return laplace.self_compose(times) if times > 1 else laplace
     if entry.mechanism not in ("poisson-gaussian", "gaussian-threshold"):
         raise InputError(
             f"ledger entry {entry.mechanism!r}",
@@ -303,7 +315,12 @@ def _release_pld(entry: LedgerEntry, group: int, grid: float) -> Any:
     step = pld.PrivacyLossDistribution(
         *(_gaussian_pmf(entry.noise_multiplier, rate, group, grid, removed) for removed in (True, False))
     )
-    return step.self_compose(_gaussian_steps(entry))
+    if times > _FEW:
+        return step.self_compose(times)
+    total = step
+    for _ in range(times - 1):  # exactly: bounds on the tails of a few steps take longer than the steps
+        total = total.compose(step)
+    return total
 
 
 def _gaussian_pmf(sigma: float, rate: float, group: int, grid: float, removed: bool) -> Any:

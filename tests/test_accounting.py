@@ -145,3 +145,18 @@ def test_the_ceiling_is_the_least_of_a_loop_over_epsilons():
         ends += [math.exp(eps) * rate + delta, 1 - math.exp(-eps) * (1 - delta - rate)]
     found = accounting.true_positive_ceiling(ledger, rate)  # on a grid ten times as wide: a little above
     assert min(ends) <= found == pytest.approx(min(ends), rel=1e-3)
+
+
+def test_ten_runs_alike_cost_what_they_cost_one_by_one() -> None:
+    """Equal releases are composed at once: the same ε, whatever their order and names, and no search anew."""
+    one = [
+        LedgerEntry("discrete-laplace", epsilon=0.05, what="number of units"),
+        LedgerEntry("poisson-gaussian", 1.2, 0.02, 3, what="training"),
+    ]
+    other = LedgerEntry("poisson-gaussian", 1.3, 0.02, 40, what="training")
+    mixed = [*one, other, *one, *one]
+    steps = LedgerEntry("poisson-gaussian", 1.2, 0.02, 9, what="all steps at once")
+    together = accounting.compose([other, steps, *[one[0]] * 3], 1e-5)
+    assert accounting.compose(mixed, 1e-5) == pytest.approx(together, rel=1e-9)
+    by_hand = accounting.compose([other, steps], 1e-5)
+    assert by_hand < together < by_hand + 3 * 0.05 + 1e-3

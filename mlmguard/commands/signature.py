@@ -10,6 +10,8 @@ import base64
 import json
 import re
 import tempfile
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -31,10 +33,15 @@ def find(ckpt: Path) -> Path | None:
     return next((ckpt / name for name in NAMES if (ckpt / name).is_file()), None)
 
 
-def write(ckpt: Path, private_key: Path) -> Path:
-    """Sign every file of ``ckpt``; :class:`InputError` if the key cannot be used."""
+def write(ckpt: Path, private_key: Path, leave_out: Sequence[str] = ()) -> Path:
+    """Sign every file of ``ckpt`` but those whose names match a pattern of ``leave_out``; it records them.
+
+    Raises :class:`InputError` if the key cannot be used, or for a pattern that matches nothing, or a file
+    that a model is read from.
+    """
+    passed_over = _matching(ckpt, leave_out)
     from_library = _library()
-    hashing = from_library.hashing.Config().set_ignored_paths(paths=[NAME])
+    hashing = from_library.hashing.Config().set_ignored_paths(paths=[NAME, *passed_over])
     try:
         signer = from_library.signing.Config().use_elliptic_key_signer(private_key=private_key)
     except (
@@ -54,6 +61,35 @@ def write(ckpt: Path, private_key: Path) -> Path:
     return ckpt / NAME
 
 
+def _matching(ckpt: Path, patterns: Sequence[str]) -> list[str]:
+    names = [path.relative_to(ckpt).as_posix() for path in sorted(ckpt.rglob("*")) if path.is_file()]
+    found = set()
+    for pattern in patterns:
+        own = [name for name in names if fnmatchcase(name, pattern)]
+        if not own:
+            raise InputError(f"--leave-out {pattern}", "no file of that name", f"a file in {ckpt}")
+        of_the_model = [name for name in own if is_of_the_model(name)]
+        if of_the_model:
+            found_there = f"{of_the_model[0]}, which a model is read from"
+            raise InputError(f"--leave-out {pattern}", found_there, "notes, figures and the like")
+        found |= set(own)
+    return sorted(found)
+
+
+def is_of_the_model(name: str) -> bool:
+    """Could loading the model, or whoever trusts its statement, read the file of this name?"""
+    return Path(name).suffix.lower() not in (
+        ".md",
+        ".txt",
+        ".pdf",
+        ".png",
+        ".svg",
+        ".html",
+        ".csv",
+        ".log",
+    ) or (Path(name).name in ("vocab.txt", "merges.txt"))
+
+
 def fault(ckpt: Path, signature: Path, public_key: Path) -> str:
     """Say what is wrong with a signature, or "" if it is this key's, over these bytes of every file.
 
@@ -65,7 +101,7 @@ def fault(ckpt: Path, signature: Path, public_key: Path) -> str:
         raise InputError(str(public_key), "not a public key that can be used", _KEY) from None
     try:
         verifier.verify(ckpt, signature)
-        unsigned = _left_out(ckpt, signature)
+        unsigned = [name for name in left_out(ckpt, signature) if is_of_the_model(name)]
     except Exception as problem:  # the bytes are a stranger's, and the library says what it says
         return _said(str(problem)) or "was not made by this key over these bytes"
     return f"leaves out {', '.join(unsigned)}" if unsigned else ""
@@ -77,8 +113,8 @@ def _said(problem: str) -> str:
     return found[0].split(": Expected")[0] if found else problem
 
 
-def _left_out(ckpt: Path, signature: Path) -> list[str]:
-    """Files that whoever signed told the library to pass over."""
+def left_out(ckpt: Path, signature: Path) -> list[str]:
+    """Files that whoever signed told the library to pass over, as the signature records it."""
     payload = json.loads(
         base64.b64decode(json.loads(signature.read_text("utf-8"))["dsseEnvelope"]["payload"])
     )

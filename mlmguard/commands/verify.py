@@ -5,7 +5,7 @@ Exit code 10 where something is contradicted.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -65,11 +65,11 @@ def verify(
     return checks, 10 if any(check.outcome == "contradicted" for check in checks) else 0
 
 
-def sign(ckpt: Path, private_key: Path, evidence: Path | None = None) -> Path:
+def sign(ckpt: Path, private_key: Path, evidence: Path | None = None, leave_out: Sequence[str] = ()) -> Path:
     """Sign a checkpoint; :class:`InputError` for one that contradicts its statement."""
     checks, _ = verify(ckpt, evidence)
     refuse_contradicted(ckpt, checks)
-    return signature.write(ckpt, private_key)
+    return signature.write(ckpt, private_key, leave_out)
 
 
 def refuse_contradicted(ckpt: Path, checks: tuple[Check, ...]) -> None:
@@ -184,7 +184,9 @@ def _signature(ckpt: Path, public_key: Path | None) -> Check:
     fault = signature.fault(ckpt, found, public_key)
     if fault:
         return Check("signature", f"{found.name}: {fault}", "contradicted", "do not load this checkpoint")
-    return Check("signature", f"{found.name} is by {public_key.name}, over every file", "holds")
+    unsigned = signature.left_out(ckpt, found)
+    but = f" but {', '.join(unsigned)}, as it records" if unsigned else ""
+    return Check("signature", f"{found.name} is by {public_key.name}, over every file{but}", "holds")
 
 
 def _in_toto(ckpt: Path, checks: tuple[Check, ...]) -> str:

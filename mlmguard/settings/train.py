@@ -258,9 +258,10 @@ class TrainSettings:
         flag="--canary-tier",
         metavar="COPIES",
     )
-    engine: str = dial(
-        ClippingEngine.ONE_PASS,
+    engine: str | None = dial(
+        None,
         "How the gradient of each unit is clipped; both are exact.",
+        derived="one-pass, or opacus for an encoder that it does not know",
         group=SPEED,
         flag="--dp-engine",
         choices=ClippingEngine,

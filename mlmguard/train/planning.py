@@ -233,6 +233,6 @@ def mode(
         return Plain(model, tokenizer, units, plan.recipe, team=run.team)
     return Private(
         model, tokenizer, units, plan.recipe, plan.dp,
-        engine=cast(Engine, settings.engine), margin_known=plan.margin_known,
+        engine=cast(Engine | None, settings.engine), margin_known=plan.margin_known,
         audit=self_tests.opened(run, plan.dp), team=run.team,
     )  # fmt: skip

@@ -122,10 +122,12 @@ def add_rows(model: nn.Module, added: Mapping[int, tuple[int, ...]], seed: int) 
 
 def predicts_next(folder: Path) -> bool:
     """Does the ``config.json`` in ``folder`` name a causal model?"""
+    from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES as MASKED
+
     named = folders.config(folder).get("architectures") or ()
-    return isinstance(named, list) and any(
-        str(name).endswith(("ForCausalLM", "LMHeadModel")) for name in named
-    )
+    if not isinstance(named, list) or any(str(name) in MASKED.values() for name in named):
+        return False  # XLM's masked model has a name like a causal one's
+    return any(str(name).endswith(("ForCausalLM", "LMHeadModel")) for name in named)
 
 
 def random_window(tokenizer: Tokenizer, length: int) -> Tensor:

@@ -15,13 +15,14 @@ from dataclasses import replace
 import torch
 from torch import nn
 
-from mlmguard.errors import MlmguardError
+from mlmguard.errors import InputError, MlmguardError
 from mlmguard.loading.folder import some
 from mlmguard.settings import TrainSettings
 from mlmguard.training import adapt, gradients, mechanism, models, numerics
 from mlmguard.training.clipping import precision
 from mlmguard.training.clipping.clip import (
     CHECKED_UNITS,
+    TOLERANCE,
     Engine,
     distance_from_loop,
     refuse_unclippable,
@@ -38,6 +39,7 @@ from mlmguard.training.text.units import Unit
 from mlmguard.training.watch import LossWatch, best, evaluation, overfits
 from mlmguard.types import SILENT, DpPlan, Watcher
 
+TRIED = 8  # tokens of the windows that the engine is chosen by: the shortest window there may be
 PLAIN_DROPOUT = 0.1  # a private run has none: its noise regularises, and dropout would add to it
 
 Optimizer = torch.optim.Optimizer
@@ -78,7 +80,7 @@ class Mode(ABC):
         self.trained_parameters = adapt.trained_parameters(self.model)
         if settings.gradient_checkpointing:
             models.checkpoint_gradients(self.model)
-        self.prepare_mode(settings)
+        self.prepare_mode(settings, watcher)
 
     @property
     def largest_norm(self) -> float:
@@ -86,7 +88,7 @@ class Mode(ABC):
         return math.inf
 
     @abstractmethod
-    def prepare_mode(self, settings: TrainSettings) -> None:
+    def prepare_mode(self, settings: TrainSettings, watcher: Watcher) -> None:
         """Do what :meth:`prepare` does for this mode alone."""
 
     @abstractmethod
@@ -122,7 +124,7 @@ class Plain(Mode):
 
     _compile = False
 
-    def prepare_mode(self, settings: TrainSettings) -> None:
+    def prepare_mode(self, settings: TrainSettings, watcher: Watcher) -> None:
         models.set_dropout(self.model, PLAIN_DROPOUT)
         self._compile = settings.compile
         if settings.compile:
@@ -211,37 +213,57 @@ class Private(Mode):
         recipe: Recipe,
         plan: DpPlan,
         *,
-        engine: Engine = "one-pass",
+        engine: Engine | None = "one-pass",
         margin_known: bool = False,
         audit: SelfAudit | None = None,
         team: Team = ALONE,
         device: torch.device | None = None,
     ) -> None:
-        """Hold a plan and the engine that clips.
+        """Hold a plan and the engine that clips; None for the fastest that is exact for this model.
 
         ``margin_known``: an earlier start of this run measured ``plan.precision_margin`` already. ``audit``
         holds the canaries of the run, in the first process of a team.
         """
         super().__init__(model, tokenizer, units, recipe, team=team, device=device)
-        self.plan, self.engine, self.margin_known, self.audit = plan, engine, margin_known, audit
+        self.plan, self.margin_known, self.audit = plan, margin_known, audit
+        self.engine: Engine = engine or "one-pass"
+        self._chosen = engine is not None
 
-    def prepare_mode(self, settings: TrainSettings) -> None:
+    def prepare_mode(self, settings: TrainSettings, watcher: Watcher) -> None:
         """No dropout, clippable, the self-check passed; ``plan`` with noise for what 16-bit passes round."""
         model, recipe, tokenizer = self.model, self.recipe, self.tokenizer
         models.set_dropout(model, 0.0)
         refuse_unclippable(model)
         appended = len(self.audit.planted) if self.audit else 0
         mechanism.refuse_too_many(sum(p.numel() for p in model.parameters() if p.requires_grad) + appended)
+        model.to(self.device)
+        if not self._chosen:
+            self._choose_engine(watcher)
         rng = mechanism.private_rng()
         trial = [example(unit, tokenizer, recipe, rng) for unit in self.units[:4]]
         alike = models.sees_padding(model)
         batches = collate(trial, tokenizer.pad, recipe.micro_tokens, self.device, alike)
-        self_check(model.to(self.device), batches[0], self.plan.max_grad_norm, self.engine)
+        self_check(model, batches[0], self.plan.max_grad_norm, self.engine)
         if self.team.first and recipe.precision != "fp32" and not self.margin_known:
             short = numerics.autocast(self.device, recipe.precision)
             margin = precision.precision_margin(model, tokenizer, recipe, self.engine, self.device, short)
             self.plan = replace(self.plan, precision_margin=margin)
         self.plan = self.team.agree(self.plan)
+
+    def _choose_engine(self, watcher: Watcher) -> None:
+        """One record after the other where the one-pass engine is not exact, on public random tokens."""
+        ids = torch.stack([models.random_window(self.tokenizer, n)[:TRIED] for n in (TRIED, TRIED + 1)])
+        batch = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "labels": ids}
+        why = ""
+        try:
+            away = distance_from_loop(self.model, {k: v.to(self.device) for k, v in batch.items()})
+            if not away <= TOLERANCE:
+                why = f"its sums would be {away:.1g} of their length away from exact ones"
+        except InputError as refused:
+            why = str(refused).partition(";")[0]
+        if why:
+            self.engine = "opacus"
+            watcher.tell(f"gradients are clipped one record after the other, which takes longer: {why}")
 
     @contextmanager
     def running(self, journal: Journal, optimizer: Optimizer) -> Iterator[int]:

@@ -281,6 +281,28 @@ def test_a_signature_that_leaves_the_weights_out(ckpt: Path, tmp_path: Path) -> 
     assert by(ckpt, public)[:2] == ("contradicted", "model.sig: leaves out model.safetensors")
 
 
+def test_files_that_no_model_is_read_from_may_be_left_out_and_the_signature_records_it(
+    ckpt: Path, tmp_path: Path
+) -> None:
+    private, public = keys(tmp_path, "release")
+    (ckpt / "curve.png").write_bytes(b"a figure")
+    for pattern, said_of_it in (
+        ("*.safetensors", "model.safetensors"),
+        ("*.json", "json"),
+        ("no*", "no file"),
+    ):
+        with pytest.raises(InputError, match=said_of_it):
+            sign(ckpt, private, leave_out=[pattern])
+    assert not (ckpt / "model.sig").exists()
+    sign(ckpt, private, leave_out=["*.png"])
+    outcome, told, _ = by(ckpt, public)
+    assert outcome == "holds" and told.endswith("over every file but curve.png, as it records")
+    (ckpt / "curve.png").write_bytes(b"another")
+    assert by(ckpt, public)[0] == "holds"
+    (ckpt / "other.png").write_bytes(b"nobody signed this")
+    assert by(ckpt, public)[0] == "contradicted"
+
+
 def test_what_contradicts_its_statement_is_not_signed(ckpt: Path, tmp_path: Path) -> None:
     private, _ = keys(tmp_path, "release")
     write_json(ckpt / "privacy.json", _changed(epsilon=0.9)(said()))

@@ -220,3 +220,13 @@ def test_a_model_without_architectures_loads(ckpt: Path) -> None:
 def test_a_tagger_without_its_classifier_finds_nothing_and_is_refused(ckpt: Path) -> None:
     with pytest.raises(InputError, match="an encoder without a classifier"):
         loader.model(ckpt, loader.TAGGER)
+
+
+@pytest.mark.parametrize(
+    "name, causal", [("XLMWithLMHeadModel", False), ("BertForMaskedLM", False), ("GPT2LMHeadModel", True)]
+)
+def test_what_a_model_predicts_is_not_read_from_the_end_of_its_name(
+    ckpt: Path, name: str, causal: bool
+) -> None:
+    edit(ckpt / "config.json", lambda c: c.update(architectures=[name]))
+    assert models.predicts_next(ckpt) is causal

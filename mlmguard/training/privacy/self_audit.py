@@ -134,7 +134,8 @@ class SelfAudit:
         assert self._now is not None
         drawn = released.double() * plan.normaliser - clipped_sum.double()
         square = float(drawn.square().sum()) / (planned_noise(plan) * plan.max_grad_norm) ** 2
-        self._now.noise[name] = (square, drawn.numel())
+        if drawn.numel():  # MobileBERT has a matrix of no columns where its embeddings are as wide as it is
+            self._now.noise[name] = (square, drawn.numel())
 
     def saw_clipping(self, apart: float) -> None:
         """Note how far a clipped sum of texts lies from a loop over them, relative to its length."""
