@@ -148,6 +148,8 @@ def _places(run: Path) -> dict[str, list[tuple[int, int, str]]]:
     with (run / "spans.jsonl").open(encoding="utf-8") as lines:
         for line in lines:
             row = json.loads(line)
+            if not row["redacted"]:
+                continue  # it stands in the text, for the person who looks to find
             places.setdefault(row["id"], []).append((row["clean_start"], row["clean_end"], row["rule"]))
     return places
 

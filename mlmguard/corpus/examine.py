@@ -21,6 +21,7 @@ from mlmguard.corpus.copies import dedup, minhash, passages
 from mlmguard.corpus.detect import finder as detect
 from mlmguard.corpus.detect.identity import fingerprint
 from mlmguard.corpus.detect.installed import entity
+from mlmguard.corpus.detect.proving import THRESHOLD
 from mlmguard.corpus.detect.spans import Span, resolve
 from mlmguard.types import Document, Skipped
 
@@ -29,7 +30,7 @@ _SHORT = 256  # characters of a column's value or of a name that is remembered
 
 @dataclass(frozen=True)
 class Beside:
-    """A finding in another column of a row, by its place in the raw value."""
+    """A finding that no stand-in is for, by its place in the raw value; ``column`` is "" in the text."""
 
     column: str
     rule: str
@@ -52,6 +53,7 @@ class Examined:
     fingerprints: tuple[str, ...]
     metadata: Mapping[str, str] = field(repr=False)  # cleaned
     beside: tuple[Beside, ...]  # what was found in it
+    left: tuple[Beside, ...]  # what is personal in the text and stays: accepted, too weak, or not asked for
     id_was_taken: bool
 
     def record(self) -> dict[str, Any]:
@@ -59,16 +61,19 @@ class Examined:
         placed = [
             (p.rule, p.score, p.raw_start, p.raw_end, p.clean_start, p.clean_end) for p in self.clean.placed
         ]
-        beside = [(b.column, b.rule, b.score, b.start, b.end, b.fingerprint) for b in self.beside]
-        return {**self.__dict__, "clean": self.clean.text, "placed": placed, "beside": beside}
+        beside, left = (
+            [(b.column, b.rule, b.score, b.start, b.end, b.fingerprint) for b in found]
+            for found in (self.beside, self.left)
+        )
+        return {**self.__dict__, "clean": self.clean.text, "placed": placed, "beside": beside, "left": left}
 
     @classmethod
     def of_record(cls, record: dict[str, Any]) -> Self:
         placed = tuple(redact.Placed(*values) for values in record.pop("placed"))
         clean = redact.Clean(record.pop("clean"), placed)
-        beside = tuple(Beside(*values) for values in record.pop("beside"))
+        beside, left = (tuple(Beside(*values) for values in record.pop(name)) for name in ("beside", "left"))
         fingerprints = tuple(record["fingerprints"])
-        return cls(**{**record, "clean": clean, "beside": beside, "fingerprints": fingerprints})
+        return cls(**{**record, "clean": clean, "beside": beside, "left": left, "fingerprints": fingerprints})
 
 
 @dataclass(frozen=True)
@@ -130,6 +135,7 @@ class Examine:
             fingerprints=self._fingerprints(document.text, clean),
             metadata=metadata,
             beside=beside,
+            left=self._left(document.text, clean),
             id_was_taken=document.id_was_taken,
         )
 
@@ -166,6 +172,19 @@ class Examine:
             return found
         return [s for s in found if (s.rule, self._named(s.rule, text[s.start : s.end])) not in self.kept]
 
+    def _left(self, text: str, clean: redact.Clean) -> tuple[Beside, ...]:
+        """What the detectors find as they come and these settings left in the text."""
+        if self.entities is None and self.threshold <= THRESHOLD and not self.kept:
+            return ()
+        every = detect.finder(None, THRESHOLD, self.language, self.names, self.countries)
+        found = []
+        for span in resolve(every.find(clean.text)):
+            start, end = clean.to_raw(span.start), clean.to_raw(span.end - 1) + 1
+            if not any(p.clean_start < span.end and span.start < p.clean_end for p in clean.placed):
+                name = self._named(span.rule, text[start:end])
+                found.append(Beside("", span.rule, span.score, start, end, name))
+        return tuple(found)
+
     def _named(self, rule: str, value: str) -> str:
         return fingerprint(self.key, rule, value)
 
@@ -185,7 +204,8 @@ class Examine:
             return [*self._find(text), *cuts] if text == document.text else self._find(text)
 
         clean = redact.redact_fully(document.text, find_both, self.mode, self._named)
-        return replace(document, clean=clean, fingerprints=self._fingerprints(document.text, clean))
+        fingerprints, left = self._fingerprints(document.text, clean), self._left(document.text, clean)
+        return replace(document, clean=clean, fingerprints=fingerprints, left=left)
 
     def _skipped(self, item: Skipped) -> Skipped:
         return Skipped(safe_name(item.source, self.key), item.reason, item.line)

@@ -16,7 +16,7 @@ from mlmguard.corpus import redact, split
 from mlmguard.corpus.copies import minhash
 from mlmguard.corpus.detect import identity
 from mlmguard.corpus.detect.installed import entity
-from mlmguard.corpus.examine import Examined
+from mlmguard.corpus.examine import Beside, Examined
 from mlmguard.corpus.records import Numbers
 from mlmguard.corpus.surrogate import Surrogates
 from mlmguard.scan.books import Books, Status, Workplace
@@ -65,6 +65,8 @@ def write(job: Job, place: Workplace, folder: Path, watcher: Watcher) -> Written
                     redacted[placed.rule, item.source] += 1
                     span = {"id": item.id, **vars(placed), "redacted": True, "fingerprint": fingerprint}
                     spans.write(_line(span))
+                for one in item.left:
+                    spans.write(_line(_kept(item, one)))
             for finding in _findings(item, books, index):
                 findings.write(_line(vars(finding) | {"location": vars(finding.location)}))
                 if not finding.location.column:
@@ -85,6 +87,13 @@ def _surrogates(job: Job, place: Workplace) -> Surrogates:
         partial(identity.fingerprint, job.key),
         lambda value: any(int(identity.fingerprint(job.key, rule, value), 16) in found for rule in rules),
     )
+
+
+def _kept(item: Examined, one: Beside) -> Mapping[str, Any]:
+    """A finding that stays in the text, as a line of ``spans.jsonl``."""
+    start = item.clean.to_clean(one.start)
+    placed = redact.Placed(one.rule, one.score, one.start, one.end, start, start + one.end - one.start)
+    return {"id": item.id, **vars(placed), "redacted": False, "fingerprint": one.fingerprint}
 
 
 class _Shards:

@@ -95,6 +95,32 @@ def test_a_value_that_stays_stays_in_every_column(place: Place) -> None:
     (row,) = place.rows()
     assert "a.b@example.com" in row["text"] and row["metadata"] == {"by": "a.b@example.com"}
     assert manifest.findings == () and manifest.columns == ()
+    (span,) = jsonl(place.run / "spans.jsonl")
+    assert (span["rule"], span["fingerprint"], span["redacted"]) == ("EMAIL_ADDRESS", mark, False)
+
+
+@pytest.mark.parametrize(
+    "settings", [{"entities": ("EMAIL_ADDRESS",)}, {"threshold": 0.97}], ids=["not asked for", "too weak"]
+)
+def test_what_the_settings_leave_in_the_text_is_written_down_for_the_audit(
+    place: Place, settings: dict[str, object]
+) -> None:
+    """The address goes and moves what follows; the telephone number stays and is known by its place."""
+    text = "Write to a.b@example.com or call 212-555-0142 before noon."
+    place.put("r.jsonl", json.dumps({"text": text}))
+    place.scan(**settings)
+    (row,) = place.rows()
+    spans = {span["rule"]: span for span in jsonl(place.run / "spans.jsonl")}
+    assert spans["EMAIL_ADDRESS"]["redacted"] and not spans["PHONE_NUMBER"]["redacted"]
+    phone = spans["PHONE_NUMBER"]
+    assert text[phone["raw_start"] : phone["raw_end"]] == "212-555-0142"
+    assert row["text"][phone["clean_start"] : phone["clean_end"]] == "212-555-0142"
+
+
+def test_as_the_settings_come_nothing_is_left(place: Place) -> None:
+    place.put("r.jsonl", json.dumps({"text": "Write to a.b@example.com or call 212-555-0142 before noon."}))
+    place.scan()
+    assert all(span["redacted"] for span in jsonl(place.run / "spans.jsonl"))
 
 
 def test_rows_with_one_id_are_kept_and_told(place: Place) -> None:
