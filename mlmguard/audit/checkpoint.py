@@ -343,7 +343,7 @@ def _load(ckpt: Path, seed: int, causal: bool = False) -> tuple[Loaded, Tokenize
     """The model, with what is to be told of its weights, and its tokenizer."""
     loaded = models.load(ckpt, causal=causal, seed=seed)
     tokenizer = Tokenizer.load(str(ckpt), causal=causal)
-    models.refuse_too_few_rows(loaded.model, tokenizer, str(ckpt), "is it the tokenizer of another model?")
+    models.refuse_too_few_rows(loaded.model, tokenizer, str(ckpt))
     if not causal:
         models.refuse_unusable(loaded.model, tokenizer, str(ckpt))
     return loaded, tokenizer

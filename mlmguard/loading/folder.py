@@ -32,6 +32,7 @@ _OTHER_WEIGHTS = (".msgpack", ".gguf", ".ggml", ".onnx", ".tflite", ".mar")
 _ADAPTER = "adapter_model.safetensors"
 _TEMPLATES = (".jinja", ".jinja2", ".j2")
 
+_POINTER = 1024  # bytes: what Git LFS leaves in the place of a file is shorter
 _MOST_CONFIG = 8 << 20  # bytes: 100,000 labels fit
 _MOST_INDEX = 64 << 20
 _MOST_HEADER = 100_000_000  # bytes: the limit of the format itself
@@ -169,6 +170,8 @@ def weight_files(folder: Path) -> list[Path]:
             found = f"an entry that leaves the folder or is no safetensors file ({name[:80]!r})"
             raise InputError(f"{folder}/{INDEX}", found, "names of files beside it")
         _refuse_link(folder, name)
+        if (folder / name).is_dir():
+            raise InputError(f"{folder}/{name}", "a folder", "a safetensors file as it was saved")
         if not (folder / name).is_file():
             do = "get the missing file, or the whole folder again"
             raise InputError(f"{folder}/{name}", f"no such file, and {INDEX} names it", "every part", do)
@@ -283,7 +286,12 @@ def header(path: Path) -> dict[str, Entry]:
         length = struct.unpack("<Q", start)[0] if len(start) == 8 else -1
         if start == b"version " or not 2 <= length <= min(size - 8, _MOST_HEADER):
             found = "a pointer of Git LFS and no weights" if start == b"version " else "no safetensors header"
-            raise InputError(str(path), found, expected, "get the file itself")
+            raise InputError(
+                str(path),
+                found,
+                expected,
+                "get the file itself: git lfs pull" if start == b"version " else "get the file again",
+            )
         raw = stream.read(length)
     try:
         read = json.loads(raw)
@@ -318,6 +326,7 @@ def config(folder: Path) -> dict[str, Any]:
     not ask for: code, kernels and formats that come from elsewhere, sizes that are none."""
     path = folder / CONFIG
     _refuse_link(folder, CONFIG)
+    _refuse_pointers(folder)
     read = _object(path, _MOST_CONFIG)
     _refuse_too_many(read, path)
     kind = read.get("model_type")
@@ -358,6 +367,7 @@ def tokenizer_files(folder: Path) -> None:
     for path in folder.iterdir():
         if path.suffix in (".json", ".txt", ".model"):
             _refuse_link(folder, path.name)
+    _refuse_pointers(folder)
     for name in TOKENIZER:
         path = folder / name
         if not path.exists():
@@ -369,6 +379,17 @@ def tokenizer_files(folder: Path) -> None:
             _refuse_named_files(read, path)
     if (folder / CONFIG).exists():
         config(folder)
+
+
+def _refuse_pointers(folder: Path) -> None:
+    """Raise :class:`InputError` for a text file that Git LFS left only its pointer of."""
+    for path in sorted(folder.iterdir()):
+        small = (
+            path.suffix in (".json", ".txt", ".model") and path.is_file() and path.stat().st_size < _POINTER
+        )
+        if small and path.read_bytes().startswith(b"version https://git-lfs"):
+            found, do = "a pointer of Git LFS and not the file", "get the file itself: git lfs pull"
+            raise InputError(str(path), found, "the file", do)
 
 
 def has_vocabulary(folder: Path) -> bool:

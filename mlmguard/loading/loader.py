@@ -29,7 +29,7 @@ _HUB_NAME = re.compile(r"[\w.-]{1,96}(/[\w.-]{1,96})?")
 _DATA = ("*.json", "*.txt", "*.model")
 _SPARE = 1 << 20  # parameters that a checkpoint may lack and a model have, besides twice what is stored
 _ADAPTER = "adapter_config.json"
-_SHORT = {"BF16": "bf16", "F16": "fp16"}
+_OTHERS = {"BF16": "bf16", "F16": "fp16", "F64": "fp64"}
 _BUFFERS = 1 << 28  # elements of masks and position tables, which are computed and not stored
 
 
@@ -79,6 +79,9 @@ def model(name: str | Path, what: str, seed: int = 0) -> Loaded:
     if (place / _ADAPTER).exists():
         raise _adapter(place)
     known = _config(place, name)
+    if type(known) not in auto._model_mapping:
+        do = "an encoder such as BERT or RoBERTa" if what == MASKED else ""
+        raise InputError(str(name), f"{known.model_type}, of which there is no {what}", f"a {what}", do)
     found = folders.stored(place)
     folders.refuse_layers(place, folders.config(place), found)
     built = guarded(lambda: _built(auto, known), str(name), missing, expected)
@@ -103,9 +106,9 @@ def model(name: str | Path, what: str, seed: int = 0) -> Loaded:
     if prefixes:
         taken = " and ".join(f"“{one}”" for one in prefixes)
         told = (f"{name}: {taken} is taken off the names of its weights, as a wrapper left them", *told)
-    short = sorted({one.dtype for one in found.entries.values()} & _SHORT.keys())
-    if short:
-        told = (*told, f"{name}: weights in {' and '.join(_SHORT[one] for one in short)} are read as fp32")
+    others = sorted({one.dtype for one in found.entries.values()} & _OTHERS.keys())
+    if others:
+        told = (*told, f"{name}: weights in {' and '.join(_OTHERS[one] for one in others)} are read as fp32")
     return Loaded(loaded, head, told)
 
 

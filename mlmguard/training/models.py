@@ -91,7 +91,7 @@ def _refuse_not_finite(model: nn.Module, thing: str) -> None:
             raise InputError(thing, f"weights of {name} are not finite", "numbers", "take another checkpoint")
 
 
-def refuse_too_few_rows(model: nn.Module, tokenizer: Tokenizer, thing: str, do: str = "") -> None:
+def refuse_too_few_rows(model: nn.Module, tokenizer: Tokenizer, thing: str) -> None:
     """Raise :class:`InputError` where ``tokenizer`` has an id that ``model`` has no row for."""
     rows = int(model.config.vocab_size)  # type: ignore[union-attr, arg-type]
     largest = len(tokenizer) - 1 - len(tokenizer.added)
@@ -99,8 +99,8 @@ def refuse_too_few_rows(model: nn.Module, tokenizer: Tokenizer, thing: str, do: 
         return
     extra = sum(1 for k in tokenizer.hugging_face.added_tokens_decoder if k >= rows)
     found = f"a tokenizer with an id of {largest:,}" + (f" ({extra:,} tokens added to it)" if extra else "")
-    grow = f"resize the model, resize_token_embeddings({largest + 1}), and save both"
-    raise InputError(thing, found, f"less than the {rows:,} rows of the model", do or grow)
+    do = f"take the model's own tokenizer, or resize the model, resize_token_embeddings({largest + 1})"
+    raise InputError(thing, found, f"less than the {rows:,} rows of the model", do)
 
 
 def add_rows(model: nn.Module, added: Mapping[int, tuple[int, ...]], seed: int) -> None:

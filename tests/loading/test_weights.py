@@ -230,3 +230,23 @@ def test_what_a_model_predicts_is_not_read_from_the_end_of_its_name(
 ) -> None:
     edit(ckpt / "config.json", lambda c: c.update(architectures=[name]))
     assert models.predicts_next(ckpt) is causal
+
+
+@pytest.mark.parametrize("name", ["config.json", "tokenizer.json", "vocab.txt", "model.safetensors"])
+def test_a_pointer_of_git_lfs_is_named_whatever_file_it_stands_for(ckpt: Path, name: str) -> None:
+    (ckpt / name).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n")
+    with pytest.raises(InputError, match=f"{name}: a pointer of Git LFS.*git lfs pull"):
+        models.load(ckpt), loader.tokenizer(ckpt)
+
+
+def test_an_architecture_of_another_kind_is_named(ckpt: Path) -> None:
+    edit(ckpt / "config.json", lambda c: c.update(model_type="gpt2"))
+    with pytest.raises(InputError, match="gpt2, of which there is no masked language model"):
+        models.load(ckpt)
+
+
+def test_a_folder_in_the_place_of_weights_is_named(ckpt: Path) -> None:
+    (ckpt / folders.WEIGHTS).unlink()
+    (ckpt / folders.WEIGHTS).mkdir()
+    with pytest.raises(InputError, match=r"model.safetensors: a folder"):
+        models.load(ckpt)
