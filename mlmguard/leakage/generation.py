@@ -18,7 +18,17 @@ from mlmguard.leakage import formats, metrics
 from mlmguard.leakage.answers import Answers, Ids
 from mlmguard.leakage.attack import Attack, Bench, fills_no_masks
 from mlmguard.leakage.ngram_index import NgramIndex, places_of
-from mlmguard.leakage.results import CONTROL, Exposed, PValue, Result, Rows, fisher, measured, whole_units
+from mlmguard.leakage.results import (
+    CONTROL,
+    Exposed,
+    PValue,
+    Result,
+    Rows,
+    fisher,
+    measured,
+    whole_units,
+    worth_listing,
+)
 from mlmguard.leakage.spans import PERSONAL
 from mlmguard.measures import family
 from mlmguard.types import Measurement
@@ -122,7 +132,9 @@ def regurgitated(texts: Sequence[Ids], owned: Sequence[int], trained: Split, hel
         (),
         (PValue("generation", p, all_own, metric="documents"),),
         tuple(
-            Exposed(trained.documents[k], "generation", "n-gram", 1.0) for k in sorted(emitted[trained.name])
+            Exposed(trained.documents[k], "generation", "n-gram", 1.0)
+            for k in sorted(emitted[trained.name])
+            if worth_listing(excess, misses)
         ),
     )
 

@@ -144,6 +144,14 @@ def excess(
     return metrics.clustered_difference(clusters(left), clusters(right), rng, alpha)
 
 
+def worth_listing(excess: metrics.Interval, controls: int) -> bool:
+    """Whether documents that an attack got something of are listed: got of no control, or shown in excess.
+
+    What is got of held-out documents as often was guessed: their owner would forget people for a template.
+    """
+    return controls == 0 or excess.low > 0
+
+
 def one_of_each(owners: Sequence[str], rng: np.random.Generator) -> list[int]:
     """One item of each unit, drawn at random, as indices into ``owners`` (the unit of each).
 

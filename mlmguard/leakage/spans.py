@@ -30,6 +30,7 @@ from mlmguard.leakage.results import (
     joined,
     measured,
     one_of_each,
+    worth_listing,
 )
 from mlmguard.measures import family
 from mlmguard.types import Curve, Measurement
@@ -129,13 +130,14 @@ def _recovered(
     stopped = f"ended at the first look: {len(tried)} of {planned} spans" if len(tried) < planned else ""
     rows: dict[str, list[Hit]] = {kind: [] for kind in (*kinds, CONTROL)}
     by_rule: dict[str, list[bool]] = defaultdict(list)
+    got: dict[str, list[Exposed]] = defaultdict(list)
     exposed: list[Exposed] = []
     for span, recovered in tried:
         rows[span.kind].append((span.owner, float(recovered)))
         if span.kind != CONTROL:
             by_rule[span.rule].append(recovered)
-            if recovered:
-                exposed.append(Exposed(span.document_id, attack, span.rule, 1.0))
+        if recovered:
+            got[span.kind].append(Exposed(span.document_id, attack, span.rule, 1.0))
     measurements: list[Measurement] = []
     tests: list[PValue] = []
     control = rows[CONTROL]
@@ -148,9 +150,10 @@ def _recovered(
         if kind == CONTROL or not group:
             continue
         missed = int(sum(hit for _, hit in control))
-        measurements.append(
-            measured(attack, "extraction_excess", excess(group, control, rng, alpha), len(group), kind)
-        )
+        more = excess(group, control, rng, alpha)
+        measurements.append(measured(attack, "extraction_excess", more, len(group), kind))
+        if worth_listing(more, missed):
+            exposed += got[kind]
         p = sequential.over_looks(fisher(hits, len(group), missed, len(control)), looks)
         tests.append(PValue(attack, p, len(group), kind, "extraction"))
     for rule, outcomes in sorted(by_rule.items()):

@@ -45,6 +45,16 @@ def test_a_model_that_repeats_its_training_documents_is_caught(sides):
     assert "seen once" in found.measurements[0].note
 
 
+def test_documents_whose_words_are_drawn_as_often_as_those_of_held_out_ones_are_not_listed(sides):
+    """A template: 8 of 40 documents are emitted and 6 of 40 that the model never saw."""
+    trained, held_out = sides
+    texts = [trained.tokens[k][10:34] for k in range(8)] + [held_out.tokens[k][10:34] for k in range(6)]
+    found = regurgitated(texts, [0] * len(texts), trained, held_out)
+    assert values_of(found)["documents_emitted", "train"] == 0.2 and found.exposed == ()
+    few = regurgitated(texts[:8], [0] * 8, trained, held_out)  # and of no held-out one: suspicious
+    assert len(few.exposed) == 8
+
+
 def test_one_document_emitted_a_thousand_times_is_one_document(sides):
     """A phrase of one training document that everybody says is no evidence, however often it comes."""
     trained, held_out = sides
