@@ -269,7 +269,7 @@ def test_another_tokenizer_and_too_long_a_window_are_refused_before_anything_is_
     other = shutil.copytree(start, tmp_path / "other")
     swap_entries(other)
     late = (
-        ({"tokenizer": str(other)}, "entries that are not those of the model"),
+        ({"tokenizer": str(other)}, "not the tokenizer of"),
         ({"window": 64}, "--window: 64"),
     )
     for change, said in late:
