@@ -41,6 +41,7 @@ def _folds() -> dict[str, str]:
 
 
 _TABLE = _folds()
+_SEEN = str.maketrans(_TABLE)
 # In words or in an escape, between what can be a user and a host; "@" with spaces only before a whole host.
 _AT = (
     r"(?<=[\w+-])(?:%40|&#0{0,4}64;|&#x40;|&commat;|\\u0040|[ ]?[(\[{<][ ]?(?i:at)[ ]?[)\]}>][ ]?)(?=\w)"
@@ -96,6 +97,12 @@ def _one_by_one(text: str, there: set[str]) -> Folded:
         start, end = match.span()
         pieces.append(text[at:start])
         length += start - at
+        seen = text[start:end].translate(_SEEN)
+        if len(seen) == end - start:
+            pieces.append(seen)
+            length += len(seen)
+            at = end
+            continue
         for place in range(start, end):
             seen = _TABLE[text[place]]
             pieces.append(seen)

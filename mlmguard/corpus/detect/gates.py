@@ -113,12 +113,14 @@ def gate(expression: str, flags: int) -> Gate | None:
             break
         lead = _alphabet(parts[:place])
         reach = _width(parts[:place])
-        if lead is None or lead == CHARACTER or not _is_solid(parts[place]):
+        if lead is None or lead == CHARACTER:
+            continue
+        part = parts[place]
+        factor = part.ahead if isinstance(part, _Point) else parts[place:]
+        if not factor or not any(map(_is_solid, factor[: None if isinstance(part, _Point) else 1])):
             continue
         before = lead if any(map(_is_solid, parts[:place])) else ANYTHING
-        inner = Gate(
-            _kept({(before, *s) for s in _heads(parts[place:], LENGTH)}), lead, reach, start.sequences
-        )
+        inner = Gate(_kept({(before, *s) for s in _heads(factor, LENGTH)}), lead, reach, start.sequences)
         if inner.skips() < 0.3 * best.skips():
             best = inner
     return best if best.skips() < 0.5 else None
@@ -182,9 +184,10 @@ class _Unknown:
 
 @dataclass(frozen=True)
 class _Point:
-    """No character, but one of these pairs of classes around the place."""
+    """No character, but one of these pairs of classes around the place, and what is looked ahead for."""
 
     around: frozenset[tuple[Class, Class]]
+    ahead: tuple[_Part, ...] = ()
 
 
 _Part = _One | _Either | _Repeat | _Unknown | _Point
@@ -249,8 +252,8 @@ def _part(node: _Node, flags: int) -> Iterator[_Part]:
             if len(inside) == 1 and isinstance(inside[0], _One):
                 yield _Point(frozenset([(inside[0].of, ANYTHING)]))
         case sre.ASSERT, (1, tree):
-            firsts = _heads(list(_parts(tree, flags)), 1)
-            yield _Point(frozenset((ANYTHING, first) for (first,) in firsts))
+            ahead = tuple(_parts(tree, flags))
+            yield _Point(frozenset((ANYTHING, first) for (first,) in _heads(ahead, 1)), ahead)
         case ((sre.AT | sre.ASSERT_NOT), _):
             return  # narrows what can match; leaving it away widens the gate
         case _:

@@ -51,7 +51,7 @@ def inside_a_word(text: str, at: int) -> bool:
     return before.isdigit() and behind.isdigit()
 
 
-_HOST_ON = re.compile(r"[\w-]*(?:\.[^\W_][\w-]*)*")
+_HOST_ON = re.compile(r"[\w-]*(?:\.[^\W_][\w-]*){0,63}")  # more parts no host has
 _HOST_BACK = re.compile(r"[\w.-]{0,253}\Z")
 
 

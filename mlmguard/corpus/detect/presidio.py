@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import logging
 import re
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -292,14 +293,33 @@ def _check(recognizer: Any) -> Callable[[str, float], float] | None:
 
 
 class _Around(dict[int, set[str]]):
-    """Place in a text -> the words around it: several recognisers find something at one place."""
+    """Place in a text -> the words around it, as :func:`_words_around` gives them: several recognisers find
+    something at one place. Where many places are asked for, the text is read once."""
 
     def __init__(self, text: str) -> None:
         self._text = text
+        self._words: list[str] = []
+        self._ends: list[int] = []
 
     def __missing__(self, start: int) -> set[str]:
-        words = self[start] = _words_around(self._text, start)
+        if len(self) < _MANY:
+            words = self[start] = _words_around(self._text, start)
+            return words
+        if not self._ends:
+            for match in _WORD.finditer(self._text):
+                if (word := match.group().lower()) not in STOP_WORDS:
+                    self._words.append(word)
+                    self._ends.append(match.end())
+        first = TOKEN.search(self._text, start)
+        if first is None:
+            return set()
+        behind = bisect_right(self._ends, first.end())
+        own = behind > 0 and self._ends[behind - 1] == first.end()
+        words = self[start] = set(self._words[max(0, behind - _BEFORE - 1) : behind if own else behind + 1])
         return words
+
+
+_MANY = 64
 
 
 def _in_context(around: _Around, found: _Found, context: frozenset[str]) -> _Found:

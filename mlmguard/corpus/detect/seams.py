@@ -99,8 +99,11 @@ def _one_number(left: str, right: str) -> bool:
         return False
     if not (left[-1].isdigit() or left[-1].isupper() or left[-1] in "-)."):
         return False
-    counts = _digits(reversed(_SEPARATOR.split(left)), _AT_END), _digits(_SEPARATOR.split(right), _AT_START)
-    return min(counts) >= 2 and _LEAST <= sum(counts) <= _MOST
+    before = _digits(reversed(_SEPARATOR.split(left)), _AT_END)
+    if before < 2:
+        return False
+    behind = _digits(_SEPARATOR.split(right), _AT_START)
+    return behind >= 2 and _LEAST <= before + behind <= _MOST
 
 
 def _digits(groups: Iterable[str], part: re.Pattern[str]) -> int:

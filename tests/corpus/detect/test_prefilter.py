@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from importlib.util import find_spec
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 import regex
@@ -191,6 +192,8 @@ def test_words_around_a_match_are_those_of_the_stock_walk(
     enhancer = reference.context_aware_enhancer
     stock = enhancer._extract_surrounding_words(stock_engine._Artifacts(text), text[start : start + 1], start)
     assert presidio._words_around(text, start) == set(stock)
+    with patch.object(presidio, "_MANY", 0):  # as where many places are asked for
+        assert presidio._Around(text)[start] == set(stock)
 
 
 def test_lower_case_is_a_fixed_point_and_keeps_words_words() -> None:
