@@ -145,9 +145,13 @@ class Examine:
         found: list[Beside] = []
         for column, value in metadata.items():
             clean = (_cleaned if len(value) <= _SHORT else _cleaned.__wrapped__)(column, value, self)
-            name, in_name = _safe_column(column, self.key)
+            safe, in_name = _safe_column(column, self.key)
+            name, number = safe, 1
+            while name in cleaned:  # what told two names apart was only how one value is written
+                number += 1
+                name = f"{safe} ({number})"
             cleaned[name] = clean.text
-            found += in_name
+            found += [replace(one, column=name) for one in in_name]
             found += [
                 Beside(name, p.rule, p.score, p.raw_start, p.raw_end, fingerprint)
                 for p, fingerprint in zip(clean.placed, self._fingerprints(value, clean))

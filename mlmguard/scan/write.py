@@ -142,9 +142,10 @@ def _line(row: Mapping[str, Any]) -> bytes:
 
 
 def _row(item: Examined) -> dict[str, Any]:
-    """What is written to ``clean/``."""
-    row = {"id": item.id, "text": item.clean.text, "unit": item.unit}
-    return row | ({"metadata": item.metadata} if item.metadata else {})
+    """What is written to ``clean/``: four texts, whatever columns the corpus has. An object in the place of
+    the last would be of another type in every shard, which no reader of tables takes."""
+    columns = json.dumps(item.metadata, ensure_ascii=False)
+    return {"id": item.id, "text": item.clean.text, "unit": item.unit, "metadata": columns}
 
 
 def _entry(item: Examined, place: Workplace, index: int) -> dict[str, Any]:

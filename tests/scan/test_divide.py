@@ -81,11 +81,52 @@ def test_other_columns_survive_and_are_cleaned(place: Place) -> None:
     (finding,) = jsonl(place.reports / "findings.jsonl")
     assert finding["location"] == {"document_id": "r.jsonl#n-1", "start": 0, "end": 15, "column": "by"}
     assert finding["fingerprint"] == KEY.fingerprint("EMAIL_ADDRESS", "a.b@example.com")
-    assert {row["id"]: row.get("metadata") for row in place.rows()} == {
+    assert {row["id"]: json.loads(row["metadata"]) for row in place.rows()} == {
         "r.jsonl#n-1": {"topic": "cats", "year": "2001", "by": "<EMAIL_ADDRESS>"},
         "r.jsonl#n-2": {"tags": '["x", "y"]'},
-        "r.jsonl#n-3": None,
+        "r.jsonl#n-3": {},
     }
+
+
+def test_columns_whose_cleaned_names_are_one_keep_their_values(place: Place) -> None:
+    row = {"text": "a note", "a.b@example.com": "one", "A.B@example.com": "two", "c": "a.b@example.com"}
+    place.put("r.jsonl", json.dumps(row))
+    manifest = place.scan()
+    ((name, one), (other, two), _) = json.loads(place.rows()[0]["metadata"]).items()
+    assert (one, two) == ("one", "two") and other == f"{name} (2)" and "@" not in name
+    assert {c.column for c in manifest.columns} == {name, other, "c"}
+
+
+COLUMNS: list[list[dict[str, object]]] = [
+    [{"text": "a", "x": "1"}, {"text": "b"}],
+    [{"text": "a"}, {"text": "b", "late": "1"}],
+    [{"text": "a", "n": 1}, {"text": "b", "n": "one"}],
+    [{"text": "a", "n": 1}, {"text": "b", "n": 1.5}],
+    [{"text": "a", "o": {"p": 1}}, {"text": "b", "o": [1, 2]}],
+    [{"text": "a", "o": None}, {"text": "b", "o": True}],
+    [{"text": "a", "d": "2001-02-03"}, {"text": "b", "d": "never"}],
+    [{"text": "a", "x.y@example.com": "1"}, {"text": "b", "ssn": "512-46-7183"}],
+    [{"messages": [{"role": "user", "content": "a"}]}, {"text": "b", "role": "user"}],
+    [{"text": "a", "text ": "c"}, {"text": "b", "id": 7, "metadata": {"text": "d"}}],
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rows", COLUMNS, ids=range(len(COLUMNS)))
+def test_clean_opens_in_datasets_whatever_the_columns(place: Place, rows: list[dict[str, object]]) -> None:
+    import datasets
+
+    words = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
+    many = [{**rows[n > 15], **({"id": f"n-{n}"} if n else {})} for n in range(30)]
+    for n, row in enumerate(many):
+        if "text" in row:
+            row["text"] = f"{row['text']} {words[n % 10]} note {words[n // 10]} of {words[(n * 7) % 10]}"
+    place.put("r.jsonl", "\n".join(map(json.dumps, many)))
+    place.scan(keep="all", splits="0.4,0.3,0.3")
+    files = {split: str(place.clean / f"{split}-*.jsonl") for split in ("train", "validation", "test")}
+    opened = datasets.load_dataset("json", data_files=files, cache_dir=str(place.clean.parent / "cache"))
+    assert {tuple(of.features) for of in opened.values()} == {("id", "text", "unit", "metadata")}
+    assert sum(map(len, opened.values())) == 30
 
 
 def test_a_value_that_stays_stays_in_every_column(place: Place) -> None:
@@ -93,7 +134,7 @@ def test_a_value_that_stays_stays_in_every_column(place: Place) -> None:
     mark = KEY.fingerprint("EMAIL_ADDRESS", "a.b@example.com")
     manifest = place.scan(kept=(("EMAIL_ADDRESS", mark),))
     (row,) = place.rows()
-    assert "a.b@example.com" in row["text"] and row["metadata"] == {"by": "a.b@example.com"}
+    assert "a.b@example.com" in row["text"] and row["metadata"] == '{"by": "a.b@example.com"}'
     assert manifest.findings == () and manifest.columns == ()
     (span,) = jsonl(place.run / "spans.jsonl")
     assert (span["rule"], span["fingerprint"], span["redacted"]) == ("EMAIL_ADDRESS", mark, False)

@@ -47,19 +47,32 @@ def inside_a_word(text: str, at: int) -> bool:
         return False
     before, behind = text[at - 1], text[at]
     if before.isalpha() and behind.isalpha():
-        return not (before.islower() and behind.isupper())
+        return not (before.islower() and behind.isupper()) and _is_latin(before) == _is_latin(behind)
     return before.isdigit() and behind.isdigit()
+
+
+def _inside_a_host(text: str, at: int) -> bool:
+    """As :func:`inside_a_word` where a capital and a digit go on with the word, as in a name of a program."""
+    around = text[at - 1 : at], text[at : at + 1]
+    return all(map(str.isalnum, around)) and _is_latin(around[0]) == _is_latin(around[1])
+
+
+def _is_latin(letter: str) -> bool:
+    return letter < "\u0250"
 
 
 _HOST_ON = re.compile(r"[\w-]*(?:\.[^\W_][\w-]*){0,63}")  # more parts no host has
 _HOST_BACK = re.compile(r"[\w.-]{0,253}\Z")
+_SCHEME_BACK = re.compile(r"[A-Za-z0-9]{0,32}\Z")
+# A word that is written on to one of these is no part of the host; to "is" of "x.isValid" it is.
+_GENERIC = re.compile(r"(?i:\.(?:com|org|net|edu|gov|info))[A-Z]")
 
 
 def _at_edges(text: str, span: Span) -> Span | None:
     """The finding with whole words at its ends; None if it has to go."""
-    begins, ends = inside_a_word(text, span.start), inside_a_word(text, span.end)
     if span.rule == "URL":
-        return _whole_host(text, span, begins, ends)
+        return _whole_host(text, span, _inside_a_host(text, span.start), _inside_a_host(text, span.end))
+    begins, ends = inside_a_word(text, span.start), inside_a_word(text, span.end)
     if not begins and not ends:
         return span
     if span.rule == "EMAIL_ADDRESS":
@@ -75,7 +88,8 @@ def _whole_host(text: str, span: Span, begins: bool, ends: bool) -> Span | None:
     value = text[start:end]
     if "://" in value:
         on = _HOST_ON.match(text, end) if ends else None
-        return replace(span, end=on.end()) if on else span
+        back = _SCHEME_BACK.search(text, max(0, start - 32), start) if begins else None
+        return replace(span, start=back.start() if back else start, end=on.end() if on else end)
     if begins or text[start - 1 : start] == "_":
         back = _HOST_BACK.search(text, max(0, start - 253), start)
         start = back.start() if back else start
@@ -85,7 +99,8 @@ def _whole_host(text: str, span: Span, begins: bool, ends: bool) -> Span | None:
         end = on.end() if on else end
     host = re.split(r"[/?#:]", text[start:end].strip("\"'"))[0]
     called = text[end : end + 1] in ("(", "[")  # a function of a program
-    if not path and (called or not _is_host(host)):
+    written_on = _GENERIC.search(host)
+    if not path and (called or not _is_host(host[: written_on.end() - 1] if written_on else host)):
         return None
     if text[start - 1 : start] == "@" or text[end : end + 1] == "@":
         return None

@@ -38,7 +38,7 @@ class Rows:
         if not isinstance(row, Mapping):
             raise Refused("not a JSON object")
         refuse_wide(len(row))
-        column, found = _find_text(row, self._settings.text_key)
+        column, found, rest = _find_text(row, self._settings.text_key)
         try:
             text = _as_text(found)
         except RecursionError:
@@ -59,19 +59,20 @@ class Rows:
         taken = own is not None and own != "" and not self._used.add(_mark(own))
         name = own if isinstance(own, str) and _OWN_ID.fullmatch(own) and not taken else f"L{number}"
         made = document(
-            f"{self._name}#{name}", self._name, text, unit, self._settings, self._metadata(row, column)
-        )
+            f"{self._name}#{name}", self._name, text, unit, self._settings,
+            self._metadata({**row, column: rest}),
+        )  # fmt: skip
         return replace(made, id_was_taken=True) if taken else made
 
-    def _metadata(self, row: Mapping[str, Any], text_column: str) -> dict[str, str]:
+    def _metadata(self, row: Mapping[str, Any]) -> dict[str, str]:
         """The other columns, as text."""
-        own = (text_column, self._settings.id_key, self._settings.unit_key)
+        own = (self._settings.id_key, self._settings.unit_key)
         return {
             str(column): value
             if isinstance(value, str)
             else json.dumps(value, ensure_ascii=False, default=str)
             for column, value in row.items()
-            if column not in own and value is not None and value != ""
+            if column not in own and value not in (None, "", [], {})
         }
 
 
@@ -102,21 +103,21 @@ def has_text(columns: Iterable[str], key: str) -> bool:
     )
 
 
-def _find_text(row: Mapping[str, Any], key: str) -> tuple[str, Any]:
-    """The column that holds the text, and what stands in it: ``key``, what is written like it but for case
-    and spaces, a path of keys with dots, or the turns of a chat."""
+def _find_text(row: Mapping[str, Any], key: str) -> tuple[str, Any, Any]:
+    """The column that holds the text, the text in it, and what else it holds: ``key``, what is written like
+    it but for case and spaces, a path of keys with dots, or the turns of a chat."""
     if key in row:
-        return key, row[key]
+        return key, row[key], None
     for column, value in row.items():
         if str(column).strip().casefold() == key.casefold():
-            return column, value
-    first, dot, rest = key.partition(".")
+            return column, value, None
+    first, dot, path = key.partition(".")
     if dot and first in row:
-        return first, _inner(row[first], rest)
+        return first, _inner(row[first], path), _beside(row[first], path)
     for column in TURNS:
         if isinstance(row.get(column), list):
-            return column, row[column]
-    return key, None
+            return column, row[column], [_beside_said(turn) for turn in row[column]]
+    return key, None, None
 
 
 def _inner(value: Any, path: str) -> Any:
@@ -127,6 +128,26 @@ def _inner(value: Any, path: str) -> Any:
         return None
     first, dot, rest = path.partition(".")
     return _inner(value.get(first), rest) if dot else value.get(first)
+
+
+def _beside(value: Any, path: str) -> Any:
+    """What stands beside ``path`` in an object, or in each of a list of objects; None where nothing does."""
+    if isinstance(value, list):
+        left = [_beside(one, path) for one in value]
+        return left if any(one is not None for one in left) else None
+    if not isinstance(value, Mapping):
+        return value
+    first, dot, inner = path.partition(".")
+    own = _beside(value[first], inner) if dot and first in value else None
+    return {key: one for key, one in {**value, first: own}.items() if one is not None} or None
+
+
+def _beside_said(turn: Any) -> Any:
+    """What a turn of a chat holds beside what is said in it."""
+    said = next(
+        (key for key in _SAID if isinstance(turn, Mapping) and _as_text(turn.get(key)) is not None), None
+    )
+    return _beside(turn, said) if said else None
 
 
 def _as_text(value: Any) -> str | None:

@@ -373,3 +373,17 @@ def test_labelled_sentences(shared_data: Path) -> None:
         "PHONE_NUMBER": 0.70,
     }.items():
         assert hit[rule] >= least * asked[rule], rule
+
+
+@pytest.mark.parametrize(
+    ("text", "urls"),
+    [
+        ("then node.isEmpty and self.asType are called", []),
+        ("on 2014-05-08.sh1 it was", []),
+        ('<a href=3D"x" or href=3Dhttp://kim.example.org/a.html >', ["3Dhttp://kim.example.org/a.html"]),
+        ("see old-mill.example.comPhone below", ["old-mill.example.comPhone"]),
+        ("在http://kim.example.org/ 上", ["http://kim.example.org/"]),
+    ],
+)
+def test_a_web_address_neither_begins_nor_ends_inside_a_word(text: str, urls: list[str]) -> None:
+    assert [text[s.start : s.end] for s in pii.finder().find(text) if s.rule == "URL"] == urls

@@ -403,3 +403,21 @@ def test_mails_of_2002(shared_data: Path) -> None:
         "a mail in an unknown character set",
         "no text in it",
     }
+
+
+@pytest.mark.parametrize(
+    ("row", "key", "text", "left"),
+    [
+        ({"m": {"text": "a", "by": "kim"}}, "m.text", "a", {"m": '{"by": "kim"}'}),
+        ({"m": [{"c": "a", "r": "u"}, {"c": "b"}]}, "m.c", "a\nb", {"m": '[{"r": "u"}, null]'}),
+        ({"messages": [{"role": "u", "content": "a"}]}, "text", "a", {"messages": '[{"role": "u"}]'}),
+        ({"messages.content": "a", "messages": "b"}, "messages.content", "a", {"messages": "b"}),
+        ({"m": {"text": "a"}}, "m.text", "a", {}),
+    ],
+)
+def test_what_a_column_holds_beside_the_text_stays(
+    tmp_path: Path, row: object, key: str, text: str, left: dict[str, str]
+) -> None:
+    put(tmp_path, "r.jsonl", json.dumps(row))
+    (document,) = read(tmp_path, Settings(text_key=key))
+    assert isinstance(document, Document) and document.text == text and document.metadata == left
