@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -40,6 +41,18 @@ class Clean:
 
     def __repr__(self) -> str:
         return f"Clean({len(self.text)} characters, {len(self.placed)} findings)"
+
+    def form(self, raw: str) -> int:
+        """A hash, 64 bits, of the words of ``raw`` with each finding's type in its place: whatever the mode,
+        letters that differ only in their values have one."""
+        pieces: list[str] = []
+        at = 0
+        for placed in self.placed:
+            pieces += [raw[at : placed.raw_start], f" <{placed.rule}> "]
+            at = placed.raw_end
+        pieces.append(raw[at:])
+        words = " ".join("".join(pieces).split()).encode("utf-8", "surrogatepass")
+        return int.from_bytes(hashlib.blake2b(words, digest_size=8).digest())
 
     def to_raw(self, position: int) -> int:
         """Return where a character of the clean text was; within a stand-in, the start of its finding."""

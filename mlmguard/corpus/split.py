@@ -1,8 +1,10 @@
 """Train, validation and test, so that neither a person nor a near copy is in two splits.
 
 What may not be separated is a connected component over units and copies: all documents of a unit, all
-units that share a cluster of copies. A keyed hash orders the components, so nobody can steer a record
-into a split, and neither the order of the files nor their number of workers matters.
+units that share a cluster of copies, and all that are one text once their values are taken out: of letters of
+one form, some trained on and some held out, an audit would measure copies. A keyed hash orders the
+components, so nobody can steer a record into a split, and neither the order of the files nor their number of
+workers matters.
 """
 
 from __future__ import annotations
@@ -19,15 +21,22 @@ from mlmguard.settings.scan import SPLITS as SPLITS
 FRACTIONS: Mapping[str, float] = ScanSettings().shares
 
 
-def assign(orders: Array, clusters: Array, kept: Array, fractions: Mapping[str, float] = FRACTIONS) -> Array:
+def assign(
+    orders: Array,
+    clusters: Array,
+    kept: Array,
+    fractions: Mapping[str, float] = FRACTIONS,
+    forms: Array | None = None,
+) -> Array:
     """Assign every document to a split, by its number in :data:`SPLITS`, int8[documents].
 
     ``orders[i]`` (uint64) is a keyed name of whose document ``i`` is, ``clusters[i]`` the first of the copies
-    it belongs with. Documents that are not ``kept`` belong to their component too. The largest component
-    always trains; test and validation are filled to their share with the others in the order of their keyed
-    names, none of them empty where there are enough components.
+    it belongs with, ``forms[i]`` (uint64) what it is without its values. Documents that are not ``kept``
+    belong to their component too. The largest component always trains; test and validation are filled to
+    their share with the others in the order of their keyed names, none of them empty where there are enough
+    components.
     """
-    component = _components(orders, clusters)
+    component = _components(orders, clusters, forms)
     weight = np.zeros(len(orders), np.uint32)
     np.add.at(weight, component[kept], 1)  # bincount would take four times the memory
     candidates = _by_name(np.flatnonzero(weight).astype(np.uint32), component, orders)
@@ -50,14 +59,15 @@ def _by_name(candidates: Array, component: Array, orders: Array) -> Array:
     return candidates[np.argsort(names, kind="stable")]
 
 
-def _components(orders: Array, clusters: Array) -> Array:
+def _components(orders: Array, clusters: Array, forms: Array | None) -> Array:
     """Of each document the first that it cannot be separated from, uint32."""
     together = Clusters(len(orders))
-    by_unit = np.argsort(orders, kind="stable").astype(np.uint32)
-    of_unit = orders[by_unit]
-    for place in np.flatnonzero(of_unit[1:] == of_unit[:-1]):
-        together.join(int(by_unit[place]), int(by_unit[place + 1]))
-    del by_unit, of_unit
+    for names in (orders, forms) if forms is not None else (orders,):
+        by_name = np.argsort(names, kind="stable").astype(np.uint32)
+        of_name = names[by_name]
+        for place in np.flatnonzero(of_name[1:] == of_name[:-1]):
+            together.join(int(by_name[place]), int(by_name[place + 1]))
+        del by_name, of_name
     for index in np.flatnonzero(clusters != np.arange(len(orders), dtype=np.uint32)):
         together.join(int(index), int(clusters[index]))
     return together.roots()

@@ -47,6 +47,7 @@ class Books:
     """Columns with one number a document, and counts."""
 
     orders: array[int] = field(default_factory=lambda: array("Q"))  # whose it is, as a keyed number
+    forms: array[int] = field(default_factory=lambda: array("Q"))  # what it is without its values, hashed
     lengths: array[int] = field(default_factory=lambda: array("I"))  # characters
     findings: array[int] = field(default_factory=lambda: array("I"))
     columns: Counter[tuple[str, str]] = field(default_factory=Counter)  # (rule, column) -> findings
@@ -170,6 +171,7 @@ class Workplace:
             before = books.repeated_ids.get(item.source, RepeatedIds(item.source, 0, item.id))
             books.repeated_ids[item.source] = replace(before, documents=before.documents + 1)
         books.orders.append(int(item.order, 16))
+        books.forms.append(item.clean.form(item.text))
         books.lengths.append(len(item.text))
         books.findings.append(len(item.clean.placed))
 

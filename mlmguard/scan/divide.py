@@ -39,7 +39,8 @@ def divide(job: Job, books: Books) -> None:
             "no document is left to write: every one was dropped for what was found in it "
             "or is a copy of an evaluation set, or is to be left out."
         )
-    books.splits = split.assign(books.owners, books.clusters, kept, job.settings.shares)
+    forms = np.frombuffer(books.forms, np.uint64)
+    books.splits = split.assign(books.owners, books.clusters, kept, job.settings.shares, forms)
 
 
 def _statuses(books: Books, keep: str) -> Array:

@@ -301,3 +301,22 @@ def test_modes(place: Place, mode: str) -> None:
     kept = [row["text"] for row in place.rows()]
     assert len(kept) == (2 if mode == "drop-document" else 3)
     assert all("a.b@example.com" not in text and not pii.finder().find(text) for text in kept)
+
+
+def test_letters_of_one_form_are_in_one_split(place: Place) -> None:
+    """Sixty letters that differ in their values alone, among other notes: no cleaned copy in two splits."""
+    for n in range(60):
+        place.put(
+            f"letter-{n:02}.txt",
+            f"Dear patient, your visit of {n % 28 + 1} June {1990 + n % 30} is booked.\n"
+            f"Call 212-555-{100 + n:04} or write to desk{n}@example.org; your MRN: {4482000 + 37 * n}.\n",
+        )
+        place.put(f"note-{n:02}.txt", " ".join(f"{word}{n * k}" for k, word in enumerate("abcdefghij", 1)))
+    place.scan(splits="0.6,0.2,0.2")
+    splits: dict[str, set[str]] = {}
+    for split in ("train", "validation", "test"):
+        assert place.rows(split)
+        for row in place.rows(split):
+            splits.setdefault(row["text"], set()).add(split)
+    letters = [text for text in splits if text.startswith("Dear")]
+    assert len(letters) == 1 and all(len(its) == 1 for its in splits.values())

@@ -50,7 +50,7 @@ _AT = (
 _DOT = r"(?<=\w)[ ]?[(\[{<][ ]?(?i:dot)[ ]?[)\]}>][ ]?(?=\w)"
 _WRITTEN = re.compile(rf"(?P<at>{_AT})|{_DOT}")
 _MARKS = ("%40", "&#", "&commat;", "\\u0040", " AT ", " @", "@ ")
-_IN_WORDS = re.compile(r"[(\[{<] ?(?:at|dot) ?[)\]}>]", re.IGNORECASE)
+_IN_WORDS = re.compile(r"[(\[{<] ?(?:[aA][tT]|[dD][oO][tT]) ?[)\]}>]")
 
 
 @dataclass(frozen=True)

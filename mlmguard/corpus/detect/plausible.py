@@ -145,12 +145,18 @@ _NAMED = re.compile(r"<[^<>\s@]{1,150}@[^<>\s]{1,100}>")
 
 def _message_ids(text: str) -> list[tuple[int, int]]:
     """Where names of messages stand: they look like addresses and reach nobody."""
+    if not any(map(_is_numbered, _NAMED.findall(text))):
+        return []
     return [
         (inner.start(), inner.end())
         for outer in _NAMING.finditer(text)
         for inner in _NAMED.finditer(text, outer.start(), outer.end())
-        if sum(c.isdigit() for c in inner.group().partition("@")[0]) >= 4
+        if _is_numbered(inner.group())
     ]
+
+
+def _is_numbered(name: str) -> bool:
+    return sum(map(str.isdigit, name.partition("@")[0])) >= 4
 
 
 # --- by type --------------------------------------------------------------------------------------------

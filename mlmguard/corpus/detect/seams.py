@@ -19,8 +19,9 @@ from mlmguard.corpus.detect.spans import Span
 _BEFORE, _BEHIND = 72, 48  # characters of a strip on either side: five words of context, and the longest half
 _APART = "\n\n.\n\n"  # between strips: words of one are no context of the next
 
-# The end of a line between two halves, with the marks of a quotation and the spaces of format=flowed.
-_LINE_END = re.compile(r"(?<=[\w)@.+/-])[ \t]*\r?\n[ \t]*(?:[>|][>| \t]*)?(?=[\w(@.+-])")
+# From the end of a line to the second half, with the marks of a quotation.
+_LINE_END = re.compile(r"\n[ \t]*(?:[>|][>| \t]*)?(?=[\w(@.+-])")
+_HALF = re.compile(r"[\w)@.+/-]")  # what the first half ends in, before the spaces of format=flowed
 _GROUP = re.compile(r"[\dA-Z()+]{1,34}")  # of a value that is written in groups
 _GROUPS = 8
 _SEPARATOR = re.compile(r"[ .-]")
@@ -85,10 +86,17 @@ def _placed(strip: _Strip, span: Span, begin: int) -> Span | None:
 
 
 def _line_ends(text: str) -> Iterator[_Strip]:
+    addresses = "@" in text
     for match in _LINE_END.finditer(text):
         start, end = match.span()
+        if start and text[start - 1] == "\r":
+            start -= 1
+        while start and text[start - 1] in " \t":
+            start -= 1
+        if not start or not _HALF.match(text, start - 1):
+            continue
         left, right = text[max(0, start - 40) : start], text[end : end + 40]
-        if _one_number(left, right) or _one_address(left, right):
+        if _one_number(left, right) or (addresses and _one_address(left, right)):
             joined = left[-1] in _JOINED or right[0] in "@."
             yield _Strip(max(0, start - _BEFORE), start, end, end + _BEHIND, "" if joined else " ", False)
 
