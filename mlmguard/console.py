@@ -153,7 +153,7 @@ def scan_summary(manifest: Manifest, facts: Mapping[str, str] | None = None) -> 
     _print(
         _heading("Scan"),
         _facts({**rows, **(facts or {})}),
-        _table(tables.personal_data(manifest)),
+        _findings(manifest),
         _table(tables.skipped(manifest)),
         _not_looked_for(manifest.coverage),
     )
@@ -330,6 +330,21 @@ def _table(content: tables.Table | None) -> RenderableType | None:
     for row in content.rows:
         table.add_row(*(_text(cell) for cell in row))
     return table
+
+
+def _findings(manifest: Manifest) -> RenderableType | None:
+    """The findings by type, and by as many sources as the terminal is wide for."""
+    found = None
+    for most in range(tables.SOURCES, 0, -1):
+        found = tables.personal_data(manifest, most)
+        if found is None or _width(found) <= _out().width:
+            break
+    return _table(found)
+
+
+def _width(content: tables.Table) -> int:
+    """Characters of a table that is not wrapped."""
+    return sum(3 + max(map(len, column)) for column in zip(content.columns, *content.rows))
 
 
 def _columns(content: tables.Table, keep: Sequence[int]) -> tables.Table:

@@ -15,7 +15,7 @@ from mlmguard.policy.judging import exit_code, judge
 from mlmguard.policy.reading import load
 from mlmguard.policy.rule import Policy
 from mlmguard.report.clearance import Case, case
-from mlmguard.types import SILENT, Evidence, Skipped
+from mlmguard.types import SILENT, Evidence, FindingCount, Skipped
 from tests.fixtures.evidence import TODAY, clean, extractable, manifest, not_private, statement
 
 WIDTHS = (80, 140)
@@ -48,6 +48,23 @@ def test_scan(capsys: pytest.CaptureFixture[str], width: int) -> None:
     for expected in ("3,284 documents", "8,813 values found", "641 / 640", "not UTF-8", "3.1 MB/s"):
         assert expected in text
     assert "not looked for: LOCATION, ORGANIZATION" in text
+
+
+def test_no_type_and_no_source_is_cut_however_many_there_are(
+    capsys: pytest.CaptureFixture[str], width: int
+) -> None:
+    """What does not fit beside the others is added up with them."""
+    found = tuple(
+        FindingCount(rule, f"department-{k}-letters.txt", 2, 2, 1)
+        for k in range(14)
+        for rule in ("DATE_OF_BIRTH", "EMAIL_ADDRESS")
+    )
+    console.scan_summary(replace(manifest(), findings=found), {})
+    rows = shown(capsys, width).splitlines()
+    (head,) = [row for row in rows if row.split()[:1] == ["type"]]
+    sources = [word for word in head.split() if word.startswith("department")]
+    assert len(sources) == (1 if width == 80 else 3) and all(one.endswith(".txt") for one in sources)
+    assert sum("28 / 28" in row for row in rows) == 2
 
 
 def test_train(capsys: pytest.CaptureFixture[str], width: int) -> None:

@@ -158,12 +158,14 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
     return folder, outputs
 
 
+@pytest.mark.slow
 def test_planted_values_are_in_no_output(planted):
     _, outputs = planted
     for shown in outputs:
         assert leaks(shown) == []
 
 
+@pytest.mark.slow
 def test_planted_values_are_in_no_file_but_clean_and_the_run_folder(planted):
     folder, _ = planted
     looked_at = 0
@@ -177,6 +179,7 @@ def test_planted_values_are_in_no_file_but_clean_and_the_run_folder(planted):
     assert looked_at > 12 + 2 * len(FORMATS)
 
 
+@pytest.mark.slow
 def test_what_was_found_was_redacted_and_what_was_not_is_said(planted):
     folder, _ = planted
     clean = "".join(path.read_text() for path in (folder / "clean").glob("*.jsonl"))
@@ -187,6 +190,7 @@ def test_what_was_found_was_redacted_and_what_was_not_is_said(planted):
     assert {s["reason"] for s in manifest["skipped"]}
 
 
+@pytest.mark.slow
 def test_nobody_else_may_read_the_run_folder(planted):
     folder, _ = planted
     for path in (folder / ".mlmguard").rglob("*"):

@@ -182,8 +182,11 @@ def thinned(length: int, limit: int) -> list[int]:
 # --- the corpus ---------------------------------------------------------------------------------------
 
 
-def personal_data(manifest: Manifest | None) -> Table | None:
-    """List entity types by source: found, and redacted. Values in removed copies were found, not redacted."""
+def personal_data(manifest: Manifest | None, columns_of_sources: int = SOURCES) -> Table | None:
+    """List entity types by source: found, and redacted. Values in removed copies were found, not redacted.
+
+    Sources beyond ``columns_of_sources`` are added up; 1 leaves their sum alone.
+    """
     if manifest is None or not manifest.findings:
         return None
     by_source: Counter[str] = Counter()
@@ -192,8 +195,9 @@ def personal_data(manifest: Manifest | None) -> Table | None:
         by_source[finding.source] += finding.found
         by_type[finding.rule] += finding.found
     sources = sorted(by_source, key=lambda s: (-by_source[s], s))
-    shown = sources if len(sources) <= SOURCES else sources[: SOURCES - 1]
-    columns = [*shown, *(["other"] if len(shown) < len(sources) else [])]
+    most = columns_of_sources
+    shown = sources if len(sources) <= most else sources[: most - 1]
+    columns = [*shown, *(["other"] if shown and len(shown) < len(sources) else [])]
     types = sorted(by_type, key=lambda t: (-by_type[t], t))
     cells: dict[tuple[str, str], list[int]] = {}
     for finding in manifest.findings:
