@@ -132,7 +132,7 @@ def test_what_ran_and_what_did_not_is_listed_with_a_line_of_detail(evidence):
     assert [(a.attack, a.status) for a in evidence.attacks] == [
         ("ngram", "run"), ("pii", "run"), ("rare", "run"),
         ("membership", "run"), ("shadow models", "not run"),
-        ("records", "run"), ("generation", "run"), ("vocabulary", "run"),
+        ("records", "run"), ("releases", "not run"), ("generation", "run"), ("vocabulary", "run"),
         ("canary", "run"), ("epsilon", "run"),
     ]  # fmt: skip
     assert all(a.detail for a in evidence.attacks)
