@@ -6,16 +6,12 @@ name), at a factor inside it that every match must hold. So looking only there s
 what cannot be said with certainty (a look-ahead, a back reference, a construct that ``re`` does not know)
 widens the gate or leaves it away.
 
-Texts are seen as bytes, one for each character (:func:`skeleton`): ASCII as itself, every other character as
-its kind, which is all that most classes of an expression say of it (``LATIN``, ``LETTER``, ``DIGIT``,
-``SPACE``, ``SIGN``); ``WILD`` are the few letters that are one of ASCII in the other case, in every class;
-and ``EDGE`` stands before and behind the text.
+Texts are seen as bytes, one for each character (:mod:`mlmguard.corpus.detect.characters`).
 """
 
 from __future__ import annotations
 
 import re
-import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -27,7 +23,21 @@ from operator import or_
 from typing import Any
 
 import numpy as np
-import regex
+
+from mlmguard.corpus.detect.characters import (
+    ANYTHING,
+    ASCII,
+    CHARACTER,
+    DIGITS,
+    EDGE,
+    SPACES,
+    SPACES_OR_SEPARATORS,
+    WILD,
+    WORDS,
+    Class,
+    class_of,
+    kinds,
+)
 
 try:  # names that the standard library keeps to itself; no public one reads an expression
     from re import _constants as sre  # type: ignore[attr-defined]
@@ -40,35 +50,6 @@ except ImportError:
         RuntimeWarning,
         stacklevel=2,
     )
-
-LATIN, LETTER, DIGIT, SPACE, SIGN = range(128, 133)
-"""Kinds of characters that are not of ASCII: letters below U+0250 and the others (marks too), decimal digits,
-white space, and the rest."""
-WILD = 133
-EDGE = 134
-
-Class = int
-"""A set of byte values as a bit mask: 0 to 127, the kinds, ``WILD`` and ``EDGE``."""
-
-
-def class_of(values: Iterable[int]) -> Class:
-    """Return the class of these byte values.
-
-    >>> class_of(b"ab") == 1 << 97 | 1 << 98
-    True
-    """
-    return reduce(or_, (1 << value for value in values), 0)
-
-
-ASCII = class_of(range(128))
-CHARACTER = ASCII | class_of((LATIN, LETTER, DIGIT, SPACE, SIGN, WILD))
-ANYTHING = CHARACTER | 1 << EDGE
-_DIGIT = class_of(b"0123456789") | 1 << DIGIT
-_WORD = class_of(c for c in range(128) if chr(c).isalnum() or c == ord("_")) | class_of(
-    (LATIN, LETTER, DIGIT, WILD)
-)
-_SPACE = class_of(b" \t\n\r\f\v") | 1 << SPACE
-_SPACE_OR_SEPARATOR = _SPACE | class_of(range(0x1C, 0x20))  # white space to ``re``, not to ``regex``
 
 Classes = tuple[Class, ...]
 """Classes of characters that stand one after the other."""
@@ -126,31 +107,6 @@ def gate(expression: str, flags: int) -> Gate | None:
     return best if best.skips() < 0.5 else None
 
 
-def skeleton(text: str) -> bytes:
-    """``text`` with one byte for each character."""
-    if text.isascii():
-        return text.encode("ascii")
-    codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
-    return _kinds().take(codes).tobytes()
-
-
-@lru_cache(maxsize=1)
-def _kinds() -> np.ndarray:
-    """The byte of every character there is, as ``regex`` understands ``\\w``, ``\\d`` and ``\\s``."""
-    everything = "".join(map(chr, range(sys.maxunicode + 1)))
-    kinds = np.full(len(everything), SIGN, np.uint8)
-    for expression, kind in ((r"\w+", LETTER), (r"\d+", DIGIT), (r"\s+", SPACE)):
-        for run in regex.finditer(expression, everything):
-            kinds[run.start() : run.end()] = kind
-    kinds[:_BEHIND_LATIN][kinds[:_BEHIND_LATIN] == LETTER] = LATIN
-    kinds[[m.start() for m in regex.finditer("(?i)[a-zA-Z]", everything)]] = WILD
-    kinds[:128] = range(128)
-    return kinds
-
-
-_BEHIND_LATIN = 0x250
-
-
 # --- reading an expression ----------------------------------------------------------------------------
 
 
@@ -191,7 +147,7 @@ class _Point:
 
 
 _Part = _One | _Either | _Repeat | _Unknown | _Point
-_BOUNDARY = _Point(frozenset([(ANYTHING & ~_WORD, _WORD), (_WORD, ANYTHING & ~_WORD)]))
+_BOUNDARY = _Point(frozenset([(ANYTHING & ~WORDS, WORDS), (WORDS, ANYTHING & ~WORDS)]))
 _UNBOUNDED = 1 << 30
 
 
@@ -278,13 +234,13 @@ def _character(code: int, flags: int) -> Class:
     if code < 128:
         cases = {chr(code).lower(), chr(code).upper()} if flags & re.IGNORECASE else {chr(code)}
         return class_of(map(ord, cases)) | 1 << WILD
-    kind = int(_kinds()[code])  # the same in both cases, but for those that are WILD
+    kind = int(kinds()[code])  # the same in both cases, but for those that are WILD
     return CHARACTER if kind == WILD and flags & re.IGNORECASE else 1 << kind | 1 << WILD
 
 
 def _range(low: int, high: int, flags: int) -> Class:
     whole = reduce(or_, (_character(c, flags) for c in range(low, min(high, 127) + 1)), 0)
-    foreign = map(int, np.unique(_kinds()[max(low, 128) : high + 1]))
+    foreign = map(int, np.unique(kinds()[max(low, 128) : high + 1]))
     return reduce(
         or_, (CHARACTER if kind == WILD and flags & re.IGNORECASE else 1 << kind for kind in foreign), whole
     )
@@ -314,17 +270,17 @@ def _item(item: _Node, flags: int, *, most: bool) -> Class:
         case sre.RANGE, (int(low), int(high)):
             return _range(low, high, flags) if most else class_of(range(low, min(high, 127) + 1))
         case sre.CATEGORY, (sre.CATEGORY_DIGIT | sre.CATEGORY_UNI_DIGIT):
-            return _DIGIT
+            return DIGITS
         case sre.CATEGORY, (sre.CATEGORY_WORD | sre.CATEGORY_UNI_WORD):
-            return _WORD
+            return WORDS
         case sre.CATEGORY, (sre.CATEGORY_SPACE | sre.CATEGORY_UNI_SPACE):
-            return _SPACE_OR_SEPARATOR if most else _SPACE
+            return SPACES_OR_SEPARATORS if most else SPACES
         case sre.CATEGORY, (sre.CATEGORY_NOT_DIGIT | sre.CATEGORY_UNI_NOT_DIGIT):
-            return CHARACTER & ~_DIGIT
+            return CHARACTER & ~DIGITS
         case sre.CATEGORY, (sre.CATEGORY_NOT_WORD | sre.CATEGORY_UNI_NOT_WORD):
-            return CHARACTER & ~_WORD
+            return CHARACTER & ~WORDS
         case sre.CATEGORY, (sre.CATEGORY_NOT_SPACE | sre.CATEGORY_UNI_NOT_SPACE):
-            return CHARACTER & ~(_SPACE if most else _SPACE_OR_SEPARATOR)
+            return CHARACTER & ~(SPACES if most else SPACES_OR_SEPARATORS)
     return CHARACTER if most else 0
 
 

@@ -19,7 +19,8 @@ from typing import Any
 import numpy as np
 import regex
 
-from mlmguard.corpus.detect.gates import EDGE, LENGTH, Class, Classes, Gate, gate, skeleton
+from mlmguard.corpus.detect.characters import EDGE, Class, skeleton
+from mlmguard.corpus.detect.gates import LENGTH, Classes, Gate, gate
 
 _TIMEOUT = 60.0
 """Seconds for one match, as Presidio has it; ``regex`` raises TimeoutError behind it."""

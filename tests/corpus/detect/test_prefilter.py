@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from mlmguard.corpus.detect import finder as pii
 from mlmguard.corpus.detect import presidio
 from mlmguard.corpus.detect import reference as stock_engine
-from mlmguard.corpus.detect.gates import (
+from mlmguard.corpus.detect.characters import (
     ANYTHING,
     DIGIT,
     EDGE,
@@ -24,9 +24,9 @@ from mlmguard.corpus.detect.gates import (
     SIGN,
     SPACE,
     WILD,
-    gate,
     skeleton,
-)  # fmt: skip
+)
+from mlmguard.corpus.detect.gates import gate
 from mlmguard.corpus.detect.installed import recognisers
 from mlmguard.corpus.detect.prefilter import Patterns
 from mlmguard.corpus.synthetic import private_documents
