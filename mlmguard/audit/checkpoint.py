@@ -6,17 +6,27 @@ of another tool with the two files its user names. Whatever does not fit is refu
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from mlmguard.artifacts import RUNS, find_run_folder, key_at_hand, lines_of, read_json, read_noun, sha256_file
+from mlmguard.artifacts import (
+    RUNS,
+    find_run_folder,
+    key_at_hand,
+    lines_of,
+    read_json,
+    read_noun,
+    sha256_file,
+    weights_digest,
+)
 from mlmguard.corpus.clean import read_clean
 from mlmguard.corpus.read.documents import read as read_documents
 from mlmguard.errors import InputError
-from mlmguard.leakage import canaries
+from mlmguard.leakage import canaries, releases
 from mlmguard.leakage.results import Rows
 from mlmguard.loading import folder as folders
 from mlmguard.loading.loader import Loaded
@@ -183,36 +193,63 @@ def _read_ours(ckpt: Path, source: Ours, seed: int) -> Audited:
 
 
 def _beside_earlier(audited: Audited, earlier: Path, runs: Path, seed: int) -> Audited:
-    """``audited`` with a release that was published before it, and the documents that came or went since."""
+    """``audited`` with a release that was published before it, and the documents that came or went since.
+
+    Documents are known by their cleaned text, so both corpora must have been cleaned alike.
+    """
     before = _read_ours(earlier, Ours(runs=runs), seed)
-    if before.tokenizer.fingerprint() != audited.tokenizer.fingerprint():
-        raise InputError(
-            f"--earlier {earlier}",
-            "another tokenizer than the checkpoint's",
-            "a release with the same one",
-            "audit the two apart: their losses cannot be compared token by token",
+    now, then = audited.manifest, before.manifest
+    assert now is not None and then is not None
+    fault, expected = "", ""
+    if before.run_id == audited.run_id:
+        fault, expected = "the audited checkpoint itself", "one that was published before"
+    elif not before.head_loaded:
+        fault, expected = "it has no head that predicts tokens", "a whole masked language model"
+    elif before.tokenizer.fingerprint() != audited.tokenizer.fingerprint():
+        fault, expected = "another tokenizer than the checkpoint's", "one trained on with `train --init`"
+    elif (now.key_id, now.settings) != (then.key_id, then.settings):
+        fault, expected = (
+            "its corpus was cleaned in another way",
+            "the key and the settings of this one's scan",
         )
-    window = min(audited.window, models.window_of(before.model))
-    changes = _changes(before, audited)
-    return replace(audited, earlier_ckpt=earlier, earlier=before.model, changes=changes, window=window)
+    elif models.window_of(before.model) < audited.window:
+        fault = f"at most {models.window_of(before.model)} positions"
+        expected = f"the checkpoint's window of {audited.window}"
+    if fault:
+        raise InputError(f"--earlier {earlier}", fault, expected, "audit the two apart")
+    told = f"Earlier release: run {before.run_id}, weights {weights_digest(earlier)[:16]}."
+    return replace(
+        audited,
+        earlier_ckpt=earlier,
+        earlier=before.model,
+        changes=_changes(before, audited),
+        notes=(*audited.notes, told, *(f"Earlier release: {note}" for note in before.notes)),
+    )
 
 
 def _changes(before: Audited, now: Audited) -> Mapping[str, tuple[Rows, Rows]]:
-    """Documents trained on by one release only, by their text, each beside documents of neither.
+    """Documents trained on by one release only, each beside documents of units that neither was trained on.
 
-    Of those, the ones with the same fate are compared where there are enough: what came to the corpus since
-    with what came, what went with what went. All others may be of another time.
+    A unit that both were trained on tells by its other documents. Where there are enough, those with the same
+    fate are compared: what came to the corpus since with what came, what went with what went; all others may
+    be of another time.
     """
-    old, new = ({_words(row): row for row in (*one.members, *one.held_out)} for one in (before, now))
-    trained = {text for one in (before, now) for text in map(_words, one.members)}
+    trained = {row["unit"] for one in (before, now) for row in one.members}
     changes = {}
-    for name, here, there, corpus in (("added", now, before, old), ("forgotten", before, now, new)):
-        known = set(map(_words, there.members))
-        changed = [row for row in here.members if _words(row) not in known]
-        others = [row for row in here.held_out if _words(row) not in trained]
-        alike = [row for row in others if _words(row) not in corpus]
-        changes[name] = changed, alike if len(alike) >= FEWEST_DOCUMENTS else others
+    for name, here, there in (("added", now, before), ("forgotten", before, now)):
+        texts = {_digest(row) for row in there.members}
+        corpus = texts | {_digest(row) for row in there.held_out}
+        units = {row["unit"] for row in there.members}
+        changed = [row for row in here.members if row["unit"] not in units and _digest(row) not in texts]
+        others = [row for row in here.held_out if row["unit"] not in trained and _digest(row) not in texts]
+        alike = [[row for row in rows if _digest(row) not in corpus] for rows in (changed, others)]
+        enough = all(len({row["unit"] for row in rows}) >= releases.FEWEST for rows in alike)
+        changes[name] = (alike[0], alike[1]) if enough else (changed, others)
     return changes
+
+
+def _digest(row: Mapping[str, str]) -> bytes:
+    return hashlib.blake2b(_words(row).encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
 def _words(row: Mapping[str, str]) -> str:

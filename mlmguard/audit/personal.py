@@ -38,7 +38,7 @@ def personal_spans(bench: Bench) -> list[Span]:
             span = json.loads(line)
             if span["id"] in known:
                 split = known[span["id"]][0]
-                kind = split if split == CONTROL else ("redacted" if span["redacted"] else "kept")
+                kind = split if split == CONTROL else _fate(span)
                 by_kind.setdefault(kind, []).append(span)
     picked = [
         (kind, group[k])
@@ -53,7 +53,11 @@ def personal_spans(bench: Bench) -> list[Span]:
         value = raw[span["id"]][span["raw_start"] : span["raw_end"]]
         places.append((clean[:start] + value + clean[span["clean_end"] :], start, start + len(value)))
     return [
-        Span(span["id"], span["rule"], target, kind, known[span["id"]][1]["unit"])
+        Span(span["id"], span["rule"], target, kind, known[span["id"]][1]["unit"], _fate(span))
         for (kind, span), target in zip(picked, bench.targets(places))
         if target is not None
     ]
+
+
+def _fate(span: Mapping[str, Any]) -> str:
+    return "redacted" if span["redacted"] else "kept"

@@ -112,14 +112,17 @@ def command(
     from mlmguard.policy.reading import load
     from mlmguard.report.formats import parse_out, write
 
-    if selftest is not None and (policy or out or records):
-        raise click.UsageError("--selftest writes no evidence: leave out --policy, --out and --records")
+    if selftest is not None and (policy or out or records or earlier):
+        raise click.UsageError(
+            "--selftest writes no evidence and compares no releases: leave out --policy, --out, --records "
+            "and --earlier"
+        )
     if (members is None) != (non_members is None) or ((reference or shadows) and members is None):
         raise click.UsageError(
             "--members and --non-members go together, and --reference and --shadow go with them"
         )
     if earlier is not None and members is not None:
-        raise click.UsageError("--earlier names a checkpoint of ours; give another's as --reference")
+        raise click.UsageError("--earlier goes with a checkpoint of `mlmguard train`, not with --members")
     rules = load(policy) if policy else None
     wanted = [parse_out(text) for text in out] or [("html", reports / "audit.html")]
 

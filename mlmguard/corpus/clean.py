@@ -152,7 +152,7 @@ def _rows(path: Path) -> Iterator[Row]:
 
 
 class Findings:
-    """Where the scan found something personal in each row, in characters of the clean text.
+    """Where the scan took something personal out of each row, in characters of the clean text.
 
     24 bytes a finding: rows are known by a hash of their id, because all of a corpus' findings as Python
     objects would weigh more than its text.
@@ -163,6 +163,8 @@ class Findings:
         with spans.open("rb") as lines:
             for line in lines:
                 span = json.loads(line)
+                if not span["redacted"]:
+                    continue
                 hashes.append(hash(span["id"]))
                 starts.append(span["clean_start"])
                 ends.append(span["clean_end"])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import struct
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
@@ -122,6 +123,7 @@ class Examine:
         try:
             clean = redact.redact_fully(document.text, self._find, self.mode, self._named)
             metadata, beside = self._columns(document.metadata)
+            left = self._left(document.text, clean)
         except Exception as error:  # a document that breaks a detector must not stop the rest, nor be quoted
             return Skipped(safe, f"a detector failed on it ({type(error).__name__})")
         unit = self.key.fingerprint("unit", document.unit) if document.unit else safe
@@ -135,7 +137,7 @@ class Examine:
             fingerprints=self._fingerprints(document.text, clean),
             metadata=metadata,
             beside=beside,
-            left=self._left(document.text, clean),
+            left=left,
             id_was_taken=document.id_was_taken,
         )
 
@@ -184,7 +186,8 @@ class Examine:
         found = []
         for span in resolve(every.find(clean.text)):
             start, end = clean.to_raw(span.start), clean.to_raw(span.end - 1) + 1
-            if not any(p.clean_start < span.end and span.start < p.clean_end for p in clean.placed):
+            before = bisect_left(clean.placed, span.end, key=lambda p: p.clean_start)
+            if before == 0 or clean.placed[before - 1].clean_end <= span.start:
                 name = self._named(span.rule, text[start:end])
                 found.append(Beside("", span.rule, span.score, start, end, name))
         return tuple(found)

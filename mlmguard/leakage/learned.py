@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import stats
 
 from mlmguard.leakage import metrics
 from mlmguard.leakage.answers import Answer, Floats
@@ -85,25 +86,22 @@ class Learner:
         fold = rng.permutation(len(units)) % FOLDS
         guess = np.zeros(units.shape[1])
         guess[_MIN_K] = FIRST_GUESS
-        self._parts: list[tuple[NDArray[np.bool_], Floats, Floats]] = []
+        self._parts: list[tuple[NDArray[np.bool_], Floats, Floats, Floats]] = []
         for k in range(FOLDS):
             learnt, judged = units[fold != k], fold == k
             centre, spread = learnt.mean(0), np.maximum(learnt.std(0), 1e-9)
             known, asked = (learnt - centre) / spread, (units[judged] - centre) / spread
             solve = np.linalg.solve(known.T @ known + BELIEVED * np.eye(len(guess)), known.T)
             # a weight is the guess and what the labels add to it: both are linear in the labels
-            self._parts.append((judged, asked @ (guess - solve @ (known @ guess)), asked @ solve))
+            self._parts.append((judged, asked @ (guess - solve @ (known @ guess)), asked, solve))
 
     def ranks(self, labels: Floats) -> Floats:
         """(U, D) a score in (0, 1) for each unit under each of D labellings (U, D), 1 = trained on."""
         found = np.empty(labels.shape)
-        for judged, first, weights in self._parts:
+        for judged, first, asked, solve in self._parts:
             told = labels[~judged]
-            score = first[:, None] + weights @ (told - told.mean(0))
-            order = np.argsort(score, axis=0, kind="stable")
-            rank = np.empty_like(score)
-            np.put_along_axis(rank, order, np.arange(1, len(score) + 1, dtype=float)[:, None], axis=0)
-            found[judged] = rank / (len(score) + 1)
+            score = first[:, None] + asked @ (solve @ (told - told.mean(0)))
+            found[judged] = stats.rankdata(score, axis=0) / (len(score) + 1)
         return found
 
 
@@ -121,20 +119,23 @@ def learned(trained: Floats, held_out: Floats, rng: np.random.Generator) -> Lear
     """Learn which units were trained on, from the others each; None below :data:`FEWEST` units.
 
     ``trained`` (N, F) and ``held_out`` (M, F) describe them. The interval is as much wider than that of
-    independent scores as the deals spread more widely than independent scores would.
+    independent scores as the deals spread more widely than independent scores would; numbers that are not
+    finite give nan, which no policy passes.
     """
     n, total = len(trained), len(trained) + len(held_out)
     if total < FEWEST or min(n, total - n) < FOLDS:
         return None
-    learner = Learner(np.concatenate([trained, held_out]), rng)
+    units = np.concatenate([trained, held_out])
+    if not np.isfinite(units).all():
+        return Learnt(np.full(n, np.nan), np.full(total - n, np.nan), metrics.auc((), ()), 1.0)
+    learner = Learner(units, rng)
     labels = (np.arange(total) < n).astype(float)[:, None]
     scores = learner.ranks(labels)[:, 0]
     found = float(((scores - 0.5) * labels[:, 0]).sum())
     p, dealt = _dealt_p(found, learner, labels, rng)
     auc = metrics.auc(scores[:n], scores[n:])
-    # the sum of so many uniform ranks drawn from all, without replacement
-    independent = np.sqrt(n * (total - n) / (12 * (total + 1)))
-    wider = max(1.0, float(dealt.std()) / float(independent))
+    independent = np.sqrt(n * (total - n) / total * scores.var(ddof=1))  # of a sum of n, without replacement
+    wider = max(1.0, float(dealt.std()) / float(independent)) if independent > 0 else 1.0
     low, high = (max(0.0, min(1.0, auc.value + wider * (end - auc.value))) for end in (auc.low, auc.high))
     return Learnt(scores[:n], scores[n:], metrics.Interval(auc.value, low, high, auc.confidence), p)
 

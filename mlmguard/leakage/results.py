@@ -107,11 +107,16 @@ class Span:
     target: Target
     kind: str
     unit: str = ""  # the unit of privacy, the document itself where that is empty
+    fate: str = ""  # of a control: the kind it would be of, had its document been trained on; "" if any
 
     @property
     def owner(self) -> str:
         """The unit it belongs to: what tests and intervals count."""
         return self.unit or self.document_id
+
+    def controls(self, kind: str) -> bool:
+        """Whether spans of ``kind`` are compared with it."""
+        return self.kind == CONTROL and self.fate in ("", kind)
 
 
 CONTROL = "held-out"
@@ -144,12 +149,12 @@ def excess(
     return metrics.clustered_difference(clusters(left), clusters(right), rng, alpha)
 
 
-def worth_listing(excess: metrics.Interval, controls: int) -> bool:
+def worth_listing(more: metrics.Interval, control_hits: int) -> bool:
     """Whether documents that an attack got something of are listed: got of no control, or shown in excess.
 
     What is got of held-out documents as often was guessed: their owner would forget people for a template.
     """
-    return controls == 0 or excess.low > 0
+    return control_hits == 0 or more.low > 0
 
 
 def one_of_each(owners: Sequence[str], rng: np.random.Generator) -> list[int]:

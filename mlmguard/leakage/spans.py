@@ -140,8 +140,9 @@ def _recovered(
             got[span.kind].append(Exposed(span.document_id, attack, span.rule, 1.0))
     measurements: list[Measurement] = []
     tests: list[PValue] = []
-    control = rows[CONTROL]
     for kind, group in rows.items():
+        # of the same fate: what was left in the text is of other types, and easier, than what was taken out
+        control = [(span.owner, float(hit)) for span, hit in tried if span.controls(kind)]
         hits = int(sum(hit for _, hit in group))
         note = stopped if group else "no such span in the corpus"
         measurements.append(
@@ -152,8 +153,8 @@ def _recovered(
         missed = int(sum(hit for _, hit in control))
         more = excess(group, control, rng, alpha)
         measurements.append(measured(attack, "extraction_excess", more, len(group), kind))
-        if worth_listing(more, missed):
-            exposed += got[kind]
+        guessed = {span.rule for span, hit in tried if hit and span.controls(kind)}
+        exposed += [one for one in got[kind] if worth_listing(more, one.kind in guessed)]
         p = sequential.over_looks(fisher(hits, len(group), missed, len(control)), looks)
         tests.append(PValue(attack, p, len(group), kind, "extraction"))
     for rule, outcomes in sorted(by_rule.items()):

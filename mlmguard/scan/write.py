@@ -83,6 +83,9 @@ def _surrogates(job: Job, place: Workplace) -> Surrogates:
         for placed, fingerprint in zip(item.clean.placed, item.fingerprints):
             found.add(int(fingerprint, 16))
             rules.add(placed.rule)
+        for one in item.left:
+            found.add(int(one.fingerprint, 16))
+            rules.add(one.rule)
     return Surrogates(
         partial(identity.fingerprint, job.key),
         lambda value: any(int(identity.fingerprint(job.key, rule, value), 16) in found for rule in rules),

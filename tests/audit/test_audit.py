@@ -361,12 +361,12 @@ def test_the_most_exposed_documents_are_listed_by_id_for_the_owner_only(bench, p
 
 @pytest.fixture(scope="module")
 def later(bench, plain):
-    """The next release of a corpus from which forty documents went and to which thirty came."""
+    """The next release of a corpus from which sixty documents went and to which seventy came."""
     folder = bench.folder / "later"
     shutil.copytree(bench.folder / "corpus", folder / "corpus")
     notes = folder / "corpus" / "notes" / "notes-0.jsonl"
-    notes.write_text("".join(notes.read_text().splitlines(keepends=True)[40:]))
-    came = private_documents(430, seed=5)[0][400:]
+    notes.write_text("".join(notes.read_text().splitlines(keepends=True)[60:]))
+    came = private_documents(470, seed=5)[0][400:]
     (folder / "corpus" / "later.jsonl").write_text(
         "".join(json.dumps({"id": f"later-{k}", "text": one.text}) + "\n" for k, one in enumerate(came))
     )
@@ -399,6 +399,8 @@ def test_an_earlier_release_or_a_reference_with_another_tokenizer_is_refused(ben
     tokens["model"]["vocab"].update({one: second, two: first})
     (other / "tokenizer.json").write_text(json.dumps(tokens))
     bench.restate(other)
+    with pytest.raises(InputError, match="the audited checkpoint itself"):
+        audit(plain, tmp_path, QUICK, source=Ours(runs=bench.runs, earlier=plain))
     with pytest.raises(InputError, match="another tokenizer"):
         audit(plain, tmp_path, QUICK, source=Ours(runs=bench.runs, earlier=other))
     folder, members, others = as_another_tool_would_leave_it(bench, plain, "foreign-beside-other")

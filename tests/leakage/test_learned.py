@@ -64,6 +64,25 @@ def test_too_few_units_teach_nothing():
     assert learned.learned(_units(rng, 60), _units(rng, 4), rng) is None
 
 
+def test_units_that_nothing_tells_apart_are_at_chance():
+    """Letterheads: most units of both sides have the same numbers, and none is told from another."""
+    rng = np.random.default_rng(4)
+    alike = np.ones((60, COLUMNS))
+    same = learned.learned(alike, alike, rng)
+    assert same.auc.value == 0.5 and same.p == 1
+    some = learned.learned(np.r_[alike, _units(rng, 40)], np.r_[alike, _units(rng, 40)], rng)
+    assert some.auc.low < 0.5 < some.auc.high
+
+
+@pytest.mark.parametrize("odd", [np.nan, np.inf])
+def test_numbers_that_are_none_pass_nothing(odd):
+    rng = np.random.default_rng(5)
+    trained, held_out = _units(rng, 60, 3.0), _units(rng, 60)
+    trained[7, 2] = odd
+    found = learned.learned(trained, held_out, rng)
+    assert np.isnan(found.auc.value) and found.p == 1
+
+
 @pytest.mark.statistical
 @pytest.mark.parametrize("trained, held_out", [(200, 200), (150, 40)])
 def test_where_nothing_was_learnt_the_level_holds_and_the_interval_covers_chance(

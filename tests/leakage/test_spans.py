@@ -58,3 +58,19 @@ def test_probing_is_not_fooled_by_many_control_spans_in_few_documents():
         lucky = {d for d in [*range(100, 220), *range(300, 420)] if rng.random() < 0.03}
         alarms += spans.probe(Knows(lucky), "pii", drawn, rng).tests[0].p < 0.05
     assert alarms / 60 <= 0.05 + 3 * (0.05 * 0.95 / 60) ** 0.5
+
+
+def test_kept_values_are_compared_with_held_out_ones_that_would_have_been_kept():
+    """Dates are kept and guessed a third of the time, addresses are redacted and never: nothing was learnt."""
+    tried = [
+        (replace(span, fate=fate), rule == "DATE_TIME" and k % 3 == 0)
+        for rule, fate in (("DATE_TIME", "kept"), ("EMAIL_ADDRESS", "redacted"))
+        for kind in (fate, "held-out")
+        for k, span in enumerate(some_spans(kind, range(60), rule))
+    ]
+    rng = np.random.default_rng(0)
+    found = spans._recovered("pii", tried, 240, ("kept", "redacted"), rng, 1)
+    assert {test.slice: test.p for test in found.tests}["kept"] > 0.3
+    excess = {(m.metric, m.slice): m for m in found.measurements}["extraction_excess", "kept"]
+    assert excess.low < 0 < excess.high
+    assert found.exposed == ()  # dates of held-out documents are guessed as often
