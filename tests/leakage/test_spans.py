@@ -61,7 +61,7 @@ def test_probing_is_not_fooled_by_many_control_spans_in_few_documents():
 
 
 def test_kept_values_are_compared_with_held_out_ones_that_would_have_been_kept():
-    """Dates are kept and guessed a third of the time, addresses are redacted and never: nothing was learnt."""
+    """Dates are kept and guessed a third of the time, addresses redacted and never: nothing was learnt."""
     tried = [
         (replace(span, fate=fate), rule == "DATE_TIME" and k % 3 == 0)
         for rule, fate in (("DATE_TIME", "kept"), ("EMAIL_ADDRESS", "redacted"))
