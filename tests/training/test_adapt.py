@@ -73,6 +73,33 @@ def test_each_kind_trains_fewer_parameters_than_the_whole(model):
         assert not part.bert.embeddings.word_embeddings.weight.requires_grad
 
 
+def test_what_a_pattern_freezes_gets_neither_gradient_nor_noise(model, tmp_path):
+    adapt.freeze(model, ("*.embeddings.*", "*.layer.0.*"))
+    before = {name: p.clone() for name, p in model.named_parameters()}
+    frozen = {name for name, p in model.named_parameters() if not p.requires_grad}
+    assert "bert.embeddings.word_embeddings.weight" in frozen and any(".layer.0." in name for name in frozen)
+    assert not any(".layer.1." in name for name in frozen)
+    plan = DpPlan(1.0, 1.0, 0.5, 3, 1e-5, "document", 6.0, 8.0)
+    loop.train(model, corpus(), TOKENIZER, RECIPE, Journal(tmp_path, plan), plan)
+    for name, parameter in model.named_parameters():
+        assert torch.equal(parameter, before[name]) == (name in frozen), name
+
+
+@pytest.mark.parametrize(
+    ("patterns", "found"), [(("*.nothing.*",), "no parameter of that name"), (("*",), "nothing is left")]
+)
+def test_patterns_that_freeze_nothing_or_everything_are_refused(model, patterns, found):
+    with pytest.raises(InputError, match=found):
+        adapt.freeze(model, patterns)
+
+
+def test_low_rank_updates_have_the_rank_and_the_layers_that_were_asked_for(model):
+    adapt.adapt(model, "lora", seed=0, rank=3, targets=("*.query", "*.value"))
+    shapes = {name: tuple(p.shape) for name, p in model.named_parameters() if p.requires_grad}
+    assert shapes and all(".query." in name or ".value." in name for name in shapes)
+    assert {min(shape) for shape in shapes.values()} == {3} and len(shapes) == 2 * 2 * 2
+
+
 def test_merged_weights_answer_as_the_adapters_did(model):
     names = {name for name, _ in model.named_parameters()}
     adapt.adapt(model, "lora", seed=0)
