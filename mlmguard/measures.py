@@ -117,7 +117,7 @@ _METRICS = (
            "area under the ROC of documents that came or went between two releases; 0.5 is chance",
            interval=True),
     Metric("releases.auc_p",
-           "probability of such an area by chance, corrected for the family of tests"),
+           "probability of such an area between two releases by chance, corrected for all tests"),
     Metric("epsilon.one_run_lower_bound",
            "ε this one training run demonstrably spent, at 95 % confidence", column="ε shown"),
     Metric("epsilon.white_box_lower_bound",
