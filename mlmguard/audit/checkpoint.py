@@ -235,21 +235,28 @@ def _changes(before: Audited, now: Audited) -> Mapping[str, tuple[Rows, Rows]]:
     be of another time.
     """
     trained = {row["unit"] for one in (before, now) for row in one.members}
+    old, new = ([_named(rows) for rows in (one.members, one.held_out)] for one in (before, now))
     changes = {}
-    for name, here, there in (("added", now, before), ("forgotten", before, now)):
-        texts = {_digest(row) for row in there.members}
-        corpus = texts | {_digest(row) for row in there.held_out}
-        units = {row["unit"] for row in there.members}
-        changed = [row for row in here.members if row["unit"] not in units and _digest(row) not in texts]
-        others = [row for row in here.held_out if row["unit"] not in trained and _digest(row) not in texts]
-        alike = [[row for row in rows if _digest(row) not in corpus] for rows in (changed, others)]
+    for name, (members, held_out), there in (("added", new, old), ("forgotten", old, new)):
+        texts, others_there = ({digest for digest, _ in rows} for rows in there)
+        units = {row["unit"] for _, row in there[0]}
+        sides = (
+            [(d, row) for d, row in members if d not in texts and row["unit"] not in units],
+            [(d, row) for d, row in held_out if d not in texts and row["unit"] not in trained],
+        )
+        alike = tuple([row for d, row in side if d not in others_there] for side in sides)
         enough = all(len({row["unit"] for row in rows}) >= releases.FEWEST for rows in alike)
-        changes[name] = (alike[0], alike[1]) if enough else (changed, others)
+        changed, others = alike if enough else tuple([row for _, row in side] for side in sides)
+        changes[name] = changed, others
     return changes
 
 
-def _digest(row: Mapping[str, str]) -> bytes:
-    return hashlib.blake2b(_words(row).encode("utf-8", "surrogatepass"), digest_size=16).digest()
+def _named(rows: Rows) -> list[tuple[bytes, Mapping[str, str]]]:
+    """Each row behind a digest of its words."""
+    return [
+        (hashlib.blake2b(_words(row).encode("utf-8", "surrogatepass"), digest_size=16).digest(), row)
+        for row in rows
+    ]
 
 
 def _words(row: Mapping[str, str]) -> str:

@@ -63,10 +63,9 @@ def unseen(secrets: Sequence[Secret], tokenizer: Tokenizer, recipe: Recipe, draw
     pieces a canary is one piece around its secret: its random windows here hide the secret more often.
     """
     rng, special = np.random.default_rng(recipe.seed), set(tokenizer.special_ids)
-    blind = 0
+    blind, mark = 0, len(tokenizer)
     for secret, encoded in zip(secrets, tokenizer.encode_with_places([one.text for one in secrets])):
         ids = np.array(encoded.ids, dtype=np.int64)
-        mark = len(tokenizer)
         inside = (encoded.offsets[:, 0] < secret.end) & (encoded.offsets[:, 1] > secret.start)
         ids[inside & ~np.isin(ids, list(special))] = mark
         notes: tuple[Notes, ...] = (notes_of(encoded, ()),) if recipe.masking.needs_notes else ()

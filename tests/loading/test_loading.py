@@ -24,20 +24,10 @@ from mlmguard.loading import folder as folders
 from mlmguard.loading import loader
 from mlmguard.training import models
 from mlmguard.training.text.tokenizer import Tokenizer
-from tests.fixtures.folders import edit, whole
+from tests.fixtures.folders import edit
 
 HOUSE = Path(mlmguard.__file__).parent
 WEIGHTS, INDEX = folders.WEIGHTS, folders.INDEX
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return whole(tmp_path_factory.mktemp("made") / "ckpt")
-
-
-@pytest.fixture
-def ckpt(made: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(made, tmp_path / "ckpt"))
 
 
 def test_a_whole_folder_loads(ckpt: Path) -> None:

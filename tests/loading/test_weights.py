@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,19 +16,9 @@ from mlmguard.errors import InputError
 from mlmguard.loading import folder as folders
 from mlmguard.loading import loader
 from mlmguard.training import models
-from tests.fixtures.folders import edit, whole
+from tests.fixtures.folders import edit
 
 Weights = dict[str, Tensor]
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return whole(tmp_path_factory.mktemp("made") / "ckpt")
-
-
-@pytest.fixture
-def ckpt(made: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(made, tmp_path / "ckpt"))
 
 
 def change(ckpt: Path, how: Callable[[Weights], Weights]) -> Path:
