@@ -236,11 +236,11 @@ CONFIGS: dict[str, Callable[[dict[str, Any]], object]] = {
 @pytest.mark.parametrize("name", CONFIGS)
 def test_a_configuration_that_asks_for_what_it_may_not(ckpt: Path, name: str) -> None:
     edit(ckpt / "config.json", CONFIGS[name])
-    began = time.perf_counter()
+    began = time.process_time()
     with pytest.raises(InputError) as refused:
         models.load(ckpt)
     assert "\n" not in str(refused.value)
-    assert time.perf_counter() - began < 5
+    assert time.process_time() - began < 5
 
 
 @pytest.mark.parametrize(
