@@ -4,10 +4,12 @@ import math
 
 import numpy as np
 import pytest
+from dp_accounting.pld import privacy_loss_distribution as pld
 from dp_accounting.pld import privacy_loss_mechanism
 from scipy import stats
 
 from mlmguard import accounting
+from mlmguard.accounting import losses
 from mlmguard.errors import InputError
 from mlmguard.types import LedgerEntry
 
@@ -44,7 +46,7 @@ def test_the_privacy_loss_is_that_of_dp_accounting_dot_by_dot(sigma, rate, group
         )
     bounds = slow.connect_dots_bounds()
     epsilons = np.linspace(bounds.epsilon_lower, bounds.epsilon_upper, 300)[1:-1]
-    found = accounting._hockey_stick(epsilons, sigma, shares, removed)
+    found = losses.hockey_stick(epsilons, sigma, shares, removed)
     assert found == pytest.approx(slow.get_delta_for_epsilon(epsilons), rel=1e-7, abs=1e-14)
 
 
@@ -138,10 +140,10 @@ def test_a_group_of_few_steps_is_as_on_a_fine_grid(sigma, size):
 
 def test_the_ceiling_is_the_least_of_a_loop_over_epsilons():
     ledger = [LedgerEntry("poisson-gaussian", 3.0, 0.1, 20), LedgerEntry("discrete-laplace", epsilon=0.3)]
-    loss, rate = accounting._compose_pld(tuple(ledger)), 0.01
+    loss, rate = accounting._compose_pld(tuple(ledger), grid=1e-4), 0.01
     ends = [1.0]
     for eps in (step * 0.05 for step in range(401)):
-        delta = loss.get_delta_for_epsilon(eps)
+        delta = float(losses.delta(loss, np.array([eps]))[0])
         ends += [math.exp(eps) * rate + delta, 1 - math.exp(-eps) * (1 - delta - rate)]
     found = accounting.true_positive_ceiling(ledger, rate)  # on a grid ten times as wide: a little above
     assert min(ends) <= found == pytest.approx(min(ends), rel=1e-3)
@@ -160,3 +162,115 @@ def test_ten_runs_alike_cost_what_they_cost_one_by_one() -> None:
     assert accounting.compose(mixed, 1e-5) == pytest.approx(together, rel=1e-9)
     by_hand = accounting.compose([other, steps], 1e-5)
     assert by_hand < together < by_hand + 3 * 0.05 + 1e-3
+
+
+# --- the losses, beside dp_accounting's own classes -----------------------------------------------------
+
+
+def _of_dp_accounting(ledger, grid):
+    """What its own classes make of a ledger, pair by pair."""
+    total = pld.identity(grid)
+    for entry in ledger:
+        if entry.mechanism == "discrete-laplace":
+            one = pld.from_discrete_laplace_mechanism(
+                entry.epsilon, value_discretization_interval=grid, use_connect_dots=True
+            )
+            total = total.compose(one)
+            continue
+        one = pld.from_gaussian_mechanism(
+            entry.noise_multiplier,
+            sampling_prob=entry.sample_rate,
+            value_discretization_interval=grid,
+            use_connect_dots=True,
+        )
+        total = total.compose(one.self_compose(entry.steps))
+    return total
+
+
+COUNTED = LedgerEntry("discrete-laplace", epsilon=0.0537)  # not a multiple of any grid
+LEDGERS = {
+    "little noise": [LedgerEntry("poisson-gaussian", 0.41, 0.035, 2)],
+    "a count and 120 steps": [COUNTED, LedgerEntry("poisson-gaussian", 2.2, 0.28, 120)],
+    "much noise": [LedgerEntry("poisson-gaussian", 40.0, 0.9, 300)],
+    "everybody in every draw": [COUNTED, LedgerEntry("poisson-gaussian", 1.7, 1.0, 3)],
+    "counts alone": [COUNTED] * 5,
+    "runs that differ": [
+        entry
+        for k in range(4)
+        for entry in (COUNTED, LedgerEntry("poisson-gaussian", 1.1 + 0.01 * k, 0.05 + 0.01 * k, 1 + 7 * k))
+    ],
+}
+
+
+@pytest.mark.parametrize("name", LEDGERS)
+@pytest.mark.parametrize("delta", [1e-8, 1e-5, 0.1])
+def test_whole_arrays_say_what_dp_accounting_says_dot_by_dot(name, delta):
+    ledger, grid = LEDGERS[name], 1e-3
+    slow = _of_dp_accounting(ledger, grid)
+    found = accounting._compose_pld(tuple(ledger), 1, grid)
+    expected = slow.get_epsilon_for_delta(delta)
+    assert losses.epsilon(found, delta) == pytest.approx(expected, rel=1e-6, abs=1e-9)
+    epsilons = np.linspace(0, 12, 40)
+    assert losses.delta(found, epsilons) == pytest.approx(
+        slow.get_delta_for_epsilon(epsilons), rel=1e-6, abs=1e-12
+    )
+
+
+@pytest.mark.parametrize("name", LEDGERS)
+def test_the_grid_that_is_chosen_says_what_the_finest_says(name):
+    """Never below, and above by less than the digits that are shown."""
+    finest = accounting._epsilon_by_pld(tuple(LEDGERS[name]), 1e-6, 1, 1e-4)
+    chosen = accounting.compose(LEDGERS[name], 1e-6)
+    assert finest - 1e-9 <= chosen <= finest * (1 + 1e-5) + 1e-9
+
+
+def test_a_wide_grid_is_chosen_where_it_says_the_same_and_only_there():
+    assert accounting._fine(LEDGERS["little noise"]) == 1e-3
+    assert accounting._fine(LEDGERS["much noise"]) == accounting._fine(LEDGERS["counts alone"]) == 1e-4
+
+
+@pytest.mark.parametrize("sigma", [0.05, 0.5, 1.0, 8.0, 60.0])
+@pytest.mark.parametrize("steps", [1, 2, 3, 17])
+def test_steps_without_a_draw_are_never_below_their_closed_form(sigma, steps):
+    """Balle and Wang 2018: δ(ε) = Φ(μ/2 − ε/μ) − e^ε Φ(−μ/2 − ε/μ) with μ = √T / σ."""
+    mu, delta = math.sqrt(steps) / sigma, 1e-6
+
+    def exact(eps):
+        return stats.norm.cdf(mu / 2 - eps / mu) - math.exp(
+            min(eps + stats.norm.logcdf(-mu / 2 - eps / mu), 0.0)
+        )
+
+    found = accounting.epsilon(sigma, 1.0, steps, delta)
+    assert exact(found) <= delta * (1 + 1e-6)
+    assert exact(found * 0.998 - 1e-4) > delta
+
+
+def test_a_loss_beyond_the_largest_power_has_a_bound():
+    """Two hundred nats a step and more: e to the power of the loss is no number, and the bound still one."""
+    found = accounting.epsilon(0.02, 1.0, 1, 1e-5)
+    assert found == pytest.approx(0.5 / 0.02**2 + stats.norm.isf(1e-5) / 0.02, rel=1e-2)
+
+
+def test_what_is_lost_of_the_tails_is_counted_as_infinite():
+    one = losses.Loss(0.1, 0, np.array([0.25, 0.5]), 0.25)
+    both = losses.composed([((one,), 2)])[0]
+    assert both.infinite == pytest.approx(1 - 0.75**2)
+    assert both.mass == pytest.approx([0.0625, 0.25, 0.25])
+    assert both.epsilon(0.4) == math.inf
+    assert both.epsilon(0.99) == 0.0
+    # mass of the finite losses above ε: 0.25·(1 − e^{ε − 0.2}) is what is left of δ
+    assert both.epsilon(both.infinite + 0.01) == pytest.approx(0.2 + math.log(1 - 0.01 / 0.25))
+
+
+def test_ten_runs_that_differ_cost_less_than_their_sum_and_more_than_any():
+    runs = [
+        [COUNTED, LedgerEntry("poisson-gaussian", 3 + 0.01 * k, 0.1, 20 + k, what="training")]
+        for k in range(10)
+    ]
+    alone = [accounting.compose(run, 1e-5) for run in runs]
+    together = accounting.compose([entry for run in runs for entry in run], 1e-5)
+    assert max(alone) < together < sum(alone)
+    assert together == pytest.approx(
+        _of_dp_accounting([entry for run in runs for entry in run], 1e-3).get_epsilon_for_delta(1e-5),
+        rel=1e-3,
+    )

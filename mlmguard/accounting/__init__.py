@@ -16,20 +16,20 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from mlmguard.accounting import losses
 from mlmguard.errors import InputError
 from mlmguard.types import AccountantReading, LedgerEntry, PrivacyStatement
 
-# Grid of the PLD in nats. Pessimistic rounding adds at most steps * interval / 2 in the worst case, in
-# practice under 1e-3 for the plans here; 1e-4 is the library's own default.
+# Grids of the PLD in nats, the widest first; 1e-4 is the default of dp_accounting. On it the reported ε lies
+# less than 1e-3 above the least one for the plans here.
+_GRIDS = (1e-3, 5e-4, 2e-4)
 _INTERVAL = 1e-4
+_WIDENED = 1e-6  # of the variance of the loss: what a wider grid than the finest may add
 # For searching, ceilings and groups, which are orientation: connected dots keep all of them upper bounds.
 _COARSE_SEARCH, _COARSE, _WIDEST = 1e-3, 1e-2, 1e-1
-_FEW = 4  # steps
 _SMALL = 5.0  # ε below which a wide grid would show in the digits
 
 
@@ -102,13 +102,13 @@ def noise_multiplier(
 def _least_noise(
     epsilon: float, left: float, sample_rate: float, steps: int, spent: tuple[LedgerEntry, ...]
 ) -> float:
-    def reached(sigma: float, grid: float) -> float:
+    def reached(sigma: float, grid: float | None) -> float:
         ledger = (*spent, LedgerEntry("poisson-gaussian", sigma, sample_rate, steps))
         return _epsilon_by_pld(ledger, left, grid=grid)
 
     # a coarse grid is ten times faster and lies a little above: found there, then followed down
     low = high = 1.0
-    for grid, stride in ((_COARSE_SEARCH, 2.0), (_INTERVAL, 1.0009)):
+    for grid, stride in ((_COARSE_SEARCH, 2.0), (None, 1.0009)):
         while reached(high, grid) > epsilon:
             low, high = high, high * stride
             if high > 1e5:
@@ -142,7 +142,7 @@ def gaussian_mu(noise_multiplier: float, sample_rate: float, steps: int) -> floa
     >>> round(gaussian_mu(1.0, 1.0, 1), 3)
     1.311
     """
-    return sample_rate * math.sqrt(steps * math.expm1(noise_multiplier**-2))
+    return sample_rate * math.sqrt(steps * math.expm1(min(noise_multiplier**-2, 700.0)))
 
 
 def true_positive_ceiling(ledger: Sequence[LedgerEntry], false_positive_rate: float) -> float:
@@ -155,11 +155,11 @@ def true_positive_ceiling(ledger: Sequence[LedgerEntry], false_positive_rate: fl
     >>> round(true_positive_ceiling(plan, 0.01), 3)  # Gaussian, μ = 1: Φ(Φ⁻¹(.01) + 1)
     0.092
     """
-    loss = _compose_pld(tuple(ledger), grid=_COARSE_SEARCH)
-    if loss is None:
+    found = _compose_pld(tuple(ledger), grid=_COARSE_SEARCH)
+    if found is None:
         return false_positive_rate
-    eps = np.arange(401) * 0.05
-    delta = np.maximum(loss.get_delta_for_epsilon(eps), 0.0) + sum(entry.delta for entry in ledger)
+    eps = np.linspace(0.0, 20.0, 401)
+    delta = losses.delta(found, eps) + sum(entry.delta for entry in ledger)
     ends = np.exp(eps) * false_positive_rate + delta, 1 - np.exp(-eps) * (1 - delta - false_positive_rate)
     return float(np.clip(np.min(ends), false_positive_rate, 1.0))
 
@@ -269,19 +269,37 @@ def default_delta(public_size: int) -> float:
 
 @lru_cache(maxsize=4096)  # numbers: a run's plan, its statement and its ledger come back to the same ones
 def _epsilon_by_pld(
-    ledger: tuple[LedgerEntry, ...], delta: float, group: int = 1, grid: float = _INTERVAL
+    ledger: tuple[LedgerEntry, ...], delta: float, group: int = 1, grid: float | None = None
 ) -> float:
-    loss = _compose_pld(ledger, group, grid)
-    return 0.0 if loss is None else float(loss.get_epsilon_for_delta(delta))
+    found = _compose_pld(ledger, group, grid)
+    return 0.0 if found is None else losses.epsilon(found, delta)
 
 
 @lru_cache(maxsize=16)  # some 10 MB each: what one search for σ comes back to, and no more
-def _compose_pld(ledger: tuple[LedgerEntry, ...], group: int = 1, grid: float = _INTERVAL) -> Any:
-    total = None
-    for entry, times in _alike(ledger).items():
-        one = _release_pld(entry, times, group, grid)
-        total = one if total is None else total.compose(one)
-    return total
+def _compose_pld(
+    ledger: tuple[LedgerEntry, ...], group: int = 1, grid: float | None = None
+) -> losses.Losses | None:
+    grid = grid or _fine(ledger)
+    releases = [(_release_pld(entry, group, grid), times) for entry, times in _alike(ledger).items()]
+    return losses.composed(releases) if releases else None
+
+
+def _fine(ledger: Sequence[LedgerEntry]) -> float:
+    """The widest grid on which ε is that of the finest to five digits and more.
+
+    Connected dots add about grid²/6 to the variance of each step's loss, which is μ² of the Gaussian limit a
+    step: under little noise a grid ten times as wide, and as much faster, says the same.
+    """
+    steps = sum(map(_gaussian_steps, ledger))
+    if not steps:
+        return _INTERVAL
+    variance = sum(
+        gaussian_mu(entry.noise_multiplier, entry.sample_rate or 1.0, _gaussian_steps(entry)) ** 2
+        for entry in ledger
+        if _gaussian_steps(entry)
+    )
+    wide = math.sqrt(6 * _WIDENED * variance / steps)
+    return next((grid for grid in _GRIDS if grid <= wide), _INTERVAL)
 
 
 def _alike(ledger: Sequence[LedgerEntry]) -> dict[LedgerEntry, int]:
@@ -295,16 +313,11 @@ def _alike(ledger: Sequence[LedgerEntry]) -> dict[LedgerEntry, int]:
     return found
 
 
-@lru_cache(maxsize=16)  # of the runs on one corpus each is composed alone and with the others
-def _release_pld(entry: LedgerEntry, times: int, group: int, grid: float) -> Any:
-    """The privacy loss of one release made ``times``, for ``group`` units added or removed at once."""
-    from dp_accounting.pld import privacy_loss_distribution as pld
-
+@lru_cache(maxsize=32)  # of the runs on one corpus each is composed alone and with the others
+def _release_pld(entry: LedgerEntry, group: int, grid: float) -> losses.Losses:
+    """The privacy loss of one release, for ``group`` units added or removed at once."""
     if entry.mechanism == "discrete-laplace":
-        laplace = pld.from_discrete_laplace_mechanism(
-            entry.epsilon, sensitivity=group, value_discretization_interval=grid
-        )
-        return laplace.self_compose(times) if times > 1 else laplace
+        return losses.laplace(entry.epsilon, group, grid)
     if entry.mechanism not in ("poisson-gaussian", "gaussian-threshold"):
         raise InputError(
             f"ledger entry {entry.mechanism!r}",
@@ -312,85 +325,7 @@ def _release_pld(entry: LedgerEntry, times: int, group: int, grid: float) -> Any
             "poisson-gaussian, discrete-laplace or gaussian-threshold",
         )
     rate = entry.sample_rate if entry.mechanism == "poisson-gaussian" else 1.0
-    step = pld.PrivacyLossDistribution(
-        *(_gaussian_pmf(entry.noise_multiplier, rate, group, grid, removed) for removed in (True, False))
-    )
-    if times > _FEW:
-        return step.self_compose(times)
-    total = step
-    for _ in range(times - 1):  # exactly: bounds on the tails of a few steps take longer than the steps
-        total = total.compose(step)
-    return total
-
-
-def _gaussian_pmf(sigma: float, rate: float, group: int, grid: float, removed: bool) -> Any:
-    """The loss of one step when ``group`` units are removed, or added; each is in the draw at ``rate``.
-
-    dp_accounting's distribution, connected dots and bounds; only δ(ε) at the dots is computed for all of them
-    at once. Its own loop, one dot after the other, took most of the time of a small private run.
-    """
-    from dp_accounting.pld import pld_pmf
-    from dp_accounting.pld import privacy_loss_mechanism as mechanism
-
-    adjacency = mechanism.AdjacencyType.REMOVE if removed else mechanism.AdjacencyType.ADD
-    if group == 1 or rate == 1:
-        loss: Any = mechanism.GaussianPrivacyLoss(sigma / group, sampling_prob=rate, adjacency_type=adjacency)
-        sigma, shares = sigma / group, np.array([1 - rate, rate])
-    else:
-        drawn = range(group + 1)
-        shares = np.array([math.comb(group, k) * rate**k * (1 - rate) ** (group - k) for k in drawn])
-        loss = mechanism.MixtureGaussianPrivacyLoss(sigma, drawn, shares.tolist(), adjacency_type=adjacency)
-    bounds = loss.connect_dots_bounds()
-    low, high = math.floor(bounds.epsilon_lower / grid), math.ceil(bounds.epsilon_upper / grid)
-    deltas = _hockey_stick(np.arange(low, high + 1) * grid, sigma, shares, removed)
-    return pld_pmf.create_pmf_pessimistic_connect_dots_fixed_gap(grid, low, high, deltas)
-
-
-def _hockey_stick(
-    epsilons: NDArray[np.float64], sigma: float, shares: NDArray[np.float64], removed: bool
-) -> NDArray[np.float64]:
-    """δ(ε), (E,), of N(0, σ²) and the mixture Σ sₖ N(−k, σ²), or N(k, σ²) for units added; ``shares`` s.
-
-    The loss falls with x, so δ(ε) = P(x ≤ t) − e^ε Q(x ≤ t) for the t at which it is ε.
-    """
-    from scipy.special import log_ndtr, logsumexp, ndtr  # no help text waits for it
-
-    steps = np.arange(len(shares))[shares > 0]
-    logs = np.log(shares[shares > 0])
-    # log of the mixture over the noise alone: Σ sₖ e^{k(∓x) / σ² − k²/2σ²} rises with y = −x, or x for added
-    constant = logs - steps**2 / (2 * sigma**2)
-    wanted = epsilons if removed else -epsilons
-    least = logs[0] if steps[0] == 0 else -np.inf
-    inside = wanted > least
-    y = np.full(len(epsilons), -np.inf)
-    y[inside] = _where_mixture_is(wanted[inside], constant, steps, sigma)
-    if removed:  # P: the mixture; x ≤ −y
-        upper = (np.exp(logs)[:, None] * ndtr((steps[:, None] - y) / sigma)).sum(0)
-        lower = log_ndtr(-y / sigma)
-    else:  # Q: the mixture; x ≤ y
-        upper = ndtr(y / sigma)
-        lower = logsumexp(logs[:, None] + log_ndtr((y - steps[:, None]) / sigma), axis=0)
-    return np.asarray(np.clip(upper - np.exp(epsilons + lower), 0.0, 1.0))
-
-
-def _where_mixture_is(
-    wanted: NDArray[np.float64], constant: NDArray[np.float64], steps: NDArray[np.int64], sigma: float
-) -> NDArray[np.float64]:
-    """The y at which log Σ e^{constant + steps·y / σ²} is ``wanted``; bisected for more than two terms."""
-    if len(steps) == 1:
-        return np.asarray((wanted - constant[0]) * sigma**2 / steps[0])
-    if len(steps) == 2 and steps[0] == 0:  # one unit: solved
-        rest = wanted + np.log1p(-np.exp(constant[0] - wanted))
-        return np.asarray((rest - constant[1]) * sigma**2 / steps[1])
-    from scipy.special import logsumexp
-
-    top = sigma**2 * (np.abs(wanted).max() + np.abs(constant).max() + 50)
-    low, high = np.full(len(wanted), -top), np.full(len(wanted), top)
-    for _ in range(100):
-        middle = (low + high) / 2
-        above = logsumexp(constant[:, None] + steps[:, None] * middle / sigma**2, axis=0) > wanted
-        low, high = np.where(above, low, middle), np.where(above, middle, high)
-    return np.asarray((low + high) / 2)
+    return losses.gaussian(entry.noise_multiplier, rate, group, grid)
 
 
 def _gaussian_steps(entry: LedgerEntry) -> int:
