@@ -29,7 +29,7 @@ from mlmguard.errors import InputError
 from mlmguard.leakage import canaries, releases
 from mlmguard.leakage.results import Rows
 from mlmguard.loading import folder as folders
-from mlmguard.loading.loader import Loaded
+from mlmguard.loading.loader import Loaded, refuse_adapter
 from mlmguard.policy.consistency import refuse_impossible
 from mlmguard.settings import UnitChoice
 from mlmguard.training import models
@@ -375,6 +375,7 @@ FEWEST_DOCUMENTS = 10
 
 
 def _refuse_incomplete(ckpt: Path) -> None:
+    refuse_adapter(ckpt)
     if not (ckpt / "config.json").is_file():
         raise InputError(str(ckpt), "no config.json", "a checkpoint folder", "did `mlmguard train` finish?")
     if not folders.has_vocabulary(ckpt):

@@ -29,6 +29,7 @@ VOCABULARIES = ("tokenizer.json", "vocab.txt", "vocab.json", "spiece.model", "sp
 PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib", ".h5", ".keras", ".npy")
 _PROGRAMS = (".py", ".pyc", ".so", ".dll", ".dylib", ".sh", ".exe")
 _OTHER_WEIGHTS = (".msgpack", ".gguf", ".ggml", ".onnx", ".tflite", ".mar")
+_OF_TORCH = (".bin", ".pt", ".pth", ".ckpt")  # dictionaries of tensors, as torch.save writes them
 _ADAPTER = "adapter_model.safetensors"
 _TEMPLATES = (".jinja", ".jinja2", ".j2")
 
@@ -181,21 +182,37 @@ def weight_files(folder: Path) -> list[Path]:
 def _no_weights(folder: Path) -> InputError:
     """The error for a folder without weights that are read here, by the name of those that lie in it."""
     names = sorted(path.name for path in folder.iterdir() if path.is_file())
-    others = [name for name in names if name.endswith(".safetensors") and name != _ADAPTER]
+    renamed = [name for name in names if name.endswith(".safetensors") and name != _ADAPTER]
+    if renamed:
+        do = f"rename it to {WEIGHTS}" if len(renamed) == 1 else f"get {INDEX}, which says what lies where"
+        return InputError(f"{folder}/{renamed[0]}", "weights by another name", f"{WEIGHTS} or {INDEX}", do)
+    others = [name for name in names if Path(name).suffix.lower() in (*PICKLES, *_OTHER_WEIGHTS)]
     if others:
-        do = f"rename it to {WEIGHTS}" if len(others) == 1 else f"get {INDEX}, which says what lies where"
-        return InputError(f"{folder}/{others[0]}", "weights by another name", f"{WEIGHTS} or {INDEX}", do)
-    pickled = [name for name in names if Path(name).suffix.lower() in (*PICKLES, *_OTHER_WEIGHTS)]
-    if pickled:
-        do = (
-            'where you trust it, convert it: python -c "from transformers import AutoModelForMaskedLM as M; '
-            f"M.from_pretrained('{folder.name}').save_pretrained('{folder.name}')\""
-        )
         found = "weights in another format than safetensors, the only one that is read here"
-        return InputError(f"{folder}/{pickled[0]}", found, WEIGHTS, do)
+        return InputError(f"{folder}/{others[0]}", found, WEIGHTS, _conversion(folder, others[0]))
+    if _ADAPTER in names:
+        do = "merge it with the model that it adapts, and save that"
+        return InputError(f"{folder}/{_ADAPTER}", "an adapter, and no model", WEIGHTS, do)
     return InputError(
         str(folder), "no weights in safetensors", WEIGHTS, "get the file, or save the model again"
     )
+
+
+def _conversion(folder: Path, name: str) -> str:
+    """How weights become safetensors; a format that nothing here reads has to be saved again elsewhere."""
+    if name.startswith("pytorch_model") and name.endswith(".bin"):
+        return (
+            'where you trust it, convert it: python -c "from transformers import AutoModelForMaskedLM as M; '
+            f"M.from_pretrained('{folder.name}').save_pretrained('{folder.name}')\""
+        )
+    if Path(name).suffix.lower() in _OF_TORCH:
+        read = f"torch.load('{name}', weights_only=True).items()"
+        return (
+            'where you trust it and it holds weights alone, convert it, there: python -c "import torch; '
+            "from safetensors.torch import save_file; save_file({k: w.contiguous().clone() for k, w in "
+            f"{read}}}, '{WEIGHTS}')\""
+        )
+    return "save the model again where it was made, with save_pretrained, or get its safetensors"
 
 
 def _refuse_link(folder: Path, name: str) -> None:

@@ -76,8 +76,7 @@ def model(name: str | Path, what: str, seed: int = 0) -> Loaded:
         f"no {what} loads from it",
         "a Hugging Face folder with config.json and model.safetensors",
     )
-    if (place / _ADAPTER).exists():
-        raise _adapter(place)
+    refuse_adapter(place)
     known = _config(place, name)
     if type(known) not in auto._model_mapping:
         do = "an encoder such as BERT or RoBERTa" if what == MASKED else ""
@@ -112,8 +111,11 @@ def model(name: str | Path, what: str, seed: int = 0) -> Loaded:
     return Loaded(loaded, head, told)
 
 
-def _adapter(place: Path) -> InputError:
-    """The error for a folder of an adapter: what it adapts lies elsewhere, and is not fetched from here."""
+def refuse_adapter(place: Path) -> None:
+    """Raise :class:`InputError` for a folder of an adapter: what it adapts lies elsewhere, and is not fetched
+    by a name that the folder gives."""
+    if not (place / _ADAPTER).exists():
+        return
     told = folders.config_of_adapter(place)
     of = told.get("base_model_name_or_path")
     base = f" of {of[:80]!r}" if isinstance(of, str) and of else ""
@@ -121,7 +123,7 @@ def _adapter(place: Path) -> InputError:
         "merge the two first: PeftModel.from_pretrained(AutoModelForMaskedLM.from_pretrained(BASE), "
         f"'{place.name}').merge_and_unload().save_pretrained('merged'), and the tokenizer beside it"
     )
-    return InputError(f"{place}/{_ADAPTER}", f"an adapter{base}, and no model", "merged weights", do)
+    raise InputError(f"{place}/{_ADAPTER}", f"an adapter{base}, and no model", "merged weights", do)
 
 
 def gliner(place: Path) -> Any:

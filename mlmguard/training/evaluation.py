@@ -83,7 +83,7 @@ class HeldOut:
 class Sample:
     """One prediction without its text: what kind of token was hidden, and how well it was found."""
 
-    hidden: str  # "word", "number", "punctuation" or "piece"
+    hidden: str  # "word", "number", "punctuation", "piece", or "no token": a row of the model that none has
     predicted: str
     rank: int
     probability: float
@@ -100,8 +100,14 @@ def unigram_log_probabilities(counts: NDArray[np.int64]) -> Floats:
     return shares
 
 
+NO_TOKEN = "no token"
+"""The kind of an id that no token has: a gap, or a row that fills a vocabulary up to a round number."""
+
+
 def kind_of(token: str) -> str:
-    """Classify a token of any vocabulary by its looks alone."""
+    """Classify a token of any vocabulary by its looks alone; "" is none."""
+    if not token:
+        return NO_TOKEN
     inner = token.removeprefix("##").lstrip("\u0120\u2581")
     if inner.isdigit():
         return "number"
@@ -173,7 +179,12 @@ def held_out(
             if kinds:
                 guessed = logits[: SAMPLES - len(samples)].argmax(-1).cpu().numpy()
                 samples += [
-                    Sample(kinds[truth_np[k]], kinds[guess], int(ranks[k]) + 1, float(np.exp(-nats[k])))
+                    Sample(
+                        kinds[truth_np[k]],
+                        kinds[guess] if guess < len(kinds) else NO_TOKEN,
+                        int(ranks[k]) + 1,
+                        float(np.exp(-nats[k])),
+                    )
                     for k, guess in enumerate(guessed)
                 ]
             seen += len(batch["input_ids"])

@@ -174,8 +174,12 @@ def refuse_unusable(model: nn.Module, tokenizer: Tokenizer, thing: str) -> None:
         model.train(training)
     near = SAME * float(alone.abs().max())
     if float((together - alone).abs().max()) > near:
-        found = "the padding behind a text changes its answers"
-        raise InputError(thing, found, "a model that heeds its attention mask", "take another architecture")
+        found, do = "the padding behind a text changes its answers", "take another architecture"
+        own = getattr(model.config, "pad_token_id", None)
+        if isinstance(own, int) and own != tokenizer.pad:  # mBART looks for the end of a text by it
+            found += f", and its config.json pads with id {own}, its tokenizer with id {tokenizer.pad}"
+            do = f"set pad_token_id to {tokenizer.pad} in its config.json, or take its own tokenizer"
+        raise InputError(thing, found, "a model that heeds its attention mask", do)
     if float((neighbour - alone)[4:].abs().max()) <= 1e-6 * float(alone.abs().max()):
         found = "no token sees another in it, on this machine"
         raise InputError(thing, found, "an encoder with attention", "take another architecture")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -176,10 +177,17 @@ def test_parts_load_as_one_and_a_part_that_is_missing_or_lacks_a_weight_is_named
 
 
 NO_WEIGHTS = {
-    "pytorch_model.bin": "convert it",
-    "tf_model.h5": "convert it",
-    "flax_model.msgpack": "convert it",
+    "pytorch_model.bin": "convert it: python -c .*AutoModelForMaskedLM",
+    "pytorch_model-00001-of-00002.bin": "convert it: python -c .*AutoModelForMaskedLM",
+    "model.pth": "convert it, there: python -c .*torch.load",
+    "weights.pt": "convert it, there: python -c .*torch.load",
+    "last.ckpt": "convert it, there: python -c .*torch.load",
+    "tf_model.h5": "save the model again where it was made",
+    "flax_model.msgpack": "save the model again where it was made",
+    "model.onnx": "save the model again where it was made",
+    "model.gguf": "save the model again where it was made",
     "weights.safetensors": "rename it to model.safetensors",
+    "adapter_model.safetensors": "an adapter, and no model.*merge it with the model that it adapts",
 }
 
 
@@ -189,6 +197,21 @@ def test_weights_in_another_form_are_named_with_the_remedy(ckpt: Path, name: str
     with pytest.raises(InputError, match=NO_WEIGHTS[name]) as refused:
         models.load(ckpt)
     assert name in str(refused.value) and "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("name", ["pytorch_model.bin", "model.pth", "last.ckpt"])
+def test_the_remedy_for_another_form_works(
+    made: Path, ckpt: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.save(models.load(ckpt).model.state_dict(), ckpt / name)
+    (ckpt / folders.WEIGHTS).unlink()
+    with pytest.raises(InputError) as refused:
+        models.load(ckpt)
+    command = re.search(r'python -c "(.*)"', str(refused.value))
+    assert command is not None
+    monkeypatch.chdir(ckpt if "there" in str(refused.value) else ckpt.parent)
+    exec(command[1], {})
+    assert same(models.load(ckpt).model, models.load(made).model)
 
 
 def test_an_adapter_is_refused_with_the_model_it_adapts(ckpt: Path) -> None:
