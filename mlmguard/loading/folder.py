@@ -7,6 +7,7 @@ look without loading.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
@@ -16,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from mlmguard.artifacts import json_of, text_of
+from mlmguard.artifacts import json_of, sha256_file, text_of
 from mlmguard.errors import InputError
 
 CONFIG = "config.json"
@@ -31,6 +32,7 @@ _PROGRAMS = (".py", ".pyc", ".so", ".dll", ".dylib", ".sh", ".exe")
 _OTHER_WEIGHTS = (".msgpack", ".gguf", ".ggml", ".onnx", ".tflite", ".mar")
 _OF_TORCH = (".bin", ".pt", ".pth", ".ckpt")  # dictionaries of tensors, as torch.save writes them
 _ADAPTER = "adapter_model.safetensors"
+_READ = (".json", ".txt", ".model", ".codes", ".safetensors")
 _TEMPLATES = (".jinja", ".jinja2", ".j2")
 
 _POINTER = 1024  # bytes: what Git LFS leaves in the place of a file is shorter
@@ -236,6 +238,13 @@ def _object(path: Path, most: int) -> dict[str, Any]:
     if not isinstance(read, dict):
         raise InputError(str(path), "not a JSON object", "a file as transformers writes it")
     return read
+
+
+def digest(folder: Path) -> str:
+    """One SHA-256 over the files of a folder that a model or a tokenizer is read from."""
+    read = sorted(path for path in folder.iterdir() if path.suffix in _READ and path.is_file())
+    told = "".join(f"{path.name} {sha256_file(path)}\n" for path in read)
+    return hashlib.sha256(told.encode("utf-8", "surrogateescape")).hexdigest()
 
 
 # --- headers ------------------------------------------------------------------------------------------

@@ -25,7 +25,8 @@ from mlmguard.artifacts import (
 )
 from mlmguard.errors import CannotGoOn
 from mlmguard.leakage import canaries
-from mlmguard.settings import TrainSettings
+from mlmguard.loading import folder as folders
+from mlmguard.settings import LEARNT_TOKENIZERS, TrainSettings
 from mlmguard.training.distributed import Team
 from mlmguard.training.journal import Journal
 from mlmguard.training.privacy import seals
@@ -253,7 +254,7 @@ def _opened(corpus: Corpus, settings: TrainSettings, runs: Path, team: Team) -> 
     clean, manifest = corpus.clean.folder.resolve(), corpus.clean.manifest
     damaged = corpus.clean.damaged
     of = [asdict(settings), manifest.commitment, str(clean), [shard.shard for shard in damaged]]
-    wanted = hashlib.sha256(json.dumps(of).encode()).hexdigest()
+    wanted = hashlib.sha256(json.dumps([*of, *_contents(settings)]).encode()).hexdigest()
     for path in sorted(runs.glob("train-*/run.json")):
         known = read_json(path)
         if known.get("settings_digest") == wanted and known.get("status") == "running":
@@ -271,6 +272,24 @@ def _opened(corpus: Corpus, settings: TrainSettings, runs: Path, team: Team) -> 
         run.vanish()
         raise
     return run
+
+
+def _contents(settings: TrainSettings) -> list[str]:
+    """Digests of the files that settings name: with other words or weights the same command is another run.
+
+    An interrupted one would go on with a tokenizer and a start that its first steps did not have.
+    """
+    named = [settings.add_tokens, settings.starts_from]
+    if settings.tokenizer not in LEARNT_TOKENIZERS:
+        named.append(settings.tokenizer)
+    found = []
+    for place in (Path(name) for name in named if name):
+        try:
+            if place.exists():  # or a name on a hub
+                found.append(folders.digest(place) if place.is_dir() else sha256_file(place))
+        except (OSError, ValueError):
+            found.append("")  # said in a line of its own where it is read
+    return found
 
 
 def _describe(run: Run, corpus: Corpus, settings: TrainSettings, wanted: str) -> None:

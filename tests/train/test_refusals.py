@@ -339,6 +339,34 @@ def test_a_crash_after_a_step_keeps_what_is_needed_to_go_on(
     assert result.statement.run_id == run.run_id and result.statement.steps_applied == 1  # type: ignore[attr-defined]
 
 
+@pytest.mark.parametrize("which", ["words", "as many other words", "weights", "tokenizer"])
+@pytest.mark.parametrize("settings", [PRIVATE, PLAIN], ids=["private", "plain"])
+def test_a_run_does_not_go_on_with_other_words_or_weights_than_it_began_with(
+    place: Path, start: Path, tmp_path: Path, which: str, settings: TrainSettings
+) -> None:
+    init, words = Path(shutil.copytree(start, tmp_path / "start")), tmp_path / "words.txt"
+    words.write_text("zorbulin\nquexafen\n")
+    settings = replace(settings, init=str(init), add_tokens=str(words), tokenizer=str(start))
+    if which == "tokenizer":
+        settings = replace(settings, init="scratch", add_tokens=None, tokenizer=str(init))
+    with pytest.raises(Interrupted):
+        trained(place, tmp_path, settings, watcher=Watcher(stop=lambda: True))
+    changed = {"weights": init / "model.safetensors", "tokenizer": init / "tokenizer.json"}.get(which, words)
+    before = changed.read_bytes()
+    if which == "weights":
+        tokenizer = Tokenizer.load(None)
+        checkpoint.save_weights(init, models.fresh("nano", tokenizer, 32, 0.0, 2), tokenizer)
+    elif which == "tokenizer":
+        swap_entries(init)
+    else:
+        words.write_text("zorbulin\n" + "vantiplex\n" * (which != "words"))
+    other = trained(place, tmp_path, settings)
+    changed.write_bytes(before)
+    first, second = CorpusLedger(tmp_path / "runs").read()
+    assert other.statement.run_id == second.run_id != first.run_id and not first.finished  # type: ignore[attr-defined]
+    assert trained(place, tmp_path, settings).statement.run_id == first.run_id  # type: ignore[attr-defined]
+
+
 def test_a_step_that_learns_from_nobody_ends_the_run_instead_of_releasing_noise(
     place: Path, start: Path, tmp_path: Path
 ) -> None:
