@@ -18,12 +18,11 @@ from mlmguard.artifacts import run_folder, sha256_file, write_text
 from mlmguard.corpus.synthetic import public_documents
 from mlmguard.errors import InputError
 from mlmguard.loading import folder as folders
-from mlmguard.settings import LEARNT_TOKENIZERS, Adaptation, TrainSettings
+from mlmguard.settings import LEARNT_TOKENIZERS, TrainSettings
 from mlmguard.train import planning
 from mlmguard.train.data import Texts
 from mlmguard.train.run import TOKENIZER, Run
-from mlmguard.training import checkpoint, models, numerics
-from mlmguard.training.clipping.clip import refuse_unclippable
+from mlmguard.training import checkpoint, models, modes, numerics
 from mlmguard.training.journal import Journal
 from mlmguard.training.loop import train as run_plain_steps
 from mlmguard.training.numerics import best_device
@@ -112,6 +111,9 @@ def named(run: Run, settings: TrainSettings, tokenizer: Tokenizer, watcher: Watc
     if run.team.first and "origin" not in run.facts():  # on resume, what it was when they were read first
         run.update(origin=asdict(run.origin(settings.starts_from)))
     if settings.starts_from is None:
+        if settings.private and (settings.freeze or settings.lora_targets):  # names that it may not have
+            of_its_kind = models.fresh(settings.size, tokenizer, settings.window, 0.0, settings.seed)
+            modes.refuse_untrainable(of_its_kind, tokenizer, settings)
         return None
     name = settings.starts_from
     if (Path(name) / "privacy.json").is_file():
@@ -119,8 +121,6 @@ def named(run: Run, settings: TrainSettings, tokenizer: Tokenizer, watcher: Watc
     found, _, told = models.load(name, seed=settings.seed)
     for line in told:
         watcher.tell(line)
-    if settings.private and settings.adapt == Adaptation.FULL:  # others are asked once they are adapted
-        refuse_unclippable(found)
     if settings.tokenizer is not None:
         _refuse_another(settings.tokenizer, tokenizer, name, watcher)
     models.refuse_too_few_rows(found, tokenizer, settings.tokenizer or name)
@@ -130,6 +130,8 @@ def named(run: Run, settings: TrainSettings, tokenizer: Tokenizer, watcher: Watc
         raise InputError(
             "--window", str(settings.window), f"at most the model's {models.window_of(found)} positions"
         )
+    if settings.private:
+        modes.refuse_untrainable(found, tokenizer, settings)
     return found
 
 

@@ -6,11 +6,13 @@ batches that are made ahead belong to :class:`Plain`. Nothing computed on privat
 
 from __future__ import annotations
 
+import copy
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
+from typing import cast
 
 import torch
 from torch import nn
@@ -43,6 +45,29 @@ TRIED = 8  # tokens of the windows that the engine is chosen by: the shortest wi
 PLAIN_DROPOUT = 0.1  # a private run has none: its noise regularises, and dropout would add to it
 
 Optimizer = torch.optim.Optimizer
+
+
+def public_batch(tokenizer: Tokenizer) -> dict[str, torch.Tensor]:
+    """Two windows of random tokens, all to be predicted: what an engine is tried on before any text is."""
+    ids = torch.stack([models.random_window(tokenizer, n)[:TRIED] for n in (TRIED, TRIED + 1)])
+    return {"input_ids": ids, "attention_mask": torch.ones_like(ids), "labels": ids}
+
+
+def refuse_untrainable(model: nn.Module, tokenizer: Tokenizer, settings: TrainSettings) -> None:
+    """Raise :class:`InputError` for settings that ``model`` cannot be trained with privacy by.
+
+    They would be refused later, too, by when counting the units has cost something. ``model`` stays as it is.
+    """
+    tried = copy.deepcopy(model)
+    adapt.adapt(tried, settings.adapt, settings.seed, settings.lora_rank, settings.lora_targets)
+    adapt.freeze(tried, settings.freeze)
+    models.set_dropout(tried, 0.0)
+    refuse_unclippable(tried)
+    if settings.engine is not None:
+        adapt.freeze_unreached(tried, tokenizer)
+        self_check(
+            tried, public_batch(tokenizer), float(settings.max_grad_norm), cast(Engine, settings.engine)
+        )
 
 
 class Mode(ABC):
@@ -252,10 +277,9 @@ class Private(Mode):
 
     def _choose_engine(self, watcher: Watcher) -> None:
         """One record after the other where the one-pass engine is not exact, on public random tokens."""
-        ids = torch.stack([models.random_window(self.tokenizer, n)[:TRIED] for n in (TRIED, TRIED + 1)])
-        batch = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "labels": ids}
         why = ""
         try:
+            batch = public_batch(self.tokenizer)
             away = distance_from_loop(self.model, {k: v.to(self.device) for k, v in batch.items()})
             if not away <= TOLERANCE:
                 why = f"its sums would be {away:.1g} of their length away from exact ones"

@@ -22,6 +22,7 @@ from mlmguard.training.privacy.ledger import CorpusLedger
 from mlmguard.training.text.tokenizer import Tokenizer
 from mlmguard.types import Watcher
 from tests.fixtures.places import scanned
+from tests.training.test_encoders import built
 
 PRIVATE = TrainSettings(
     init="scratch",
@@ -311,6 +312,38 @@ def test_a_model_that_mixes_records_is_refused_before_anything_is_counted(
     with pytest.raises(InputError, match="mixes records"):
         trained(place, tmp_path, replace(COUNTED, init=str(start)))
     assert left_of(tmp_path, COUNTED) == []
+
+
+UNTRAINABLE: dict[str, tuple[dict[str, object], str]] = {
+    "a pattern that freezes nothing": ({"freeze": ("nosuch*",)}, "--freeze nosuch"),
+    "patterns that freeze all": ({"freeze": ("*",)}, "nothing is left to train"),
+    "no layer for low-rank updates": ({"adapt": "lora", "lora_targets": ("nosuch*",)}, "--lora-targets"),
+}
+
+
+@pytest.mark.parametrize("fault", UNTRAINABLE)
+@pytest.mark.parametrize("named", [True, False], ids=["named", "scratch"])
+def test_what_cannot_be_trained_is_refused_before_anything_is_counted(
+    place: Path, start: Path, tmp_path: Path, fault: str, named: bool
+) -> None:
+    change, said = UNTRAINABLE[fault]
+    settings = replace(COUNTED, init=str(start) if named else "scratch", **change)
+    with pytest.raises(InputError, match=said):
+        trained(place, tmp_path, settings)
+    assert left_of(tmp_path, settings) == []
+
+
+@pytest.mark.parametrize("model_type", ["ibert", "longformer", "deberta", "squeezebert", "bart"])
+def test_an_engine_that_is_not_exact_is_refused_before_anything_is_counted(
+    place: Path, tmp_path: Path, model_type: str
+) -> None:
+    tokenizer = Tokenizer.load(None)
+    _, model = built(model_type)
+    checkpoint.save_weights(tmp_path / "start", model, tokenizer)
+    settings = replace(COUNTED, init=str(tmp_path / "start"), engine="one-pass")
+    with pytest.raises(InputError, match="--dp-engine opacus"):
+        trained(place, tmp_path, settings)
+    assert left_of(tmp_path, settings) == []
 
 
 def test_canaries_that_are_not_there_leave_nothing(place: Path, tmp_path: Path) -> None:
