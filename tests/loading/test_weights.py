@@ -224,6 +224,34 @@ def test_an_adapter_is_refused_with_the_model_it_adapts(ckpt: Path) -> None:
         models.load(ckpt)
 
 
+def test_the_remedy_for_an_adapter_works(
+    made: Path, ckpt: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from peft import LoraConfig, PeftModel, get_peft_model
+    from transformers import AutoModelForMaskedLM
+
+    torch.manual_seed(2)
+    low_rank: Any = get_peft_model(
+        models.load(made).model, LoraConfig(r=2, target_modules=["query", "dense"], init_lora_weights=False)
+    )
+    low_rank.save_pretrained(tmp_path / "tuned")
+    with pytest.raises(InputError) as refused:
+        models.load(tmp_path / "tuned")
+    command = re.search(r"first: (.*), and the tokenizer beside it", str(refused.value))
+    assert command is not None
+    monkeypatch.chdir(tmp_path)
+    exec(
+        command[1].replace("BASE", repr(str(made))),
+        {"PeftModel": PeftModel, "AutoModelForMaskedLM": AutoModelForMaskedLM},
+    )
+    merged = models.load(tmp_path / "merged")
+    ids = torch.arange(5, 15)[None]
+    with torch.no_grad():
+        expected, found = (one.eval()(input_ids=ids).logits for one in (low_rank, merged.model))
+        assert torch.allclose(expected, found, atol=1e-5)
+        assert not torch.allclose(expected, models.load(made).model.eval()(input_ids=ids).logits, atol=1e-2)
+
+
 def test_a_model_without_architectures_loads(ckpt: Path) -> None:
     edit(ckpt / "config.json", lambda c: c.pop("architectures"))
     assert models.load(ckpt).head and not models.predicts_next(ckpt)
