@@ -122,6 +122,9 @@ def test_default_delta_is_at_most_a_tenth_of_one_over_n(n):
         lambda: accounting.noise_multiplier(-3, 1e-5, 0.1, 10),
         lambda: accounting.noise_multiplier(1, 1e-5, 0.1, 10, [LedgerEntry("discrete-laplace", epsilon=2.0)]),
         lambda: accounting.epsilon(1, 0.1, 10, 1e-5, "moments"),
+        lambda: accounting.compose([LedgerEntry("discrete-laplace", epsilon=-0.1)], 1e-5),
+        lambda: accounting.compose([LedgerEntry("discrete-laplace", epsilon=math.inf)], 1e-5),
+        lambda: accounting.compose([LedgerEntry("discrete-laplace", epsilon=math.nan)], 1e-5),
     ],
 )
 def test_impossible_questions_are_refused(call):

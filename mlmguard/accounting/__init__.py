@@ -317,6 +317,10 @@ def _alike(ledger: Sequence[LedgerEntry]) -> dict[LedgerEntry, int]:
 def _release_pld(entry: LedgerEntry, group: int, grid: float) -> losses.Losses:
     """The privacy loss of one release, for ``group`` units added or removed at once."""
     if entry.mechanism == "discrete-laplace":
+        if not 0 < entry.epsilon < math.inf:
+            raise InputError(
+                "a ledger entry of discrete-laplace", f"ε = {entry.epsilon:g}", "a number above 0"
+            )
         return losses.laplace(entry.epsilon, group, grid)
     if entry.mechanism not in ("poisson-gaussian", "gaussian-threshold"):
         raise InputError(
