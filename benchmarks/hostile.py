@@ -185,7 +185,9 @@ def main() -> int:
     parser.add_argument("--stock", type=int, default=0, help="characters of each for stock; 0: not run")
     options = parser.parse_args()
     settings = ScanSettings()
-    examine = Examine(None, settings.threshold, "en", "replace", settings.permutations, Key(b"benchmark" * 4))
+    examine = Examine(
+        None, settings.threshold, ("en",), "replace", settings.permutations, Key(b"benchmark" * 4)
+    )
 
     def cost(text: str) -> float:
         batch = Batch([Document("a.txt", text, "a.txt")])

@@ -206,11 +206,13 @@ def covers(found: list[tuple[str, int, int]], kind: str, start: int, end: int) -
     return any(k in _AS_GOOD.get(kind, (kind,)) and a <= start and b >= end for k, a, b in found)
 
 
-# Two names of one type; a postal code is a part of an address.
+# Names of one type, Presidio's among them; a postal code is a part of an address.
 _AS_GOOD = {
     "PASSPORT": ("PASSPORT", "US_PASSPORT"),
     "URL": ("URL", "DOMAIN_NAME"),
     "POSTAL_CODE": ("POSTAL_CODE", "STREET_ADDRESS"),
+    "PROFESSIONAL_NUMBER": ("PROFESSIONAL_NUMBER", "DE_LANR", "DE_BSNR"),
+    "HEALTH_PLAN_NUMBER": ("HEALTH_PLAN_NUMBER", "DE_HEALTH_INSURANCE", "DE_SOCIAL_SECURITY", "FR_NIR"),
 }
 
 
@@ -267,7 +269,7 @@ def main() -> int:
 
 def _finder(language: str) -> finder.Finder:
     """The detectors of a scan of this language."""
-    return finder.finder()
+    return finder.finder(languages=(language,))
 
 
 if __name__ == "__main__":

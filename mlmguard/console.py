@@ -147,6 +147,10 @@ def scan_summary(manifest: Manifest, facts: Mapping[str, str] | None = None) -> 
         rows["other columns"] = (
             f"{_count(sum(c.found for c in manifest.columns), 'value')} found and redacted"
         )
+    if manifest.languages:
+        rows["languages"] = ", ".join(
+            f"{_LANGUAGE.get(row.language, row.language)} {row.documents:,}" for row in manifest.languages[:8]
+        )
     if manifest.repeated_ids:
         repeated = sum(row.documents for row in manifest.repeated_ids)
         rows["ids used twice"] = f"{_count(repeated, 'row')} named by line instead"
@@ -156,6 +160,7 @@ def scan_summary(manifest: Manifest, facts: Mapping[str, str] | None = None) -> 
         _findings(manifest),
         _table(tables.skipped(manifest)),
         _not_looked_for(manifest.coverage),
+        _foreign(manifest),
     )
 
 
@@ -351,6 +356,25 @@ def _columns(content: tables.Table, keep: Sequence[int]) -> tables.Table:
     rows = tuple(tuple(row[i] for i in keep) for row in content.rows)
     numeric = frozenset(n for n, i in enumerate(keep) if i in content.numeric)
     return tables.Table(content.caption, tuple(content.columns[i] for i in keep), rows, numeric)
+
+
+_LANGUAGE = {"und": "undetermined"}
+_MANY = 0.05
+"""Share of documents in languages whose identifiers nobody looked for that is worth a warning."""
+
+
+def _foreign(manifest: Manifest) -> RenderableType | None:
+    """A warning where a part of the corpus is in a language whose identifiers nobody looked for."""
+    foreign = {row.language: row.documents for row in manifest.languages if row.status == "not looked for"}
+    share = sum(foreign.values()) / max(1, manifest.documents_read)
+    if share <= _MANY:
+        return None
+    named = ", ".join(f"{language} {count:,}" for language, count in list(foreign.items())[:8])
+    return Text.assemble(
+        (f"! {share:.0%} of the documents are in a language whose identifiers nobody looked for: ", "yellow"),
+        _text(f"{named}; say --language (es, de, fr, it, pt, nl), or leave them out"),
+        "\n",
+    )
 
 
 def _not_looked_for(coverage: Sequence[Detector]) -> RenderableType | None:

@@ -145,6 +145,7 @@ _METRICS = (
     Metric("leakage.p",
            "probability that a test (the slice) finds as much where nothing leaked, corrected for all tests"),
     Metric("scan.skipped_share", "share of records that could not be read"),
+    Metric("scan.foreign_share", "share of documents in a language whose identifiers nobody looked for"),
     Metric("scan.missing_detectors", "how many entity types no detector looked for"),
     Metric("scan.redacted",
            "1 if values of a type (the slice) are looked for, and what was found was redacted", yes_no=True),
@@ -315,6 +316,19 @@ def _skipped_share(evidence: Evidence) -> list[_Derived]:
     return [("", skipped / met, "")] if met else []
 
 
+def _foreign_share(evidence: Evidence) -> list[_Derived]:
+    """Scans of before say nothing of languages: not known."""
+    if evidence.manifest is None:
+        return []
+    if not evidence.manifest.languages:
+        return [("", None, "the scan did not tell the languages of the documents")]
+    foreign = {
+        row.language: row.documents for row in evidence.manifest.languages if row.status == "not looked for"
+    }
+    named = ", ".join(f"{language} {count:,}" for language, count in list(foreign.items())[:5])
+    return [("", sum(foreign.values()) / max(1, evidence.manifest.documents_read), named)]
+
+
 def _missing_detectors(evidence: Evidence) -> list[_Derived]:
     if evidence.manifest is None or not evidence.manifest.coverage:
         return []
@@ -367,6 +381,7 @@ DERIVED: Mapping[str, Callable[[Evidence], Iterable[_Derived]]] = {
     "privacy.tier": _tier,
     "leakage.p": _tests,
     "scan.skipped_share": _skipped_share,
+    "scan.foreign_share": _foreign_share,
     "scan.missing_detectors": _missing_detectors,
     "scan.redacted": _redacted,
     "audit.attacks_not_run": _attacks_not_run,

@@ -20,6 +20,7 @@ from mlmguard.artifacts import Key
 from mlmguard.corpus import redact, spool
 from mlmguard.corpus.copies import dedup, minhash, passages
 from mlmguard.corpus.detect import finder as detect
+from mlmguard.corpus.detect.identify import language_of
 from mlmguard.corpus.detect.identity import fingerprint
 from mlmguard.corpus.detect.installed import entity
 from mlmguard.corpus.detect.proving import THRESHOLD
@@ -56,6 +57,7 @@ class Examined:
     beside: tuple[Beside, ...]  # what was found in it
     left: tuple[Beside, ...]  # what is personal in the text and stays: accepted, too weak, or not asked for
     id_was_taken: bool
+    language: str  # ISO 639, or "und": not determined
 
     def record(self) -> dict[str, Any]:
         """As plain data, for the spool."""
@@ -91,7 +93,7 @@ class Examine:
 
     entities: tuple[str, ...] | None
     threshold: float
-    language: str
+    languages: tuple[str, ...]
     mode: str
     permutations: int
     key: Key = field(repr=False)
@@ -139,6 +141,7 @@ class Examine:
             beside=beside,
             left=left,
             id_was_taken=document.id_was_taken,
+            language=language_of(document.text),
         )
 
     def _columns(self, metadata: Mapping[str, str]) -> tuple[dict[str, str], tuple[Beside, ...]]:
@@ -171,7 +174,7 @@ class Examine:
 
     def _find(self, text: str) -> list[Span]:
         """What is personal in ``text``, but for the values that somebody answers for."""
-        found = detect.finder(self.entities, self.threshold, self.language, self.names, self.countries).find(
+        found = detect.finder(self.entities, self.threshold, self.languages, self.names, self.countries).find(
             text
         )
         if not self.kept:
@@ -182,7 +185,7 @@ class Examine:
         """What the detectors find as they come and these settings left in the text."""
         if self.entities is None and self.threshold <= THRESHOLD and not self.kept:
             return ()
-        every = detect.finder(None, THRESHOLD, self.language, self.names, self.countries)
+        every = detect.finder(None, THRESHOLD, self.languages, self.names, self.countries)
         found = []
         for span in resolve(every.find(clean.text)):
             start, end = clean.to_raw(span.start), clean.to_raw(span.end - 1) + 1

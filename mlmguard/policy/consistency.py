@@ -169,6 +169,15 @@ def _of_manifest(manifest: Manifest) -> Iterator[str]:
     yield from _unknown(
         "detector", (d.status for d in manifest.coverage), ("available", "not run", "no detector")
     )
+    yield from _unknown(
+        "language",
+        (row.status for row in manifest.languages),
+        ("looked for", "not looked for", "undetermined"),
+    )
+    if manifest.languages and sum(row.documents for row in manifest.languages) != manifest.documents_read:
+        yield "documents by language are not those that were read"
+    if any(row.documents < 0 for row in manifest.languages):
+        yield "a negative number of documents in a language"
     if manifest.schema != Manifest.schema:
         yield "of another schema"
 

@@ -27,6 +27,7 @@ from mlmguard.types import (
     FindingCount,
     Hazard,
     Judgement,
+    LanguageCount,
     LedgerEntry,
     Manifest,
     Measurement,
@@ -98,6 +99,7 @@ CLEARANCE: Mapping[type, Mapping[str, Callable[[str], str]]] = {
     ColumnCount: {"rule": name, "column": name},
     Repetition: {"rule": name, "severity": name},
     RepeatedIds: {"source": name, "first": name},
+    LanguageCount: {"language": name, "status": name, "made": name, "measured": name},
     Detector: {"entity": name, "name": name, "version": name, "status": name, "recall": prose},
     PrivacyStatement: {
         "run_id": name,

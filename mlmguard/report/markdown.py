@@ -52,6 +52,7 @@ def render(case: Case) -> str:
         tables.mechanism(case),
         tables.hazards(case),
         tables.coverage(case.evidence.manifest),
+        tables.languages(case.evidence.manifest),
     )
     for table in shown:
         if table is not None and table.rows:

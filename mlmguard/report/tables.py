@@ -235,6 +235,22 @@ def coverage(manifest: Manifest | None) -> Table | None:
     return _table("Detectors", ("type", "status", "detector"), rows)
 
 
+def languages(manifest: Manifest | None) -> Table | None:
+    """List the languages of the documents, and for how many types each was looked through."""
+    if manifest is None or not manifest.languages:
+        return None
+    rows = [
+        (row.language, count(row.documents), row.status, count(len(row.made)), count(len(row.measured)))
+        for row in manifest.languages[:12]
+    ]
+    return _table(
+        "Languages of the documents",
+        ("language", "documents", "identifiers", "types", "measured"),
+        rows,
+        (1, 3, 4),
+    )
+
+
 def skipped(manifest: Manifest | None) -> Table | None:
     """List the records left out, added up by reason."""
     if manifest is None or not manifest.skipped:

@@ -52,6 +52,7 @@ class Books:
     findings: array[int] = field(default_factory=lambda: array("I"))
     columns: Counter[tuple[str, str]] = field(default_factory=Counter)  # (rule, column) -> findings
     rows: Counter[tuple[str, str]] = field(default_factory=Counter)  # (rule, column) -> documents
+    languages: Counter[str] = field(default_factory=Counter)  # documents by language
     repeated_ids: dict[str, RepeatedIds] = field(default_factory=dict)  # by source
     copied: Counter[str] = field(default_factory=Counter)  # rule -> most copies of a document that holds it
     skipped: list[Skipped] = field(default_factory=list)
@@ -167,6 +168,7 @@ class Workplace:
         for rule, column in {(b.rule, b.column) for b in item.beside}:
             books.rows[rule, column] += 1
         books.columns.update((b.rule, b.column) for b in item.beside)
+        books.languages[item.language] += 1
         if item.id_was_taken:
             before = books.repeated_ids.get(item.source, RepeatedIds(item.source, 0, item.id))
             books.repeated_ids[item.source] = replace(before, documents=before.documents + 1)

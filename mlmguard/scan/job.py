@@ -107,7 +107,7 @@ def examining(settings: ScanSettings, key: artifacts.Key) -> Examine:
     return Examine(
         settings.entities,
         settings.threshold,
-        settings.language,
+        settings.languages,
         settings.mode,
         settings.permutations,
         key,
@@ -148,7 +148,7 @@ def _summary(what: str, some: Collection[object]) -> str:
 
 def made_by(settings: ScanSettings) -> str:
     """Say what must be the same for an interrupted scan to be resumed, beside the run's name."""
-    detectors = coverage(names=names(settings), countries=settings.countries)
+    detectors = coverage(names=names(settings), countries=settings.countries, languages=settings.languages)
     return json.dumps([__version__, [asdict(detector) for detector in detectors]])
 
 
@@ -157,7 +157,7 @@ def made_by(settings: ScanSettings) -> str:
 
 def check_settings(settings: ScanSettings) -> None:
     """Raise :class:`InputError` for what no detector can look for."""
-    finder(settings.entities, settings.threshold, settings.language, names(settings), settings.countries)
+    finder(settings.entities, settings.threshold, settings.languages, names(settings), settings.countries)
 
 
 def check_places(corpus: Path, clean: Path) -> None:

@@ -18,7 +18,7 @@ import numpy as np
 
 from mlmguard import __version__, artifacts
 from mlmguard.corpus import split
-from mlmguard.corpus.detect.finder import coverage
+from mlmguard.corpus.detect.finder import coverage, spoken
 from mlmguard.corpus.detect.installed import entity
 from mlmguard.scan.books import Books, Status, Workplace
 from mlmguard.scan.divide import would_have_crossed
@@ -85,7 +85,9 @@ def _manifest(job: Job, books: Books, written: Written, commitment: str) -> Mani
             passages=sum(books.shared.values()),
             passages_cut=books.cuts.shape[1],
         ),
-        coverage=coverage(job.settings.entities, names(job.settings), job.settings.countries),
+        coverage=coverage(
+            job.settings.entities, names(job.settings), job.settings.countries, job.settings.languages
+        ),
         commitment=commitment,
         key_id=job.key.id,
         settings=shown(job.settings),
@@ -96,6 +98,10 @@ def _manifest(job: Job, books: Books, written: Written, commitment: str) -> Mani
         ),
         repetition=_repetition(books),
         repeated_ids=tuple(books.repeated_ids.values()),
+        languages=tuple(
+            spoken(language, count, job.settings.languages)
+            for language, count in sorted(books.languages.items(), key=lambda row: (-row[1], row[0]))
+        ),
     )
 
 

@@ -43,7 +43,6 @@ class ScanSettings:
     )
     mail_headers: bool = dial(False, "Subject, From and To are part of a mail's text.", group=READING)
     max_chars: int = dial(1_000_000, "Longest document, in characters.", flag="", least=1)
-    language: str = dial("en", "Language of the corpus.", flag="")
     entities: tuple[str, ...] | None = dial(None, "Entity types to look for; None: all.", flag="")
     threshold: float = dial(0.4, "Least score of a finding.", group=FINDING, above=0, most=1)
     ner: Path | None = dial(
@@ -59,6 +58,13 @@ class ScanSettings:
         "Also look for the identifiers of these countries, by code, as in de,es,in.",
         group=FINDING,
         flag="--country",
+        separated=True,
+    )
+    languages: tuple[str, ...] = dial(
+        ("en",),
+        "Languages beside English whose words and identifiers are looked for: es, de, fr, it, pt, nl.",
+        group=FINDING,
+        flag="--language",
         separated=True,
     )
     mode: str = dial(Cleaning.REPLACE, "What happens to a finding.", group=FINDING, choices=Cleaning)
@@ -96,7 +102,7 @@ class ScanSettings:
     workers: int = dial(1, "Processes that read and find.", group=RUNNING, derived="one a core", least=1)
 
     #: The order of ``--help``: what most people need, then the groups.
-    MOST_USED: ClassVar = ("mode", "text_key", "unit_key", "countries", "ner", "workers")
+    MOST_USED: ClassVar = ("mode", "text_key", "unit_key", "languages", "countries", "ner", "workers")
     GROUPS: ClassVar = (READING, FINDING, COPIES, RUNNING)
 
     @property

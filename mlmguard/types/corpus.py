@@ -119,6 +119,21 @@ class RepeatedIds:
 
 
 @noun
+class LanguageCount:
+    """Documents in one language. ``status`` is "looked for", "not looked for" or "undetermined".
+
+    ``made`` are the entity types that rules find by words and forms of the language, ``measured`` those of
+    them whose recall was measured on text in it.
+    """
+
+    language: str  # ISO 639; "und" where it was not determined
+    documents: int
+    status: str
+    made: tuple[str, ...] = ()
+    measured: tuple[str, ...] = ()
+
+
+@noun
 class DuplicateCounts:
     """Documents removed as copies, the pairs that crossed a split before they were moved together, and the
     passages of fifty words and more that kept documents share."""
@@ -152,4 +167,5 @@ class Manifest:
     columns: tuple[ColumnCount, ...] = ()
     repetition: tuple[Repetition, ...] = ()  # the worst first: severity times documents
     repeated_ids: tuple[RepeatedIds, ...] = ()
+    languages: tuple[LanguageCount, ...] = ()  # most documents first; () in manifests of before
     schema: str = "mlmguard/manifest/v1"

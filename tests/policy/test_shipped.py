@@ -16,7 +16,7 @@ from mlmguard.artifacts import write_json
 from mlmguard.policy.judging import exit_code, judge
 from mlmguard.policy.reading import load, shipped
 from mlmguard.policy.rule import Policy
-from mlmguard.types import Detector, Evidence, FindingCount, Judgement, Status
+from mlmguard.types import Detector, Evidence, FindingCount, Judgement, LanguageCount, Status
 from tests.fixtures.evidence import TODAY, changed, clean, extractable, manifest, not_private, number
 
 WEIGHTS = clean().model.digest[:16]
@@ -200,3 +200,23 @@ def test_an_unsigned_attestation_says_who_is_asked() -> None:
     assert exit_code(judgement) == 3
     status = _of(judgement, "no-authentication-data")
     assert status == (Status.INCONCLUSIVE, "not signed by the PCI compliance lead")
+
+
+@pytest.mark.parametrize("name", ["hipaa-safe-harbor", "gdpr-anonymity-evidence"])
+def test_a_language_whose_identifiers_nobody_looked_for_leaves_it_open(name: str) -> None:
+    """More than five documents in a hundred; a scan that told no languages is no better."""
+    policy = signed(name)
+    whole = manifest()
+
+    def status(*rows: LanguageCount) -> Status:
+        evidence = replace(thorough(), manifest=replace(whole, languages=rows))
+        return next(v.status for v in judge(policy, evidence, TODAY).verdicts if v.rule == "languages")
+
+    def of(spanish: int, status: str = "not looked for") -> tuple[LanguageCount, ...]:
+        english = LanguageCount("en", whole.documents_read - spanish, "looked for")
+        return english, LanguageCount("es", spanish, status)
+
+    assert status(*of(164)) == Status.PASS
+    assert status(*of(165)) == Status.INCONCLUSIVE
+    assert status(*of(1000, "looked for")) == Status.PASS
+    assert status() == Status.INCONCLUSIVE

@@ -90,7 +90,7 @@ def test_foreign_folders_are_refused(place: Place) -> None:
         {"permutations": 1},
         {"splits": {"train": 1.0}},
         {"entities": ("PERSON",)},
-        {"language": "xx"},
+        {"languages": ("xx",)},
     ],
 )
 def test_wrong_settings_start_nothing(place: Place, settings: dict[str, Any]) -> None:

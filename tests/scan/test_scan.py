@@ -242,3 +242,26 @@ def test_ids_with_personal_data_are_fingerprinted_and_still_distinct(place: Plac
     assert all("example" not in id and "2125550112" not in id for id in ids)
     assert sum("<EMAIL_ADDRESS:" in id for id in ids) == 2 and sum("<PHONE_NUMBER:" in id for id in ids) == 1
     assert {row["id"] for row in place.rows()} == {id for id, _ in originals(place.run)}
+
+
+def test_documents_are_counted_by_language_and_what_nobody_looked_for_is_said(place: Place) -> None:
+    """A Spanish corpus scanned with English words is one whose identifiers nobody looked for."""
+    spanish = "El paciente acude a la consulta por un dolor que empezó hace {} semanas. NHC: 36850{}."
+    for n in range(4):
+        place.put(f"{n}.txt", spanish.format(["dos", "tres", "cuatro", "cinco"][n], n))
+    place.put("5.txt", "The patient came because of a pain that had begun three weeks before, she said.")
+    place.put("6.txt", "MRN 4482913")
+    before = place.scan()
+    assert [(row.language, row.documents, row.status) for row in before.languages] == [
+        ("es", 4, "not looked for"),
+        ("en", 1, "looked for"),
+        ("und", 1, "undetermined"),
+    ]
+    assert before.languages[0].made == () and "MEDICAL_RECORD_NUMBER" in before.languages[1].made
+    asked = place.scan(languages=("es",))
+    assert asked.languages[0].status == "looked for"
+    assert "MEDICAL_RECORD_NUMBER" in asked.languages[0].measured
+    found = sum(row.found for row in asked.findings if row.rule == "MEDICAL_RECORD_NUMBER")
+    assert found == 5
+    report = json.loads((place.reports / "scan.json").read_text("utf-8"))
+    assert report["languages"][0]["documents"] == 4

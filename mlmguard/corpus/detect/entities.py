@@ -45,7 +45,7 @@ _ROWS = (
         "AGE",
         "a person's age",
         "ages over 89 single people out; with a place and a date lower ones do",
-        recall=_on_forms(186),
+        recall=_on_forms(300),
         surrogate=invent.age,
     ),
     Entity(
@@ -70,7 +70,7 @@ _ROWS = (
         "a date of birth",
         "with sex and ZIP code it singles out most people",
         severity="high",
-        recall=_on_forms(282),
+        recall=_on_forms(300),
         surrogate=invent.date,
     ),
     Entity(
@@ -85,7 +85,7 @@ _ROWS = (
         "DEVICE_ID",
         "the serial number of a device",
         "that of an implant names its patient",
-        recall=_on_forms(282),
+        recall=_on_forms(300),
     ),
     Entity(
         "EMAIL_ADDRESS",
@@ -99,7 +99,7 @@ _ROWS = (
         "the number of an insured person",
         "it leads to claims and diagnoses",
         severity="high",
-        recall=_on_forms(282),
+        recall=_on_forms(300),
     ),
     Entity(
         "HIGH_ENTROPY_ID",
@@ -143,7 +143,7 @@ _ROWS = (
         "the number of a chart",
         "it leads back into the chart",
         severity="high",
-        recall=_on_forms(258),
+        recall=_on_forms(300),
     ),
     Entity(
         "NRP",
@@ -176,9 +176,14 @@ _ROWS = (
         "PHONE_NUMBER",
         "a telephone or fax number",
         "it reaches one person",
-        recall=_on_forms(288),
+        recall=_on_forms(289),
         surrogate=invent.phone,
         by_shape=True,
+    ),
+    Entity(
+        "POSTAL_CODE",
+        "a postal code, but for American ones",
+        "with a date of birth and sex it singles out most people",
     ),
     Entity(
         "PRIVATE_KEY",
@@ -199,14 +204,14 @@ _ROWS = (
         "the number under which a professional is registered",
         "public registers give the name for it",
         severity="medium",
-        recall=_on_forms(274),
+        recall=_on_forms(292),
     ),
     Entity(
         "REFERENCE_NUMBER",
         "the number of an order, a booking, a meeting or a case",
         "whoever serves it sees the person behind it",
         severity="low",
-        recall=_on_forms(282),
+        recall=_on_forms(300),
     ),
     Entity(
         "UK_NHS",
@@ -253,7 +258,7 @@ _ROWS = (
         severity="low",
         harmless_in_a_name=True,
     ),
-    Entity("VEHICLE_ID", "a plate or chassis number", "it names the owner", recall=_on_forms(279)),
+    Entity("VEHICLE_ID", "a plate or chassis number", "it names the owner", recall=_on_forms(291)),
 )
 
 # What a person has one of for life or for years; Presidio has recognisers for them (``--country``).
@@ -270,6 +275,7 @@ _OF_COUNTRIES = {
     "ES_NIE": "a Spanish number of a foreign resident",
     "ES_NIF": "a Spanish tax number",
     "ES_PASSPORT": "a Spanish passport number",
+    "FR_NIR": "a French social security number",
     "FI_PERSONAL_IDENTITY_CODE": "a Finnish personal identity code",
     "IN_AADHAAR": "an Indian Aadhaar number",
     "IN_PAN": "an Indian permanent account number",
@@ -284,10 +290,12 @@ _OF_COUNTRIES = {
     "KR_PASSPORT": "a Korean passport number",
     "KR_RRN": "a Korean resident registration number",
     "NG_NIN": "a Nigerian national identification number",
+    "NL_BSN": "a Dutch citizen service number",
     "PH_PASSPORT": "a Philippine passport number",
     "PH_TIN": "a Philippine taxpayer number",
     "PH_UMID": "a Philippine multi-purpose identity number",
     "PL_PESEL": "a Polish PESEL number",
+    "PT_NIF": "a Portuguese tax number",
     "SE_PERSONNUMMER": "a Swedish personal number",
     "SG_NRIC_FIN": "a Singaporean identity number",
     "TH_TNIN": "a Thai national identification number",

@@ -11,14 +11,19 @@ from functools import lru_cache
 from importlib.metadata import version
 from typing import Any
 
+from mlmguard.corpus.detect import recall
+from mlmguard.corpus.detect.abroad import languages_of, recognisers_abroad
 from mlmguard.corpus.detect.folding import Folded, fold
+from mlmguard.corpus.detect.headings import under_headings
+from mlmguard.corpus.detect.identify import UNDETERMINED
 from mlmguard.corpus.detect.installed import entities as rows
 from mlmguard.corpus.detect.installed import entity, outside, recognisers
+from mlmguard.corpus.detect.languages import LANGUAGES
 from mlmguard.corpus.detect.proving import THRESHOLD, refuse_unproved
 from mlmguard.corpus.detect.seams import across_seams
 from mlmguard.corpus.detect.spans import Span, resolve
 from mlmguard.errors import InputError
-from mlmguard.types import Detector
+from mlmguard.types import Detector, LanguageCount
 
 
 @dataclass(frozen=True)
@@ -30,6 +35,8 @@ class Names:
 
 
 NOBODY = Names()
+ENGLISH = ("en",)
+"""The languages that are looked for where nobody names any; its words are always among them."""
 
 
 def names_digest(names: Names) -> str | None:
@@ -49,50 +56,67 @@ def check_countries(countries: tuple[str, ...]) -> None:
             raise InputError(f"country {country!r}", "no recogniser for it", f"one of: {', '.join(known)}")
 
 
+def check_languages(languages: tuple[str, ...]) -> None:
+    """:class:`InputError` if there are no words of one of these languages."""
+    for language in languages:
+        if language != "en" and language not in LANGUAGES:
+            raise InputError(
+                f"language {language!r}", "no detectors for it", f"one of: {', '.join(('en', *LANGUAGES))}"
+            )
+
+
 @lru_cache(maxsize=4)
-def _recognizers(names: Names, countries: tuple[str, ...]) -> list[Any]:
+def _recognizers(names: Names, countries: tuple[str, ...], languages: tuple[str, ...]) -> list[Any]:
     from mlmguard.corpus.detect import presidio
     from mlmguard.corpus.detect.names import CUED_NAME, recognizer
 
     for one in outside().values():
         refuse_unproved(one)
     ours = [*recognisers(), CUED_NAME] if names.cues else recognisers()
-    found = presidio.recognizers(ours, countries)
+    spoken = languages_of(languages)
+    known = presidio.of_countries()
+    theirs = dict.fromkeys((*countries, *(one.country for one in spoken if one.country in known)))
+    found = presidio.recognizers([*ours, *recognisers_abroad(languages)], theirs)
+    if spoken:
+        found.append(presidio.phones_of(tuple(one.country.upper() for one in spoken)))
     return [*found, recognizer(names.folder)] if names.folder else found
 
 
 @lru_cache(maxsize=8)
-def _engine(entities: tuple[str, ...] | None, names: Names, countries: tuple[str, ...]) -> Any:
+def _engine(
+    entities: tuple[str, ...] | None, names: Names, countries: tuple[str, ...], languages: tuple[str, ...]
+) -> Any:
     """Those who look for at least one of ``entities``; None: everybody."""
     from mlmguard.corpus.detect import presidio
 
-    wanted = set(entities or supported_entities(names, countries))
+    wanted = set(entities or supported_entities(names, countries, languages))
     return presidio.Engine(
-        r for r in _recognizers(names, countries) if wanted.intersection(r.supported_entities)
+        r for r in _recognizers(names, countries, languages) if wanted.intersection(r.supported_entities)
     )
 
 
 class Finder:
     """Finds personal spans; ``entities`` None means every type that has a detector, ``countries`` are codes
-    of those whose identifiers are looked for beside the usual ones."""
+    of those whose identifiers are looked for beside the usual ones, ``languages`` those whose words are, with
+    the identifiers of their countries."""
 
     def __init__(
         self,
         entities: tuple[str, ...] | None = None,
         threshold: float = THRESHOLD,
-        language: str = "en",
+        languages: tuple[str, ...] = ENGLISH,
         names: Names = NOBODY,
         countries: tuple[str, ...] = (),
     ) -> None:
         check_countries(countries)
-        if language != "en":
-            raise InputError(f"language {language!r}", "no detectors for it", '"en"')
-        known = supported_entities(names, countries)
+        check_languages(languages)
+        known = supported_entities(names, countries, languages)
         unknown = sorted(set(entities or ()) - set(known))
         if unknown:
             raise InputError(f"entity {unknown[0]!r}", "no detector", f"one of: {', '.join(known)}")
         self._entities = tuple(sorted(entities)) if entities else None
         self._threshold, self._names, self._countries = threshold, names, countries
+        self._languages = languages
 
     def find(self, text: str) -> list[Span]:
         """Spans in order of place, none overlapping (see :func:`mlmguard.corpus.detect.spans.resolve`)."""
@@ -101,19 +125,24 @@ class Finder:
     def find_all(self, text: str) -> list[Span]:
         """Everything at or over the threshold, overlaps and all, in order of place.
 
-        Presidio's own answer on the folded text, with what lies across a line end or is glued to a word, and
-        without what its surroundings show to be nobody's.
+        Presidio's own answer on the folded text, with what lies across a line end, is glued to a word or
+        stands below the heading of its column, and without what its surroundings show to be nobody's.
         """
         from mlmguard.corpus.detect.plausible import plausible
 
         folded = fold(text)
         found = [*self.stock(folded.text), *across_seams(folded.text, self.stock)]
-        spans = (_in_raw(folded, span) for span in plausible(folded.text, found))
+        in_cells = under_headings(folded.text, lambda cells: plausible(cells, self.stock(cells)))
+        spans = (_in_raw(folded, span) for span in (*plausible(folded.text, found), *in_cells))
         return sorted(s for s in spans if self._entities is None or s.rule in self._entities)
+
+    def recognizers(self) -> list[Any]:
+        """All that look, as Presidio's own engine takes them."""
+        return list(_recognizers(self._names, self._countries, self._languages))
 
     def stock(self, folded: str) -> list[Span]:
         """What stock Presidio finds with these recognisers in a folded text, and nothing else."""
-        engine = _engine(self._entities, self._names, self._countries)
+        engine = _engine(self._entities, self._names, self._countries, self._languages)
         found: list[Span] = engine.analyze(folded, self._threshold)
         return found
 
@@ -127,30 +156,54 @@ def _in_raw(folded: Folded, span: Span) -> Span:
 def finder(
     entities: tuple[str, ...] | None = None,
     threshold: float = THRESHOLD,
-    language: str = "en",
+    languages: tuple[str, ...] = ENGLISH,
     names: Names = NOBODY,
     countries: tuple[str, ...] = (),
 ) -> Finder:
     """Return one :class:`Finder` a process and setting."""
-    return Finder(entities, threshold, language, names, countries)
+    return Finder(entities, threshold, languages, names, countries)
 
 
-def supported_entities(names: Names = NOBODY, countries: tuple[str, ...] = ()) -> tuple[str, ...]:
+def supported_entities(
+    names: Names = NOBODY, countries: tuple[str, ...] = (), languages: tuple[str, ...] = ENGLISH
+) -> tuple[str, ...]:
     """Return every entity type that something here can find."""
-    return tuple(sorted({entity for r in _recognizers(names, countries) for entity in r.supported_entities}))
+    found = _recognizers(names, countries, languages)
+    return tuple(sorted({entity for r in found for entity in r.supported_entities}))
+
+
+def made_for(language: str) -> tuple[str, ...]:
+    """List the entity types that rules of ours find by words or forms of ``language``."""
+    rules = recognisers() if language == "en" else recognisers_abroad((language,))
+    return tuple(sorted({rule.type for rule in rules}))
+
+
+def spoken(language: str, documents: int, languages: tuple[str, ...]) -> LanguageCount:
+    """Count ``documents`` in ``language``, where the words of ``languages`` were looked for."""
+    if language == UNDETERMINED:
+        return LanguageCount(language, documents, "undetermined")
+    if language != "en" and language not in languages:
+        return LanguageCount(language, documents, "not looked for")
+    made = made_for(language)
+    return LanguageCount(language, documents, "looked for", made, recall.measured_of(language, made))
 
 
 def coverage(
-    entities: tuple[str, ...] | None = None, names: Names = NOBODY, countries: tuple[str, ...] = ()
+    entities: tuple[str, ...] | None = None,
+    names: Names = NOBODY,
+    countries: tuple[str, ...] = (),
+    languages: tuple[str, ...] = ENGLISH,
 ) -> tuple[Detector, ...]:
     """What looks for each entity type of interest: "available", "not run" if left out, or "no detector".
 
-    The recall is that of ``benchmarks/pii_accuracy.py``; what a model finds is for its user to measure.
+    The recall is that of ``benchmarks/pii_forms.py`` and ``pii_accuracy.py``, by language; what a model finds
+    is for its user to measure.
     """
-    stock, ours = version("presidio-analyzer"), {one.name for one in recognisers()}
+    stock = version("presidio-analyzer")
+    ours = {one.name for one in (*recognisers(), *recognisers_abroad(languages))}
     detectors: dict[str, list[str]] = {}
     versions: dict[str, set[str]] = {}
-    for recognizer in _recognizers(names, countries):
+    for recognizer in _recognizers(names, countries, languages):
         if recognizer.name in ours or recognizer.name == "NameByCue":
             made_by = f"mlmguard rule {recognizer.version}"
         elif recognizer.name.endswith(" model"):
@@ -163,10 +216,10 @@ def coverage(
     known = [
         Detector(
             type_,
-            "+".join(sorted(looking)),
+            "+".join(sorted(set(looking))),
             ", ".join(sorted(versions[type_])),
             "available" if entities is None or type_ in entities else "not run",
-            entity(type_).recall,
+            recall.stated(entity(type_), languages),
         )
         for type_, looking in detectors.items()
     ]

@@ -82,6 +82,7 @@ class Gate:
         return sum(map(_rate, self.sequences))
 
 
+@lru_cache(maxsize=1 << 10)
 def gate(expression: str, flags: int) -> Gate | None:
     """The gate of ``expression`` (of the ``regex`` package), or None if nothing certain can be said."""
     parts = _read(expression, flags)

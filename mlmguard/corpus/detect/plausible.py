@@ -15,6 +15,8 @@ from dataclasses import replace
 from functools import lru_cache
 
 from mlmguard.corpus.detect.hosts import suffixes
+from mlmguard.corpus.detect.labels import START, words
+from mlmguard.corpus.detect.languages import LANGUAGES
 from mlmguard.corpus.detect.spans import Span
 
 _NEAR = 60  # characters of the same line in which a word may speak for a number
@@ -32,7 +34,7 @@ def plausible(text: str, found: Iterable[Span]) -> list[Span]:
         if any(start <= span.start and span.end <= end for start, end in ids):
             continue
         whole = _at_edges(text, span)
-        rule = _RULES.get(span.rule)
+        rule = _RULES.get(span.rule, _national if span.rule[2:3] == "_" else None)
         if whole is not None and (rule is None or rule(text, whole)):
             kept.append(whole)
     return kept
@@ -178,6 +180,11 @@ _PHONE_WORDS = re.compile(
 _STRONG = re.compile(
     r"(?i)(?<![a-z])(?:phone|telephone|tel|cell|mobile|fax|call(?:ed)?|ring|dial|hotline|pager|whatsapp)(?![a-z])"
 )
+# Labels of the other languages, and the words behind which a number follows there.
+_LABELS_ABROAD = words(*(p for one in LANGUAGES.values() for p in one.labels["PHONE_NUMBER"].phrases))
+_WORDS_ABROAD = words(*(p for one in LANGUAGES.values() for p in one.announces))
+_PHONE_ABROAD = re.compile(rf"{START}(?:{_LABELS_ABROAD}|{_WORDS_ABROAD})(?![a-zß-öø-ÿ])")
+_STRONG_ABROAD = re.compile(rf"{START}{_LABELS_ABROAD}(?![a-zß-öø-ÿ])")
 _VERSION = re.compile(r"(?i)(?:[/=@]|\bv|\bversion|\brelease|\bbuild|\bver\.?)[ ]?\Z")
 
 
@@ -196,18 +203,26 @@ def _phone(text: str, span: Span) -> bool:
     body = re.split(r"(?i)[,;]?\s*(?:x|ext)", value)[0].strip()
     groups = re.findall(r"\d+", body)
     if set(re.sub(r"\d", "", body)) == {"."} and len(groups) != 3:
-        return _said(text, span, _STRONG)  # a version or a place in a tree
-    if _VERSION.search(text, max(0, span.start - 10), span.start) and not _said(text, span, _STRONG):
+        return _strongly_said(text, span)  # a version or a place in a tree
+    if _VERSION.search(text, max(0, span.start - 10), span.start) and not _strongly_said(text, span):
         return False
     if len(groups) == 1:
-        return _said(text, span, _PHONE_WORDS, 40)  # bare digits are anything: a time, an order, a row
+        return _phone_said(text, span, 40)  # bare digits are anything: a time, an order, a row
     if [len(g) for g in groups[-3:]] == [3, 3, 4]:
         return True
     if (body.startswith("0") and len(groups) > 2) or (body.startswith("0") and " " in body):
         return True
     if re.fullmatch(r"\d{3}-\d{2}-\d{4}", body):
         return False  # the form of a social security number
-    return span.score > 0.45 or _said(text, span, _PHONE_WORDS)
+    return span.score > 0.45 or _phone_said(text, span)
+
+
+def _phone_said(text: str, span: Span, reach: int = _NEAR) -> bool:
+    return _said(text, span, _PHONE_WORDS, reach) or _said(text, span, _PHONE_ABROAD, reach)
+
+
+def _strongly_said(text: str, span: Span) -> bool:
+    return _said(text, span, _STRONG) or _said(text, span, _STRONG_ABROAD)
 
 
 _NHS = re.compile(
@@ -270,6 +285,12 @@ def _license(text: str, span: Span) -> bool:
     value = text[span.start : span.end]
     labelled = span.score > 0.9  # ours, which looks behind the words only
     return labelled or (len(set(filter(str.isdigit, value))) > 1 and _said(text, span, _DRIVING, 48, 12))
+
+
+def _national(text: str, span: Span) -> bool:
+    """No part of a fraction: check digits alone find one in ten."""
+    before = text[max(0, span.start - 2) : span.start]
+    return not (len(before) == 2 and before[0].isdigit() and before[1] in ".,")
 
 
 _RULES: Mapping[str, Rule] = {

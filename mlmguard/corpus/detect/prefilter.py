@@ -32,6 +32,8 @@ Places = dict[int, list[int]]
 
 _NEAR = 20  # characters before an inner factor that are looked at together with it
 
+_TOGETHER = 140  # sequences of one database of Hyperscan
+
 _Key = tuple[Classes, bytes]
 """A sequence, and what has to lie before it as an expression over bytes (nothing: b"")."""
 
@@ -211,23 +213,30 @@ class _Hyperscan:
     def __init__(self, owners: dict[_Key, list[int]]) -> None:
         import hyperscan
 
-        self._owners = list(owners.values())
-        self._database = hyperscan.Database()
-        self._database.compile(
-            expressions=[
-                before + b"".join(map(_as_set, sequence[1:] if before else sequence))
-                for sequence, before in owners
-            ],
-            ids=list(range(len(owners))),
-            elements=len(owners),
-            flags=[hyperscan.HS_FLAG_DOTALL] * len(owners),
-        )
+        # alike ones together; several databases are made much faster than one, and run as fast
+        keys = sorted(owners, key=lambda key: (bool(key[1]), key))
+        self._owners = [owners[key] for key in keys]
+        self._databases = []
+        for first in range(0, len(keys), _TOGETHER):
+            some = keys[first : first + _TOGETHER]
+            database = hyperscan.Database()
+            database.compile(
+                expressions=[
+                    before + b"".join(map(_as_set, sequence[1:] if before else sequence))
+                    for sequence, before in some
+                ],
+                ids=list(range(first, first + len(some))),
+                elements=len(some),
+                flags=[hyperscan.HS_FLAG_DOTALL] * len(some),
+            )
+            self._databases.append(database)
 
     def __call__(self, seen: bytes) -> Places:
         ends: list[tuple[int, int]] = []
-        self._database.scan(
-            seen, match_event_handler=lambda id, start, end, flags, context: ends.append((end, id))
-        )
+        for database in self._databases:
+            database.scan(
+                seen, match_event_handler=lambda id, start, end, flags, context: ends.append((end, id))
+            )
         ends.sort()
         places: Places = {}
         for end, id in ends:

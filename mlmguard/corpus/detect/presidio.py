@@ -151,6 +151,11 @@ def recognizers(ours: Iterable[Recogniser], countries: Iterable[str] = ()) -> li
     return [*stock, *more, *recognizers_of(ours)]
 
 
+def phones_of(regions: Iterable[str]) -> Any:
+    """Presidio's recogniser of telephone numbers, for these countries alone."""
+    return PhoneRecognizer(supported_regions=tuple(regions))
+
+
 def recognizers_of(ours: Iterable[Recogniser]) -> list[Any]:
     """Our recognisers alone, as Presidio sees them."""
     return [_Ours(one) for one in ours]

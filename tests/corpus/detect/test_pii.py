@@ -92,7 +92,7 @@ def test_what_was_not_asked_for_is_not_covered() -> None:
     "wrong",
     [
         {"entities": ("PERSON",)},
-        {"language": "xx"},
+        {"languages": ("xx",)},
         {"countries": ("de", "xx")},
         {"entities": ("DE_TAX_ID",)},
     ],
