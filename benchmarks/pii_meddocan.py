@@ -47,7 +47,6 @@ def annotated(folder: Path) -> Iterator[tuple[str, list[tuple[str, int, int]]]]:
                 label = POSTCODE
             # "the third of five brothers" names a subject, too
             said = any(map(str.isdigit, value)) or label in ("CALLE", "CORREO_ELECTRONICO")
-            )  # "the third of five brothers" is a subject, too
             if label == "FECHAS" and len(value) == 4:
                 continue  # a year alone may stay
             if number.startswith("T") and said and label in (*FITTING, POSTCODE):
