@@ -19,10 +19,10 @@ _APART = "\n\n.\n\n"  # between cells: words of one are no context of the next
 _LONGEST = 120  # characters of a cell, and of a heading
 _ROWS = 100_000
 # A line without a digit, then perhaps a rule, then a line with one; the marks that part cells stand in both.
-_RULE = r"(?:[ \t]*[|+]?(?:[ \t]*:?-{2,}:?[ \t]*[|+]?)+[ \t]*\n)?"
+_RULE = r"(?:(?=[^\n-]{0,20}--)[ \t|+:-]{2,300}\n)?"  # one class: a line of dashes is read once
 _HEADS = {
     mark: re.compile(
-        rf"^(?=[^\n]{{3,1000}}\n)[^\n\d{sign}]*{sign}[^\n\d]*\n{_RULE}(?=[^\n{sign}]*{sign})(?=[^\n]*\d)",
+        rf"^[^\n\d{sign}]*{sign}[^\n\d]*\n{_RULE}(?=[^\n{sign}]*{sign})(?=[^\n]*\d)",
         re.M,
     )
     for mark, sign in (("|", r"\|"), ("\t", r"\t"), (";", ";"))
@@ -33,6 +33,9 @@ _COMMA = re.compile(
 _WIDE = re.compile(
     r"^[ ]*[^\n\d ]+(?: [^\n\d ]+)*(?:[ ]{2,}[^\n\d ]+(?: [^\n\d ]+)*)+[ ]*\n" + _RULE + r"(?=[^\n]*\d)", re.M
 )
+# What no table of these kinds is without, and most prose is: seen at once.
+_PARTED_BY_COMMA = re.compile(r"[^\W\d],[^\W\d]")
+_PARTED_WIDELY = re.compile(r"[^\W\d]  +[^\W\d]")
 _GAP = re.compile(r"[ ]{2,}|\Z")
 _ROW = re.compile(r"<tr\b[^>]{0,200}>(.{0,20000}?)</tr>", re.I | re.S)
 _CELL = re.compile(r"<t[hd]\b[^>]{0,200}>(?:\s|<[^>]{1,100}>)*([^<>]{1,120}?)\s*<", re.I)
@@ -90,11 +93,11 @@ def _tables(text: str) -> Iterator[tuple[list[_Cell], Iterator[list[_Cell]]]]:
     for mark, head in _HEADS.items():
         if mark in text:
             yield from _lined(text, head, mark)
-    if "," in text:
+    if _PARTED_BY_COMMA.search(text):
         yield from _lined(text, _COMMA, ",")
-    if "  " in text:
+    if _PARTED_WIDELY.search(text):
         yield from _lined(text, _WIDE, "")
-    if "<tr" in text or "<TR" in text:
+    if ("<tr" in text and "</tr" in text) or ("<TR" in text and "</TR" in text):
         yield from _tagged(text)
 
 
