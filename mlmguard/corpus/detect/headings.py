@@ -33,9 +33,6 @@ _COMMA = re.compile(
 _WIDE = re.compile(
     r"^[ ]*[^\n\d ]+(?: [^\n\d ]+)*(?:[ ]{2,}[^\n\d ]+(?: [^\n\d ]+)*)+[ ]*\n" + _RULE + r"(?=[^\n]*\d)", re.M
 )
-# What no table of these kinds is without, and most prose is: seen at once.
-_PARTED_BY_COMMA = re.compile(r"[^\W\d],[^\W\d]")
-_PARTED_WIDELY = re.compile(r"[^\W\d]  +[^\W\d]")
 _GAP = re.compile(r"[ ]{2,}|\Z")
 _ROW = re.compile(r"<tr\b[^>]{0,200}>(.{0,20000}?)</tr>", re.I | re.S)
 _CELL = re.compile(r"<t[hd]\b[^>]{0,200}>(?:\s|<[^>]{1,100}>)*([^<>]{1,120}?)\s*<", re.I)
@@ -93,9 +90,9 @@ def _tables(text: str) -> Iterator[tuple[list[_Cell], Iterator[list[_Cell]]]]:
     for mark, head in _HEADS.items():
         if mark in text:
             yield from _lined(text, head, mark)
-    if _PARTED_BY_COMMA.search(text):
+    if "," in text:
         yield from _lined(text, _COMMA, ",")
-    if _PARTED_WIDELY.search(text):
+    if "  " in text:
         yield from _lined(text, _WIDE, "")
     if ("<tr" in text and "</tr" in text) or ("<TR" in text and "</TR" in text):
         yield from _tagged(text)
@@ -105,7 +102,7 @@ def _lined(
     text: str, head: re.Pattern[str], mark: str
 ) -> Iterator[tuple[list[_Cell], Iterator[list[_Cell]]]]:
     free = 0
-    while (found := head.search(text, free)) is not None:
+    while (found := _next_head(text, head, mark or "  ", free)) is not None:
         first = text.index("\n", found.start())
         heading = _parted(text, found.start(), first, mark)
         rows: list[list[_Cell]] = []
@@ -120,6 +117,19 @@ def _lined(
             free = end + 1
         if len(heading) > 1 and rows:
             yield heading, iter(rows)
+
+
+def _next_head(text: str, head: re.Pattern[str], mark: str, at: int) -> re.Match[str] | None:
+    """As ``head.search``, trying only lines that hold ``mark``: an expression is tried at every character."""
+    while (place := text.find(mark, at)) >= 0:
+        start = max(at, text.rfind("\n", at, place) + 1)
+        if (found := head.match(text, start)) is not None:
+            return found
+        end = text.find("\n", place)
+        if end < 0:
+            return None
+        at = end + 1
+    return None
 
 
 def _parted(text: str, start: int, end: int, mark: str) -> list[_Cell]:
