@@ -123,7 +123,7 @@ class Examine:
         name, _, row = document.id.partition("#")
         safe = safe_name(name, self.key) + (f"#{safe_name(row, self.key)}" if row else "")
         try:
-            clean = redact.redact_fully(document.text, self._find, self.mode, self._named)
+            clean = redact.redact_fully(document.text, self._find, self.mode, self._named, self._find_again)
             metadata, beside = self._columns(document.metadata)
             left = self._left(document.text, clean)
         except Exception as error:  # a document that breaks a detector must not stop the rest, nor be quoted
@@ -163,20 +163,29 @@ class Examine:
             ]
         return cleaned, tuple(found)
 
-    def _in_column(self, column: str, value: str) -> list[Span]:
+    def _in_column(self, column: str, value: str, again: bool = False) -> list[Span]:
         """What is personal in the value of a column, whose name says what it is ("mrn", "zip")."""
         lead = f"{column[:_SHORT]}: "
+        find = self._find_again if again else self._find
         return [
             replace(s, start=max(0, s.start - len(lead)), end=s.end - len(lead))
-            for s in self._find(lead + value)
+            for s in find(lead + value)
             if s.end > len(lead)
         ]
 
+    @property
+    def _finder(self) -> detect.Finder:
+        return detect.finder(self.entities, self.threshold, self.languages, self.names, self.countries)
+
     def _find(self, text: str) -> list[Span]:
         """What is personal in ``text``, but for the values that somebody answers for."""
-        found = detect.finder(self.entities, self.threshold, self.languages, self.names, self.countries).find(
-            text
-        )
+        return self._not_kept(text, self._finder.find(text))
+
+    def _find_again(self, text: str) -> list[Span]:
+        """What is personal in a text with stand-ins: no model looks again, it has seen the whole text."""
+        return self._not_kept(text, self._finder.find_again(text))
+
+    def _not_kept(self, text: str, found: list[Span]) -> list[Span]:
         if not self.kept:
             return found
         return [s for s in found if (s.rule, self._named(s.rule, text[s.start : s.end])) not in self.kept]
@@ -211,9 +220,9 @@ class Examine:
         ]
 
         def find_both(text: str) -> list[Span]:
-            return [*self._find(text), *cuts] if text == document.text else self._find(text)
+            return [*self._find(text), *cuts]
 
-        clean = redact.redact_fully(document.text, find_both, self.mode, self._named)
+        clean = redact.redact_fully(document.text, find_both, self.mode, self._named, self._find_again)
         fingerprints, left = self._fingerprints(document.text, clean), self._left(document.text, clean)
         return replace(document, clean=clean, fingerprints=fingerprints, left=left)
 
@@ -265,7 +274,8 @@ def unpacked(packed: bytes, permutations: int) -> tuple[dedup.Sketches, passages
 @lru_cache(maxsize=4096)
 def _cleaned(column: str, value: str, how: Examine) -> redact.Clean:
     """A value of another column after the detectors; columns repeat their values, so they are remembered."""
-    return redact.redact_fully(value, partial(how._in_column, column), how.mode, how._named)
+    again = partial(how._in_column, column, again=True)
+    return redact.redact_fully(value, partial(how._in_column, column), how.mode, how._named, again)
 
 
 @lru_cache(maxsize=4096)
@@ -302,7 +312,6 @@ def _personal_in(name: str) -> tuple[Span, ...]:
     addresses = [
         Span(m.start(), m.end(), "EMAIL_ADDRESS", 1.0) for m in re.finditer(r"[^/#\s]+@[^/#\s]+", name)
     ]
-    found = [
-        s for s in detect.finder().find(re.sub("[_/]", " ", name)) if not entity(s.rule).harmless_in_a_name
-    ]
-    return tuple(resolve(addresses + found))
+    spaced = re.sub("[_/]", " ", name)
+    found = [s for s in detect.finder().find(spaced) if not entity(s.rule).harmless_in_a_name]
+    return tuple(resolve([*addresses, *found, *detect.full_names(spaced)]))

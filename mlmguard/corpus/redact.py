@@ -125,16 +125,18 @@ def redact_fully(
     find: Callable[[str], Sequence[Span]],
     mode: str = "replace",
     pseudonym: Pseudonym | None = None,
+    find_again: Callable[[str], Sequence[Span]] | None = None,
 ) -> Clean:
     """:func:`redact` until nothing is found any more.
 
     Taking one value out moves its neighbours together: a context word comes within reach of a number
-    that was too weak before. What a second look at the clean text finds is redacted as well.
+    that was too weak before. What a second look at the clean text finds is redacted as well; ``find_again``
+    is who takes it, where that is somebody else.
     """
     spans = resolve(find(text))
     clean = redact(text, spans, mode, pseudonym)
     while spans:
-        again = [_in_raw(clean, span) for span in find(clean.text)]
+        again = [_in_raw(clean, span) for span in (find_again or find)(clean.text)]
         new = resolve([*spans, *again])
         if [(s.start, s.end) for s in new] == [(s.start, s.end) for s in spans]:
             break  # only our own stand-ins were found, which does not happen with ours and may with a plug-in

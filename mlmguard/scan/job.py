@@ -22,7 +22,7 @@ from mlmguard.engine import LocalEngine
 from mlmguard.errors import InputError, PartialRun
 from mlmguard.settings import ScanSettings
 
-_NOT_SHOWN = ("workers", "max_skipped", "against", "ner", "names_by_cue", "kept", "left_out")
+_NOT_SHOWN = ("workers", "max_skipped", "against", "ner", "names_by_cue", "no_names", "kept", "left_out")
 
 
 @dataclass(frozen=True)
@@ -91,8 +91,9 @@ class Job:
 
 
 def names(settings: ScanSettings) -> Names:
-    """Say who looks for names."""
-    return Names(str(settings.ner) if settings.ner else None, settings.names_by_cue)
+    """Say who looks for names: the user's model, or else ours, or nobody."""
+    ours = settings.ner is None and not settings.no_names
+    return Names(str(settings.ner) if settings.ner else None, settings.names_by_cue, ours)
 
 
 def reading(settings: ScanSettings) -> documents.Settings:
@@ -156,7 +157,9 @@ def made_by(settings: ScanSettings) -> str:
 
 
 def check_settings(settings: ScanSettings) -> None:
-    """Raise :class:`InputError` for what no detector can look for."""
+    """Raise :class:`InputError` for what no detector can look for, and for settings that contradict."""
+    if settings.no_names and settings.ner:
+        raise InputError("--no-names", "--ner names a model that finds them", "one of the two")
     finder(settings.entities, settings.threshold, settings.languages, names(settings), settings.countries)
 
 

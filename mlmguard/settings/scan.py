@@ -47,9 +47,10 @@ class ScanSettings:
     threshold: float = dial(0.4, "Least score of a finding.", group=FINDING, above=0, most=1)
     ner: Path | None = dial(
         None,
-        "A folder with a model that finds names: spaCy, GLiNER or token classifier.",
+        "A folder with a model that finds names in the place of ours: spaCy, GLiNER or token classifier.",
         group=FINDING,
     )
+    no_names: bool = dial(False, "Do not look for names of persons, places and organisations.", group=FINDING)
     names_by_cue: bool = dial(
         False, "Look for names by the words before them; most names are missed.", group=FINDING
     )

@@ -89,7 +89,7 @@ def test_foreign_folders_are_refused(place: Place) -> None:
         {"near_threshold": 1.5},
         {"permutations": 1},
         {"splits": {"train": 1.0}},
-        {"entities": ("PERSON",)},
+        {"entities": ("SHOE_SIZE",)},
         {"languages": ("xx",)},
     ],
 )

@@ -87,7 +87,7 @@ def test_manifest_counts_add_up(notes: Place) -> None:
         assert row.most_copies == max(f["document_copies"] for f in of_rule)
 
     assert {c.source for c in manifest.findings} == {"letters", "notes", "tables"}
-    assert {d.status for d in manifest.coverage} == {"available", "no detector"}
+    assert {d.status for d in manifest.coverage} == {"available"}
     report = artifacts.read_json(notes.reports / "scan.json")
     assert report["schema"] == "mlmguard/scan/v1" and report["skipped"] == {"unknown extension .xyz": 1}
     assert report["repeated"][0]["documents"] >= 5
@@ -228,7 +228,7 @@ def test_planted_values_are_in_no_report_log_or_error(
         "not UTF-8",
     ]
     kept = "".join(row["text"] for row in place.rows())
-    assert PLANTED["name"] in kept and PLANTED["mail"] not in kept and PLANTED["ssn"] not in kept
+    assert not any(PLANTED[kind] in kept for kind in ("name", "mail", "ssn"))
 
 
 def test_ids_with_personal_data_are_fingerprinted_and_still_distinct(place: Place) -> None:

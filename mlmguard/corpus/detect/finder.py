@@ -28,22 +28,29 @@ from mlmguard.types import Detector, LanguageCount
 
 @dataclass(frozen=True)
 class Names:
-    """Who looks for names: the model in ``folder``, and the weak recogniser by cues. By default nobody."""
+    """Who looks for names: the model in ``folder`` or else ``ours``, and the weak recogniser by cues."""
 
     folder: str | None = None
     cues: bool = False
+    ours: bool = False
 
 
 NOBODY = Names()
 ENGLISH = ("en",)
 """The languages that are looked for where nobody names any; its words are always among them."""
+OUR_NETWORK = "NamesByNetwork"
+OURS = Names(ours=True)
+"""What a plain installation looks for names with."""
 
 
 def names_digest(names: Names) -> str | None:
     """Return which model looks for names, by its files; None without one."""
     from mlmguard.corpus.detect.names import digest
+    from mlmguard.corpus.detect.tagger import WEIGHTS_SHA256
 
-    return digest(names.folder) if names.folder else None
+    if names.folder:
+        return digest(names.folder)
+    return WEIGHTS_SHA256[:12] if names.ours else None
 
 
 def check_countries(countries: tuple[str, ...]) -> None:
@@ -68,7 +75,7 @@ def check_languages(languages: tuple[str, ...]) -> None:
 @lru_cache(maxsize=4)
 def _recognizers(names: Names, countries: tuple[str, ...], languages: tuple[str, ...]) -> list[Any]:
     from mlmguard.corpus.detect import presidio
-    from mlmguard.corpus.detect.names import CUED_NAME, recognizer
+    from mlmguard.corpus.detect.names import CUED_NAME
 
     for one in outside().values():
         refuse_unproved(one)
@@ -79,14 +86,24 @@ def _recognizers(names: Names, countries: tuple[str, ...], languages: tuple[str,
     found = presidio.recognizers([*ours, *recognisers_abroad(languages)], theirs)
     if spoken:
         found.append(presidio.phones_of(tuple(one.country.upper() for one in spoken)))
-    return [*found, recognizer(names.folder)] if names.folder else found
+    return found
+
+
+@lru_cache(maxsize=4)
+def _models(names: Names) -> list[Any]:
+    """Those who look for names and are no patterns."""
+    from mlmguard.corpus.detect.names import Network, recognizer
+
+    if names.folder:
+        return [recognizer(names.folder)]
+    return [Network()] if names.ours else []
 
 
 @lru_cache(maxsize=8)
 def _engine(
     entities: tuple[str, ...] | None, names: Names, countries: tuple[str, ...], languages: tuple[str, ...]
 ) -> Any:
-    """Those who look for at least one of ``entities``; None: everybody."""
+    """The patterns for at least one of ``entities``; None: all of them."""
     from mlmguard.corpus.detect import presidio
 
     wanted = set(entities or supported_entities(names, countries, languages))
@@ -122,16 +139,26 @@ class Finder:
         """Spans in order of place, none overlapping (see :func:`mlmguard.corpus.detect.spans.resolve`)."""
         return resolve(self.find_all(text))
 
+    def find_again(self, text: str) -> list[Span]:
+        """As :meth:`find` in a text out of which values were taken: by patterns, whose context changed."""
+        return resolve(self._find_all(text, by_models=False))
+
     def find_all(self, text: str) -> list[Span]:
         """Everything at or over the threshold, overlaps and all, in order of place.
 
         Presidio's own answer on the folded text, with what lies across a line end, is glued to a word or
-        stands below the heading of its column, and without what its surroundings show to be nobody's.
+        stands below the heading of its column, the names that a model finds, and without what the words around
+        show to be nobody's.
         """
+        return self._find_all(text, by_models=True)
+
+    def _find_all(self, text: str, by_models: bool) -> list[Span]:
         from mlmguard.corpus.detect.plausible import plausible
 
         folded = fold(text)
         found = [*self.stock(folded.text), *across_seams(folded.text, self.stock)]
+        if by_models:
+            found += self._by_models(folded.text)
         in_cells = under_headings(folded.text, lambda cells: plausible(cells, self.stock(cells)))
         spans = (_in_raw(folded, span) for span in (*plausible(folded.text, found), *in_cells))
         return sorted(s for s in spans if self._entities is None or s.rule in self._entities)
@@ -145,6 +172,18 @@ class Finder:
         engine = _engine(self._entities, self._names, self._countries, self._languages)
         found: list[Span] = engine.analyze(folded, self._threshold)
         return found
+
+    def _by_models(self, folded: str) -> list[Span]:
+        """What models find, and the same persons where the models did not see them."""
+        from mlmguard.corpus.detect.mentions import mentions
+
+        found = [
+            Span(one.start, one.end, one.entity_type, one.score)
+            for model in _models(self._names)
+            for one in model.analyze(folded, model.supported_entities)
+            if one.score >= self._threshold
+        ]
+        return [*found, *mentions(folded, found)] if found else found
 
 
 def _in_raw(folded: Folded, span: Span) -> Span:
@@ -164,11 +203,23 @@ def finder(
     return Finder(entities, threshold, languages, names, countries)
 
 
+def full_names(text: str) -> list[Span]:
+    """Find persons by a first name and a surname that the lists know, where the words around are no prose: in
+    the name of a file what only looks like a name is none."""
+    from mlmguard.corpus.detect.tagger import WORD, is_full_name, names, shipped
+
+    return [
+        Span(start, end, kind, score)
+        for start, end, kind, score in names(text, shipped())
+        if kind == "PERSON" and is_full_name(WORD.findall(text, start, end))
+    ]
+
+
 def supported_entities(
     names: Names = NOBODY, countries: tuple[str, ...] = (), languages: tuple[str, ...] = ENGLISH
 ) -> tuple[str, ...]:
     """Return every entity type that something here can find."""
-    found = _recognizers(names, countries, languages)
+    found = [*_recognizers(names, countries, languages), *_models(names)]
     return tuple(sorted({entity for r in found for entity in r.supported_entities}))
 
 
@@ -199,13 +250,17 @@ def coverage(
     The recall is that of ``benchmarks/pii_forms.py`` and ``pii_accuracy.py``, by language; what a model finds
     is for its user to measure.
     """
+    from mlmguard.corpus.detect.names import RECALL
+
     stock = version("presidio-analyzer")
     ours = {one.name for one in (*recognisers(), *recognisers_abroad(languages))}
     detectors: dict[str, list[str]] = {}
     versions: dict[str, set[str]] = {}
-    for recognizer in _recognizers(names, countries, languages):
+    for recognizer in (*_recognizers(names, countries, languages), *_models(names)):
         if recognizer.name in ours or recognizer.name == "NameByCue":
             made_by = f"mlmguard rule {recognizer.version}"
+        elif recognizer.name == OUR_NETWORK:
+            made_by = f"mlmguard names {recognizer.version}"
         elif recognizer.name.endswith(" model"):
             made_by = f"files {recognizer.version}"
         else:
@@ -219,7 +274,7 @@ def coverage(
             "+".join(sorted(set(looking))),
             ", ".join(sorted(versions[type_])),
             "available" if entities is None or type_ in entities else "not run",
-            recall.stated(entity(type_), languages),
+            RECALL[type_] if OUR_NETWORK in looking else recall.stated(entity(type_), languages),
         )
         for type_, looking in detectors.items()
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 
 from mlmguard.artifacts import Key
 from mlmguard.corpus.detect.folding import fold
@@ -31,7 +32,44 @@ def identity(rule: str, value: str) -> str:
         return "".join(filter(str.isdigit, value)) or value
     if rule == "PHONE_NUMBER":
         return _phone(value)
-    return value
+    return _person(value) if rule == "PERSON" else value
+
+
+_TITLES = frozenset(
+    [
+        "mr",
+        "mrs",
+        "ms",
+        "miss",
+        "mx",
+        "dr",
+        "prof",
+        "professor",
+        "sir",
+        "madam",
+        "herr",
+        "frau",
+        "nurse",
+        "md",
+        "phd",
+        "jr",
+        "sr",
+    ]
+)
+
+
+def _person(value: str) -> str:
+    """The words of a name without accents, in small letters, sorted; titles, initials and signs are none.
+
+    >>> identity("PERSON", "Dr. LEE, Zoë") == identity("PERSON", "Zoe Q. Lee")
+    True
+    """
+    small = "".join(
+        c for c in unicodedata.normalize("NFKD", value.casefold()) if not unicodedata.combining(c)
+    )
+    words = re.findall(r"[^\W\d_]+", small)
+    named = [word for word in words if len(word) > 1 and word not in _TITLES and word != "s"]
+    return " ".join(sorted(named)) or " ".join(words) or value
 
 
 def _phone(value: str) -> str:

@@ -1,7 +1,8 @@
 # ruff: noqa: E501 (an expression is read across)
-"""Names, places and organisations: by a local model that the user gives, or, weakly, by words around a name.
+"""Names, places and organisations: by our own network, by a local model that the user gives, or, weakly, by words
+around a name.
 
-A model is a folder: one that spaCy wrote, a Hugging Face token classifier or a GLiNER model, these two with
+A model of the user's is a folder: one that spaCy wrote, a Hugging Face token classifier or a GLiNER model, these two with
 safetensors. Nothing is downloaded and no code of the folder is run.
 """
 
@@ -16,7 +17,9 @@ from typing import Any
 
 from presidio_analyzer import EntityRecognizer, RecognizerResult
 
+from mlmguard.corpus.detect.finder import OUR_NETWORK
 from mlmguard.corpus.detect.recogniser import Pattern, Recogniser
+from mlmguard.corpus.detect.tagger import CLASSES, VERSION, names, shipped
 from mlmguard.errors import InputError
 from mlmguard.loading import loader
 
@@ -130,6 +133,31 @@ class _Model(EntityRecognizer):
             for start, piece in _pieces(text)
             for low, high, label, score in self._tag(piece)
             if _plain(label) in _TYPES and high > low
+        ]
+
+
+RECALL = {
+    "PERSON": "?",
+    "LOCATION": "?",
+    "ORGANIZATION": "?",
+    "NRP": "not measured",
+}
+"""What ``benchmarks/names.py`` finds of the names in sentences whose templates the network never saw, and in tweets."""
+
+
+class Network(EntityRecognizer):
+    """The detector of the package itself: see ``tagger``."""
+
+    def __init__(self) -> None:
+        self._tagger = shipped()
+        super().__init__(supported_entities=sorted(CLASSES[1:]), name=OUR_NETWORK, version=VERSION)
+
+    def load(self) -> None:
+        """Loaded already."""
+
+    def analyze(self, text: str, entities: list[str], nlp_artifacts: Any = None) -> list[Any]:
+        return [
+            RecognizerResult(kind, start, end, score) for start, end, kind, score in names(text, self._tagger)
         ]
 
 

@@ -1,0 +1,295 @@
+"""A small network that reads words and says which of them are names: numpy, and no framework.
+
+A word is the sum of the vectors of its hashed pieces (itself, its ends, its three-letter pieces, its shape)
+and of what lists say of it (first names and surnames of the US census, names of many countries, cities,
+countries, ordinary words). Four convolutions of three words each look at its neighbours. The weights are made
+by ``tools/names`` and are part of the package.
+
+Each text is computed by itself, in pieces of a fixed length: what is found in it does not depend on the texts
+around it, nor on the number of workers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import re
+import unicodedata
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, BinaryIO
+from zlib import crc32
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mlmguard.errors import InputError
+
+WEIGHTS = Path(__file__).parent / "names.npz"
+WEIGHTS_SHA256 = "e583055dd8dbe0b8b0775fc093e4334379d35880191708ca6551d8b7748ddc3a"
+VERSION = "1"
+CLASSES = ("O", "PERSON", "LOCATION", "ORGANIZATION", "NRP")
+KINDS = (
+    "first", "seldom a first name", "last", "seldom a surname", "city", "country", "region", "NRP",
+    "organisation", "very common word", "common word", "word",
+)  # fmt: skip
+"""What a list may say of a word: the bits of its entry in ``Lists``."""
+ROWS = 1 << 15
+"""Rows of the table of pieces."""
+REACH = 4
+"""Words on either side that a word's classes depend on: the convolutions together."""
+_LEAST = 0.8
+"""Least probability of being a name, of any class, at which a word is one."""
+_WEIGHTS = np.array([3, 1, 1, 1], np.float32)
+"""By how much each class is preferred where several are probable: a person above all is not to be missed."""
+_AT_ONCE = 4096  # words a piece: memory stays small whatever the document's length
+_CACHED = 1 << 16  # words whose vectors are kept
+
+WORD = re.compile(
+    r"(?<![\w.+-])[\w.+-]{1,64}+@[\w-][\w.-]*|(?:https?://|www\.)[^\s<>\"]+"
+    r"|[^\W\d_]+(?:[\u0300-\u036f]+[^\W\d_]*)*(?:['’](?!s\b)[^\W\d_]+)?|['’]s\b|\d+|\n+|[^\w\s]|_"
+)
+"""An address, a word with its apostrophe, an 's, a number, line ends, or a sign."""
+
+_Floats = NDArray[np.float32]
+
+
+def plain(word: str) -> str:
+    """Write ``word`` in small letters without accents, as the lists have it."""
+    small = word.lower()
+    if small.isascii():
+        return small
+    return "".join(c for c in unicodedata.normalize("NFKD", small) if not unicodedata.combining(c))
+
+
+def pieces(word: str) -> list[int]:
+    """Give the rows of the table whose sum is ``word``: at most seventeen."""
+    small = word.lower()
+    marked = f"<{small}>"
+    named = [
+        f"w{small}", f"p{small[:3]}", f"s{small[-2:]}", f"S{small[-3:]}", f"Z{small[-4:]}",
+        f"c{_shape(word)}",
+        *(marked[i : i + 3] for i in range(min(11, max(0, len(marked) - 2)))),
+    ]  # fmt: skip
+    return [crc32(one.encode("utf-8", "surrogatepass")) % ROWS for one in named]
+
+
+def _shape(word: str) -> str:
+    """Capitals as X, letters as x, digits as d, at most three of one after another."""
+    shape = "".join(
+        "X" if c.isupper() else "x" if c.isalpha() else "d" if c.isdigit() else c for c in word[:24]
+    )
+    return re.sub(r"(.)\1{3,}", r"\1\1\1", shape)
+
+
+def letters(word: str) -> tuple[bool, ...]:
+    """Say how ``word`` is written: with a capital, in capitals, small, digits, a sign, a line end."""
+    first = word[:1]
+    return (
+        first.isupper() and not word.isupper(), word.isupper(), word.islower(), first.isdigit(),
+        not first.isalnum() and not first.isspace(), first == "\n",
+    )  # fmt: skip
+
+
+REGIMES = ("letters of both kinds", "small letters", "capitals")
+
+
+def regimes(words: Sequence[str]) -> list[int]:
+    """Say for each word how its line is written, by number in ``REGIMES``: there names may be small, too."""
+    found: list[int] = []
+    line: list[str] = []
+    for word in (*words, "\n"):
+        line.append(word)
+        if word[0] == "\n":
+            small = any(c.islower() for one in line for c in one)
+            capital = any(c.isupper() for one in line for c in one)
+            found += [0 if small == capital else 1 if small else 2] * len(line)
+            line = []
+    return found[:-1]
+
+
+class Lists:
+    """What is known of words: hashes in order, and for each a bit for every one of ``KINDS``."""
+
+    def __init__(self, hashes: NDArray[np.uint32], bits: NDArray[np.uint16]) -> None:
+        self._hashes, self._bits = hashes, bits
+
+    @staticmethod
+    def hash(word: str) -> int:
+        """Hash a word as :func:`plain` writes it."""
+        return crc32(word.encode("utf-8", "surrogatepass"))
+
+    def of(self, word: str) -> int:
+        """Give the bits of ``word``; none for a word that no list has."""
+        own = np.uint32(self.hash(plain(word)))
+        at = int(np.searchsorted(self._hashes, own))
+        return int(self._bits[at]) if at < len(self._hashes) and self._hashes[at] == own else 0
+
+
+def facts(word: str, regime: int, lists: Lists) -> list[float]:
+    """Give what lists, letters and the line say of ``word``, as numbers 0 and 1."""
+    known = lists.of(word) if word[:1].isalpha() else 0
+    line = (float(regime == one) for one in range(len(REGIMES)))
+    return [*(float(known >> bit & 1) for bit in range(len(KINDS))), *map(float, letters(word)), *line]
+
+
+class Tagger:
+    """The network with its weights."""
+
+    def __init__(self, weights: dict[str, NDArray[Any]]) -> None:
+        self.lists = Lists(weights["hashes"], weights["bits"])
+        scale = weights["table_scale"].astype(np.float32)
+        self._table: _Floats = weights["table"].astype(np.float32) * scale[:, None]
+        self._facts: _Floats = weights["facts"].astype(np.float32)
+        self._layers = [
+            (weights[f"layer{i}"].astype(np.float32), weights[f"bias{i}"].astype(np.float32))
+            for i in range(sum(name.startswith("layer") for name in weights))
+        ]
+        self._out: tuple[_Floats, _Floats] = (
+            weights["out"].astype(np.float32), weights["out_bias"].astype(np.float32),
+        )  # fmt: skip
+        self._rows: dict[tuple[str, int], int] = {}
+        self._vectors: _Floats = np.zeros((1024, self._table.shape[1]), np.float32)
+
+    @staticmethod
+    def read(file: Path | BinaryIO) -> Tagger:
+        """Read weights as ``tools/names`` writes them; nothing in the file is code."""
+        with np.load(file, allow_pickle=False) as arrays:
+            return Tagger({name: arrays[name] for name in arrays.files})
+
+    def vector(self, word: str, regime: int) -> _Floats:
+        """Compute the vector of one word, before its neighbours are looked at, with a mean square of 1."""
+        rows = pieces(word)
+        summed = self._table[rows].sum(0) / np.sqrt(np.float32(len(rows)))
+        summed += np.asarray(facts(word, regime, self.lists), np.float32) @ self._facts
+        alone: _Floats = _even(summed[None])[0]
+        return alone
+
+    def _embedded(self, words: Sequence[str]) -> _Floats:
+        rows, keys = self._rows, list(zip(words, regimes(words)))
+        missing = [key for key in dict.fromkeys(keys) if key not in rows]
+        if missing:
+            if len(rows) + len(missing) > _CACHED:
+                rows.clear()
+                missing = list(dict.fromkeys(keys))
+            while len(rows) + len(missing) > len(self._vectors):
+                self._vectors = np.concatenate([self._vectors, np.zeros_like(self._vectors)])
+            for key in missing:
+                self._vectors[len(rows)] = self.vector(*key)
+                rows[key] = len(rows)
+        return self._vectors[[rows[key] for key in keys]]
+
+    def probabilities(self, words: Sequence[str]) -> _Floats:
+        """Compute the probability of each class for each word: (words, classes), rows add up to 1."""
+        hidden = self._embedded(words)
+        for number, (weight, bias) in enumerate(self._layers):
+            there = _even(hidden) if number else hidden
+            wide = np.zeros((len(there), 3 * there.shape[1]), np.float32)
+            width = there.shape[1]
+            wide[1:, :width] = there[:-1]
+            wide[:, width : 2 * width] = there
+            wide[:-1, 2 * width :] = there[1:]
+            grown = np.maximum(wide @ weight + bias, 0)
+            hidden = hidden + grown if number else grown
+        logits = hidden @ self._out[0] + self._out[1]
+        logits -= logits.max(1, keepdims=True)
+        np.exp(logits, out=logits)
+        logits /= logits.sum(1, keepdims=True)
+        return logits
+
+
+@lru_cache(maxsize=1)
+def shipped() -> Tagger:
+    """Read the weights of the package, once a process; :class:`InputError` where they are not those."""
+    content = WEIGHTS.read_bytes()
+    if hashlib.sha256(content).hexdigest() != WEIGHTS_SHA256:
+        raise InputError(
+            str(WEIGHTS), "not the weights of this version", "the file as installed", "install again"
+        )
+    return Tagger.read(io.BytesIO(content))
+
+
+_ORDINARY = sum(1 << KINDS.index(kind) for kind in ("very common word", "common word", "word"))
+
+
+def is_ordinary(word: str) -> bool:
+    """Say if the documents that the lists come from have ``word`` in small letters, as in "bill"."""
+    return bool(shipped().lists.of(word) & _ORDINARY)
+
+
+_FIRST = sum(1 << KINDS.index(kind) for kind in ("first", "seldom a first name"))
+_LAST = sum(1 << KINDS.index(kind) for kind in ("last", "seldom a surname"))
+
+
+def is_full_name(words: Sequence[str]) -> bool:
+    """Say if the lists know one of ``words`` as a first name and another one as a surname."""
+    bits = [shipped().lists.of(word) for word in words if word[0].isalpha()]
+    firsts, lasts = (
+        {i for i, b in enumerate(bits) if b & _FIRST},
+        {i for i, b in enumerate(bits) if b & _LAST},
+    )
+    return bool(firsts and lasts) and len(firsts | lasts) > 1
+
+
+def _even(rows: _Floats) -> _Floats:
+    """``rows`` with a root mean square of 1."""
+    evened: _Floats = rows / np.sqrt((rows * rows).mean(1, keepdims=True) + np.float32(1e-6))
+    return evened
+
+
+# --- names in a text ----------------------------------------------------------------------------------
+
+Name = tuple[int, int, str, float]
+"""(start, end, class, score): characters of the text, end exclusive."""
+
+
+def names(text: str, tagger: Tagger) -> list[Name]:
+    """Find the names in ``text``, in order of place.
+
+    Neighbouring words that are names of any class are one name; its class is the one that is most probable
+    over all of them, its score the mean of its words' probabilities of being a name.
+    """
+    found: list[Name] = []
+    matches = list(WORD.finditer(text))
+    for begin in range(0, len(matches), _AT_ONCE):
+        low, high = max(0, begin - REACH), min(len(matches), begin + _AT_ONCE + REACH)
+        words = [match.group() for match in matches[low:high]]
+        shares, lines = tagger.probabilities(words), regimes(words)
+        named = 1 - shares[:, 0]
+        named[[i for i, word in enumerate(words) if _is_address(word)]] = 0
+        last = min(begin + _AT_ONCE, len(matches))
+        at = begin
+        while at < last:
+            if named[at - low] < _LEAST:
+                at += 1
+                continue
+            end = at + 1
+            while end < last and named[end - low] >= _LEAST:
+                end += 1
+            mixed = lines[at - low] == 0
+            if (one := _name(matches[at:end], shares[at - low : end - low], mixed)) is not None:
+                found.append(one)
+            at = end
+    return found
+
+
+def _is_address(word: str) -> bool:
+    """If a word is an address of mail or of the web, or the end of a line: these are nobody's names."""
+    return word[0] == "\n" or "@" in word[1:] or (word.startswith(("http", "www.")) and len(word) > 6)
+
+
+def _name(run: Sequence[re.Match[str]], shares: _Floats, mixed: bool) -> Name | None:
+    """One name of neighbouring words, without the signs at its ends; None where no letter is in it, or only
+    ordinary words in small letters although the line has capitals (``mixed``)."""
+    first, last = 0, len(run)
+    while first < last and not run[first].group()[0].isalnum():
+        first += 1
+    while last > first and not run[last - 1].group()[-1].isalnum():
+        last -= 1
+    words = [match.group() for match in run[first:last] if match.group()[0].isalpha()]
+    if not words or (mixed and all(word.islower() and is_ordinary(word) for word in words)):
+        return None
+    mean = shares[first:last].mean(0)
+    kind = 1 + int((mean[1:] * _WEIGHTS).argmax())
+    return run[first].start(), run[last - 1].end(), CLASSES[kind], round(float(1 - mean[0]), 2)
