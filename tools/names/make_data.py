@@ -23,6 +23,7 @@ from pathlib import Path
 
 import numpy as np
 import words as lists
+from english_words import get_english_words_set
 from values import Values
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
@@ -306,7 +307,11 @@ def word_lists(values: Values, common: Counter[str]) -> tuple[np.ndarray, np.nda
         if count >= 3 and word[0].isalpha():
             name = "very common word" if count >= 300 else "common word" if count >= 30 else "word"
             bits[Lists.hash(plain(word))] |= kind[name]
-    order = sorted(bits)
+    for word in get_english_words_set(["web2"], alpha=True):
+        own = Lists.hash(plain(word))
+        if word.islower() and len(word) > 2 and not bits[own] & kind["first"]:
+            bits[own] |= kind["word"]
+    order = sorted(own for own in bits if bits[own])
     return np.array(order, np.uint32), np.array([bits[h] for h in order], np.uint16)
 
 

@@ -147,8 +147,8 @@ class Finder:
         """Everything at or over the threshold, overlaps and all, in order of place.
 
         Presidio's own answer on the folded text, with what lies across a line end, is glued to a word or
-        stands below the heading of its column, the names that a model finds, and without what the words around
-        show to be nobody's.
+        stands below the heading of its column, the names that a model finds, and without what its
+        surroundings show to be nobody's.
         """
         return self._find_all(text, by_models=True)
 

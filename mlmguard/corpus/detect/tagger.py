@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from mlmguard.errors import InputError
 
 WEIGHTS = Path(__file__).parent / "names.npz"
-WEIGHTS_SHA256 = "e583055dd8dbe0b8b0775fc093e4334379d35880191708ca6551d8b7748ddc3a"
+WEIGHTS_SHA256 = "fb0831c886c5428359c90a8bdce332fac967c6115da24ac7cca0c532a600a889"
 VERSION = "1"
 CLASSES = ("O", "PERSON", "LOCATION", "ORGANIZATION", "NRP")
 KINDS = (
@@ -267,8 +267,10 @@ def names(text: str, tagger: Tagger) -> list[Name]:
             end = at + 1
             while end < last and named[end - low] >= _LEAST:
                 end += 1
-            mixed = lines[at - low] == 0
-            if (one := _name(matches[at:end], shares[at - low : end - low], mixed)) is not None:
+            before = matches[at - 1].group().lower() if at else ""
+            if (one := _name(matches[at:end], shares[at - low : end - low])) is not None and not (
+                lines[at - low] == 0 and _is_plain_word(text[one[0] : one[1]], before)
+            ):
                 found.append(one)
             at = end
     return found
@@ -279,16 +281,22 @@ def _is_address(word: str) -> bool:
     return word[0] == "\n" or "@" in word[1:] or (word.startswith(("http", "www.")) and len(word) > 6)
 
 
-def _name(run: Sequence[re.Match[str]], shares: _Floats, mixed: bool) -> Name | None:
-    """One name of neighbouring words, without the signs at its ends; None where no letter is in it, or only
-    ordinary words in small letters although the line has capitals (``mixed``)."""
+_ARTICLES = frozenset(("the", "a", "an"))
+
+
+def _is_plain_word(name: str, before: str) -> bool:
+    """If ``name`` is ordinary words in small letters, or behind an article, where names have capitals."""
+    return name.islower() and (before in _ARTICLES or all(map(is_ordinary, re.findall(r"[^\W\d_]+", name))))
+
+
+def _name(run: Sequence[re.Match[str]], shares: _Floats) -> Name | None:
+    """One name of neighbouring words, without the signs at its ends; None where no letter is in it."""
     first, last = 0, len(run)
     while first < last and not run[first].group()[0].isalnum():
         first += 1
     while last > first and not run[last - 1].group()[-1].isalnum():
         last -= 1
-    words = [match.group() for match in run[first:last] if match.group()[0].isalpha()]
-    if not words or (mixed and all(word.islower() and is_ordinary(word) for word in words)):
+    if not any(match.group()[0].isalpha() for match in run[first:last]):
         return None
     mean = shares[first:last].mean(0)
     kind = 1 + int((mean[1:] * _WEIGHTS).argmax())
