@@ -35,7 +35,7 @@ def scanned(tmp_path: Path) -> Path:
     scan(
         corpus, tmp_path / "clean", tmp_path / "reports", key=load_key(),
         runs=tmp_path / ".mlmguard" / "runs",
-        settings=ScanSettings(cut_passages="nowhere"),
+        settings=ScanSettings(cut_passages="nowhere", no_names=True),
     )  # fmt: skip
     return tmp_path / "clean"
 
