@@ -111,7 +111,7 @@ def main() -> None:
         for a in range(0, len(ids), 120):
             sequences.append((ids[a : a + 120], np.array(classes[a : a + 120], np.int64)))
     of = [np.array(pieces(w), np.int64) for w, _ in vocabulary]
-    known = torch.tensor([facts(w, line, lists) for w, line in vocabulary])
+    known = torch.from_numpy(facts(list(vocabulary), lists).astype(np.float32))
     print(len(sequences), "sequences", len(vocabulary), "words", flush=True)
     network = Network(options.embedding, options.width, options.layers)
     optimiser = torch.optim.AdamW(network.parameters(), lr=3e-3, weight_decay=0.01, betas=(0.9, 0.99))
@@ -193,7 +193,7 @@ def main() -> None:
         counts = np.array([len(pieces(w)) for w in words])
         vectors = network.words(
             torch.from_numpy(flat), torch.from_numpy(np.concatenate([[0], np.cumsum(counts)[:-1]])),
-            torch.from_numpy(counts).float(), torch.tensor([facts(w, line, lists) for w, line in zip(words, regimes(words))]),
+            torch.from_numpy(counts).float(), torch.from_numpy(facts(list(zip(words, regimes(words))), lists).astype(np.float32)),
         )  # fmt: skip
         there = torch.softmax(network(vectors[None], torch.ones(1, len(words))), -1)[0].numpy()
     apart = np.abs(there - tagger.probabilities(words)).max()

@@ -23,6 +23,7 @@ from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import ThreadpoolController
 
 from mlmguard.errors import InputError
 
@@ -102,8 +103,8 @@ def regimes(words: Sequence[str]) -> list[int]:
     for word in (*words, "\n"):
         line.append(word)
         if word[0] == "\n":
-            small = any(c.islower() for one in line for c in one)
-            capital = any(c.isupper() for one in line for c in one)
+            whole = "".join(line)
+            small, capital = whole.upper() != whole, whole.lower() != whole
             found += [0 if small == capital else 1 if small else 2] * len(line)
             line = []
     return found[:-1]
@@ -120,18 +121,20 @@ class Lists:
         """Hash a word as :func:`plain` writes it."""
         return crc32(word.encode("utf-8", "surrogatepass"))
 
-    def of(self, word: str) -> int:
-        """Give the bits of ``word``; none for a word that no list has."""
-        own = np.uint32(self.hash(plain(word)))
-        at = int(np.searchsorted(self._hashes, own))
-        return int(self._bits[at]) if at < len(self._hashes) and self._hashes[at] == own else 0
+    def of(self, words: Sequence[str]) -> NDArray[np.uint16]:
+        """Give the bits of each word; none for one that no list has, or that is no word."""
+        own = np.array([self.hash(plain(word)) if word[:1].isalpha() else 0 for word in words], np.uint32)
+        at = np.minimum(np.searchsorted(self._hashes, own), len(self._hashes) - 1)
+        known = (self._hashes[at] == own) & np.array([word[:1].isalpha() for word in words], bool)
+        return np.where(known, self._bits[at], 0).astype(np.uint16)
 
 
-def facts(word: str, regime: int, lists: Lists) -> list[float]:
-    """Give what lists, letters and the line say of ``word``, as numbers 0 and 1."""
-    known = lists.of(word) if word[:1].isalpha() else 0
-    line = (float(regime == one) for one in range(len(REGIMES)))
-    return [*(float(known >> bit & 1) for bit in range(len(KINDS))), *map(float, letters(word)), *line]
+def facts(words: Sequence[tuple[str, int]], lists: Lists) -> NDArray[np.bool_]:
+    """Say what lists, letters and the line say of words in their lines: (words, facts)."""
+    bits = lists.of([word for word, _ in words])[:, None] >> np.arange(len(KINDS), dtype=np.uint16) & 1
+    written = np.array([letters(word) for word, _ in words], bool).reshape(len(words), -1)
+    lines = np.arange(len(REGIMES)) == np.array([line for _, line in words])[:, None]
+    return np.concatenate([bits.astype(bool), written, lines], 1)
 
 
 class Tagger:
@@ -158,13 +161,20 @@ class Tagger:
         with np.load(file, allow_pickle=False) as arrays:
             return Tagger({name: arrays[name] for name in arrays.files})
 
-    def vector(self, word: str, regime: int) -> _Floats:
-        """Compute the vector of one word, before its neighbours are looked at, with a mean square of 1."""
-        rows = pieces(word)
-        summed = self._table[rows].sum(0) / np.sqrt(np.float32(len(rows)))
-        summed += np.asarray(facts(word, regime, self.lists), np.float32) @ self._facts
-        alone: _Floats = _even(summed[None])[0]
-        return alone
+    def vectors(self, words: Sequence[tuple[str, int]]) -> _Floats:
+        """Compute the vectors of words in their lines, before neighbours are looked at: mean squares of 1.
+
+        A row is a sum in the order of its pieces, so it does not depend on the words beside it.
+        """
+        rows = [pieces(word) for word, _ in words]
+        counts = np.array([len(its) for its in rows])
+        starts = np.concatenate([[0], np.cumsum(counts)[:-1]])
+        summed: _Floats = np.add.reduceat(self._table[[row for its in rows for row in its]], starts)
+        summed /= np.sqrt(counts.astype(np.float32))[:, None]
+        true = np.array(facts(words, self.lists))
+        at, which = np.nonzero(true)
+        summed += np.add.reduceat(self._facts[which], np.searchsorted(at, np.arange(len(words))))
+        return _even(summed)
 
     def _embedded(self, words: Sequence[str]) -> _Floats:
         rows, keys = self._rows, list(zip(words, regimes(words)))
@@ -173,11 +183,11 @@ class Tagger:
             if len(rows) + len(missing) > _CACHED:
                 rows.clear()
                 missing = list(dict.fromkeys(keys))
-            while len(rows) + len(missing) > len(self._vectors):
+            first = len(rows)
+            while first + len(missing) > len(self._vectors):
                 self._vectors = np.concatenate([self._vectors, np.zeros_like(self._vectors)])
-            for key in missing:
-                self._vectors[len(rows)] = self.vector(*key)
-                rows[key] = len(rows)
+            self._vectors[first : first + len(missing)] = self.vectors(missing)
+            rows.update((key, first + number) for number, key in enumerate(missing))
         return self._vectors[[rows[key] for key in keys]]
 
     def probabilities(self, words: Sequence[str]) -> _Floats:
@@ -215,7 +225,7 @@ _ORDINARY = sum(1 << KINDS.index(kind) for kind in ("very common word", "common 
 
 def is_ordinary(word: str) -> bool:
     """Say if the documents that the lists come from have ``word`` in small letters, as in "bill"."""
-    return bool(shipped().lists.of(word) & _ORDINARY)
+    return bool(shipped().lists.of([word])[0] & _ORDINARY)
 
 
 _FIRST = sum(1 << KINDS.index(kind) for kind in ("first", "seldom a first name"))
@@ -224,7 +234,7 @@ _LAST = sum(1 << KINDS.index(kind) for kind in ("last", "seldom a surname"))
 
 def is_full_name(words: Sequence[str]) -> bool:
     """Say if the lists know one of ``words`` as a first name and another one as a surname."""
-    bits = [shipped().lists.of(word) for word in words if word[0].isalpha()]
+    bits = shipped().lists.of([word for word in words if word[0].isalpha()])
     firsts, lasts = (
         {i for i, b in enumerate(bits) if b & _FIRST},
         {i for i, b in enumerate(bits) if b & _LAST},
@@ -244,18 +254,25 @@ Name = tuple[int, int, str, float]
 """(start, end, class, score): characters of the text, end exclusive."""
 
 
+@lru_cache(maxsize=1)
+def _threads() -> ThreadpoolController:
+    return ThreadpoolController()
+
+
 def names(text: str, tagger: Tagger) -> list[Name]:
     """Find the names in ``text``, in order of place.
 
-    Neighbouring words that are names of any class are one name; its class is the one that is most probable
-    over all of them, its score the mean of its words' probabilities of being a name.
+    On one thread: sums this small are slower on several, and their last digits would depend on how many there
+    are. Neighbouring words that are names of any class are one name. Its class is the one that is most
+    probable over all of them, its score the mean of its words' probabilities of being a name.
     """
     found: list[Name] = []
     matches = list(WORD.finditer(text))
     for begin in range(0, len(matches), _AT_ONCE):
         low, high = max(0, begin - REACH), min(len(matches), begin + _AT_ONCE + REACH)
         words = [match.group() for match in matches[low:high]]
-        shares, lines = tagger.probabilities(words), regimes(words)
+        with _threads().limit(limits=1, user_api="blas"):
+            shares, lines = tagger.probabilities(words), regimes(words)
         named = 1 - shares[:, 0]
         named[[i for i, word in enumerate(words) if _is_address(word)]] = 0
         last = min(begin + _AT_ONCE, len(matches))

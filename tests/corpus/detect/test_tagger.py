@@ -39,7 +39,18 @@ def by_a_loop(words: list[str]) -> list[list[float]]:
         size = math.sqrt(sum(x * x for x in row) / len(row) + 1e-6)
         return [x / size for x in row]
 
-    rows = [[float(x) for x in one.vector(word, line)] for word, line in zip(words, tagger.regimes(words))]
+    def alone(word: str, line: int) -> list[float]:
+        pieces = [one._table[row].tolist() for row in tagger.pieces(word)]
+        true = [
+            row.tolist()
+            for row, is_so in zip(one._facts, tagger.facts([(word, line)], one.lists)[0])
+            if is_so
+        ]
+        return even(
+            [math.fsum(p) / math.sqrt(len(pieces)) + math.fsum(f) for p, f in zip(zip(*pieces), zip(*true))]
+        )
+
+    rows = [alone(word, line) for word, line in zip(words, tagger.regimes(words))]
     for number, (weight, bias) in enumerate(one._layers):
         there = [even(row) for row in rows] if number else rows
         nothing = [0.0] * len(there[0])
