@@ -137,9 +137,9 @@ class _Model(EntityRecognizer):
 
 
 RECALL = {
-    "PERSON": "?",
-    "LOCATION": "?",
-    "ORGANIZATION": "?",
+    "PERSON": "0.86 (498/580; English sentences), 0.66 (311/470; English tweets)",
+    "LOCATION": "0.80 (141/176; English sentences), 0.61 (45/74; English tweets)",
+    "ORGANIZATION": "0.33 (31/93; English sentences), 0.21 (7/34; English tweets)",
     "NRP": "not measured",
 }
 """What ``benchmarks/names.py`` finds of the names in sentences whose templates the network never saw, and in tweets."""
