@@ -44,7 +44,7 @@ def folder(tmp_path_factory):
     ]
     (place / "corpus").mkdir()
     (place / "corpus" / "notes.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    run(place, "clean")
+    run(place, "clean", no_names=True)
     write_json(
         place / ".mlmguard" / "runs" / "train-1" / "run.json",
         {
@@ -77,6 +77,15 @@ def test_a_value_is_found_by_fingerprint_where_it_was_redacted_and_by_text_where
     }
     assert [one.claim for one in found.checkpoints] == ["ε = 8, unit author"]
     assert EMAIL not in repr(found) and NAME.lower() not in repr(found).lower()
+
+
+def test_a_person_is_found_however_the_name_is_written(folder):
+    run(folder, "named")
+    first, _, last = NAME.partition(" ")
+    for written in (NAME, NAME.upper(), f"{last}, {first}", f"Dr. {first} Q. {last}"):
+        found = subject(folder / "named", folder / ".mlmguard" / "runs", KEY, [written])
+        told = {(one.document_id, one.found_as) for one in found.held}
+        assert (ID("b-1"), "PERSON") in told, written
 
 
 def test_a_person_is_found_by_the_key_of_the_scan(folder):
