@@ -27,7 +27,7 @@ from english_words import get_english_words_set
 from values import Values
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-from mlmguard.corpus.detect.tagger import CLASSES, KINDS, WORD, Lists, plain
+from mlmguard.corpus.detect.tagger import CLASSES, KINDS, WORD, Lists, plain, spelt
 
 PERSON, LOCATION, ORGANIZATION, NRP, IGNORED = 1, 2, 3, 4, -1
 Span = tuple[int, int, int]
@@ -91,7 +91,7 @@ def labels(text: str, spans: list[Span]) -> tuple[list[str], list[int]]:
         while at < len(spans) and spans[at][1] <= match.start():
             at += 1
         inside = at < len(spans) and spans[at][0] < match.end() and match.start() < spans[at][1]
-        found.append(match.group())
+        found.append(spelt(match.group()))
         classes.append(spans[at][2] if inside else 0)
     return found, classes
 
@@ -232,7 +232,7 @@ def from_carriers(rows: list[tuple], values: Values) -> Iterator[tuple[list[str]
                     other[i] = _BODY if a < end and start < b else other[i]
         found, classes = [], []
         for (a, b), (person, place, street), theirs in zip(tokens, shares, other):
-            word = text[a:b]
+            word = spelt(text[a:b])
             if person >= 0.5 or place >= 0.5 or street >= 0.5:
                 ours = PERSON if person >= max(place, street) else LOCATION if place >= street else IGNORED
             else:

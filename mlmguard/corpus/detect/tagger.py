@@ -49,9 +49,16 @@ _CACHED = 1 << 16  # words whose vectors are kept
 
 WORD = re.compile(
     r"(?<![\w.+-])[\w.+-]{1,64}+@[\w-][\w.-]*|(?:https?://|www\.)[^\s<>\"]+"
-    r"|[^\W\d_]+(?:[\u0300-\u036f]+[^\W\d_]*)*(?:['’](?!s\b)[^\W\d_]+)?|['’]s\b|\d+|\n+|[^\w\s]|_"
+    r"|[^\W\d_]+(?:[\u0300-\u036f]+[^\W\d_]*)*(?:['’](?!s\b)[^\W\d_]+)?|['’]s\b|\d+|\n+"
+    r"|\.+|-+|=+|\*+|_+|#+|~+|>+|<+|!+|\?+|/+|,+|\|+|[^\w\s]"
 )
-"""An address, a word with its apostrophe, an 's, a number, line ends, or a sign."""
+"""An address, a word with its apostrophe, an 's, a number, line ends, or a sign, however often."""
+
+
+def spelt(word: str) -> str:
+    """Give a match of :data:`WORD` as the network reads it: a sign that is repeated is one."""
+    return word[0] if len(word) > 1 and word[0] == word[1] and word[0] in ".-=*_#~><!?/,|" else word
+
 
 _Floats = NDArray[np.float32]
 
@@ -270,7 +277,9 @@ def names(text: str, tagger: Tagger) -> list[Name]:
     matches = list(WORD.finditer(text))
     for begin in range(0, len(matches), _AT_ONCE):
         low, high = max(0, begin - REACH), min(len(matches), begin + _AT_ONCE + REACH)
-        words = [match.group() for match in matches[low:high]]
+        if not any(match.group()[0].isalpha() for match in matches[begin : begin + _AT_ONCE]):
+            continue
+        words = [spelt(match.group()) for match in matches[low:high]]
         with _threads().limit(limits=1, user_api="blas"):
             shares, lines = tagger.probabilities(words), regimes(words)
         named = 1 - shares[:, 0]
