@@ -135,9 +135,9 @@ def speed(data: Path, engines: dict[str, Find]) -> None:
     """Kilobytes a second of processor time, each engine after a first look at the same texts' beginning."""
     prose = [
         json.loads(line)["text"] for line in (data / "prose" / "nih_exporter.jsonl").open(encoding="utf-8")
-    ][:150]
+    ][:500]
     mails = [
-        p.read_text("utf-8", "replace") for p in sorted((data / "mail" / "easy-ham-2").rglob("*.txt"))[:150]
+        p.read_text("utf-8", "replace") for p in sorted((data / "mail" / "easy-ham-2").rglob("*.txt"))[:500]
     ]
     for title, texts in (("prose", prose), ("mail", mails)):
         size = sum(len(text.encode()) for text in texts) / 1000

@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import io
 import re
+import string
 import unicodedata
 from collections.abc import Sequence
 from functools import lru_cache
@@ -57,7 +58,9 @@ WORD = re.compile(
 
 def spelt(word: str) -> str:
     """Give a match of :data:`WORD` as the network reads it: a sign that is repeated is one."""
-    return word[0] if len(word) > 1 and word[0] == word[1] and word[0] in ".-=*_#~><!?/,|" else word
+    if len(word) == 1 or word[0].isalnum():
+        return word
+    return word[0] if word[0] == word[1] and word[0] != "\n" else word
 
 
 _Floats = NDArray[np.float32]
@@ -74,21 +77,40 @@ def plain(word: str) -> str:
 def pieces(word: str) -> list[int]:
     """Give the rows of the table whose sum is ``word``: at most seventeen."""
     small = word.lower()
-    marked = f"<{small}>"
     named = [
-        f"w{small}", f"p{small[:3]}", f"s{small[-2:]}", f"S{small[-3:]}", f"Z{small[-4:]}",
+        f"w{small}",
+        f"p{small[:3]}",
+        f"s{small[-2:]}",
+        f"S{small[-3:]}",
+        f"Z{small[-4:]}",
         f"c{_shape(word)}",
-        *(marked[i : i + 3] for i in range(min(11, max(0, len(marked) - 2)))),
-    ]  # fmt: skip
-    return [crc32(one.encode("utf-8", "surrogatepass")) % ROWS for one in named]
+    ]
+    coded = [one.encode("utf-8", "surrogatepass") for one in named]
+    marked = f"<{small}>"
+    parts = range(min(11, max(0, len(marked) - 2)))
+    if marked.isascii():
+        whole = marked.encode()
+        coded += [whole[i : i + 3] for i in parts]
+    else:
+        coded += [marked[i : i + 3].encode("utf-8", "surrogatepass") for i in parts]
+    return [crc32(one) % ROWS for one in coded]
+
+
+_SHAPES = str.maketrans(
+    string.ascii_uppercase + string.ascii_lowercase + string.digits, "X" * 26 + "x" * 26 + "d" * 10
+)
 
 
 def _shape(word: str) -> str:
     """Capitals as X, letters as x, digits as d, at most three of one after another."""
-    shape = "".join(
-        "X" if c.isupper() else "x" if c.isalpha() else "d" if c.isdigit() else c for c in word[:24]
-    )
-    return re.sub(r"(.)\1{3,}", r"\1\1\1", shape)
+    word = word[:24]
+    if word.isascii():
+        shape = word.translate(_SHAPES)
+    else:
+        shape = "".join(
+            "X" if c.isupper() else "x" if c.isalpha() else "d" if c.isdigit() else c for c in word
+        )
+    return re.sub(r"(.)\1{3,}", r"\1\1\1", shape) if len(shape) > 3 else shape
 
 
 def letters(word: str) -> tuple[bool, ...]:
@@ -161,6 +183,7 @@ class Tagger:
         )  # fmt: skip
         self._rows: dict[tuple[str, int], int] = {}
         self._vectors: _Floats = np.zeros((1024, self._table.shape[1]), np.float32)
+        self._may_be = np.zeros(1024, bool)
 
     @staticmethod
     def read(file: Path | BinaryIO) -> Tagger:
@@ -168,8 +191,10 @@ class Tagger:
         with np.load(file, allow_pickle=False) as arrays:
             return Tagger({name: arrays[name] for name in arrays.files})
 
-    def vectors(self, words: Sequence[tuple[str, int]]) -> _Floats:
-        """Compute the vectors of words in their lines, before neighbours are looked at: mean squares of 1.
+    def vectors(self, words: Sequence[tuple[str, int]]) -> tuple[_Floats, NDArray[np.bool_]]:
+        """Compute the vectors of words in their lines, before neighbours are looked at, with mean squares of 1.
+
+        Say, too, which of them may be a name's at all.
 
         A row is a sum in the order of its pieces, so it does not depend on the words beside it.
         """
@@ -178,12 +203,12 @@ class Tagger:
         starts = np.concatenate([[0], np.cumsum(counts)[:-1]])
         summed: _Floats = np.add.reduceat(self._table[[row for its in rows for row in its]], starts)
         summed /= np.sqrt(counts.astype(np.float32))[:, None]
-        true = np.array(facts(words, self.lists))
+        true = facts(words, self.lists)
         at, which = np.nonzero(true)
         summed += np.add.reduceat(self._facts[which], np.searchsorted(at, np.arange(len(words))))
-        return _even(summed)
+        return _even(summed), _may_be_names(true)
 
-    def _embedded(self, words: Sequence[str]) -> _Floats:
+    def _embedded(self, words: Sequence[str]) -> tuple[_Floats, NDArray[np.bool_]]:
         rows, keys = self._rows, list(zip(words, regimes(words)))
         missing = [key for key in dict.fromkeys(keys) if key not in rows]
         if missing:
@@ -193,27 +218,77 @@ class Tagger:
             first = len(rows)
             while first + len(missing) > len(self._vectors):
                 self._vectors = np.concatenate([self._vectors, np.zeros_like(self._vectors)])
-            self._vectors[first : first + len(missing)] = self.vectors(missing)
+                self._may_be = np.concatenate([self._may_be, np.zeros_like(self._may_be)])
+            some = slice(first, first + len(missing))
+            self._vectors[some], self._may_be[some] = self.vectors(missing)
             rows.update((key, first + number) for number, key in enumerate(missing))
-        return self._vectors[[rows[key] for key in keys]]
+        chosen = [rows[key] for key in keys]
+        return self._vectors[chosen], self._may_be[chosen]
 
-    def probabilities(self, words: Sequence[str]) -> _Floats:
-        """Compute the probability of each class for each word: (words, classes), rows add up to 1."""
-        hidden = self._embedded(words)
-        for number, (weight, bias) in enumerate(self._layers):
+    def probabilities(self, words: Sequence[str], everywhere: bool = True) -> _Floats:
+        """Compute the probability of each class for each word: (words, classes), rows add up to 1.
+
+        Not ``everywhere``: at words that may be a name's and the two on either side; the others are no names.
+        """
+        vectors, may_be = self._embedded(words)
+        count = len(words)
+        # a row of nothing on either side, so that every word has two neighbours
+        hidden: _Floats = np.zeros((count + 2, vectors.shape[1]), np.float32)
+        hidden[1:-1] = vectors
+        seen = np.ones(count, bool) if everywhere else _wider(may_be, _BESIDE)
+        wanted = [seen]
+        for _ in self._layers[1:]:
+            wanted.append(wanted[-1] if everywhere else _wider(wanted[-1], 1))
+        for number, ((weight, bias), where) in enumerate(zip(self._layers, reversed(wanted))):
+            at = np.flatnonzero(where) + 1
             there = _even(hidden) if number else hidden
-            wide = np.zeros((len(there), 3 * there.shape[1]), np.float32)
-            width = there.shape[1]
-            wide[1:, :width] = there[:-1]
-            wide[:, width : 2 * width] = there
-            wide[:-1, 2 * width :] = there[1:]
-            grown = np.maximum(wide @ weight + bias, 0)
-            hidden = hidden + grown if number else grown
-        logits = hidden @ self._out[0] + self._out[1]
+            grown = np.maximum(
+                np.concatenate([there[at - 1], there[at], there[at + 1]], 1) @ weight + bias, 0
+            )
+            if number:
+                hidden[at] += grown
+            else:
+                hidden = np.zeros((count + 2, weight.shape[1]), np.float32)
+                hidden[at] = grown
+        logits = hidden[1:-1][seen] @ self._out[0] + self._out[1]
         logits -= logits.max(1, keepdims=True)
         np.exp(logits, out=logits)
         logits /= logits.sum(1, keepdims=True)
-        return logits
+        shares: _Floats = np.zeros((count, len(CLASSES)), np.float32)
+        shares[:, 0] = 1
+        shares[seen] = logits
+        return shares
+
+
+_BESIDE = 2  # words beside one that may be a name's: "of", "van", a dot
+
+
+def _may_be_names(true: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """By what is known of words (see :func:`facts`): no signs and numbers, no very common word, and, where
+    others have capitals, no ordinary word in small letters."""
+    kinds, (capital, capitals), mixed = (
+        true[:, : len(KINDS)],
+        true[:, _WRITTEN : _WRITTEN + 2].T,
+        true[:, _LINE],
+    )
+    of_names, very, often, some = kinds[:, :-3].any(1), kinds[:, -3], kinds[:, -2], kinds[:, -1]
+    letters = ~true[:, _WRITTEN + 3 : _LINE].any(1)
+    in_mixed = np.where(capital | capitals, of_names | ~very, kinds[:, :2].any(1) | ~(very | often | some))
+    return letters & np.where(mixed, in_mixed, of_names | ~(very | often))
+
+
+_WRITTEN = len(KINDS)
+_LINE = _WRITTEN + 6
+"""Where in a row of :func:`facts` the letters begin, and the line."""
+
+
+def _wider(where: NDArray[np.bool_], by: int) -> NDArray[np.bool_]:
+    """``where`` and so many places on either side."""
+    wide = where.copy()
+    for step in range(1, by + 1):
+        wide[step:] |= where[:-step]
+        wide[:-step] |= where[step:]
+    return wide
 
 
 @lru_cache(maxsize=1)
@@ -281,24 +356,23 @@ def names(text: str, tagger: Tagger) -> list[Name]:
             continue
         words = [spelt(match.group()) for match in matches[low:high]]
         with _threads().limit(limits=1, user_api="blas"):
-            shares, lines = tagger.probabilities(words), regimes(words)
-        named = 1 - shares[:, 0]
-        named[[i for i, word in enumerate(words) if _is_address(word)]] = 0
-        last = min(begin + _AT_ONCE, len(matches))
-        at = begin
-        while at < last:
-            if named[at - low] < _LEAST:
-                at += 1
+            shares = tagger.probabilities(words, everywhere=False)
+        lines: list[int] = []
+        last = min(begin + _AT_ONCE, len(matches)) - low
+        hits = {
+            at for at in np.flatnonzero(shares[:, 0] <= 1 - _LEAST).tolist() if not _is_address(words[at])
+        }
+        for at in sorted(hits):
+            if at < begin - low or at >= last or (at - 1 in hits and at > begin - low):
                 continue
             end = at + 1
-            while end < last and named[end - low] >= _LEAST:
+            while end < last and end in hits:
                 end += 1
-            before = matches[at - 1].group().lower() if at else ""
-            if (one := _name(matches[at:end], shares[at - low : end - low])) is not None and not (
-                lines[at - low] == 0 and _is_plain_word(text[one[0] : one[1]], before)
-            ):
+            one = _name(matches[low + at : low + end], shares[at:end])
+            lines = lines or regimes(words)
+            before = matches[low + at - 1].group().lower() if low + at else ""
+            if one is not None and not (lines[at] == 0 and _is_plain_word(text[one[0] : one[1]], before)):
                 found.append(one)
-            at = end
     return found
 
 

@@ -167,3 +167,18 @@ def test_classes_and_findings_have_the_same_names() -> None:
     for kind in CLASSES[1:]:
         assert coverage[kind].status == "available" and coverage[kind].version.startswith("mlmguard names ")
     assert all(coverage[kind].recall != "not measured" for kind in ("PERSON", "LOCATION", "ORGANIZATION"))
+
+
+def test_the_gate_loses_no_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The network at every word, beside the words that may be a name's and their neighbours."""
+    text = "\n".join(
+        f"Dear {first} {last},\nthe letter of {first} van der {last} came to Boston. "
+        f"my name is {first.lower()} {last.lower()}\n"
+        f"SIGNED: {first.upper()} {last.upper()}, University of Lyon"
+        for first in ("Ann", "Björn", "Oluwaseun", "Mark")
+        for last in ("Lee", "Quillfeather", "Hope", "García")
+    )
+    behind = names(text, shipped())
+    whole = tagger.Tagger.probabilities
+    monkeypatch.setattr(tagger.Tagger, "probabilities", lambda self, words, everywhere: whole(self, words))
+    assert names(text, shipped()) == behind and len(behind) > 60
