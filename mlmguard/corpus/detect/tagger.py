@@ -192,7 +192,7 @@ class Tagger:
             return Tagger({name: arrays[name] for name in arrays.files})
 
     def vectors(self, words: Sequence[tuple[str, int]]) -> tuple[_Floats, NDArray[np.bool_]]:
-        """Compute the vectors of words in their lines, before neighbours are looked at, with mean squares of 1.
+        """Compute the vectors of words in their lines, before neighbours are looked at: mean squares are 1.
 
         Say, too, which of them may be a name's at all.
 
