@@ -185,8 +185,8 @@ def test_what_was_found_was_redacted_and_what_was_not_is_said(planted):
     clean = "".join(path.read_text() for path in (folder / "clean").glob("*.jsonl"))
     assert EMAIL not in clean and CARD not in clean
     manifest = json.loads((folder / "clean" / "manifest.json").read_text())
-    # no detector looks for names: that must be told, not passed over
-    assert {d["entity"]: d["status"] for d in manifest["coverage"]}["PERSON"] == "no detector"
+    looked_for = {d["entity"]: (d["status"], d["recall"]) for d in manifest["coverage"]}
+    assert looked_for["PERSON"][0] == "available" and "tweets" in looked_for["PERSON"][1]
     assert {s["reason"] for s in manifest["skipped"]}
 
 

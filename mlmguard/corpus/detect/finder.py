@@ -158,7 +158,12 @@ class Finder:
         folded = fold(text)
         found = [*self.stock(folded.text), *across_seams(folded.text, self.stock)]
         if by_models:
-            found += self._by_models(folded.text)
+            # what a pattern sees whole is what the pattern says: a street is no town
+            found += [
+                name
+                for name in self._by_models(folded.text)
+                if not any(one.start <= name.start and name.end <= one.end for one in found)
+            ]
         in_cells = under_headings(folded.text, lambda cells: plausible(cells, self.stock(cells)))
         spans = (_in_raw(folded, span) for span in (*plausible(folded.text, found), *in_cells))
         return sorted(s for s in spans if self._entities is None or s.rule in self._entities)

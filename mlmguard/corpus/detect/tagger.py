@@ -371,7 +371,8 @@ def names(text: str, tagger: Tagger) -> list[Name]:
             one = _name(matches[low + at : low + end], shares[at:end])
             lines = lines or regimes(words)
             before = matches[low + at - 1].group().lower() if low + at else ""
-            if one is not None and not (lines[at] == 0 and _is_plain_word(text[one[0] : one[1]], before)):
+            plain_word = one is not None and lines[at] == 0 and _is_plain_word(text[one[0] : one[1]], before)
+            if one is not None and not plain_word and not _is_glued(text, one[0], one[1]):
                 found.append(one)
     return found
 
@@ -387,6 +388,14 @@ _ARTICLES = frozenset(("the", "a", "an"))
 def _is_plain_word(name: str, before: str) -> bool:
     """If ``name`` is ordinary words in small letters, or behind an article, where names have capitals."""
     return name.islower() and (before in _ARTICLES or all(map(is_ordinary, re.findall(r"[^\W\d_]+", name))))
+
+
+_GLUED_BEFORE, _GLUED_BEHIND = re.compile(r"(?:[^\W_]_|\w@|[a-z\d]\.)\Z"), re.compile(r"_\w|@\w|\.[a-z\d]")
+
+
+def _is_glued(text: str, start: int, end: int) -> bool:
+    """If what looks like a name goes on as an account or a host does ("kim.brook77"): half of it is none."""
+    return bool(_GLUED_BEFORE.search(text, max(0, start - 2), start) or _GLUED_BEHIND.match(text, end))
 
 
 def _name(run: Sequence[re.Match[str]], shares: _Floats) -> Name | None:

@@ -152,12 +152,20 @@ def test_names_are_found(text: str, name: str, kind: str) -> None:
         "write to ann.lee@example.org or see https://example.org/Ann/Lee",
         "import numpy as np\ndef main() -> None:",
         "<PERSON> lives in <LOCATION>.",
+        "skype: kim.brook77",
+        "see host.ann.example",
         "",
         "\n\n 12 + 13 = 25 ;;; --- \u200b",
     ],
 )
 def test_what_is_nobodys_is_left(text: str) -> None:
     assert found(text) == []
+
+
+def test_a_name_within_what_a_pattern_finds_is_what_the_pattern_says() -> None:
+    text = "611 N MOUNTAIN CREEK RD STE 777"
+    (span,) = pii.finder(names=pii.OURS).find(text)
+    assert (span.rule, span.start, span.end) == ("STREET_ADDRESS", 0, len(text))
 
 
 def test_classes_and_findings_have_the_same_names() -> None:
