@@ -314,4 +314,5 @@ def _personal_in(name: str) -> tuple[Span, ...]:
     ]
     spaced = re.sub("[_/]", " ", name)
     found = [s for s in detect.finder().find(spaced) if not entity(s.rule).harmless_in_a_name]
-    return tuple(resolve([*addresses, *found, *detect.full_names(spaced)]))
+    # to a name the dot before a file's extension is the end of a word, too
+    return tuple(resolve([*addresses, *found, *detect.full_names(spaced.replace(".", " "))]))

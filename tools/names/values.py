@@ -171,12 +171,13 @@ class Values:
         return rng.choice(self.cities[:top])
 
     def _fake_city(self) -> str:
+        return self._of_a_locale("city")
+
+    def _of_a_locale(self, what: str) -> str:
+        """A value of some locale; an American one where the locale has none, or none in Latin letters."""
         fake, _, _ = self.rng.choice(self.fakers)
-        try:
-            found = fake.city()
-        except AttributeError:
-            found = self.fake.city()
-        return found if _is_latin(found) else self.fake.city()
+        found = getattr(fake, what, getattr(self.fake, what))()
+        return found if _is_latin(found) else getattr(self.fake, what)()
 
     def country(self) -> str:
         aliases = lists.listed(lists.ALIASES)
@@ -201,12 +202,7 @@ class Values:
         if rng.random() < 0.7:
             number = rng.randrange(1, rng.choice((99, 999, 9999)))
             return f"{self.road()} {number}" if rng.random() < 0.4 else f"{number} {self.road()}"
-        fake, _, _ = rng.choice(self.fakers)
-        try:
-            found = fake.street_address()
-        except AttributeError:
-            found = self.fake.street_address()
-        return found.replace("\n", ", ") if _is_latin(found) else self.fake.street_address()
+        return self._of_a_locale("street_address").replace("\n", ", ")
 
     # --- organisations
 
@@ -255,9 +251,7 @@ class Values:
                 ("tech", "soft", "ix", "ex", "ium", "Works", "Net", "Lab", "ly", "io")
             )
             return made + (f" {pick(lists.SUFFIXES)}" if rng.random() < 0.4 else "")
-        fake, _, _ = rng.choice(self.fakers)
-        found = fake.company()
-        return found if _is_latin(found) else self.fake.company()
+        return self._of_a_locale("company")
 
     def nrp(self) -> str:
         return self.rng.choice(self.nrps)

@@ -6,9 +6,11 @@ the recognisers it has for English and ours. Nothing here needs a model or the n
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib.metadata import version
+from itertools import accumulate
 from typing import Any
 
 from mlmguard.corpus.detect import recall
@@ -158,12 +160,7 @@ class Finder:
         folded = fold(text)
         found = [*self.stock(folded.text), *across_seams(folded.text, self.stock)]
         if by_models:
-            # what a pattern sees whole is what the pattern says: a street is no town
-            found += [
-                name
-                for name in self._by_models(folded.text)
-                if not any(one.start <= name.start and name.end <= one.end for one in found)
-            ]
+            found += _not_within(found, self._by_models(folded.text))
         in_cells = under_headings(folded.text, lambda cells: plausible(cells, self.stock(cells)))
         spans = (_in_raw(folded, span) for span in (*plausible(folded.text, found), *in_cells))
         return sorted(s for s in spans if self._entities is None or s.rule in self._entities)
@@ -185,10 +182,24 @@ class Finder:
         found = [
             Span(one.start, one.end, one.entity_type, one.score)
             for model in _models(self._names)
+            if self._entities is None or not set(self._entities).isdisjoint(model.supported_entities)
             for one in model.analyze(folded, model.supported_entities)
             if one.score >= self._threshold
         ]
         return [*found, *mentions(folded, found)] if found else found
+
+
+def _not_within(found: list[Span], names: list[Span]) -> list[Span]:
+    """``names`` that no one of ``found`` covers whole: there a street is no town, it is what its pattern says."""
+    by_place = sorted(found)
+    starts = [span.start for span in by_place]
+    reach = list(accumulate((span.end for span in by_place), max))
+    kept = []
+    for name in names:
+        before = bisect_right(starts, name.start)
+        if not before or reach[before - 1] < name.end:
+            kept.append(name)
+    return kept
 
 
 def _in_raw(folded: Folded, span: Span) -> Span:
