@@ -190,7 +190,7 @@ class Finder:
 
 
 def _not_within(found: list[Span], names: list[Span]) -> list[Span]:
-    """``names`` that no one of ``found`` covers whole: there a street is no town, it is what its pattern says."""
+    """``names`` that none of ``found`` covers whole: what a pattern sees is what it says, a street no town."""
     by_place = sorted(found)
     starts = [span.start for span in by_place]
     reach = list(accumulate((span.end for span in by_place), max))
