@@ -190,7 +190,7 @@ class Finder:
 
 
 def _not_within(found: list[Span], names: list[Span]) -> list[Span]:
-    """``names`` that none of ``found`` covers whole: what a pattern sees is what it says, a street no town."""
+    """``names`` that none of ``found`` covers whole: a street is what its pattern says, and no town."""
     by_place = sorted(found)
     starts = [span.start for span in by_place]
     reach = list(accumulate((span.end for span in by_place), max))
