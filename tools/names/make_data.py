@@ -18,7 +18,8 @@ import re
 import sys
 import zlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -210,11 +211,39 @@ def in_prose(rows: list[tuple], values: Values) -> Iterator[tuple[list[str], lis
         yield labels(cased(whole, [s for s in spans if s[2] != IGNORED], rng), spans)
 
 
+@dataclass(frozen=True)
+class Known:
+    """Words of names that a model may say alone; of others it is believed where both say so."""
+
+    nrp: Set[str]
+    places: Set[str]
+    organisations: Set[str]
+
+    @staticmethod
+    def of(values: Values) -> Known:
+        """Take them from the lists that the values are drawn from."""
+        places = [*values.countries, *values.cities[:8000], *lists.listed(lists.ALIASES), *values.regions]
+        places += [state for state, _ in values.states]
+        return Known(
+            {plain(word) for one in values.nrps for word in one.split()},
+            {plain(word) for one in places for word in one.split() if len(word) > 2},
+            {word for one in values.organisations for word in one.split()},
+        )
+
+
+_BODIES = frozenset(
+    (
+        *("University", "Institute", "Institutes", "College", "School", "Hospital", "Center", "Centre"),
+        *("Department", "Ministry", "Foundation", "Inc", "Corp", "Corporation", "Company", "Ltd", "LLC"),
+        *("Laboratory", "Laboratories", "Agency", "Association", "Society", "Academy", "Council"),
+        *("Commission", "Committee", "Administration", "Bank"),
+    )
+)
 _BODY = 9
 """An organisation by a word of it, beside the model's opinion: "Institute"."""
 
 
-def from_carriers(rows: list[tuple], values: Values) -> Iterator[tuple[list[str], list[int]]]:
+def from_carriers(rows: list[tuple], values: Values, known: Known) -> Iterator[tuple[list[str], list[int]]]:
     """Paragraphs with the classes on which both models agree; where they do not, a word teaches nothing."""
     rng = values.rng
     for source, text, theirs_tokens, theirs_shares, entities in rows:
@@ -225,7 +254,7 @@ def from_carriers(rows: list[tuple], values: Values) -> Iterator[tuple[list[str]
             for i, (a, b) in enumerate(tokens):
                 if a < end and start < b:
                     other[i] = _SPACY.get(label, 0)
-        sure_of = [any(word in values.bodies for word in WORD.findall(text[a:b])) for a, b, _ in entities]
+        sure_of = [any(word in _BODIES for word in WORD.findall(text[a:b])) for a, b, _ in entities]
         for (start, end, label), sure in zip(entities, sure_of):
             if label == "ORG" and sure and source not in ("peps", "python"):
                 for i, (a, b) in enumerate(tokens):
@@ -248,11 +277,11 @@ def from_carriers(rows: list[tuple], values: Values) -> Iterator[tuple[list[str]
             elif ours == IGNORED:
                 label = IGNORED
             elif theirs == NRP and letter and word[0].isupper():
-                label = NRP if plain(word) in values.nrp_plain else IGNORED
+                label = NRP if plain(word) in known.nrp else IGNORED
             elif theirs == ORGANIZATION:
-                label = 0 if word.isupper() and word not in values.organisation_words else IGNORED
+                label = 0 if word.isupper() and word not in known.organisations else IGNORED
             elif theirs == LOCATION:
-                label = LOCATION if plain(word) in values.place_plain else IGNORED
+                label = LOCATION if plain(word) in known.places else IGNORED
             elif theirs == PERSON:
                 label = 0 if sure and source in ("peps", "python") else IGNORED
             else:
@@ -340,42 +369,6 @@ def main() -> None:
     options = parser.parse_args()
     rng = random.Random(7)
     values = Values(rng)
-    values.nrp_plain = {plain(w) for one in values.nrps for w in one.split()}
-    values.place_plain = {
-        plain(w) for one in values.countries + values.cities[:8000] + lists.listed(lists.ALIASES) + values.regions + [s for s, _ in values.states]
-        for w in one.split() if len(w) > 2
-    }  # fmt: skip
-    values.bodies = {
-        "University",
-        "Institute",
-        "Institutes",
-        "College",
-        "School",
-        "Hospital",
-        "Center",
-        "Centre",
-        "Department",
-        "Ministry",
-        "Foundation",
-        "Inc",
-        "Corp",
-        "Corporation",
-        "Company",
-        "Ltd",
-        "LLC",
-        "Laboratory",
-        "Laboratories",
-        "Agency",
-        "Association",
-        "Society",
-        "Academy",
-        "Council",
-        "Commission",
-        "Committee",
-        "Administration",
-        "Bank",
-    }
-    values.organisation_words = {w for one in values.organisations for w in one.split()}
     ours = [
         line for line in (Path(__file__).parent / "templates.txt").read_text("utf-8").splitlines()
         if line and (not line.startswith("# ") or "{" in line)
@@ -392,7 +385,11 @@ def main() -> None:
         *from_templates(options.count * 2 // 3, list(grown(options.count, values)), values),
     ]
     labelled = pickle.loads(options.labelled.read_bytes())
-    carriers = [*from_carriers(labelled, values), *in_prose(labelled, values), *in_prose(labelled, values)]
+    carriers = [
+        *from_carriers(labelled, values, Known.of(values)),
+        *in_prose(labelled, values),
+        *in_prose(labelled, values),
+    ]
     print(len(made), "sentences,", len(carriers), "paragraphs")
     print(
         "words by class",

@@ -40,7 +40,6 @@ class Names:
 NOBODY = Names()
 ENGLISH = ("en",)
 """The languages that are looked for where nobody names any; its words are always among them."""
-OUR_NETWORK = "NamesByNetwork"
 OURS = Names(ours=True)
 """What a plain installation looks for names with."""
 
@@ -266,8 +265,6 @@ def coverage(
     The recall is that of ``benchmarks/pii_forms.py`` and ``pii_accuracy.py``, by language; what a model finds
     is for its user to measure.
     """
-    from mlmguard.corpus.detect.names import RECALL
-
     stock = version("presidio-analyzer")
     ours = {one.name for one in (*recognisers(), *recognisers_abroad(languages))}
     detectors: dict[str, list[str]] = {}
@@ -275,7 +272,7 @@ def coverage(
     for recognizer in (*_recognizers(names, countries, languages), *_models(names)):
         if recognizer.name in ours or recognizer.name == "NameByCue":
             made_by = f"mlmguard rule {recognizer.version}"
-        elif recognizer.name == OUR_NETWORK:
+        elif recognizer.name == recall.OUR_NETWORK:
             made_by = f"mlmguard names {recognizer.version}"
         elif recognizer.name.endswith(" model"):
             made_by = f"files {recognizer.version}"
@@ -290,7 +287,9 @@ def coverage(
             "+".join(sorted(set(looking))),
             ", ".join(sorted(versions[type_])),
             "available" if entities is None or type_ in entities else "not run",
-            RECALL[type_] if OUR_NETWORK in looking else recall.stated(entity(type_), languages),
+            recall.of_names(type_)
+            if recall.OUR_NETWORK in looking
+            else recall.stated(entity(type_), languages),
         )
         for type_, looking in detectors.items()
     ]

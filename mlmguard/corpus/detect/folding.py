@@ -72,6 +72,13 @@ class Folded:
         return at if number < 0 else self._raw[number] + at - self._starts[number]
 
 
+def without_accents(text: str) -> str:
+    """Leave out the marks of letters: "Zoë" and "Zoe" are one name."""
+    if text.isascii():
+        return text
+    return "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
+
+
 def fold(text: str) -> Folded:
     """``text`` as the detectors see it.
 

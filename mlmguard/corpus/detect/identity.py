@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 
 from mlmguard.artifacts import Key
-from mlmguard.corpus.detect.folding import fold
+from mlmguard.corpus.detect.folding import fold, without_accents
 
 _BY_DIGITS = frozenset(("CREDIT_CARD", "US_SSN", "US_ITIN", "US_BANK_NUMBER", "UK_NHS"))
 _LINE_END = re.compile(r"\s*\n[\s>|]*")
@@ -36,25 +35,10 @@ def identity(rule: str, value: str) -> str:
 
 
 _TITLES = frozenset(
-    [
-        "mr",
-        "mrs",
-        "ms",
-        "miss",
-        "mx",
-        "dr",
-        "prof",
-        "professor",
-        "sir",
-        "madam",
-        "herr",
-        "frau",
-        "nurse",
-        "md",
-        "phd",
-        "jr",
-        "sr",
-    ]
+    (
+        *("mr", "mrs", "ms", "miss", "mx", "dr", "prof", "professor", "sir", "madam", "herr", "frau"),
+        *("nurse", "md", "phd", "jr", "sr"),
+    )
 )
 
 
@@ -64,11 +48,8 @@ def _person(value: str) -> str:
     >>> identity("PERSON", "Dr. LEE, Zoë") == identity("PERSON", "Zoe Q. Lee")
     True
     """
-    small = "".join(
-        c for c in unicodedata.normalize("NFKD", value.casefold()) if not unicodedata.combining(c)
-    )
-    words = re.findall(r"[^\W\d_]+", small)
-    named = [word for word in words if len(word) > 1 and word not in _TITLES and word != "s"]
+    words = re.findall(r"[^\W\d_]+", without_accents(value.casefold()))
+    named = [word for word in words if len(word) > 1 and word not in _TITLES]
     return " ".join(sorted(named)) or " ".join(words) or value
 
 

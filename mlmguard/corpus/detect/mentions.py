@@ -20,13 +20,15 @@ def mentions(text: str, found: Iterable[Span]) -> Iterator[Span]:
     persons = sorted(span for span in found if span.rule == "PERSON")
     if not persons:
         return
-    whole: dict[str, list[tuple[list[str], float]]] = {}
+    whole: dict[tuple[str, ...], float] = {}
+    lengths: dict[str, set[int]] = {}  # of the names that begin with a word
     alone: dict[str, tuple[float, bool]] = {}  # and whether it was written in small letters
     for span in persons:
         words = [match.group() for match in WORD.finditer(text, span.start, span.end)]
-        names = [plain(word) for word in words]
+        names = tuple(map(plain, words))
         if len(words) > 1:
-            whole.setdefault(names[0], []).append((names, span.score))
+            whole.setdefault(names, span.score)
+            lengths.setdefault(names[0], set()).add(len(names))
         for word, name in zip(words, names):
             if len(word) >= _LEAST and word.isalpha() and not is_ordinary(word):
                 alone.setdefault(name, (span.score, word[0].islower()))
@@ -41,9 +43,9 @@ def mentions(text: str, found: Iterable[Span]) -> Iterator[Span]:
             next_taken = next(taken, None)
         length, score = 0, 0.0
         if next_taken is None or start < next_taken.start:
-            for names, its in whole.get(spelt[at], ()):
-                if len(names) > length and spelt[at : at + len(names)] == names:
-                    length, score = len(names), its
+            for count in lengths.get(spelt[at], ()):
+                if count > length and (names := tuple(spelt[at : at + count])) in whole:
+                    length, score = count, whole[names]
             if not length and spelt[at] in alone:
                 its, small = alone[spelt[at]]
                 if small or matches[at].group()[0].isupper():

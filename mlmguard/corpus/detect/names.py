@@ -17,7 +17,7 @@ from typing import Any
 
 from presidio_analyzer import EntityRecognizer, RecognizerResult
 
-from mlmguard.corpus.detect.finder import OUR_NETWORK
+from mlmguard.corpus.detect.recall import OUR_NETWORK
 from mlmguard.corpus.detect.recogniser import Pattern, Recogniser
 from mlmguard.corpus.detect.tagger import CLASSES, VERSION, names, shipped
 from mlmguard.errors import InputError
@@ -134,15 +134,6 @@ class _Model(EntityRecognizer):
             for low, high, label, score in self._tag(piece)
             if _plain(label) in _TYPES and high > low
         ]
-
-
-RECALL = {
-    "PERSON": "0.86 (498/580; English sentences), 0.66 (311/470; English tweets)",
-    "LOCATION": "0.80 (141/176; English sentences), 0.61 (45/74; English tweets)",
-    "ORGANIZATION": "0.33 (31/93; English sentences), 0.21 (7/34; English tweets)",
-    "NRP": "not measured",
-}
-"""What ``benchmarks/names.py`` finds of the names in sentences whose templates the network never saw, and in tweets."""
 
 
 class Network(EntityRecognizer):

@@ -191,10 +191,7 @@ _VERSION = re.compile(r"(?i)(?:[/=@]|\bv|\bversion|\brelease|\bbuild|\bver\.?)[ 
 def _phone(text: str, span: Span) -> bool:
     value = text[span.start : span.end]
     digits = sum(c.isdigit() for c in value)
-    before = text[span.start - 1 : span.start]
-    if re.fullmatch(r"\d{0,4}[.,]\d{5,}", value) or (
-        before in (".", ",") and text[max(0, span.start - 2)].isdigit()
-    ):
+    if re.fullmatch(r"\d{0,4}[.,]\d{5,}", value) or _ends_a_fraction(text, span.start):
         return False  # a fraction, or its end
     if digits < 7 or value[0] in "xX":
         return True  # an extension has its word
@@ -289,8 +286,12 @@ def _license(text: str, span: Span) -> bool:
 
 def _national(text: str, span: Span) -> bool:
     """No part of a fraction: check digits alone find one in ten."""
-    before = text[max(0, span.start - 2) : span.start]
-    return not (len(before) == 2 and before[0].isdigit() and before[1] in ".,")
+    return not _ends_a_fraction(text, span.start)
+
+
+def _ends_a_fraction(text: str, start: int) -> bool:
+    before = text[max(0, start - 2) : start]
+    return len(before) == 2 and before[0].isdigit() and before[1] in ".,"
 
 
 _RULES: Mapping[str, Rule] = {

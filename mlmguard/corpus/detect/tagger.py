@@ -15,7 +15,6 @@ import hashlib
 import io
 import re
 import string
-import unicodedata
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -26,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import ThreadpoolController
 
+from mlmguard.corpus.detect.folding import without_accents
 from mlmguard.errors import InputError
 
 WEIGHTS = Path(__file__).parent / "names.npz"
@@ -68,10 +68,7 @@ _Floats = NDArray[np.float32]
 
 def plain(word: str) -> str:
     """Write ``word`` in small letters without accents, as the lists have it."""
-    small = word.lower()
-    if small.isascii():
-        return small
-    return "".join(c for c in unicodedata.normalize("NFKD", small) if not unicodedata.combining(c))
+    return without_accents(word.lower())
 
 
 def pieces(word: str) -> list[int]:
@@ -192,9 +189,7 @@ class Tagger:
             return Tagger({name: arrays[name] for name in arrays.files})
 
     def vectors(self, words: Sequence[tuple[str, int]]) -> tuple[_Floats, NDArray[np.bool_]]:
-        """Compute the vectors of words in their lines, before neighbours are looked at: mean squares are 1.
-
-        Say, too, which of them may be a name's at all.
+        """Compute the vectors of words in their lines, of mean square 1, and say which may be a name's.
 
         A row is a sum in the order of its pieces, so it does not depend on the words beside it.
         """
