@@ -22,10 +22,9 @@ from mlmguard.leakage.records import SURE
 from mlmguard.leakage.results import Exposed, PValue, Result
 from mlmguard.policy.reading import load
 from mlmguard.policy.rule import Threshold
-from mlmguard.scan import scan
 from mlmguard.train import TrainSettings, train
 from mlmguard.types import Watcher
-from tests.fixtures.workbench import KEY, QUICK, Bench, damaged, findings, numbers, overfitted
+from tests.fixtures.workbench import QUICK, Bench, damaged, findings, numbers, overfitted
 from tests.leakage.test_attacks import PLUGIN, install
 
 ATTACKS = {"loss", "calibrated", "min-k", "min-k++", "votes", "neighbours", "rmia", "learned"}
@@ -370,7 +369,7 @@ def later(bench, plain):
     (folder / "corpus" / "later.jsonl").write_text(
         "".join(json.dumps({"id": f"later-{k}", "text": one.text}) + "\n" for k, one in enumerate(came))
     )
-    scan(folder / "corpus", folder / "clean", folder / "reports", key=KEY, runs=bench.runs)
+    bench.scan(folder)
     settings = TrainSettings(init=str(plain), steps=5, canaries=0)
     train(folder / "clean", folder / "ckpt", folder / "reports", settings, runs=bench.runs)
     return folder / "ckpt"
