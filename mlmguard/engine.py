@@ -13,7 +13,8 @@ import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
+from types import ModuleType
 from typing import Protocol, TypeVar
 
 S = TypeVar("S")
@@ -58,11 +59,30 @@ class LocalEngine:
         with hands as pool:
             pending = []
             for shard in shards:
-                pending.append(pool.submit(work, shard))
+                with _without_the_script(work):
+                    pending.append(pool.submit(work, shard))  # starts the workers
                 if len(pending) >= 2 * self.workers:
                     yield pending.pop(0).result()
             for future in pending:
                 yield future.result()
+
+
+@contextmanager
+def _without_the_script(work: Callable[..., object]) -> Iterator[None]:
+    """Workers started in this block do not import the program that calls us, unless ``work`` stands in it.
+
+    Python has them do so, and a script that calls us outside of ``if __name__ == "__main__"`` would begin
+    anew in each of them.
+    """
+    program = sys.modules["__main__"]
+    if "__main__" in (getattr(work, "__module__", ""), type(work).__module__):
+        yield
+        return
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = program
 
 
 def _ready(workers: int) -> None:

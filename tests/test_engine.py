@@ -113,3 +113,30 @@ def test_a_temporary_folder_too_deep_for_a_socket_is_no_obstacle(tmp_path: Path)
 def test_what_is_preloaded_is_there(tmp_path: Path) -> None:
     assert loaded(tmp_path, "colorsys") == [True, False]
     assert loaded(tmp_path) == [False, False]
+
+
+UNGUARDED = """
+import sys
+from mlmguard.engine import LocalEngine
+
+print("begun")
+print(list(LocalEngine(2, preload=sys.argv[1:]).map(len, ["a", "bc", "def"])))
+"""
+
+
+@pytest.mark.parametrize("preload", [(), ("colorsys",)], ids=["spawned", "forked from a server"])
+@pytest.mark.parametrize("how", ["a script", "a module", "standard input"])
+def test_a_program_that_calls_outside_of_a_guard_runs_once(
+    tmp_path: Path, preload: tuple[str, ...], how: str
+) -> None:
+    (tmp_path / "unguarded.py").write_text(UNGUARDED)
+    command = {
+        "a script": [sys.executable, "unguarded.py"],
+        "a module": [sys.executable, "-m", "unguarded"],
+        "standard input": [sys.executable, "-"],
+    }[how]
+    done = subprocess.run(
+        [*command, *preload], cwd=tmp_path, input=UNGUARDED, capture_output=True, text=True, timeout=120
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == "begun\n[1, 2, 3]\n"
