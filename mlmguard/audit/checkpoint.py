@@ -368,7 +368,15 @@ def _alike(path: str, causal: bool, seed: int, tokenizer: Tokenizer) -> Any:
             "a model with the same tokenizer",
             "leave it out, or name the checkpoint that training began with",
         )
-    return models.load(path, causal=causal, seed=seed).model
+    found = models.load(path, causal=causal, seed=seed).model
+    _refuse_unusable(found, tokenizer, path, causal)
+    return found
+
+
+def _refuse_unusable(model: Any, tokenizer: Tokenizer, thing: str, causal: bool) -> None:
+    models.refuse_too_few_rows(model, tokenizer, thing)
+    usable = models.refuse_unusable_causal if causal else models.refuse_unusable
+    usable(model, tokenizer, thing)
 
 
 FEWEST_DOCUMENTS = 10
@@ -388,7 +396,8 @@ def _load(ckpt: Path, seed: int, causal: bool = False) -> tuple[Loaded, Tokenize
     """The model, with what is to be told of its weights, and its tokenizer."""
     loaded = models.load(ckpt, causal=causal, seed=seed)
     tokenizer = Tokenizer.load(str(ckpt), causal=causal)
-    models.refuse_too_few_rows(loaded.model, tokenizer, str(ckpt))
-    if not causal:
-        models.refuse_unusable(loaded.model, tokenizer, str(ckpt))
-    return loaded, tokenizer
+    _refuse_unusable(loaded.model, tokenizer, str(ckpt), causal)
+    if causal:
+        return loaded, tokenizer
+    told = models.padding_of(loaded.model, tokenizer, str(ckpt))
+    return loaded._replace(told=(*loaded.told, *told)), tokenizer

@@ -367,6 +367,8 @@ def config(folder: Path) -> dict[str, Any]:
             raise InputError(str(path), f"{key} names a kernel of a hub", "eager or sdpa")
         if key in _SIZES and not _is_size(value, key):
             raise InputError(str(path), f"{key} is no size", "a whole number above 0")
+        if key.endswith("_token_id") and not _is_token(value, key):
+            raise InputError(str(path), f"{key} is no id of a token", "a whole number, or null")
         if key == "num_labels" and not _is_size(value, key, _MOST_LABELS):
             raise InputError(str(path), f"{key} is no number of labels", f"at most {_MOST_LABELS:,}")
     return read
@@ -455,6 +457,12 @@ def _pairs(data: Any) -> Iterator[tuple[str, Any]]:
             left += [value for value in one.values() if isinstance(value, dict | list)]
         elif isinstance(one, list):
             left += [value for value in one if isinstance(value, dict | list)]
+
+
+def _is_token(value: Any, key: str) -> bool:
+    """An id, or none; some models end with one of several."""
+    listed = value if key == "eos_token_id" and isinstance(value, list) else [value]
+    return all(one is None or (type(one) is int and abs(one) < 1 << 31) for one in listed)
 
 
 def _is_size(value: Any, key: str, most: int = 1 << 40) -> bool:

@@ -83,8 +83,9 @@ def model(name: str | Path, what: str, seed: int = 0) -> Loaded:
         raise InputError(str(name), f"{known.model_type}, of which there is no {what}", f"a {what}", do)
     found = folders.stored(place)
     folders.refuse_layers(place, folders.config(place), found)
-    built = guarded(lambda: _built(auto, known), str(name), missing, expected)
+    built = guarded(lambda: _built(auto, known), str(name), missing, expected, _contradiction(known))
     renamed, prefixes = weights.renamed(found.entries, built, str(name))
+    weights.refuse_whole_numbers(built, found.entries, renamed, str(name))
     weights.refuse_other_shapes(built, {renamed[old]: one.shape for old, one in found.entries.items()}, place)
     _refuse_larger(built, found, place)
 
@@ -245,6 +246,18 @@ def _built(auto: Any, known: Any) -> Any:
 
     with torch.device("meta"):
         return auto.from_config(known, trust_remote_code=False)
+
+
+def _contradiction(known: Any) -> str:
+    """What may be wrong with a configuration that no model can be built by; "" for nothing that is known."""
+    own = known.get_text_config() if hasattr(known, "get_text_config") else known
+    width, heads = getattr(own, "hidden_size", None), getattr(own, "num_attention_heads", None)
+    if isinstance(width, int) and isinstance(heads, int) and heads and width % heads:
+        return f"look at config.json: its {heads} attention heads do not divide its hidden_size of {width}"
+    pad, rows = getattr(own, "pad_token_id", None), getattr(own, "vocab_size", None)
+    if isinstance(pad, int) and isinstance(rows, int) and pad >= rows:
+        return f"look at config.json: its pad_token_id of {pad:,} is beyond its vocab_size of {rows:,}"
+    return "look at config.json: one of its values is none that this architecture knows"
 
 
 def _refuse_larger(built: Any, found: folders.Stored, place: Path) -> None:

@@ -16,8 +16,8 @@ from mlmguard.loading.folder import CONFIG, Entry, some
 
 _WRAPPERS = re.compile(r"(?:^|(?<=\.))(?:_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")
 """What compiling, sharding and checkpointing put into names, wherever a module was wrapped."""
-_LEADING = ("module.", "model.")
-"""What data parallelism and trainers put before names; a model may have a part of that name, too."""
+_LEADING = re.compile(r"(?:(?:module|model|base_model)\.)+")
+"""What data parallelism, trainers and PEFT put before names; a model may have a part of that name, too."""
 _COMPUTED = ("position_ids", "token_type_ids", "inv_freq")
 """Buffers that old checkpoints store and every model computes."""
 
@@ -40,14 +40,22 @@ def renamed(entries: Mapping[str, Entry], built: Any, thing: str) -> tuple[dict[
 
 
 def _leading(names: Iterable[str], known: frozenset[str]) -> str:
-    """A first part of ``names`` without which more of them are known; "" for none."""
+    """A first part of ``names`` without which more of them are known; "" for none.
+
+    It is made of what wrappers write, as often as they do, or of what all names begin with.
+    """
     listed = list(names)
-    firsts = {name.partition(".")[0] + "." for name in listed if "." in name}
-    for prefix in (*_LEADING, *(firsts if len(firsts) == 1 else ())):
-        before = sum(name in known for name in listed)
-        if sum(name.removeprefix(prefix) in known for name in listed) > before:
-            return prefix
-    return ""
+    before = sum(name in known for name in listed)
+    tried = {match[0] for name in listed if (match := _LEADING.match(name))}
+    shared = ""
+    for parts in zip(*(name.split(".") for name in listed)):
+        if len(set(parts)) > 1:
+            break
+        shared += f"{parts[0]}."
+        tried.add(shared)
+    found = {one: sum(name.removeprefix(one) in known for name in listed) for one in tried}
+    best = min(found, key=lambda one: (-found[one], len(one)), default="")
+    return best if best and found[best] > before else ""
 
 
 def _names(built: Any) -> frozenset[str]:
@@ -81,6 +89,20 @@ def refuse_other_shapes(built: Any, shapes: Mapping[str, tuple[int, ...]], place
             said = f"{name} is {_shown(own[full].shape)} by it and {_shown(shape)} in the weights"
             do = "take both from one place"
         raise InputError(f"{place}/{CONFIG}", said, "the sizes of the weights beside it", do)
+
+
+_FRACTIONS = ("F64", "F32", "F16", "BF16")
+
+
+def refuse_whole_numbers(
+    built: Any, entries: Mapping[str, Entry], renamed: Mapping[str, str], thing: str
+) -> None:
+    """Raise :class:`InputError` for a weight of whole numbers or of 8 bits: its scale lies elsewhere."""
+    base, own = f"{built.base_model_prefix}.", {name for name, _ in built.named_parameters()}
+    for name, entry in entries.items():
+        if entry.dtype not in _FRACTIONS and {renamed[name], base + renamed[name]} & own:
+            do = "save the model again in fp32, fp16 or bf16"
+            raise InputError(f"{thing}: {name}", f"quantised weights ({entry.dtype})", "plain weights", do)
 
 
 def _of_words(built: Any) -> set[str]:

@@ -126,6 +126,8 @@ def named(run: Run, settings: TrainSettings, tokenizer: Tokenizer, watcher: Watc
     models.refuse_too_few_rows(found, tokenizer, settings.tokenizer or name)
     models.add_rows(found, tokenizer.added, settings.seed)
     models.refuse_unusable(found, tokenizer, name)
+    for line in models.padding_of(found, tokenizer, name):
+        watcher.tell(line)
     if models.window_of(found) < settings.window:
         raise InputError(
             "--window", str(settings.window), f"at most the model's {models.window_of(found)} positions"

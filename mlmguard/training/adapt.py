@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from mlmguard.errors import InputError
+from mlmguard.loading.folder import some
 from mlmguard.settings import Adaptation
 from mlmguard.training.clipping.unit_batch import encoder_of
 from mlmguard.training.models import masked_logits, random_window, window_of
@@ -88,6 +89,8 @@ def freeze_unreached(model: nn.Module, tokenizer: Tokenizer) -> list[str]:
     """Leave parameters as they are that no forward pass reaches, such as a pooler's; return their names.
 
     Under DP they would receive noise and learn nothing. They are found on public random tokens.
+
+    Raises :class:`InputError` where no other is left to train.
     """
     named = {name: p for name, p in model.named_parameters() if p.requires_grad}
     ids = random_window(tokenizer, min(UNREACHED_TOKENS, window_of(model)))[None].to(
@@ -96,8 +99,13 @@ def freeze_unreached(model: nn.Module, tokenizer: Tokenizer) -> list[str]:
     with torch.enable_grad():
         where = torch.ones_like(ids, dtype=torch.bool)
         total = masked_logits(model, ids, torch.ones_like(ids), where).square().sum()
-    found = torch.autograd.grad(total, list(named.values()), allow_unused=True)
+    found: Sequence[torch.Tensor | None] = [None] * len(named)
+    if total.requires_grad:
+        found = torch.autograd.grad(total, list(named.values()), allow_unused=True)
     lost = [name for (name, _), gradient in zip(named.items(), found, strict=True) if gradient is None]
+    if len(lost) == len(named):
+        said = f"no forward pass reaches what is left to train ({some(lost)})" if lost else "nothing is left"
+        raise InputError("--adapt, --freeze", said, "parameters that move an answer", "train others")
     for name in lost:
         named[name].requires_grad_(False)
     return lost

@@ -85,10 +85,18 @@ def load(path: str | Path, *, causal: bool = False, seed: int = 0) -> loader.Loa
 
 
 def _refuse_not_finite(model: nn.Module, thing: str) -> None:
-    """Raise :class:`InputError` where a weight is NaN or infinite: such a model has nothing to say."""
+    """Raise :class:`InputError` where a weight is NaN or infinite: such a model has nothing to say.
+
+    Also for a matrix or a norm of zeros alone, as a file holds that was given its length before its bytes.
+    RoBERTa's types of tokens, which nobody uses, are zeros by right.
+    """
     for name, parameter in model.named_parameters():
         if not bool(parameter.isfinite().all()):
             raise InputError(thing, f"weights of {name} are not finite", "numbers", "take another checkpoint")
+        matrix = name.endswith("weight") and "token_type" not in name
+        if matrix and parameter.numel() and not bool(parameter.any()):
+            do = "get the file again, or take another checkpoint"
+            raise InputError(thing, f"weights of {name} are all zero", "weights of a trained model", do)
 
 
 def refuse_too_few_rows(model: nn.Module, tokenizer: Tokenizer, thing: str) -> None:
@@ -140,6 +148,7 @@ def random_window(tokenizer: Tokenizer, length: int) -> Tensor:
 
 
 TRIED = 16  # tokens of the longer of two windows that are tried
+FEWEST = 4  # tokens of a window: two that frame it, one to hide and one to see
 SAME = 1e-3  # of the largest logit: what padding may change by rounding
 
 
@@ -147,12 +156,18 @@ SAME = 1e-3  # of the largest logit: what padding may change by rounding
 def refuse_unusable(model: nn.Module, tokenizer: Tokenizer, thing: str) -> None:
     """Raise :class:`InputError` for a model that cannot be shown windows of any length, one beside the other.
 
-    It breaks on them; or the padding of a neighbour changes its answers, so that one record would move what
-    another contributes; or no token sees another, as where its kernel is missing on this machine.
+    It breaks on them, or answers with no numbers; or the padding of a neighbour changes its answers, so that
+    one record would move what another contributes; or no token sees another, as where its kernel is missing
+    on this machine.
     """
     training = model.training
     model.eval()
     most = min(TRIED, window_of(model))
+    if most < FEWEST:
+        own = getattr(model.config, "pad_token_id", None)
+        found = f"a table of positions with room for {max(most, 0)} tokens behind its padding_idx"
+        do = f"set pad_token_id ({own}) and max_position_embeddings as they were when it learnt"
+        raise InputError(f"{thing}/config.json", found, "a window of text", do)
     few = most // 2 + 1
     try:
         short, long = random_window(tokenizer, few), random_window(tokenizer, most)
@@ -169,9 +184,12 @@ def refuse_unusable(model: nn.Module, tokenizer: Tokenizer, thing: str) -> None:
     except Exception as error:  # of an architecture that nobody here has tried
         found = f"its forward pass fails on windows of {few} and {most} tokens ({type(error).__name__})"
         do = "take another architecture"
+        if getattr(model.config, "pad_token_id", None) is None and isinstance(error, TypeError):
+            do = f"set pad_token_id to {tokenizer.pad} in its config.json, or take another architecture"
         raise InputError(thing, found, "an encoder that takes any length", do) from None
     finally:
         model.train(training)
+    _refuse_no_numbers(torch.cat([alone, together, neighbour]), thing)
     near = SAME * float(alone.abs().max())
     if float((together - alone).abs().max()) > near:
         found, do = "the padding behind a text changes its answers", "take another architecture"
@@ -183,6 +201,41 @@ def refuse_unusable(model: nn.Module, tokenizer: Tokenizer, thing: str) -> None:
     if float((neighbour - alone)[4:].abs().max()) <= 1e-6 * float(alone.abs().max()):
         found = "no token sees another in it, on this machine"
         raise InputError(thing, found, "an encoder with attention", "take another architecture")
+
+
+@torch.inference_mode()
+def refuse_unusable_causal(model: nn.Module, tokenizer: Tokenizer, thing: str) -> None:
+    """Raise :class:`InputError` for a model that cannot answer what comes next, or not with numbers."""
+    ids = random_window(tokenizer, min(TRIED, window_of(model)))[None]
+    try:
+        found = next_token_logits(model.eval(), ids, torch.ones_like(ids), torch.ones_like(ids).bool())
+    except Exception as error:
+        said = f"its forward pass fails ({type(error).__name__})"
+        raise InputError(thing, said, "a model of text", "take another architecture") from None
+    _refuse_no_numbers(found, thing)
+
+
+def _refuse_no_numbers(answers: Tensor, thing: str) -> None:
+    if not bool(answers.isfinite().all()):
+        raise InputError(thing, "its answers are not finite", "numbers", "take another checkpoint")
+
+
+def padding_of(model: nn.Module, tokenizer: Tokenizer, thing: str) -> tuple[str, ...]:
+    """What is to be told of a model that pads with another id than its tokenizer; nothing where they agree.
+
+    RoBERTa and its kin give no position to what has their own padding id. Raises :class:`InputError` where
+    that is an ordinary token, or the one that masks.
+    """
+    own = getattr(model.config, "pad_token_id", None)
+    if not isinstance(own, int) or own == tokenizer.pad or not 0 <= own < len(tokenizer):
+        return ()
+    (token,) = tokenizer.tokens([own])
+    said = f"config.json pads with id {own}, {token!r} to its tokenizer, which pads with id {tokenizer.pad}"
+    ordinary = token and (own == tokenizer.mask_id or own not in tokenizer.special_ids)
+    if first_position(model) and ordinary:
+        do = f"take the model's own tokenizer, or set pad_token_id to {tokenizer.pad} if it learnt with that"
+        raise InputError(thing, f"{said}: {token!r} would have no place in a text", "one padding token", do)
+    return (f"{thing}: {said}: the row of {token!r} is not learnt where it is read",) if ordinary else ()
 
 
 def _logits(model: nn.Module, ids: Tensor, attention: Tensor) -> Tensor:

@@ -63,8 +63,8 @@ def refuse_untrainable(model: nn.Module, tokenizer: Tokenizer, settings: TrainSe
     adapt.freeze(tried, settings.freeze)
     models.set_dropout(tried, 0.0)
     refuse_unclippable(tried)
+    adapt.freeze_unreached(tried, tokenizer)
     if settings.engine is not None:
-        adapt.freeze_unreached(tried, tokenizer)
         self_check(
             tried, public_batch(tokenizer), float(settings.max_grad_norm), cast(Engine, settings.engine)
         )

@@ -47,6 +47,11 @@ PREFIXED: dict[str, Callable[[str], str]] = {
     "of sharding": lambda name: f"_fsdp_wrapped_module.{name}",
     "two of them": lambda name: f"module._orig_mod.{name}",
     "of a name nobody knows": lambda name: f"net.{name}",
+    "three of data parallelism": lambda name: f"module.module.module.{name}",
+    "of a trainer in data parallelism": lambda name: f"model.module.{name}",
+    "of PEFT": lambda name: f"base_model.model.{name}",
+    "of three parts that nobody knows": lambda name: f"net.lm.student.{name}",
+    "the encoder's own": lambda name: f"bert.{name}",
     "of a trainer around the encoder": lambda name: (
         f"model.bert.{name.removeprefix('bert.')}" if name.startswith("bert.") else f"model.{name}"
     ),

@@ -9,72 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from safetensors.torch import load_file, save_file
-from transformers import AutoModelForMaskedLM, AutoTokenizer, BertConfig, BertForMaskedLM
+from transformers import AutoModelForMaskedLM, AutoTokenizer
 
-from mlmguard import cli
 from mlmguard.errors import InputError
 from mlmguard.training import checkpoint, models
-from mlmguard.training.text.tokenizer import Tokenizer
+from tests.fixtures.commands import PRIVATE, SHIPPED, SIZE, TRAIN, Change, saved, used
 from tests.fixtures.folders import edit
-from tests.fixtures.places import scanned
 from tests.training.test_encoders import ROWS, built
-
-SHIPPED = Tokenizer.load(None)
-SIZE = len(SHIPPED)
-Change = Callable[[Path], object]
-
-
-@pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with ``clean/`` and, for audits, the same rows as two files."""
-    folder = scanned(tmp_path_factory.mktemp("place"), rows=60)
-    rows = {path.name: path.read_text() for path in sorted((folder / "clean").glob("*.jsonl"))}
-    (folder / "members.jsonl").write_text("".join(t for n, t in rows.items() if n.startswith("train")))
-    held_out = [json.dumps({"id": f"h{k}", "text": f"other words number {k} of these"}) for k in range(20)]
-    (folder / "others.jsonl").write_text("\n".join(held_out))
-    return folder
-
-
-def saved(folder: Path, rows: int = SIZE) -> Path:
-    torch.manual_seed(1)
-    small = BertConfig(
-        vocab_size=rows, hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64,
-        max_position_embeddings=32,
-    )  # fmt: skip
-    checkpoint.save_weights(folder, BertForMaskedLM(small), SHIPPED)
-    return folder
-
-
-@pytest.fixture
-def run(
-    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Callable[..., tuple[int, str]]:
-    """Run a command in an empty folder; the code, and what it said in the end."""
-    monkeypatch.chdir(tmp_path)
-    shutil.copytree(place / "clean", tmp_path / "clean")
-    shutil.copytree(place / "runs", tmp_path / ".mlmguard" / "runs")  # of the scan
-
-    def command(*words: object) -> tuple[int, str]:
-        code = cli.run([str(word) for word in words])
-        return code, capsys.readouterr().err.strip().rpartition("\n")[2]
-
-    return command
-
-
-TRAIN = ("--steps", 2, "--batch-units", 8, "--window", 24, "--quiet")
-PRIVATE = (*TRAIN, "--dp-epsilon", 8, "--public-size", 400)
-
-
-def used(run: Callable[..., tuple[int, str]], place: Path, folder: Path) -> list[tuple[int, str]]:
-    """Train from ``folder`` plainly and with ε, and audit it."""
-    data = ("--members", place / "members.jsonl", "--non-members", place / "others.jsonl")
-    few = ("--documents", 20, "--spans", 2, "--samples", 4, "--windows", 60, "--restarts", 1, "--quiet")
-    found = [run("train", "--init", folder, *TRAIN)]
-    shutil.rmtree("ckpt", ignore_errors=True)
-    found.append(run("train", "--init", folder, *PRIVATE))
-    return [*found, run("audit", folder, *data, *few)]
 
 
 def numbered(folder: Path, change: Callable[[int], int]) -> None:
