@@ -126,7 +126,8 @@ def named(run: Run, settings: TrainSettings, tokenizer: Tokenizer, watcher: Watc
     models.refuse_too_few_rows(found, tokenizer, settings.tokenizer or name)
     models.add_rows(found, tokenizer.added, settings.seed)
     models.refuse_unusable(found, tokenizer, name)
-    for line in models.padding_of(found, tokenizer, name):
+    padding = models.padding_of(found, tokenizer, name)
+    for line in (*padding, *models.full_attention(found, settings.window, name)):
         watcher.tell(line)
     if models.window_of(found) < settings.window:
         raise InputError(

@@ -203,6 +203,22 @@ def refuse_unusable(model: nn.Module, tokenizer: Tokenizer, thing: str) -> None:
         raise InputError(thing, found, "an encoder with attention", "take another architecture")
 
 
+def full_attention(model: nn.Module, window: int, thing: str) -> tuple[str, ...]:
+    """Write down that a BigBird attends to all tokens of a window, where its blocks would fit; what to tell.
+
+    The first short text it meets switches it for good, so that what is learnt from long ones would depend on
+    their order.
+    """
+    own: Any = model.config
+    if own.model_type != "big_bird" or own.attention_type == "original_full":
+        return ()
+    if window <= (5 + 2 * own.num_random_blocks) * own.block_size:
+        return ()
+    model.base_model.set_attention_type("original_full")  # type: ignore[union-attr, operator]
+    own.attention_type = "original_full"
+    return (f"{thing}: attention to all tokens of a window, not by blocks; its config.json will say so",)
+
+
 @torch.inference_mode()
 def refuse_unusable_causal(model: nn.Module, tokenizer: Tokenizer, thing: str) -> None:
     """Raise :class:`InputError` for a model that cannot answer what comes next, or not with numbers."""

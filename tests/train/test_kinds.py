@@ -78,6 +78,16 @@ def test_a_table_of_positions_without_room_for_text_is_named(own: int, room: int
         models.refuse_unusable(model, SHIPPED, "x")
 
 
+@pytest.mark.parametrize("size, how", [(12, "block_sparse"), (28, "block_sparse"), (29, "original_full")])
+def test_a_window_longer_than_its_blocks_makes_bigbird_attend_to_all(size: int, how: str) -> None:
+    model = model_of("big_bird")
+    told = models.full_attention(model, size, "x")
+    assert model.config.attention_type == how and len(told) == (how == "original_full")
+    models.masked_logits(model, *[torch.ones(1, 12).long()] * 2, torch.ones(1, 12).bool())
+    assert model.bert.attention_type == "original_full"  # after a short text it is, whatever its blocks
+    assert not models.full_attention(model_of("bert"), size, "x")
+
+
 # --- a model that pads with a word of its tokenizer ---------------------------------------------------
 
 
