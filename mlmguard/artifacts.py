@@ -40,9 +40,12 @@ LARGEST = 1 << 28
 
 @contextmanager
 def replacing(path: Path, mode: int = 0o644) -> Iterator[IO[bytes]]:
-    """A binary file that takes ``path``'s place when the block ends well, and vanishes when it does not."""
-    made(path.parent)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".tmp-")
+    """A binary file that takes ``path``'s place when the block ends well, and vanishes when it does not.
+
+    What killed processes have left half-written beside it is removed first.
+    """
+    _sweep(made(path.parent))
+    handle, name = _temporary(path.parent)
     try:
         with os.fdopen(handle, "wb") as stream:
             yield stream
@@ -55,6 +58,35 @@ def replacing(path: Path, mode: int = 0o644) -> Iterator[IO[bytes]]:
             Path(name).unlink()
         raise
     _sync_folder(path.parent)
+
+
+_SWEPT: set[Path] = set()
+"""Folders in which this process has looked for what others left: once is enough, and they may be large."""
+
+
+def _sweep(folder: Path) -> None:
+    """Remove temporary files that nobody writes to: the lock of a killed process fell with it."""
+    if folder.absolute() in _SWEPT:
+        return
+    _SWEPT.add(folder.absolute())
+    for left in folder.glob(f"{_TEMPORARY}*"):
+        with suppress(OSError), left.open("rb") as stream:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            left.unlink()
+
+
+def _temporary(folder: Path) -> tuple[int, str]:
+    """A new file in ``folder``, open and locked, so that :func:`_sweep` of another process leaves it."""
+    while True:
+        handle, name = tempfile.mkstemp(dir=folder, prefix=_TEMPORARY)
+        with suppress(OSError):  # somebody sweeps it this moment; or a file system without locks
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if Path(name).exists():
+            return handle, name
+        os.close(handle)
+
+
+_TEMPORARY = ".tmp-"
 
 
 def made(folder: Path) -> Path:
@@ -249,9 +281,24 @@ def json_schema(noun: type[Any]) -> dict[str, Any]:
 
 
 def sha256_file(path: Path) -> str:
-    """Hexadecimal SHA-256 of a file, read in pieces."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+    """Hexadecimal SHA-256 of a file, read in pieces; :class:`InputError` for what is none, or cannot be read.
+
+    In a stranger's folder a name may stand for a device without end, a pipe that nobody fills, or itself.
+    """
+    try:
+        with open(path, "rb", opener=_at_once) as stream:
+            if stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+                return hashlib.file_digest(stream, "sha256").hexdigest()
+            found = "not a regular file"
+    except OSError as error:
+        if error.errno not in _OF_THE_FILE:
+            raise
+        found = os.strerror(error.errno).lower()
+    raise InputError(str(path), found, "a file that can be read")
+
+
+_OF_THE_FILE = (errno.ELOOP, errno.EACCES, errno.EPERM, errno.EISDIR, errno.ENXIO)
+"""Errors that say something of the file, and not of this machine."""
 
 
 WEIGHTS = (".safetensors", ".bin")

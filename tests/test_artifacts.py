@@ -24,6 +24,46 @@ def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["a.json"]
 
 
+def test_half_a_file_of_the_killed_goes_and_of_the_living_stays(tmp_path):
+    program = """
+import os, sys
+from pathlib import Path
+from mlmguard.artifacts import replacing
+with replacing(Path(sys.argv[1]) / "a.json") as stream:
+    stream.write(b"half")
+    stream.flush()
+    print("open", flush=True)
+    sys.stdin.readline()
+"""
+    start = [sys.executable, "-c", program, str(tmp_path)]
+    killed, living = (
+        subprocess.Popen(start, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(2)
+    )
+    assert [one.stdout.readline() for one in (killed, living)] == ["open\n"] * 2
+    killed.kill()
+    killed.wait()
+    assert len(list(tmp_path.iterdir())) == 2
+    artifacts.write_text(tmp_path / "b.json", "whole")
+    left = sorted(path.name for path in tmp_path.iterdir())
+    assert len(left) == 2 and left[0].startswith(".tmp-") and left[1] == "b.json"
+    assert living.communicate("\n")[0] == "" and living.returncode == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.json", "b.json"]
+
+
+@pytest.mark.parametrize("kind", ["device", "pipe", "itself", "folder"])
+def test_a_digest_is_of_a_file(tmp_path, kind):
+    path = tmp_path / "model.safetensors"
+    {
+        "device": lambda: path.symlink_to("/dev/zero"),
+        "pipe": lambda: os.mkfifo(path),
+        "itself": lambda: path.symlink_to(path.name),
+        "folder": path.mkdir,
+    }[kind]()
+    with pytest.raises(InputError, match=path.name) as refused:
+        artifacts.weights_digest(tmp_path)
+    assert "\n" not in str(refused.value)
+
+
 def test_a_noun_survives_its_file(tmp_path):
     noun = LedgerEntry("poisson-gaussian", 1.5, 0.1, 10, what="training")
     artifacts.write_json(tmp_path / "x.json", noun)

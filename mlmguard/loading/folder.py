@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 
 from mlmguard.artifacts import json_of, sha256_file, text_of
 from mlmguard.errors import InputError
+from mlmguard.loading.bounds import refuse_unbounded
 
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
@@ -396,7 +397,7 @@ def tokenizer_files(folder: Path) -> None:
         if path.suffix in (".json", ".txt", ".model"):
             _refuse_link(folder, path.name)
     _refuse_pointers(folder)
-    for name in TOKENIZER:
+    for name in (*TOKENIZER, "vocab.json"):
         path = folder / name
         if not path.exists():
             continue
@@ -405,6 +406,7 @@ def tokenizer_files(folder: Path) -> None:
             raise InputError(str(path), "not a JSON object", "a tokenizer file as transformers writes it")
         if name == "tokenizer_config.json":
             _refuse_named_files(read, path)
+        refuse_unbounded(read, path)
     if (folder / CONFIG).exists():
         config(folder)
 
