@@ -55,6 +55,16 @@ def run(arguments: list[str]) -> int:
 
 def _run(arguments: list[str]) -> int:
     try:
+        return _ran(arguments)
+    except MemoryError:
+        pass
+    # out here what the command held is gone, and a line can be made
+    console.error(f"out of memory; {_NOTHING_HALF}")
+    return 1
+
+
+def _ran(arguments: list[str]) -> int:
+    try:
         result = cli.main(arguments, prog_name="mlmguard", standalone_mode=False)
         return result if isinstance(result, int) else 0
     except click.ClickException as problem:
@@ -74,10 +84,7 @@ def _run(arguments: list[str]) -> int:
             return _our_bug(problem)
         console.error(f"{os.strerror(problem.errno)}; {_NOTHING_HALF}")
         return 1
-    except MemoryError:
-        console.error(f"out of memory; {_NOTHING_HALF}")
-        return 1
-    except SystemExit:
+    except (SystemExit, MemoryError):
         raise
     except BaseException as problem:  # a panic of Rust is no Exception, and its text may hold a text's
         if "(os error 28)" in str(problem):  # safetensors has an error of its own for a full disk

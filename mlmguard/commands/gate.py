@@ -48,9 +48,11 @@ def gate(
     today: date | None = None,
     require_signed: bool = False,
     require_sealed: bool = False,
+    public_key: Path | None = None,
 ) -> tuple[list[Judged], int]:
     """Judge each file, write the reports, and return the worst exit code.
 
+    With ``public_key`` each file must be signed by it, for this policy or for any (``mlmguard sign``).
     Everything is read and rendered before anything is written. With several evidence files, ``{name}`` in an
     output path becomes the file's name without its ending; a path that would be written twice is refused.
     """
@@ -60,7 +62,13 @@ def gate(
     if require_signed:
         signed(rules)
     day = today or date.fromisoformat(source_date())
-    found = _with_reviews([Path(path) for path in evidence_paths], require_sealed)
+    paths = [Path(path) for path in evidence_paths]
+    found = _with_reviews(paths, require_sealed)
+    if public_key is not None:
+        from mlmguard.commands import countersigned
+
+        for path in paths:
+            countersigned.refuse_unsigned(path, signable(path), rules, public_key)
     _refuse_other_corpora(found)
     judged = [judge_evidence(path, evidence, rules, fail_on, day) for path, evidence in found]
     write_cases([(one.path, one.case) for one in judged], out)
@@ -87,6 +95,11 @@ def _with_reviews(paths: Sequence[Path], require_sealed: bool) -> list[tuple[Pat
     if not found:
         raise InputError(str(paths[0]), "a review alone", "evidence beside it", "give reports/audit.json too")
     return found
+
+
+def signable(path: Path) -> Evidence | Review:
+    """What a signature of this file is over: the evidence in it, or the review that it is."""
+    return read_noun(path, Review) if _schema(path) == Review.schema else read_evidence(path)
 
 
 def _schema(path: Path) -> object:
@@ -165,6 +178,7 @@ def write_cases(cases: Sequence[tuple[Path, Case]], out: Sequence[tuple[str, Pat
 @click.option(
     "--require-sealed", is_flag=True, help="Refuse evidence that the key of this house has not sealed."
 )
+@click.option("--public-key", type=FILE, help="The key (PEM) that must have signed each file of evidence.")
 @outputs
 @shared
 def command(
@@ -173,6 +187,7 @@ def command(
     fail_on: Any,
     require_signed: bool,
     require_sealed: bool,
+    public_key: Path | None,
     out: tuple[str, ...],
     quiet: bool,
     as_json: bool,
@@ -181,8 +196,9 @@ def command(
 
     targets = [parse_out(text) for text in out]
     judged, code = gate(
-        evidence, policy, fail_on, targets, require_signed=require_signed, require_sealed=require_sealed
-    )
+        evidence, policy, fail_on, targets,
+        require_signed=require_signed, require_sealed=require_sealed, public_key=public_key,
+    )  # fmt: skip
     for one in judged:
         if as_json:
             click.echo(render("json", one.case), nl=False)
