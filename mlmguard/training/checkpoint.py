@@ -43,7 +43,7 @@ def save(
         write_text(temporary / "README.md", card)
         statement = bind(temporary)
         write_json(temporary / "privacy.json", statement)
-        for path in temporary.rglob("*"):  # libraries write as the umask says
+        for path in temporary.rglob("*"):
             path.chmod(0o755 if path.is_dir() else 0o644)
         temporary.chmod(0o755)
         replace_folder(temporary, folder)
@@ -51,11 +51,14 @@ def save(
 
 
 def save_weights(folder: Path, model: nn.Module, tokenizer: Tokenizer) -> None:
-    """Save the Hugging Face part alone, in a folder that only its owner may read."""
+    """Save the Hugging Face part alone, for its owner: libraries write as the umask says."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     logging.disable_progress_bar()
     model.to("cpu").save_pretrained(folder)  # type: ignore[operator]
     tokenizer.save(folder)
+    for path in folder.iterdir():
+        if path.is_file():
+            path.chmod(0o600)
 
 
 def replace_folder(new: Path, target: Path) -> None:

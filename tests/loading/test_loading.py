@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import io
 import json
+import os
 import shutil
 import struct
 import sys
@@ -24,7 +25,7 @@ from mlmguard.loading import folder as folders
 from mlmguard.loading import loader
 from mlmguard.training import models
 from mlmguard.training.text.tokenizer import Tokenizer
-from tests.fixtures.folders import edit
+from tests.fixtures.folders import edit, whole
 
 HOUSE = Path(mlmguard.__file__).parent
 WEIGHTS, INDEX = folders.WEIGHTS, folders.INDEX
@@ -35,6 +36,16 @@ def test_a_whole_folder_loads(ckpt: Path) -> None:
     assert head and model.config.hidden_size == 16 and told == ()
     assert len(Tokenizer.load(str(ckpt))) == model.config.vocab_size
     assert folders.surfaces(ckpt) == ()
+
+
+def test_weights_that_stay_in_the_house_are_their_owner_s_whatever_the_umask(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        whole(tmp_path / "initial")
+    finally:
+        os.umask(before)
+    modes = {path.name: path.stat().st_mode & 0o777 for path in (tmp_path / "initial").iterdir()}
+    assert {WEIGHTS, "config.json", "tokenizer.json"} <= modes.keys() and set(modes.values()) == {0o600}
 
 
 def test_from_pretrained_has_one_door() -> None:
