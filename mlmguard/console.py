@@ -29,7 +29,16 @@ from rich.text import Text
 from mlmguard.measures import applied, show_epsilon
 from mlmguard.report import tables, words
 from mlmguard.report.clearance import Case, case, cleared, line, prose
-from mlmguard.types import SILENT, Detector, Evidence, Manifest, PrivacyStatement, Progress, Status
+from mlmguard.types import (
+    SILENT,
+    Detector,
+    Evidence,
+    Manifest,
+    PrivacyStatement,
+    Progress,
+    Status,
+    not_looked_for,
+)
 
 _STYLE = {
     Status.PASS: "green",
@@ -378,7 +387,7 @@ def _foreign(manifest: Manifest) -> RenderableType | None:
 
 
 def _not_looked_for(coverage: Sequence[Detector]) -> RenderableType | None:
-    missing = sorted({d.entity for d in coverage} - {d.entity for d in coverage if d.status == "available"})
+    missing = sorted(not_looked_for(coverage))
     if not missing:
         return None
     return Text.assemble(("! not looked for: ", "yellow"), _text(", ".join(missing)), "\n")

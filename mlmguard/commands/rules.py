@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import click
 
@@ -12,6 +13,7 @@ from mlmguard import console
 from mlmguard.commands.options import Page
 from mlmguard.corpus.detect.builtin import RECOGNISERS
 from mlmguard.corpus.detect.installed import outside
+from mlmguard.corpus.detect.own import recognisers_of
 from mlmguard.corpus.detect.proving import prove
 from mlmguard.errors import InputError
 
@@ -36,11 +38,15 @@ class Proved:
 def prove_rules(names: Sequence[str] = ()) -> tuple[Proved, ...]:
     """Try the recognisers ``names``, or all that are built in or installed, each alone on its own texts.
 
-    Raises :class:`InputError` for a name that nothing has, and by name for a plug-in that does not load.
+    A name that ends in ``.toml`` is a file of recognisers, as ``scan --deny-list`` takes it. Raises
+    :class:`InputError` for a name that nothing has, and by name for a plug-in that does not load.
     """
     from mlmguard.corpus.detect.names import CUED_NAME  # here: it imports Presidio, which takes seconds
 
-    known = {**RECOGNISERS, CUED_NAME.name: CUED_NAME, **outside()}
+    files = [Path(name) for name in names if name.endswith(".toml")]
+    listed = {one.name: one for file in files for one in recognisers_of(file)}
+    names = [*(name for name in names if not name.endswith(".toml")), *listed]
+    known = {**RECOGNISERS, CUED_NAME.name: CUED_NAME, **outside(), **listed}
     for name in names:
         if name not in known:
             near = difflib.get_close_matches(name, known, 1, cutoff=0.5)
@@ -63,11 +69,12 @@ def command() -> None: ...
 
 
 @command.command("prove", cls=Page)
-@click.argument("names", metavar="[NAME]...", nargs=-1)
+@click.argument("names", metavar="[NAME|FILE]...", nargs=-1)
 def rules_prove(names: tuple[str, ...]) -> int:
-    """Try the recognisers NAMES on their own texts, each alone; without NAMES, all that are there.
+    """Try recognisers on their own texts, each alone; without NAME, all that are there.
 
-    NAME is one of ours or the entry point of an installed package. Exit code 2 where one fails.
+    NAME is one of ours or the entry point of an installed package, FILE (.toml) one of your own, as
+    scan --deny-list takes it. Exit code 2 where one fails.
     """
     proved = prove_rules(names)
     for one in proved:

@@ -36,7 +36,7 @@ from mlmguard import __version__, artifacts, console
 from mlmguard.artifacts import Key, find_run_folder, lines_of, read_noun, write_json
 from mlmguard.commands.options import FILE, FOLDER, Page, shared, show
 from mlmguard.errors import InputError
-from mlmguard.types import Manifest, Measurement, Review
+from mlmguard.types import Manifest, Measurement, Review, looked_for, not_looked_for
 
 PASSAGES = 299
 """The least number of which none found shows 1 % at most, at 95 % confidence."""
@@ -73,7 +73,7 @@ def sample_review(
             f"run {manifest.run_id}", "no run folder", "the one the scan wrote", "scan again here"
         )
     drawn = draw(clean, manifest, run, key, passages)
-    types = sorted({d.entity for d in manifest.coverage})
+    types = sorted(looked_for(manifest.coverage) | not_looked_for(manifest.coverage))
     book = run / "review.jsonl"
     answers = _answers(book)
     for number, passage in enumerate(drawn, 1):

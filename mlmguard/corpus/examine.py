@@ -192,9 +192,11 @@ class Examine:
 
     def _left(self, text: str, clean: redact.Clean) -> tuple[Beside, ...]:
         """What the detectors find as they come and these settings left in the text."""
-        if self.entities is None and self.threshold <= THRESHOLD and not self.kept:
+        own = self.names.own
+        if self.entities is None and self.threshold <= THRESHOLD and not self.kept and not own.allowed:
             return ()
-        every = detect.finder(None, THRESHOLD, self.languages, self.names, self.countries)
+        names = replace(self.names, own=own.allowing_nothing())
+        every = detect.finder(None, THRESHOLD, self.languages, names, self.countries)
         found = []
         for span in resolve(every.find(clean.text)):
             start, end = clean.to_raw(span.start), clean.to_raw(span.end - 1) + 1

@@ -15,7 +15,16 @@ from mlmguard import accounting
 from mlmguard.errors import InputError
 from mlmguard.hazards import HAZARDS, MECHANISM_CHECKS
 from mlmguard.measures import DERIVED, YES_NO, charged_steps
-from mlmguard.types import Curve, Evidence, LedgerEntry, Manifest, Measurement, PrivacyStatement, Review
+from mlmguard.types import (
+    LABEL_OF_NO_TYPE,
+    Curve,
+    Evidence,
+    LedgerEntry,
+    Manifest,
+    Measurement,
+    PrivacyStatement,
+    Review,
+)
 
 _BEYOND = 1e15
 """No count, bit or ε is as large. A loss may be, of weights that are out of bounds, and is shown as it is."""
@@ -167,7 +176,9 @@ def _of_manifest(manifest: Manifest) -> Iterator[str]:
         if not 0 <= column.documents <= column.found:
             yield f"findings of {column.rule[:40]!r} in a column do not add up"
     yield from _unknown(
-        "detector", (d.status for d in manifest.coverage), ("available", "not run", "no detector")
+        "detector",
+        (d.status for d in manifest.coverage),
+        ("available", "not run", "no detector", LABEL_OF_NO_TYPE),
     )
     yield from _unknown(
         "language",

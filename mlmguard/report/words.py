@@ -7,7 +7,7 @@ import math
 from mlmguard.measures import broken, claim, show_checks, show_epsilon
 from mlmguard.report.clearance import Case
 from mlmguard.report.tables import by_copies, count, figure, gravest_first, of, tally, totals
-from mlmguard.types import Measurement, Status, Verdict
+from mlmguard.types import Measurement, Status, Verdict, not_looked_for
 
 VERDICT = {
     Status.PASS: "Pass",
@@ -226,7 +226,7 @@ def personal_data(case: Case) -> str:
     if manifest is None:
         return "No scan is part of this evidence: what personal data the corpus held is unknown."
     found, redacted = totals(manifest.findings)
-    missing = sorted({d.entity for d in manifest.coverage if d.status != "available"})
+    missing = sorted(not_looked_for(manifest.coverage))
     documents = count(manifest.documents_read)
     text = f"{count(found)} values were found in {documents} documents and {count(redacted)} redacted."
     if missing:

@@ -15,14 +15,27 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from mlmguard import __version__, artifacts
+from mlmguard.corpus.detect import strong
 from mlmguard.corpus.detect.finder import Names, coverage, finder, names_digest
+from mlmguard.corpus.detect.own import read as own_words
 from mlmguard.corpus.examine import Examine
 from mlmguard.corpus.read import documents
 from mlmguard.engine import LocalEngine
 from mlmguard.errors import InputError, PartialRun
 from mlmguard.settings import ScanSettings
 
-_NOT_SHOWN = ("workers", "max_skipped", "against", "ner", "names_by_cue", "no_names", "kept", "left_out")
+_NOT_SHOWN = (
+    "workers",
+    "max_skipped",
+    "against",
+    "ner",
+    "names_by_cue",
+    "no_names",
+    "kept",
+    "left_out",
+    "deny_list",
+    "allow_list",
+)
 
 
 @dataclass(frozen=True)
@@ -91,9 +104,11 @@ class Job:
 
 
 def names(settings: ScanSettings) -> Names:
-    """Say who looks for names: the user's model, or else ours, or nobody."""
+    """Say who looks for names: the user's model, or ours with the strong one if it is there, or nobody."""
     ours = settings.ner is None and not settings.no_names
-    return Names(str(settings.ner) if settings.ner else None, settings.names_by_cue, ours)
+    model = str(settings.ner) if settings.ner else None
+    own = own_words(settings.deny_list, settings.allow_list)
+    return Names(model, settings.names_by_cue, ours, ours and strong.installed(), own)
 
 
 def reading(settings: ScanSettings) -> documents.Settings:
@@ -126,11 +141,12 @@ def workers(settings: ScanSettings) -> LocalEngine:
 def shown(settings: ScanSettings) -> dict[str, str]:
     """Give the settings that decide what comes out; how many workers did it is none of them.
 
-    A model that finds names is given by its digest, values that stay by their number and a digest of all:
-    where files lie, and which values a baseline knows, is nobody's business.
+    A model that finds names and the user's own words are given by their digest, values that stay by their
+    number and a digest of all: where files lie, and which values a baseline knows, is nobody's business.
     """
     values = {name: value for name, value in asdict(settings).items() if name not in _NOT_SHOWN}
     values["names"] = {"model": names_digest(names(settings)), "cues": settings.names_by_cue}
+    values["own_words"] = names(settings).own.digest or "none"
     values["kept"] = _summary("values", settings.kept)
     values["left_out"] = _summary("documents", settings.left_out)
     return {

@@ -47,12 +47,22 @@ class ScanSettings:
     threshold: float = dial(0.4, "Least score of a finding.", group=FINDING, above=0, most=1)
     ner: Path | None = dial(
         None,
-        "A folder with a model that finds names in the place of ours: spaCy, GLiNER or token classifier.",
+        "A model that finds names in the place of ours: a folder (spaCy, GLiNER, token classifier) or an "
+        "installed spaCy package.",
         group=FINDING,
+        metavar="FOLDER|PACKAGE",
     )
     no_names: bool = dial(False, "Do not look for names of persons, places and organisations.", group=FINDING)
     names_by_cue: bool = dial(
         False, "Look for names by the words before them; most names are missed.", group=FINDING
+    )
+    deny_list: Path | None = dial(
+        None,
+        "Values that are always personal, one a line; or recognisers of your own (.toml).",
+        group=FINDING,
+    )
+    allow_list: Path | None = dial(
+        None, "Values that are nobody's and stay, one a line; they are counted.", group=FINDING
     )
     countries: tuple[str, ...] = dial(
         (),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from mlmguard.types.audit import AttackRun, Canary, Curve, Evidence, Measurement, Metric, ModelFacts, Review
 from mlmguard.types.corpus import (
+    LABEL_OF_NO_TYPE,
     ColumnCount,
     Detector,
     Document,
@@ -22,6 +23,8 @@ from mlmguard.types.corpus import (
     Repetition,
     Shard,
     Skipped,
+    looked_for,
+    not_looked_for,
 )
 from mlmguard.types.judgement import Attested, Judgement, Status, Verdict, WaiverUse
 from mlmguard.types.noun import SILENT, Progress, Watcher, noun
@@ -38,6 +41,7 @@ from mlmguard.types.privacy import (
 )
 
 __all__ = [
+    "LABEL_OF_NO_TYPE",
     "SILENT",
     "AccountantReading",
     "AttackRun",
@@ -76,5 +80,7 @@ __all__ = [
     "Verdict",
     "WaiverUse",
     "Watcher",
+    "looked_for",
+    "not_looked_for",
     "noun",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import field
 
 from mlmguard.types.noun import noun
@@ -53,9 +53,13 @@ class Skipped:
     line: int = 0
 
 
+LABEL_OF_NO_TYPE = "label of no type"
+
+
 @noun
 class Detector:
-    """What looks for one entity type. ``status`` is "available", "not run" or "no detector".
+    """What looks for one entity type. ``status`` is "available", "not run" or "no detector"; or, where
+    ``entity`` is a label of the user's model that means no type, :data:`LABEL_OF_NO_TYPE`.
 
     ``recall`` is what was measured on labelled text, with its counts; "not measured" if nothing was, "" where
     there is nothing to measure.
@@ -169,3 +173,14 @@ class Manifest:
     repeated_ids: tuple[RepeatedIds, ...] = ()
     languages: tuple[LanguageCount, ...] = ()  # most documents first; () in manifests of before
     schema: str = "mlmguard/manifest/v1"
+
+
+def looked_for(coverage: Iterable[Detector]) -> frozenset[str]:
+    """Those entity types of a coverage that a detector looks for."""
+    return frozenset(d.entity for d in coverage if d.status == "available")
+
+
+def not_looked_for(coverage: Iterable[Detector]) -> frozenset[str]:
+    """Those that none looks for: of a model's label that means no type nobody knows what it would be."""
+    types = {d.entity for d in coverage if d.status != LABEL_OF_NO_TYPE}
+    return frozenset(types) - looked_for(coverage)

@@ -21,20 +21,24 @@ from mlmguard.corpus.detect.identify import UNDETERMINED
 from mlmguard.corpus.detect.installed import entities as rows
 from mlmguard.corpus.detect.installed import entity, outside, recognisers
 from mlmguard.corpus.detect.languages import LANGUAGES
+from mlmguard.corpus.detect.own import NO_WORDS, OwnWords
 from mlmguard.corpus.detect.proving import THRESHOLD, refuse_unproved
 from mlmguard.corpus.detect.seams import across_seams
 from mlmguard.corpus.detect.spans import Span, resolve
 from mlmguard.errors import InputError
-from mlmguard.types import Detector, LanguageCount
+from mlmguard.types import LABEL_OF_NO_TYPE, Detector, LanguageCount
 
 
 @dataclass(frozen=True)
 class Names:
-    """Who looks for names: the model in ``folder`` or else ``ours``, and the weak recogniser by cues."""
+    """Who looks for names: the ``model`` of the user's or else ``ours``, alone or with the ``strong`` one of
+    the extra, and the weak recogniser by cues; and what the user's ``own`` lists say."""
 
-    folder: str | None = None
+    model: str | None = None
     cues: bool = False
     ours: bool = False
+    strong: bool = False
+    own: OwnWords = NO_WORDS
 
 
 NOBODY = Names()
@@ -42,16 +46,19 @@ ENGLISH = ("en",)
 """The languages that are looked for where nobody names any; its words are always among them."""
 OURS = Names(ours=True)
 """What a plain installation looks for names with."""
+STRONG = Names(ours=True, strong=True)
+"""What looks for names where the extra ``names`` is installed."""
 
 
 def names_digest(names: Names) -> str | None:
     """Return which model looks for names, by its files; None without one."""
-    from mlmguard.corpus.detect.names import digest
+    from mlmguard.corpus.detect import models, strong
     from mlmguard.corpus.detect.tagger import WEIGHTS_SHA256
 
-    if names.folder:
-        return digest(names.folder)
-    return WEIGHTS_SHA256[:12] if names.ours else None
+    if names.model:
+        return models.digest(names.model)
+    theirs = f" + {strong.FILES[strong.MODEL][:12]}" if names.strong else ""
+    return f"{WEIGHTS_SHA256[:12]}{theirs}" if names.ours else None
 
 
 def check_countries(countries: tuple[str, ...]) -> None:
@@ -80,7 +87,9 @@ def _recognizers(names: Names, countries: tuple[str, ...], languages: tuple[str,
 
     for one in outside().values():
         refuse_unproved(one)
-    ours = [*recognisers(), CUED_NAME] if names.cues else recognisers()
+    for one in names.own.recognisers:
+        refuse_unproved(one)
+    ours = [*recognisers(), *([CUED_NAME] if names.cues else []), *names.own.recognisers]
     spoken = languages_of(languages)
     known = presidio.of_countries()
     theirs = dict.fromkeys((*countries, *(one.country for one in spoken if one.country in known)))
@@ -93,11 +102,12 @@ def _recognizers(names: Names, countries: tuple[str, ...], languages: tuple[str,
 @lru_cache(maxsize=4)
 def _models(names: Names) -> list[Any]:
     """Those who look for names and are no patterns."""
-    from mlmguard.corpus.detect.names import Network, recognizer
+    from mlmguard.corpus.detect import models, strong
+    from mlmguard.corpus.detect.names import Network
 
-    if names.folder:
-        return [recognizer(names.folder)]
-    return [Network()] if names.ours else []
+    if names.model:
+        return [models.recognizer(names.model)]
+    return [Network(strong.of_the_extra() if names.strong else None)] if names.ours else []
 
 
 @lru_cache(maxsize=8)
@@ -157,12 +167,21 @@ class Finder:
         from mlmguard.corpus.detect.plausible import plausible
 
         folded = fold(text)
-        found = [*self.stock(folded.text), *across_seams(folded.text, self.stock)]
+        found = [
+            *self.stock(folded.text),
+            *across_seams(folded.text, self.stock),
+            *self._names.own.find(folded.text),
+        ]
         if by_models:
             found += _not_within(found, self._by_models(folded.text))
         in_cells = under_headings(folded.text, lambda cells: plausible(cells, self.stock(cells)))
         spans = (_in_raw(folded, span) for span in (*plausible(folded.text, found), *in_cells))
-        return sorted(s for s in spans if self._entities is None or s.rule in self._entities)
+        return sorted(
+            s
+            for s in spans
+            if (self._entities is None or s.rule in self._entities)
+            and not self._names.own.allows(text[s.start : s.end])
+        )
 
     def recognizers(self) -> list[Any]:
         """All that look, as Presidio's own engine takes them."""
@@ -183,7 +202,7 @@ class Finder:
             for model in _models(self._names)
             if self._entities is None or not set(self._entities).isdisjoint(model.supported_entities)
             for one in model.analyze(folded, model.supported_entities)
-            if one.score >= self._threshold
+            if one.score >= self._threshold and not self._names.own.allows(folded[one.start : one.end])
         ]
         return [*found, *mentions(folded, found)] if found else found
 
@@ -235,7 +254,7 @@ def supported_entities(
 ) -> tuple[str, ...]:
     """Return every entity type that something here can find."""
     found = [*_recognizers(names, countries, languages), *_models(names)]
-    return tuple(sorted({entity for r in found for entity in r.supported_entities}))
+    return tuple(sorted({*names.own.types, *(entity for r in found for entity in r.supported_entities)}))
 
 
 def made_for(language: str) -> tuple[str, ...]:
@@ -260,19 +279,24 @@ def coverage(
     countries: tuple[str, ...] = (),
     languages: tuple[str, ...] = ENGLISH,
 ) -> tuple[Detector, ...]:
-    """What looks for each entity type of interest: "available", "not run" if left out, or "no detector".
+    """What looks for each entity type of interest: "available", "not run" if left out, or "no detector"; then
+    the labels of the user's model that mean no type here.
 
     The recall is that of ``benchmarks/pii_forms.py`` and ``pii_accuracy.py``, by language; what a model finds
     is for its user to measure.
     """
     stock = version("presidio-analyzer")
     ours = {one.name for one in (*recognisers(), *recognisers_abroad(languages))}
-    detectors: dict[str, list[str]] = {}
-    versions: dict[str, set[str]] = {}
+    listed = f"list {names.own.digest}"
+    detectors: dict[str, list[str]] = {type_: ["DenyList"] for type_ in names.own.types}
+    versions: dict[str, set[str]] = {type_: {listed} for type_ in names.own.types}
+    theirs = {one.name for one in names.own.recognisers}
     for recognizer in (*_recognizers(names, countries, languages), *_models(names)):
         if recognizer.name in ours or recognizer.name == "NameByCue":
             made_by = f"mlmguard rule {recognizer.version}"
-        elif recognizer.name == recall.OUR_NETWORK:
+        elif recognizer.name in theirs:
+            made_by = listed
+        elif recognizer.name in recall.NETWORKS:
             made_by = f"mlmguard names {recognizer.version}"
         elif recognizer.name.endswith(" model"):
             made_by = f"files {recognizer.version}"
@@ -287,9 +311,7 @@ def coverage(
             "+".join(sorted(set(looking))),
             ", ".join(sorted(versions[type_])),
             "available" if entities is None or type_ in entities else "not run",
-            recall.of_names(type_)
-            if recall.OUR_NETWORK in looking
-            else recall.stated(entity(type_), languages),
+            recall.of_names(type_, looking) or recall.stated(entity(type_), languages),
         )
         for type_, looking in detectors.items()
     ]
@@ -298,4 +320,9 @@ def coverage(
         for row in rows().values()
         if not row.looked_for and row.name not in detectors
     ]
-    return tuple(sorted(known + missing, key=lambda d: d.entity))
+    meaningless = [
+        Detector(label, model.name, f"files {model.version}", LABEL_OF_NO_TYPE)
+        for model in _models(names)
+        for label in getattr(model, "ignored", ())
+    ]
+    return (*sorted(known + missing, key=lambda d: d.entity), *meaningless)

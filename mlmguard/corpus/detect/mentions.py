@@ -44,7 +44,8 @@ def mentions(text: str, found: Iterable[Span]) -> Iterator[Span]:
         length, score = 0, 0.0
         if next_taken is None or start < next_taken.start:
             for count in lengths.get(spelt[at], ()):
-                if count > length and (names := tuple(spelt[at : at + count])) in whole:
+                names = tuple(spelt[at : at + count])
+                if count > length and len(names) == count and names in whole:
                     length, score = count, whole[names]
             if not length and spelt[at] in alone:
                 its, small = alone[spelt[at]]

@@ -6,7 +6,7 @@ language, and the coverage says so.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from mlmguard.corpus.detect.entities import Entity
 from mlmguard.corpus.detect.installed import entity
@@ -14,12 +14,16 @@ from mlmguard.corpus.detect.languages import LANGUAGES
 
 OUR_NETWORK = "NamesByNetwork"
 """Who finds names in a plain installation."""
+WITH_STRONG = "NamesByNetworkAndRampart"
+"""Who finds them where the extra ``names`` is installed."""
 NAMES: Mapping[str, str] = {
     "PERSON": "0.86 (500/580; English sentences), 0.66 (311/470; English tweets)",
     "LOCATION": "0.80 (141/176; English sentences), 0.61 (45/74; English tweets)",
     "ORGANIZATION": "0.33 (31/93; English sentences), 0.21 (7/34; English tweets)",
 }
-"""What it finds, by ``benchmarks/names.py``: in sentences whose templates it never saw, and in tweets."""
+NAMES_STRONG: Mapping[str, str] = {}
+"""What they find, by ``benchmarks/names.py``: in sentences whose templates it never saw, and in tweets."""
+NETWORKS: Mapping[str, Mapping[str, str]] = {OUR_NETWORK: NAMES, WITH_STRONG: NAMES_STRONG}
 
 _LABELLED = (
     "AGE", "DATE_OF_BIRTH", "EMAIL_ADDRESS", "HEALTH_PLAN_NUMBER", "MEDICAL_RECORD_NUMBER", "PHONE_NUMBER",
@@ -87,9 +91,9 @@ def measured(language: str, type_: str) -> str:
     return ", ".join(found)
 
 
-def of_names(type_: str) -> str:
-    """Say how much of a type of names our network finds."""
-    return NAMES.get(type_, "not measured")
+def of_names(type_: str, looking: Iterable[str]) -> str:
+    """Say how much of ``type_`` a network of ours among those ``looking`` finds; "" if not measured."""
+    return "".join(table.get(type_, "") for name, table in NETWORKS.items() if name in looking)
 
 
 def stated(row: Entity, languages: tuple[str, ...]) -> str:

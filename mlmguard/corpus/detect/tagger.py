@@ -15,7 +15,8 @@ import hashlib
 import io
 import re
 import string
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -336,40 +337,74 @@ def _threads() -> ThreadpoolController:
     return ThreadpoolController()
 
 
-def names(text: str, tagger: Tagger) -> list[Name]:
-    """Find the names in ``text``, in order of place.
+@dataclass(frozen=True)
+class Reading:
+    """A text as the network saw it: its words and, for each, the probability of each class."""
+
+    text: str
+    matches: Sequence[re.Match[str]] = field(repr=False)
+    words: Sequence[str] = field(repr=False)
+    shares: _Floats = field(repr=False)
+
+    def places(self, least: float) -> Iterator[int]:
+        """Yield where words stand that are names with a probability of at least ``least``, in order."""
+        for at in np.flatnonzero(self.shares[:, 0] <= 1 - least).tolist():
+            yield self.matches[at].start()
+
+    def names(self) -> list[Name]:
+        """Give the names, in order of place.
+
+        Neighbouring words that are names of any class are one name. Its class is the one that is most
+        probable over all of them, its score the mean of its words' probabilities of being a name.
+        """
+        found: list[Name] = []
+        hits = [
+            at
+            for at in np.flatnonzero(self.shares[:, 0] <= 1 - _LEAST).tolist()
+            if not _is_address(self.words[at])
+        ]
+        lines = regimes(self.words) if hits else []
+        for first, last in _runs(hits):
+            one = _name(self.matches[first:last], self.shares[first:last])
+            if one is None or _is_glued(self.text, one[0], one[1]):
+                continue
+            before = self.words[first - 1].lower() if first else ""
+            if lines[first] or not _is_plain_word(self.text[one[0] : one[1]], before):
+                found.append(one)
+        return found
+
+
+def read(text: str, tagger: Tagger) -> Reading:
+    """Look at all of ``text``, in pieces of a fixed number of words.
 
     On one thread: sums this small are slower on several, and their last digits would depend on how many there
-    are. Neighbouring words that are names of any class are one name. Its class is the one that is most
-    probable over all of them, its score the mean of its words' probabilities of being a name.
+    are.
     """
-    found: list[Name] = []
     matches = list(WORD.finditer(text))
-    for begin in range(0, len(matches), _AT_ONCE):
-        low, high = max(0, begin - REACH), min(len(matches), begin + _AT_ONCE + REACH)
-        if not any(match.group()[0].isalpha() for match in matches[begin : begin + _AT_ONCE]):
-            continue
-        words = [spelt(match.group()) for match in matches[low:high]]
-        with _threads().limit(limits=1, user_api="blas"):
-            shares = tagger.probabilities(words, everywhere=False)
-        lines: list[int] = []
-        last = min(begin + _AT_ONCE, len(matches)) - low
-        hits = {
-            at for at in np.flatnonzero(shares[:, 0] <= 1 - _LEAST).tolist() if not _is_address(words[at])
-        }
-        for at in sorted(hits):
-            if at < begin - low or at >= last or (at - 1 in hits and at > begin - low):
-                continue
-            end = at + 1
-            while end < last and end in hits:
-                end += 1
-            one = _name(matches[low + at : low + end], shares[at:end])
-            lines = lines or regimes(words)
-            before = matches[low + at - 1].group().lower() if low + at else ""
-            plain_word = one is not None and lines[at] == 0 and _is_plain_word(text[one[0] : one[1]], before)
-            if one is not None and not plain_word and not _is_glued(text, one[0], one[1]):
-                found.append(one)
-    return found
+    words = [spelt(match.group()) for match in matches]
+    shares: _Floats = np.zeros((len(words), len(CLASSES)), np.float32)
+    shares[:, 0] = 1
+    for begin in range(0, len(words), _AT_ONCE):
+        low, end = max(0, begin - REACH), min(len(words), begin + _AT_ONCE)
+        if any(word[0].isalpha() for word in words[begin:end]):
+            with _threads().limit(limits=1, user_api="blas"):
+                some = tagger.probabilities(words[low : end + REACH], everywhere=False)
+            shares[begin:end] = some[begin - low : end - low]
+    return Reading(text, matches, words, shares)
+
+
+def names(text: str, tagger: Tagger) -> list[Name]:
+    """Find the names in ``text``, in order of place: see :meth:`Reading.names`."""
+    return read(text, tagger).names()
+
+
+def _runs(hits: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """First and last (exclusive) of numbers that follow one another."""
+    first = 0
+    for at in range(1, len(hits) + 1):
+        if at == len(hits) or hits[at] != hits[at - 1] + 1:
+            yield hits[first], hits[at - 1] + 1
+            first = at
 
 
 def _is_address(word: str) -> bool:

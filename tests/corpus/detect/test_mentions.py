@@ -32,5 +32,11 @@ def test_other_mentions(text: str, known: str, expected: list[str]) -> None:
     assert others(text, known) == expected
 
 
+def test_a_short_name_at_the_end_beside_a_longer_one() -> None:
+    text = "Zoe Quill wrote to Zoe Quill Obadele, and so did Zoe Quill"
+    found = [Span(0, 9, "PERSON", 1.0), Span(19, 36, "PERSON", 1.0)]
+    assert [text[one.start : one.end] for one in mentions(text, found)] == ["Zoe Quill"]
+
+
 def test_places_and_organisations_are_not_looked_for_again() -> None:
     assert list(mentions("Uppsala, Uppsala", [Span(0, 7, "LOCATION", 0.9)])) == []

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from mlmguard.corpus.detect import finder as pii
-from mlmguard.corpus.detect.names import CUED_NAME, _pieces, recognizer
+from mlmguard.corpus.detect.models import recognizer
+from mlmguard.corpus.detect.names import CUED_NAME
 from mlmguard.errors import InputError
 
 BY_CUE = pii.Names(cues=True)
@@ -68,11 +69,11 @@ def test_a_token_classifier_is_read(tmp_path: Path) -> None:
         vocab_size=len(words), id2label=labels, label2id={v: k for k, v in labels.items()}, **sizes
     )
     model = BertForTokenClassification(config)
-    model.classifier.bias.data[1] = 100.0  # everything is the beginning of a person
+    model.classifier.bias.data[1] = 100.0  # everything is the beginning of a person, and so one
     model.save_pretrained(tmp_path)
     tokenizer.save_pretrained(tmp_path)
     text = "Quillfeather went home"
-    assert (0, len("Quillfeather")) in persons(text, pii.Names(str(tmp_path)))
+    assert persons(text, pii.Names(str(tmp_path))) == [(0, len(text))]
 
 
 @pytest.fixture
@@ -109,11 +110,11 @@ def gliner_folder(tmp_path: Path) -> Path:
 
 
 def test_a_gliner_folder_is_read(gliner_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from mlmguard.corpus.detect import names
+    from mlmguard.corpus.detect import models
 
-    monkeypatch.setattr(names, "_GLINER_SCORE", 0.0)  # random weights: every place has some score
+    monkeypatch.setattr(models, "_GLINER_SCORE", 0.0)  # random weights: every place has some score
     model = recognizer(str(gliner_folder))
-    assert model.name == "GLiNER model" and model.supported_entities == ["LOCATION", "ORGANIZATION", "PERSON"]
+    assert model.name == "GLiNER model" and {"LOCATION", "PERSON"} < set(model.supported_entities)
     text = "Quillfeather went home"
     found = model.analyze(text, [])
     assert found and {text[f.start : f.end].split()[0] for f in found} <= set(text.split())
@@ -129,14 +130,3 @@ def test_gliner_weights_are_no_pickles_and_bring_no_code(tmp_path: Path) -> None
     (tmp_path / "gliner_config.json").write_text('{"encoder_config": {"auto_map": {}}}', "utf-8")
     with pytest.raises(InputError, match="code of its own"):
         recognizer(str(tmp_path))
-
-
-def test_pieces_are_the_text() -> None:
-    for text in ("", "x" * 2500, "word " * 900, "a\n" * 1200):
-        assert "".join(piece for _, piece in _pieces(text)) == text
-        assert all(text[start:].startswith(piece) and len(piece) <= 1000 for start, piece in _pieces(text))
-
-
-def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="no model"):
-        pii.Finder(names=pii.Names(str(tmp_path)))
