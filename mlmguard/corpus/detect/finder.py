@@ -7,7 +7,7 @@ the recognisers it has for English and ours. Nothing here needs a model or the n
 from __future__ import annotations
 
 from bisect import bisect_right
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import version
 from itertools import accumulate
@@ -24,7 +24,7 @@ from mlmguard.corpus.detect.languages import LANGUAGES
 from mlmguard.corpus.detect.own import NO_WORDS, OwnWords
 from mlmguard.corpus.detect.proving import THRESHOLD, refuse_unproved
 from mlmguard.corpus.detect.seams import across_seams
-from mlmguard.corpus.detect.spans import Span, resolve
+from mlmguard.corpus.detect.spans import Span, by_place, resolve
 from mlmguard.errors import InputError
 from mlmguard.types import LABEL_OF_NO_TYPE, Detector, LanguageCount
 
@@ -176,12 +176,13 @@ class Finder:
             found += _not_within(found, self._by_models(folded.text))
         in_cells = under_headings(folded.text, lambda cells: plausible(cells, self.stock(cells)))
         spans = (_in_raw(folded, span) for span in (*plausible(folded.text, found), *in_cells))
-        return sorted(
+        kept = (
             s
             for s in spans
             if (self._entities is None or s.rule in self._entities)
             and not self._names.own.allows(text[s.start : s.end])
         )
+        return sorted(kept, key=by_place)
 
     def recognizers(self) -> list[Any]:
         """All that look, as Presidio's own engine takes them."""
@@ -209,9 +210,9 @@ class Finder:
 
 def _not_within(found: list[Span], names: list[Span]) -> list[Span]:
     """``names`` that none of ``found`` covers whole: a street is what its pattern says, and no town."""
-    by_place = sorted(found)
-    starts = [span.start for span in by_place]
-    reach = list(accumulate((span.end for span in by_place), max))
+    in_order = sorted(found, key=by_place)
+    starts = [span.start for span in in_order]
+    reach = list(accumulate((span.end for span in in_order), max))
     kept = []
     for name in names:
         before = bisect_right(starts, name.start)
@@ -222,7 +223,7 @@ def _not_within(found: list[Span], names: list[Span]) -> list[Span]:
 
 def _in_raw(folded: Folded, span: Span) -> Span:
     start, end = folded.to_raw(span.start, span.end)
-    return replace(span, start=start, end=end)
+    return Span(start, end, span.rule, span.score)
 
 
 @lru_cache(maxsize=8)

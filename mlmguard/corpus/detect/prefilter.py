@@ -9,6 +9,8 @@ everywhere: that is cheaper.
 
 from __future__ import annotations
 
+import re
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, reduce
@@ -20,7 +22,7 @@ import numpy as np
 import regex
 
 from mlmguard.corpus.detect.characters import EDGE, Class, skeleton
-from mlmguard.corpus.detect.gates import LENGTH, Classes, Gate, gate
+from mlmguard.corpus.detect.gates import LENGTH, Classes, Gate, _parser, gate
 
 _TIMEOUT = 60.0
 """Seconds for one match, as Presidio has it; ``regex`` raises TimeoutError behind it."""
@@ -54,6 +56,7 @@ class Patterns:
         scanner = _Hyperscan if hyperscan and owners else _Numpy
         self._scan: Callable[[bytes], Places] = scanner(owners)
         self._ungated = [number for number, its in enumerate(self._gates) if its is None]
+        self._behind = [behind(expression, flags) for expression, flags in expressions]
         self._leads = [_Lead.of(its) if its and its.lead is not None else None for its in self._gates]
 
     def matches(self, text: str) -> Iterator[tuple[int, Iterable[Any]]]:
@@ -63,6 +66,9 @@ class Patterns:
         places = self._scan(seen)
         for number in sorted({*self._ungated, *places}):
             compiled, lead, at = self._compiled[number], self._leads[number], places.get(number)
+            words = self._behind[number]
+            if at is not None and words is not None and len(at) * _DENSE > len(text):
+                at = _before(words, text, at)
             if at is None or len(at) * _DENSE > len(text):
                 everywhere = compiled.finditer(text, timeout=_TIMEOUT)
                 yield number, (found for found in everywhere if found.end() > found.start())
@@ -71,6 +77,61 @@ class Patterns:
                     number,
                     lead.matches(compiled, text, seen, at) if lead else _matches_at(compiled, text, at),
                 )
+
+
+_FAR = 160  # characters: what an expression matches, and what it looks at behind it, is shorter
+
+
+def behind(expression: str, flags: int) -> Any | None:
+    """The words that ``expression`` asks for right behind a match, as one that finds them; None for others.
+
+    It ends with ``(?=...(words)\\b)`` there, and its matches are short. Numbers that stand close together are
+    looked at only where such a word follows.
+    """
+    groups = _groups(expression) if expression.endswith(r")\b)") else {}
+    looks, words = groups.get(len(expression)), groups.get(len(expression) - 3)
+    if _parser is None or looks is None or words is None or not expression.startswith("(?=", looks):
+        return None
+    try:
+        parts = (expression[:looks], expression[looks + len("(?=") : words])
+        width = sum(_parser.parse(part, flags & re.IGNORECASE).getwidth()[1] for part in parts)
+        return regex.compile(expression[words:-1], flags) if width < _FAR else None
+    except (re.error, regex.error):
+        return None
+
+
+def _groups(expression: str) -> dict[int, int]:
+    """End of each group -> its begin; nothing for an expression of several alternatives."""
+    found: dict[int, int] = {}
+    opened: list[int] = []
+    inside = False
+    at = 0
+    while at < len(expression):
+        letter = expression[at]
+        if letter == "\\":
+            at += 1
+        elif inside:
+            inside = letter != "]"
+        elif letter == "[":
+            inside = True
+            at += 2 if expression.startswith(("[]", "[\\"), at) else expression.startswith("[^]", at) * 2
+        elif letter == "(":
+            opened.append(at)
+        elif letter == ")":
+            found[at + 1] = opened.pop()
+        elif letter == "|" and not opened:
+            return {}
+        at += 1
+    return found
+
+
+def _before(words: Any, text: str, places: list[int]) -> list[int]:
+    """Those of ``places`` behind which one of ``words`` stands soon."""
+    kept: list[int] = []
+    for found in words.finditer(text):
+        low = bisect_left(places, max(found.start() - _FAR, kept[-1] + 1 if kept else 0))
+        kept += places[low : bisect_right(places, found.start())]
+    return kept
 
 
 def _matches_at(compiled: Any, text: str, starts: Iterable[int]) -> Iterator[Any]:

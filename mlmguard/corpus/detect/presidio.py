@@ -37,7 +37,7 @@ from mlmguard.corpus.detect.phones import Phones
 from mlmguard.corpus.detect.prefilter import Patterns
 from mlmguard.corpus.detect.recogniser import Recogniser
 from mlmguard.corpus.detect.remember import remembered
-from mlmguard.corpus.detect.spans import Span
+from mlmguard.corpus.detect.spans import Span, by_place
 
 # Function words use up none of the five words of context, as with spaCy's stop words. spaCy's own list
 # is not used: it holds "call" and "us", which are context words.
@@ -241,11 +241,12 @@ class Engine:
                 f for f in (_in_context(around, f, context) for f in _outermost(its)) if f[2] >= threshold
             ]
             by_entity.setdefault(entity, []).extend(likely)
-        return sorted(
+        spans = (
             Span(start, end, entity, score)
             for entity, its in by_entity.items()
             for start, end, score in _outermost(its)
         )
+        return sorted(spans, key=by_place)
 
     def _found(self, text: str) -> dict[tuple[str, str], list[_Found]]:
         """(recogniser, entity type) -> what it found, before context is looked at."""

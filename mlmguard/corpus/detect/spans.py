@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from operator import attrgetter
 
 from mlmguard.corpus.detect.installed import entity
 
@@ -17,6 +18,9 @@ class Span:
     rule: str
     score: float
 
+
+by_place = attrgetter("start", "end", "rule", "score")
+"""The order of spans, as a key: many times faster than comparing one with the other."""
 
 _ABOUT = 0.85
 """Share of the longest that counts as about as long."""
@@ -35,7 +39,7 @@ def resolve(found: Iterable[Span]) -> list[Span]:
     """
     merged: list[list[Span]] = []
     reach = -1
-    for span in sorted(found):
+    for span in sorted(found, key=by_place):
         if span.start >= reach:
             merged.append([])
         merged[-1].append(span)
@@ -44,6 +48,8 @@ def resolve(found: Iterable[Span]) -> list[Span]:
 
 
 def _as_one(overlapping: list[Span]) -> Span:
+    if len(overlapping) == 1:
+        return overlapping[0]
     longest = max(s.end - s.start for s in overlapping)
     best = min(
         (s for s in overlapping if s.end - s.start >= _ABOUT * longest),

@@ -28,7 +28,7 @@ from mlmguard.corpus.detect.characters import (
 )
 from mlmguard.corpus.detect.gates import gate
 from mlmguard.corpus.detect.installed import recognisers
-from mlmguard.corpus.detect.prefilter import Patterns
+from mlmguard.corpus.detect.prefilter import Patterns, behind
 from mlmguard.corpus.synthetic import private_documents
 
 SCANNERS = [
@@ -206,3 +206,39 @@ def test_lower_case_is_a_fixed_point_and_keeps_words_words() -> None:
             assert lower[0].isalnum()
         elif not c.isspace() and c != "_":
             assert not lower[0].isalnum()
+
+
+# --- expressions that ask for words right behind a match ------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "expression, words",
+    [
+        (r"\d{3}(?=[ ](?i:fax|tel)\b)", r"(?i:fax|tel)\b"),
+        (r"[)\]|(]\d{1,9}(?=(?:is|was)[ ](?:born|(?i:d\.o\.b|nee))\b)", r"(?:born|(?i:d\.o\.b|nee))\b"),
+        (r"\d+(?=[ ](?i:fax|tel)\b)", None),  # may be of any length
+        (r"\d|\d{3}(?=[ ](?i:fax|tel)\b)", None),  # one alternative asks for nothing
+        (r"\d{3}(?![ ](?i:fax|tel)\b)", None),
+        (r"\d{3}(?=[ ]*(?i:fax|tel)\b)", None),
+        (r"\d{3}[ ](?i:fax|tel)\b", None),
+    ],
+)
+def test_words_behind_a_match_are_read_off_where_there_is_no_way_round(
+    expression: str, words: str | None
+) -> None:
+    found = behind(expression, 0)
+    assert (found and found.pattern) == words
+
+
+@pytest.mark.parametrize("hyperscan", SCANNERS)
+@given(st.lists(st.sampled_from(["1 ", "2", "34 ", "fax ", "Tel", " ", "x", "\n", "5-6 "]), max_size=120))
+@settings(max_examples=200, deadline=None)
+def test_numbers_that_stand_close_are_found_before_such_words_and_nowhere_else(
+    hyperscan: bool, pieces: list[str]
+) -> None:
+    expressions = [
+        (r"(?<!\d)\d{1,2}(?:[ ]\d){0,3}(?=[ ]?(?i:fax|tel)\b)", 0),
+        (r"\d[ ]\d(?=\n?(?:x|fax)\b)", 0),
+    ]
+    text = "".join(pieces)
+    assert gated(Patterns(expressions, hyperscan=hyperscan), text) == everywhere(expressions, text)
