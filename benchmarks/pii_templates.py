@@ -207,7 +207,9 @@ def _dates(draw: random.Random, fake: Faker) -> str:
 def _vehicle(draw: random.Random, fake: Faker, template: str) -> str:
     if "vin" in template.lower() or "identification" in template:
         return str(fake.vin())
-    return str(Faker(draw.choice(("en_US", "en_GB"))).license_plate())
+    local = Faker(draw.choice(("en_US", "en_GB")))
+    local.seed_instance(draw.getrandbits(32))
+    return str(local.license_plate())
 
 
 def _api_key(draw: random.Random) -> str:

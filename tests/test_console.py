@@ -15,7 +15,7 @@ from mlmguard.policy.judging import exit_code, judge
 from mlmguard.policy.reading import load
 from mlmguard.policy.rule import Policy
 from mlmguard.report.clearance import Case, case
-from mlmguard.types import SILENT, Evidence, FindingCount, Skipped
+from mlmguard.types import SILENT, Evidence, FindingCount, LanguageCount, Skipped
 from tests.fixtures.evidence import TODAY, clean, extractable, manifest, not_private, statement
 
 WIDTHS = (80, 140)
@@ -210,3 +210,28 @@ def test_progress_on_a_terminal(capsys: pytest.CaptureFixture[str], monkeypatch:
     out, err = capsys.readouterr()
     assert out == ""
     assert "reading" in err and "20/20" in err
+
+
+@pytest.mark.parametrize(
+    "counts, share",
+    [
+        ({"en": 95, "es": 5}, ""),
+        ({"en": 94, "es": 6}, "6%"),
+        ({"en": 94, "es": 3, "ru": 3}, "6%"),
+        ({"en": 90, "und": 10}, ""),  # too little text to tell is no other language
+        ({"es": 100}, "100%"),
+        ({}, ""),
+    ],
+)
+def test_documents_in_a_language_that_nobody_looked_for_are_a_warning_above_a_twentieth(
+    counts: dict[str, int], share: str, width: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    status = {"en": "looked for", "und": "undetermined"}
+    rows = tuple(LanguageCount(one, n, status.get(one, "not looked for")) for one, n in counts.items())
+    console.scan_summary(replace(manifest(), documents_read=100, languages=rows))
+    said = " ".join(shown(capsys, width).split())
+    line = f"! {share} of the documents are in a language whose identifiers nobody looked for: "
+    assert (line in said) == bool(share) and ("nobody looked for" in said) == bool(share)
+    if share:
+        foreign = ", ".join(f"{one} {n}" for one, n in counts.items() if one not in status)
+        assert f"{line}{foreign}; say --language" in said

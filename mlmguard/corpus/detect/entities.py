@@ -258,7 +258,7 @@ _ROWS = (
         severity="low",
         harmless_in_a_name=True,
     ),
-    Entity("VEHICLE_ID", "a plate or chassis number", "it names the owner", recall=_on_forms(291)),
+    Entity("VEHICLE_ID", "a plate or chassis number", "it names the owner", recall=_on_forms(294)),
 )
 
 # What a person has one of for life or for years; Presidio has recognisers for them (``--country``).

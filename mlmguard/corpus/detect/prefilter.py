@@ -29,6 +29,8 @@ _TIMEOUT = 60.0
 
 _DENSE = 16  # characters for each place below which trying an expression everywhere is cheaper
 
+_MANY = 400  # characters for each place below which looking for the words behind all of them is cheaper
+
 Places = dict[int, list[int]]
 """Expression -> where one of its sequences stands, in order, each place once."""
 
@@ -67,7 +69,7 @@ class Patterns:
         for number in sorted({*self._ungated, *places}):
             compiled, lead, at = self._compiled[number], self._leads[number], places.get(number)
             words = self._behind[number]
-            if at is not None and words is not None and len(at) * _DENSE > len(text):
+            if at is not None and words is not None and len(at) * _MANY > len(text):
                 at = _before(words, text, at)
             if at is None or len(at) * _DENSE > len(text):
                 everywhere = compiled.finditer(text, timeout=_TIMEOUT)
