@@ -41,9 +41,9 @@ from mlmguard.corpus.detect.characters import (
 
 try:  # names that the standard library keeps to itself; no public one reads an expression
     from re import _constants as sre  # type: ignore[attr-defined]
-    from re import _parser  # type: ignore[attr-defined]
+    from re import _parser as sre_parser  # type: ignore[attr-defined]
 except ImportError:
-    sre = _parser = None
+    sre = sre_parser = None
     warnings.warn(
         "this Python reads regular expressions in another way: every pattern is tried everywhere, "
         "which is right and many times slower",
@@ -83,6 +83,16 @@ class Gate:
 
 
 @lru_cache(maxsize=1 << 10)
+def longest(expression: str, flags: int) -> int | None:
+    """How many characters a match has at most; None where that cannot be told."""
+    if sre_parser is None:
+        return None
+    try:
+        return int(sre_parser.parse(expression, flags & re.IGNORECASE).getwidth()[1])
+    except re.error:
+        return None
+
+
 def gate(expression: str, flags: int) -> Gate | None:
     """The gate of ``expression`` (of the ``regex`` package), or None if nothing certain can be said."""
     parts = _read(expression, flags)
@@ -161,13 +171,13 @@ class _Unreadable(Exception):
 
 
 def _read(expression: str, flags: int) -> list[_Part] | None:
-    if _parser is None or flags & ~(re.IGNORECASE | re.MULTILINE | re.DOTALL | re.UNICODE):
+    if sre_parser is None or flags & ~(re.IGNORECASE | re.MULTILINE | re.DOTALL | re.UNICODE):
         return None
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")  # "[[" is a nested set to ``regex`` and a warning to ``re``
             # what \K cuts off must still be there
-            tree = _parser.parse(expression.replace(r"\K", "(?:)"), flags)
+            tree = sre_parser.parse(expression.replace(r"\K", "(?:)"), flags)
         return list(_parts(tree, tree.state.flags))
     except (re.error, Warning, _Unreadable, RecursionError):
         return None

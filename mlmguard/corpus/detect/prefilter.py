@@ -9,7 +9,6 @@ everywhere: that is cheaper.
 
 from __future__ import annotations
 
-import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ import numpy as np
 import regex
 
 from mlmguard.corpus.detect.characters import EDGE, Class, skeleton
-from mlmguard.corpus.detect.gates import LENGTH, Classes, Gate, _parser, gate
+from mlmguard.corpus.detect.gates import LENGTH, Classes, Gate, gate, longest
 
 _TIMEOUT = 60.0
 """Seconds for one match, as Presidio has it; ``regex`` raises TimeoutError behind it."""
@@ -92,14 +91,12 @@ def behind(expression: str, flags: int) -> Any | None:
     """
     groups = _groups(expression) if expression.endswith(r")\b)") else {}
     looks, words = groups.get(len(expression)), groups.get(len(expression) - 3)
-    if _parser is None or looks is None or words is None or not expression.startswith("(?=", looks):
+    if looks is None or words is None or not expression.startswith("(?=", looks):
         return None
-    try:
-        parts = (expression[:looks], expression[looks + len("(?=") : words])
-        width = sum(_parser.parse(part, flags & re.IGNORECASE).getwidth()[1] for part in parts)
-        return regex.compile(expression[words:-1], flags) if width < _FAR else None
-    except (re.error, regex.error):
-        return None
+    widths = [longest(part, flags) for part in (expression[:looks], expression[looks + len("(?=") : words])]
+    known = [width for width in widths if width is not None]
+    short = len(known) == len(widths) and sum(known) < _FAR
+    return regex.compile(expression[words:-1], flags) if short else None
 
 
 def _groups(expression: str) -> dict[int, int]:

@@ -23,8 +23,8 @@ def test_one_seed_gives_one_set_of_values() -> None:
     drawn = [
         subprocess.run(
             [sys.executable, "-c", PROGRAM],
-            cwd=BENCHMARKS, env={**os.environ, "PYTHONHASHSEED": seed}, capture_output=True, text=True, check=True,
-            timeout=120,
+            cwd=BENCHMARKS, env={**os.environ, "PYTHONHASHSEED": seed}, capture_output=True, text=True,
+            check=True, timeout=120,
         ).stdout.splitlines()
         for seed in ("1", "2")
     ]  # fmt: skip
