@@ -9,6 +9,7 @@ import sys
 def main() -> None:
     """Run the command line and leave with its exit code."""
     _keep_the_terminal()
+    os.umask(os.umask(0) | 0o022)  # no file of ours is anybody's to change, whatever library writes it
     from mlmguard import cli  # rich looks at the streams when it is imported
 
     cli.main()

@@ -133,6 +133,23 @@ def scratch(parent: Path, name: str) -> Iterator[Path]:
             os.close(lock)
 
 
+def hold(folder: Path) -> int:
+    """A descriptor that keeps others away from ``folder`` until it is closed, or the process ends.
+
+    Raises :class:`InputError` where somebody else has it.
+    """
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        found, do = "another process works in it", "wait for it, or give it another place or other settings"
+        raise InputError(str(folder), found, "one at a time", do) from None
+    except OSError:
+        pass  # a file system without locks
+    return descriptor
+
+
 def _lock_of(folder: Path) -> int | None:
     """A descriptor that keeps others away from ``folder``; None where somebody else has it."""
     try:

@@ -11,6 +11,7 @@ import difflib
 import errno
 import inspect
 import os
+import re
 import sys
 import tomllib
 import traceback
@@ -87,15 +88,16 @@ def _ran(arguments: list[str]) -> int:
     except (SystemExit, MemoryError):
         raise
     except BaseException as problem:  # a panic of Rust is no Exception, and its text may hold a text's
-        if "(os error 28)" in str(problem):  # safetensors has an error of its own for a full disk
-            console.error(f"{os.strerror(errno.ENOSPC)}; {_NOTHING_HALF}")
-            return 1
-        return _our_bug(problem)
+        told = re.search(r"\(os error (\d+)\)", str(problem))  # safetensors has its own for a full disk
+        if told is None or int(told[1]) not in _OF_THE_MACHINE:
+            return _our_bug(problem)
+        console.error(f"{os.strerror(int(told[1]))}; {_NOTHING_HALF}")
+        return 1
 
 
 _OF_THE_MACHINE = (
     errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.EMFILE, errno.ENFILE,
-    errno.ENOMEM, errno.EIO, errno.ELOOP, errno.ENAMETOOLONG, errno.ENOTDIR,
+    errno.ENOMEM, errno.EIO, errno.ELOOP, errno.ENAMETOOLONG, errno.ENOTDIR, errno.EFBIG,
 )  # fmt: skip
 _NOTHING_HALF = "nothing half-written is left, make room or rights and run again"
 

@@ -137,50 +137,6 @@ def test_more_skipped_than_allowed_is_a_partial_run(tmp_path):
     assert done.returncode == 1 and not (tmp_path / "clean").exists()
 
 
-def unmount(disk: Path) -> None:
-    """Workers notice that the command has ended a moment after it: until then the disk is in use."""
-    for _ in range(100):
-        if subprocess.run(["umount", disk], capture_output=True).returncode == 0:
-            return
-        time.sleep(0.1)
-    raise AssertionError("something still works there ten seconds after the command")
-
-
-@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small disk needs root")
-def test_a_full_disk_is_exit_1_and_leaves_nothing_half_written(tmp_path):
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=200k", "tmpfs", disk], capture_output=True)
-    if mounted.returncode != 0:
-        pytest.skip("no right to mount here")
-    try:
-        write_notes(tmp_path / "corpus", 4000)
-        done = mlmguard("scan", str(tmp_path / "corpus"), cwd=disk)
-        assert done.returncode == 1, done.stderr
-        assert "space" in done.stderr.lower() or "disk" in done.stderr.lower()
-        assert not (disk / "clean").exists()
-    finally:
-        unmount(disk)
-
-
-@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small disk needs root")
-def test_a_disk_that_fills_while_weights_are_written_leaves_no_checkpoint(tmp_path):
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    if subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=1500k", "tmpfs", disk], capture_output=True
-    ).returncode:
-        pytest.skip("no right to mount here")
-    try:
-        write_notes(tmp_path / "corpus")
-        assert mlmguard("scan", str(tmp_path / "corpus"), cwd=disk).returncode == 0
-        done = mlmguard("train", cwd=disk, **SMALL)
-        assert done.returncode == 1 and "No space left" in done.stderr and "bug" not in done.stderr
-        assert {p.name for p in disk.iterdir()} == {".mlmguard", "clean", "reports"}
-    finally:
-        unmount(disk)
-
-
 def test_a_bug_of_ours_shows_places_and_never_the_text(tmp_path, monkeypatch, capsys):
     def broken(*arguments, **options):
         raise RuntimeError("Zebulon Quaverly, card 4111 1111 1111 1111")

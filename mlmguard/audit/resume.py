@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, replace
@@ -62,10 +63,8 @@ class Finished:
 
     def clear(self) -> None:
         """Remove them: the audit is whole."""
-        if self._folder is not None and self._folder.exists():
-            for path in self._folder.iterdir():
-                path.unlink()
-            self._folder.rmdir()
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)  # another audit of the same may have removed it
 
 
 def _as_result(data: Mapping[str, Any]) -> Result:

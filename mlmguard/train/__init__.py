@@ -40,24 +40,26 @@ def train(
     checkpoint.refuse_foreign(ckpt)
     corpus = data.opened(clean, settings, watcher)
     unit = UnitOfPrivacy.of(settings.unit, settings.unit_key, corpus.scanned_by, settings.window)
-    run = Run.open(corpus, settings, runs, distributed.join(), watcher)
-    watcher = run.heard_by(watcher)
+    with Run.open(corpus, settings, runs, distributed.join(), watcher) as run:
+        watcher = run.heard_by(watcher)
 
-    with run.refusable(unit):  # of a run that does not reach its first step only what it has spent stays
-        secrets = run.planted(settings, planted)
-        texts = data.texts(corpus, settings, unit, secrets)
-        tokenizer = initial.tokenizer(run, settings, unit, texts)
-        named = initial.named(run, settings, tokenizer, watcher)  # before anything is counted
-        units = data.tokenised(run, tokenizer, texts, unit, settings, corpus)
-        plan = planning.plan(run, settings, len(units), unit)
-        visible.tell_unseen(secrets, tokenizer, plan, len(units), watcher)
-        model = initial.model(run, settings, tokenizer, plan.recipe, named, watcher)
-        mode = planning.mode(run, plan, settings, model, tokenizer, units)
-        mode.prepare(settings, watcher)
-        held_out = data.held_out(corpus, tokenizer, units, plan.recipe)
-        run.enter(unit, plan, mode.plan)  # in the ledger of the corpus, before the first step
-        with run.journal(mode.plan, settings, track) as journal:
-            run_steps(mode, journal, validate=held_out.loss_of(mode), watcher=watcher)
-    return run.team.from_first(
-        lambda: released.release(ckpt, reports, run, settings, unit, plan, mode, journal, held_out, corpus)
-    )
+        with run.refusable(unit):  # of a run that does not reach its first step only what it has spent stays
+            secrets = run.planted(settings, planted)
+            texts = data.texts(corpus, settings, unit, secrets)
+            tokenizer = initial.tokenizer(run, settings, unit, texts)
+            named = initial.named(run, settings, tokenizer, watcher)  # before anything is counted
+            units = data.tokenised(run, tokenizer, texts, unit, settings, corpus)
+            plan = planning.plan(run, settings, len(units), unit)
+            visible.tell_unseen(secrets, tokenizer, plan, len(units), watcher)
+            model = initial.model(run, settings, tokenizer, plan.recipe, named, watcher)
+            mode = planning.mode(run, plan, settings, model, tokenizer, units)
+            mode.prepare(settings, watcher)
+            held_out = data.held_out(corpus, tokenizer, units, plan.recipe)
+            run.enter(unit, plan, mode.plan)  # in the ledger of the corpus, before the first step
+            with run.journal(mode.plan, settings, track) as journal:
+                run_steps(mode, journal, validate=held_out.loss_of(mode), watcher=watcher)
+        return run.team.from_first(
+            lambda: released.release(
+                ckpt, reports, run, settings, unit, plan, mode, journal, held_out, corpus
+            )
+        )

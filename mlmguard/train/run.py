@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import secrets
 import shutil
 from collections.abc import Iterator, Sequence
@@ -17,6 +18,7 @@ import numpy as np
 from mlmguard import __version__, accounting
 from mlmguard.artifacts import (
     as_noun,
+    hold,
     load_key,
     read_json,
     run_folder,
@@ -58,6 +60,21 @@ class Run:
         self.team = team
         self.ledger = CorpusLedger(folder.parent)
         self._journal: Journal | None = None
+        self._held: int | None = None
+
+    def __enter__(self) -> Run:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self._held is not None:
+            os.close(self._held)
+
+    def _hold(self) -> None:
+        """Let no other process go on with this run; :class:`InputError` where one is at it.
+
+        Two that go on with the same interrupted run would each charge its steps and each spend them.
+        """
+        self._held = hold(self.folder)
 
     @classmethod
     def open(
@@ -258,7 +275,9 @@ def _opened(corpus: Corpus, settings: TrainSettings, runs: Path, team: Team) -> 
     for path in sorted(runs.glob("train-*/run.json")):
         known = read_json(path)
         if known.get("settings_digest") == wanted and known.get("status") == "running":
-            return Run(path.parent.name, path.parent, team)
+            run = Run(path.parent.name, path.parent, team)
+            run._hold()
+            return run
     # a private run never repeats; a plain one is a function of its settings, and so is its name
     tail = secrets.token_hex(6) if settings.private else wanted[:12]
     run = Run(f"train-{tail}", runs / f"train-{tail}", team)
@@ -267,6 +286,11 @@ def _opened(corpus: Corpus, settings: TrainSettings, runs: Path, team: Team) -> 
         run.folder.rename(run.before)
     try:
         run_folder(run.id, runs)
+    except OSError:
+        run.vanish()
+        raise
+    run._hold()
+    try:
         _describe(run, corpus, settings, wanted)
     except BaseException:
         run.vanish()

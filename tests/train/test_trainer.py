@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mlmguard.artifacts import Key, read_json
+from mlmguard.artifacts import Key, hold, read_json
 from mlmguard.audit import Ours, checkpoint
 from mlmguard.errors import InputError
 from mlmguard.policy.judging import judge
@@ -210,6 +210,30 @@ def test_a_private_run_that_was_killed_says_what_reached_the_weights(place, monk
     assert (verdict.status, f"{applied} of 12 charged" in verdict.reason) == (
         ("warn", True) if lost else ("pass", False)
     )
+
+
+def test_of_two_that_go_on_with_one_run_the_second_is_refused(place, monkeypatch):
+    """Each would charge the same steps, and spend them."""
+    settings = with_(PRIVATE, steps=4, seed=77)
+    charge = loop.Journal.charge
+
+    def dies(journal, step, drawn):
+        charge(journal, step, drawn)
+        if step == 2:
+            raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop.Journal, "charge", dies)
+        with pytest.raises(Killed):
+            trained(place, settings)
+    [run] = [p.parent for p in runs(place).glob("*/run.json") if read_json(p).get("status") == "running"]
+    before = (run / "ledger.jsonl").read_bytes()
+    other = hold(run)
+    with pytest.raises(InputError, match="another process works in it"):
+        trained(place, settings)
+    assert (run / "ledger.jsonl").read_bytes() == before
+    os.close(other)
+    assert trained(place, settings).statement.ledger[-1].steps == 4
 
 
 def test_16_bit_passes_train_as_32_bit_ones_do(place):
