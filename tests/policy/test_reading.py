@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,27 @@ rules:
     why: Because.
     do: Redact.
 """
+
+
+@pytest.mark.parametrize("kind", ["device", "random", "pipe", "folder", "itself", "huge"])
+@pytest.mark.parametrize("extended", [False, True])
+def test_a_policy_is_a_file_that_ends(kind: str, extended: bool, tmp_path: Path) -> None:
+    path = tmp_path / "p.yaml"
+    {
+        "device": lambda: path.symlink_to("/dev/zero"),
+        "random": lambda: path.symlink_to("/dev/urandom"),
+        "pipe": lambda: os.mkfifo(path),
+        "folder": path.mkdir,
+        "itself": lambda: path.symlink_to(path.name),
+        "huge": lambda: path.write_text("# " + "x" * 2_000_000),
+    }[kind]()
+    asked = path
+    if extended:
+        asked = tmp_path / "child.yaml"
+        asked.write_text(f'id: c\nversion: "1"\ntitle: C\nextends: {{policy: {path}, version: "1"}}\n')
+    with pytest.raises(InputError) as refused:
+        load(asked)
+    assert path.name in str(refused.value) and "\n" not in str(refused.value)
 
 
 @pytest.mark.parametrize(
