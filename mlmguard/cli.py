@@ -21,8 +21,9 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.shell_completion import get_completion_class
 
-from mlmguard import __version__, console, logs
+from mlmguard import __version__, artifacts, console, logs
 from mlmguard.commands.options import Page, key, name_variables, warn_renamed
 from mlmguard.errors import InputError, MlmguardError
 
@@ -245,6 +246,32 @@ def _defaults(context: click.Context, path: Path, tables: Mapping[str, Any]) -> 
     return {name: {keys[key(told)]: value for told, value in tables[name].items()}}
 
 
+# --- completion ---------------------------------------------------------------------------------------
+
+_COMPLETIONS: Mapping[str, str] = {
+    "bash": ".local/share/bash-completion/completions/mlmguard",
+    "fish": ".config/fish/completions/mlmguard.fish",
+    "zsh": ".zfunc/_mlmguard",
+}
+"""Shell -> where it looks for completions, below the user's home."""
+
+
+def _install_completion(context: click.Context, shell: str | None) -> None:
+    """Write click's own script for ``shell`` where the shell reads it."""
+    if shell is None or context.resilient_parsing:
+        return
+    kind = get_completion_class(shell)
+    assert kind is not None
+    path = Path.home() / _COMPLETIONS[shell]
+    script = kind(cli, {}, "mlmguard", "_MLMGUARD_COMPLETE").source()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    artifacts.write_text(path, script)
+    console.say(f"wrote {path}; new shells complete mlmguard")
+    if shell == "zsh":
+        console.say("where .zshrc does not yet say so: fpath+=~/.zfunc; autoload -Uz compinit && compinit")
+    context.exit()
+
+
 @click.group(
     cls=Commands,
     context_settings={
@@ -254,6 +281,14 @@ def _defaults(context: click.Context, path: Path, tables: Mapping[str, Any]) -> 
     },
 )
 @click.version_option(__version__, prog_name="mlmguard")
+@click.option(
+    "--install-completion",
+    type=click.Choice(sorted(_COMPLETIONS)),
+    expose_value=False,
+    is_eager=True,
+    callback=lambda context, _, shell: _install_completion(context, shell),
+    help="Let the tab key complete commands and options in this shell, and exit.",
+)
 @click.pass_context
 def cli(context: click.Context) -> None:
     """Decide whether a masked language model trained on people's text may be released.

@@ -26,6 +26,7 @@ from rich.progress import Progress as Bars
 from rich.table import Table
 from rich.text import Text
 
+from mlmguard.heartbeat import heartbeat
 from mlmguard.measures import applied, show_epsilon
 from mlmguard.report import tables, words
 from mlmguard.report.clearance import Case, case, cleared, line, prose
@@ -106,11 +107,15 @@ class _Rate(ProgressColumn):
 def progress_bar(quiet: bool = False) -> Iterator[Progress]:
     """A :class:`mlmguard.types.Progress` that draws one bar a stage on stderr, with rate and time left.
 
-    Silent when asked, and when stderr is not a terminal: a log is no place for a bar.
+    Silent when asked. Where stderr is no terminal a line every half minute says where the work is.
     """
     console = _err()
-    if quiet or not console.is_terminal:
+    if quiet:
         yield SILENT.progress
+        return
+    if not console.is_terminal:
+        with heartbeat(lambda text: say(prose(text, 90))) as beating:
+            yield beating
         return
     columns = (
         TextColumn("{task.description}"),
@@ -284,9 +289,9 @@ def masks(rows: Sequence[tuple[str, Sequence[tuple[str, str, bool]]]]) -> None:
 
 
 def checks(rows: Sequence[tuple[str, str, str, str]], title: str = "Doctor") -> None:
-    """What ``doctor`` or ``verify`` found: (what, found, "ok" | "warn" | "missing", what to do)."""
-    style = {"ok": "green", "warn": "yellow", "missing": "red"}
-    mark = {"ok": "✓", "warn": "!", "missing": "✕"}
+    """What ``doctor`` or ``verify`` found: (what, found, ok | optional | warn | missing, what to do)."""
+    style = {"ok": "green", "optional": "dim", "warn": "yellow", "missing": "red"}
+    mark = {"ok": "✓", "optional": "–", "warn": "!", "missing": "✕"}
     table = Table(box=None, pad_edge=False, show_header=False)
     table.add_column()
     table.add_column(no_wrap=True)

@@ -80,6 +80,16 @@ def work(tmp_path_factory):
 # --- 0 ------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("shell", ["bash", "fish", "zsh"])
+def test_completion_is_installed_where_the_shell_reads_it(
+    shell: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert cli.run(["--install-completion", shell]) == 0
+    (written,) = [path for path in tmp_path.rglob("*mlmguard*") if path.is_file()]
+    assert "_MLMGUARD_COMPLETE" in written.read_text("utf-8") and str(written) in capsys.readouterr().err
+
+
 def test_the_three_commands_leave_what_the_documentation_promises(work):
     for path in (
         "clean/manifest.json", "reports/scan.json", "reports/findings.jsonl", "ckpt/privacy.json",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from dataclasses import fields, is_dataclass, replace
 from datetime import date
 from typing import Any
@@ -11,6 +13,7 @@ import pytest
 from mlmguard import console
 from mlmguard.commands.doctor import doctor
 from mlmguard.commands.explain import explain
+from mlmguard.heartbeat import heartbeat
 from mlmguard.policy.judging import exit_code, judge
 from mlmguard.policy.reading import load
 from mlmguard.policy.rule import Policy
@@ -193,11 +196,33 @@ def test_talk_goes_to_stderr_and_one_line_stays_one_line(
 
 
 @pytest.mark.parametrize("quiet", [True, False])
-def test_progress_is_silent_where_nobody_watches(capsys: pytest.CaptureFixture[str], quiet: bool) -> None:
+def test_a_short_run_leaves_no_line_in_a_log(capsys: pytest.CaptureFixture[str], quiet: bool) -> None:
     with console.progress_bar(quiet) as progress:
-        assert progress is SILENT.progress
+        assert (progress is SILENT.progress) == quiet
         progress("reading", 1, 2)
     assert capsys.readouterr() == ("", "")
+
+
+def test_a_long_run_says_now_and_then_where_it_is() -> None:
+    said: list[str] = []
+    with heartbeat(said.append, every=0.02) as progress:
+        until(lambda: said)
+        progress("train", 1200, 5000)
+        until(lambda: "train" in said[-1])
+        progress("audit", 3, None)
+        until(lambda: "audit" in said[-1])
+    there = len(said)
+    assert said[0] == "starting · 0:00 since the start" and said[-1].startswith("audit · 3 · 0:0")
+    assert any(line.startswith("train · 1,200 of 5,000 · 0:0") for line in said)
+    time.sleep(0.1)
+    assert len(said) == there  # nothing after the end
+
+
+def until(true: Callable[[], object], most: float = 20.0) -> None:
+    end = time.monotonic() + most
+    while not true() and time.monotonic() < end:
+        time.sleep(0.005)
+    assert true()
 
 
 def test_progress_on_a_terminal(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

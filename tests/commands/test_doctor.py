@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,24 @@ def rows(**given: object) -> dict[str, Row]:
 @pytest.fixture(autouse=True)
 def key_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLMGUARD_KEY_FILE", str(tmp_path / "secrets" / "key"))
+
+
+def test_a_plain_scan_looks_for_names_and_doctor_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["doctor", "--json"]) == 0
+    found = {row["what"]: row for row in json.loads(capsys.readouterr().out)}
+    assert "PERSON" in found["detectors"]["found"] and "no detector" not in found
+    assert found["secure enclaves"]["health"] == "optional"
+
+
+def test_what_is_optional_is_neither_well_nor_ill(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from mlmguard.commands import doctor as module
+
+    monkeypatch.setitem(module.OPTIONAL, "no-such-package", "a test")
+    assert rows()["no-such-package"].health == "optional"
+    assert cli.run(["doctor"]) == 0
+    assert "–  no-such-package" in capsys.readouterr().out
 
 
 def test_versions_are_named_without_importing_anything_heavy() -> None:
@@ -76,7 +95,7 @@ def test_the_command_asks_the_detectors(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.chdir(tmp_path)
     assert cli.run(["doctor"]) == 0
     said = capsys.readouterr().out
-    assert "API_KEY" in said and "no detector" in said
+    assert "API_KEY" in said and "PERSON" in said and "no detector" not in said
 
 
 def test_what_could_run_in_a_checkpoint_is_listed_and_nothing_of_it_is_loaded(
