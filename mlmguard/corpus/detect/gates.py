@@ -38,18 +38,7 @@ from mlmguard.corpus.detect.characters import (
     class_of,
     kinds,
 )
-
-try:  # names that the standard library keeps to itself; no public one reads an expression
-    from re import _constants as sre  # type: ignore[attr-defined]
-    from re import _parser as sre_parser  # type: ignore[attr-defined]
-except ImportError:
-    sre = sre_parser = None
-    warnings.warn(
-        "this Python reads regular expressions in another way: every pattern is tried everywhere, "
-        "which is right and many times slower",
-        RuntimeWarning,
-        stacklevel=2,
-    )
+from mlmguard.corpus.detect.expressions import sre, sre_parser
 
 Classes = tuple[Class, ...]
 """Classes of characters that stand one after the other."""
@@ -83,16 +72,6 @@ class Gate:
 
 
 @lru_cache(maxsize=1 << 10)
-def longest(expression: str, flags: int) -> int | None:
-    """How many characters a match has at most; None where that cannot be told."""
-    if sre_parser is None:
-        return None
-    try:
-        return int(sre_parser.parse(expression, flags & re.IGNORECASE).getwidth()[1])
-    except re.error:
-        return None
-
-
 def gate(expression: str, flags: int) -> Gate | None:
     """The gate of ``expression`` (of the ``regex`` package), or None if nothing certain can be said."""
     parts = _read(expression, flags)

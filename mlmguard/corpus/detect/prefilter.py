@@ -21,7 +21,8 @@ import numpy as np
 import regex
 
 from mlmguard.corpus.detect.characters import EDGE, Class, skeleton
-from mlmguard.corpus.detect.gates import LENGTH, Classes, Gate, gate, longest
+from mlmguard.corpus.detect.expressions import longest
+from mlmguard.corpus.detect.gates import LENGTH, Classes, Gate, gate
 
 _TIMEOUT = 60.0
 """Seconds for one match, as Presidio has it; ``regex`` raises TimeoutError behind it."""
