@@ -87,7 +87,7 @@ def limited(folder: Path, what: int, most: int, *arguments: str) -> subprocess.C
     return subprocess.run(
         [sys.executable, "-m", "mlmguard", *arguments],
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1"},
         preexec_fn=lambda: resource.setrlimit(what, (most, most)),
         capture_output=True,
         text=True,
