@@ -3,6 +3,7 @@ remember of every document, finding and passage, without remembering it in memor
 
 from __future__ import annotations
 
+import itertools
 import tempfile
 from array import array
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ import numpy as np
 Array = np.ndarray[Any, Any]
 
 _PIECE = 1 << 16  # records that are sorted together
+_BLOCK = 1 << 15  # bytes of one part that are written together
 _SMALLEST = 1 << 10  # places of an empty table; a power of two
 
 
@@ -22,39 +24,56 @@ class Parts:
 
     def __init__(self, record: np.dtype, count: int, folder: Path | None) -> None:
         self._record = record
-        self._files: list[IO[bytes]] = [tempfile.TemporaryFile(dir=folder) for _ in range(count)]  # noqa: SIM115
+        self._file: IO[bytes] = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115  (closed by __exit__)
+        self._waiting = [bytearray() for _ in range(count)]
+        self._blocks: list[list[tuple[int, int]]] = [
+            [] for _ in range(count)
+        ]  # where each part lies: from, to
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        for file in self._files:
-            file.close()
+        self._file.close()
 
     def append(self, records: Array, by: Array) -> None:
         """``records``; those of one number ``by`` (unsigned, of the same length) go to one part."""
-        part = (by % np.asarray(len(self._files), by.dtype)).astype(np.intp)
+        parts = len(self._waiting)
+        part = (by % np.asarray(parts, by.dtype)).astype(np.intp)
         order = np.argsort(part, kind="stable")
-        edges = np.searchsorted(part[order], np.arange(len(self._files) + 1))
-        for file, start, end in zip(self._files, edges, edges[1:]):
+        edges = np.searchsorted(part[order], np.arange(parts + 1))
+        for number, (start, end) in enumerate(itertools.pairwise(edges)):
             if end > start:
-                file.write(records[order[start:end]].tobytes())
+                self._waiting[number] += records[order[start:end]].tobytes()
+                if len(self._waiting[number]) >= _BLOCK:
+                    self._write(number)
+
+    def _write(self, number: int) -> None:
+        """All parts lie in one file, block by block: many files would be many descriptors."""
+        begin = self._file.seek(0, 2)
+        self._file.write(self._waiting[number])
+        self._blocks[number].append((begin, self._file.tell()))
+        self._waiting[number].clear()
+
+    def _read(self, number: int) -> Array:
+        data = bytearray()
+        for begin, end in self._blocks[number]:
+            self._file.seek(begin)
+            data += self._file.read(end - begin)
+        data += self._waiting[number]
+        return np.frombuffer(data, self._record)
 
     def pieces(self, key: str) -> Iterator[Array]:
         """All records, some at a time and never many: equal ones of field ``key`` are in one piece, in the
         order in which they came."""
-        for file in self._files:
-            file.seek(0)
-            part = np.frombuffer(file.read(), self._record)
+        parts = len(self._waiting)
+        for number in range(parts):
+            part = self._read(number)
             count = -(-len(part) // _PIECE)
             if count < 2:
                 yield part
                 continue
-            of = (
-                part[key]
-                // np.asarray(len(self._files), part[key].dtype)
-                % np.asarray(count, part[key].dtype)
-            )
+            of = part[key] // np.asarray(parts, part[key].dtype) % np.asarray(count, part[key].dtype)
             for piece in range(count):
                 yield part[of == piece]
 

@@ -40,6 +40,7 @@ _POINTER = 1024  # bytes: what Git LFS leaves in the place of a file is shorter
 _MOST_CONFIG = 8 << 20  # bytes: 100,000 labels fit
 _MOST_INDEX = 64 << 20
 _MOST_HEADER = 100_000_000  # bytes: the limit of the format itself
+_MOST_TENSORS = 50_000
 _MOST_VALUES = 250_000  # in a configuration, lists and labels included
 _MOST_LABELS = 100_000
 _FEWEST_LAYERS = 48  # layers may share their tensors, in a model of few
@@ -323,6 +324,8 @@ def header(path: Path) -> dict[str, Entry]:
     try:
         read = json.loads(raw)
         tensors = {name: one for name, one in read.items() if name != "__metadata__"}
+        if len(tensors) > _MOST_TENSORS:
+            raise InputError(str(path), f"more than {_MOST_TENSORS:,} tensors", "the weights of a model")
         ends = sorted((*_extent(one), one["dtype"], tuple(one["shape"])) for one in tensors.values())
     except (ValueError, AttributeError, TypeError, KeyError, RecursionError):
         raise InputError(str(path), "a damaged safetensors header", expected, "get the file again") from None
@@ -339,6 +342,8 @@ def header(path: Path) -> dict[str, Entry]:
 
 def _extent(tensor: Any) -> tuple[int, int]:
     begin, end = tensor["data_offsets"]
+    if not isinstance(tensor["dtype"], str):
+        raise ValueError
     numbers = (begin, end, *tensor["shape"])
     if not all(type(one) is int and 0 <= one < 1 << 62 for one in numbers) or len(numbers) > 18:
         raise ValueError
@@ -364,8 +369,8 @@ def config(folder: Path) -> dict[str, Any]:
             do = "save the model again without it, in fp32, fp16 or bf16"
             raise InputError(str(path), f"{name}, which loads by other rules", "plain weights", do)
     for key, value in _pairs(read):
-        if "implementation" in key and isinstance(value, str) and "/" in value:
-            raise InputError(str(path), f"{key} names a kernel of a hub", "eager or sdpa")
+        if "implementation" in key and isinstance(value, str) and ("/" in value or "flex" in value):
+            raise InputError(str(path), f"{key} names a kernel of a hub or a compiler", "eager or sdpa")
         if key in _SIZES and not _is_size(value, key):
             raise InputError(str(path), f"{key} is no size", "a whole number above 0")
         if key.endswith("_token_id") and not _is_token(value, key):

@@ -232,12 +232,20 @@ def _config(place: Path, name: str | Path) -> Any:
         raise InputError(
             str(name), f"the architecture {str(kind)[:60]!r} is unknown", "one of transformers", do
         )
-    return guarded(
+    known = guarded(
         lambda: AutoConfig.from_pretrained(str(place), **_CLOSED),
         str(name),
         "no model's config.json",
         "a Hugging Face folder or name",
     )
+    for asked in _MORE_OUTPUTS:
+        if getattr(known, asked, False):
+            setattr(known, asked, False)
+    return known
+
+
+_MORE_OUTPUTS = ("output_attentions", "output_hidden_states", "torchscript")
+"""Nobody here looks at them, and a model that gives them cannot always be saved."""
 
 
 def _built(auto: Any, known: Any) -> Any:

@@ -41,6 +41,7 @@ def test_equal_records_are_in_one_piece_and_in_order(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, together: int
 ) -> None:
     monkeypatch.setattr(records, "_PIECE", together)
+    monkeypatch.setattr(records, "_BLOCK", together)  # on disk piece by piece, or in memory to the end
     kind = np.dtype([("mark", "<u8"), ("document", "<u4")])
     chance = random.Random(1)
     rows = [(chance.choice([chance.getrandbits(64), chance.randrange(30)]), i) for i in range(2000)]

@@ -23,7 +23,7 @@ from mlmguard import cli
 from mlmguard.errors import InputError
 from mlmguard.loading import folder as folders
 from mlmguard.loading import loader
-from mlmguard.training import models
+from mlmguard.training import checkpoint, models
 from mlmguard.training.text.tokenizer import Tokenizer
 from tests.fixtures.folders import edit, whole
 
@@ -114,6 +114,13 @@ def test_no_code_of_a_folder_runs_whatever_is_answered(
     assert {"program", "auto_map, code by name"} <= kinds
 
 
+@pytest.mark.parametrize("more", ["output_attentions", "output_hidden_states", "torchscript"])
+def test_a_model_that_was_saved_to_show_more_is_saved_again(ckpt: Path, tmp_path: Path, more: str) -> None:
+    edit(ckpt / "config.json", lambda c: c.update({more: True}))
+    checkpoint.save_weights(tmp_path / "again", models.load(ckpt)[0], Tokenizer.load(None))
+    assert models.load(tmp_path / "again")[1]
+
+
 def test_no_network_is_asked_for_a_folder_and_a_name_is_one_line(ckpt: Path) -> None:
     edit(ckpt / "config.json", lambda c: c.update(transformers_version="4.40.0", model_type="bert"))
     loader.tokenizer(ckpt)  # no_network of conftest raises where a hub is asked
@@ -199,6 +206,9 @@ def _lfs(data: bytes) -> bytes:
     return b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n"
 
 
+_MANY = json.dumps(
+    {f"e{n}": {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]} for n in range(60_000)}
+).encode()
 DAMAGED: dict[str, Callable[[bytes], bytes]] = {
     "empty": lambda data: b"",
     "junk": lambda data: bytes(range(256)) * 64,
@@ -208,6 +218,10 @@ DAMAGED: dict[str, Callable[[bytes], bytes]] = {
     "an endless header": lambda data: struct.pack("<Q", 1 << 62) + data[8:],
     "a header 100,000 deep": lambda data: struct.pack("<Q", 200_000) + b"[" * 100_000 + b"]" * 100_000,
     "a list": lambda data: struct.pack("<Q", 2) + b"[]",
+    "a type of numbers that is a list": lambda data: data.replace(b'"dtype":"F32"', b'"dtype":["F"]', 1),
+    "more tensors than any": lambda data: (
+        struct.pack("<Q", len(_MANY)) + _MANY + data[8 + struct.unpack("<Q", data[:8])[0] :]
+    ),
     "shapes beyond the file": lambda data: data.replace(b'"shape":[16]', b'"shape":[99]', 1),
 }
 
@@ -230,6 +244,7 @@ CONFIGS: dict[str, Callable[[dict[str, Any]], object]] = {
     "a list of types": lambda c: c.update(model_type=["bert"]),
     "a quantisation": lambda c: c.update(quantization_config={"quant_method": "bitsandbytes"}),
     "a kernel of the hub": lambda c: c.update(_attn_implementation="someone/kernel"),
+    "a compiler": lambda c: c.update(_attn_implementation="flex_attention"),
     "the same, inside": lambda c: c.update(text_config={"attn_implementation": "someone/kernel:f"}),
     "3000 layers": lambda c: c.update(num_hidden_layers=3000),
     "300,000 keys": lambda c: c.update({f"k{n}": n for n in range(300_000)}),
