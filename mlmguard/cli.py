@@ -16,14 +16,15 @@ import sys
 import tomllib
 import traceback
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import click
-from click.shell_completion import get_completion_class
 
-from mlmguard import __version__, artifacts, console, logs
+from mlmguard import __version__, console, logs
+from mlmguard.commands.completing import completion
 from mlmguard.commands.options import Page, key, name_variables, warn_renamed
 from mlmguard.errors import InputError, MlmguardError
 
@@ -50,22 +51,17 @@ def run(arguments: list[str]) -> int:
     # transformers logs through a handler of its own, with whatever text it was given
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     logs.hear_libraries()
-    code = _run(arguments)
+    code: int | None = None
+    with suppress(MemoryError):
+        code = _run(arguments)
+    if code is None:  # what the command held is gone by now, and a line can be made
+        console.error(f"out of memory; {_NOTHING_HALF}")
+        code = 1
     logs.end(code)
     return code
 
 
 def _run(arguments: list[str]) -> int:
-    try:
-        return _ran(arguments)
-    except MemoryError:
-        pass
-    # out here what the command held is gone, and a line can be made
-    console.error(f"out of memory; {_NOTHING_HALF}")
-    return 1
-
-
-def _ran(arguments: list[str]) -> int:
     try:
         result = cli.main(arguments, prog_name="mlmguard", standalone_mode=False)
         return result if isinstance(result, int) else 0
@@ -246,32 +242,6 @@ def _defaults(context: click.Context, path: Path, tables: Mapping[str, Any]) -> 
     return {name: {keys[key(told)]: value for told, value in tables[name].items()}}
 
 
-# --- completion ---------------------------------------------------------------------------------------
-
-_COMPLETIONS: Mapping[str, str] = {
-    "bash": ".local/share/bash-completion/completions/mlmguard",
-    "fish": ".config/fish/completions/mlmguard.fish",
-    "zsh": ".zfunc/_mlmguard",
-}
-"""Shell -> where it looks for completions, below the user's home."""
-
-
-def _install_completion(context: click.Context, shell: str | None) -> None:
-    """Write click's own script for ``shell`` where the shell reads it."""
-    if shell is None or context.resilient_parsing:
-        return
-    kind = get_completion_class(shell)
-    assert kind is not None
-    path = Path.home() / _COMPLETIONS[shell]
-    script = kind(cli, {}, "mlmguard", "_MLMGUARD_COMPLETE").source()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    artifacts.write_text(path, script)
-    console.say(f"wrote {path}; new shells complete mlmguard")
-    if shell == "zsh":
-        console.say("where .zshrc does not yet say so: fpath+=~/.zfunc; autoload -Uz compinit && compinit")
-    context.exit()
-
-
 @click.group(
     cls=Commands,
     context_settings={
@@ -281,14 +251,7 @@ def _install_completion(context: click.Context, shell: str | None) -> None:
     },
 )
 @click.version_option(__version__, prog_name="mlmguard")
-@click.option(
-    "--install-completion",
-    type=click.Choice(sorted(_COMPLETIONS)),
-    expose_value=False,
-    is_eager=True,
-    callback=lambda context, _, shell: _install_completion(context, shell),
-    help="Let the tab key complete commands and options in this shell, and exit.",
-)
+@completion
 @click.pass_context
 def cli(context: click.Context) -> None:
     """Decide whether a masked language model trained on people's text may be released.
