@@ -28,3 +28,6 @@ def longest(expression: str, flags: int) -> int | None:
         return int(sre_parser.parse(expression, flags & re.IGNORECASE).getwidth()[1])
     except re.error:
         return None
+
+
+__all__ = ["longest", "sre", "sre_parser"]
