@@ -105,6 +105,13 @@ class _Matcher(PhoneNumberMatcher):
         super().__init__(text, None, leniency=leniency)
         self._needed = needed
 
+    def _extract_match(self, candidate: str, offset: int) -> Any:
+        tries = _tries_for_nothing(candidate, tuple(self._needed.items()), self.leniency)
+        if tries is None or tries >= self._max_tries:
+            return super()._extract_match(candidate, offset)
+        self._max_tries -= tries
+        return None
+
     def _parse_and_verify(self, candidate: str, offset: int) -> Any:
         if self.leniency >= Leniency.VALID and self._in_letters(candidate, offset):
             return None
@@ -121,6 +128,16 @@ class _Matcher(PhoneNumberMatcher):
         return (behind.isascii() and behind.isalpha()) or (
             before.isascii() and before.isalpha() and not _LEAD.match(candidate)
         )
+
+
+@lru_cache(maxsize=ANSWERS)
+def _tries_for_nothing(candidate: str, needed: tuple[tuple[str, int], ...], leniency: int) -> int | None:
+    """How many tries it takes to find that no part of a candidate is a number. What stands around it
+    only ever refuses one. None where a part is."""
+    alone = _Matcher(candidate, dict(needed), leniency)
+    before = alone._max_tries
+    found = PhoneNumberMatcher._extract_match(alone, candidate, 0)
+    return before - alone._max_tries if found is None else None
 
 
 @lru_cache(maxsize=4 * ANSWERS)
