@@ -10,6 +10,7 @@ everywhere: that is cheaper.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, reduce
@@ -293,20 +294,20 @@ class _Hyperscan:
             self._databases.append(database)
 
     def __call__(self, seen: bytes) -> Places:
-        ends: list[tuple[int, int]] = []
+        ends: dict[int, list[int]] = defaultdict(list)  # of one sequence they come in order
         for database in self._databases:
             database.scan(
-                seen, match_event_handler=lambda id, start, end, flags, context: ends.append((end, id))
+                seen, match_event_handler=lambda id, start, end, flags, context: ends[id].append(end)
             )
-        ends.sort()
-        places: Places = {}
-        for end, id in ends:
-            place = end - LENGTH - 1
+        found: dict[int, list[list[int]]] = {}
+        for id, its in ends.items():
+            places = [end - LENGTH - 1 for end in dict.fromkeys(its)]
             for number in self._owners[id]:
-                its = places.setdefault(number, [])
-                if not its or its[-1] != place:
-                    its.append(place)
-        return places
+                found.setdefault(number, []).append(places)
+        return {
+            number: several[0] if len(several) == 1 else sorted({place for its in several for place in its})
+            for number, several in found.items()
+        }
 
 
 def _as_set(of: Class) -> bytes:
