@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlmguard.corpus.detect.model_labels import type_of
-from mlmguard.corpus.detect.tagger import Name, Reading
+from mlmguard.corpus.detect.tagger import Name, Reading, is_latin
 from mlmguard.corpus.detect.whole_words import findings
 from mlmguard.errors import InputError
 
@@ -115,7 +115,7 @@ class Strong:
 
 
 def _doubted(reading: Reading) -> list[tuple[int, int]]:
-    """The sentences of the text that hold a word that may be a name, in order."""
+    """Sentences in Latin letters (of others Rampart was taught nothing) with a word that may be a name."""
     places = iter(reading.places(_DOUBT))
     place = next(places, None)
     found = []
@@ -124,7 +124,7 @@ def _doubted(reading: Reading) -> list[tuple[int, int]]:
             place = next(places, None)
         if place is None:
             break
-        if place < end:
+        if place < end and is_latin(reading.text[start:end]):
             found.append((start, end))
     return found
 

@@ -366,7 +366,7 @@ class Reading:
         lines = regimes(self.words) if hits else []
         for first, last in _runs(hits):
             one = _name(self.matches[first:last], self.shares[first:last])
-            if one is None or _is_glued(self.text, one[0], one[1]):
+            if one is None or _is_glued(self.text, one[0], one[1]) or _is_unknown(self.text[one[0] : one[1]]):
                 continue
             before = self.words[first - 1].lower() if first else ""
             if lines[first] or not _is_plain_word(self.text[one[0] : one[1]], before):
@@ -418,6 +418,17 @@ _ARTICLES = frozenset(("the", "a", "an"))
 def _is_plain_word(name: str, before: str) -> bool:
     """If ``name`` is ordinary words in small letters, or behind an article, where names have capitals."""
     return name.islower() and (before in _ARTICLES or all(map(is_ordinary, re.findall(r"[^\W\d_]+", name))))
+
+
+def is_latin(text: str) -> bool:
+    """Say if most letters of ``text`` are Latin, with whatever marks."""
+    letters = [c for c in text if c.isalpha()]
+    return 2 * sum(c < "\u0250" or "\u1e00" <= c < "\u1f00" for c in letters) > len(letters)
+
+
+def _is_unknown(name: str) -> bool:
+    """If ``name`` is in letters of which no list has a word, and nothing about them says that it is one."""
+    return not is_latin(name) and not any(map(str.isupper, name))
 
 
 _GLUED_BEFORE, _GLUED_BEHIND = re.compile(r"(?:[^\W_]_|\w@|[a-z\d]\.)\Z"), re.compile(r"_\w|@\w|\.[a-z\d]")

@@ -49,6 +49,14 @@ def test_odd_texts_end(text: str) -> None:
 
 
 @needs_it
+def test_sentences_in_letters_it_was_not_taught_are_not_its_business() -> None:
+    text = "слово143 слово265 сказал он. " * 20 + "\n" + LETTER
+    assert [text[a:b] for a, b, _, _ in of_the_extra().names(read(text, shipped()))] == [
+        "Quillfeather Obadele"
+    ]
+
+
+@needs_it
 def test_nothing_of_the_package_is_imported() -> None:
     program = (
         "import sys; from mlmguard.corpus.detect import finder as f;"

@@ -190,3 +190,10 @@ def test_the_gate_loses_no_name(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = tagger.Tagger.probabilities
     monkeypatch.setattr(tagger.Tagger, "probabilities", lambda self, words, everywhere: whole(self, words))
     assert names(text, shipped()) == behind and len(behind) > 60
+
+
+@pytest.mark.parametrize(
+    "text", ["слово143 слово265 слово9 " * 30, "今日は良い天気です。" * 20, "كتاب قلم مدرسة " * 20]
+)
+def test_words_of_letters_without_lists_are_no_names_unless_they_have_capitals(text: str) -> None:
+    assert names(text, shipped()) == []
