@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlmguard.corpus.detect.model_labels import type_of
-from mlmguard.corpus.detect.tagger import Name, Reading, is_latin
+from mlmguard.corpus.detect.tagger import Name, Reading, Seen, is_latin, is_ordinary
 from mlmguard.corpus.detect.whole_words import findings
 from mlmguard.errors import InputError
 
@@ -78,7 +78,11 @@ class Strong:
 
     def names(self, reading: Reading) -> list[Name]:
         """Find names and addresses in sentences in which our network holds a name for possible, in order."""
-        return [name for some in _together(_doubted(reading)) for name in self._in(reading.text, some)]
+        return [
+            _without_common_ends(name, reading)
+            for some in _together(_doubted(reading))
+            for name in self._in(reading.text, some)
+        ]
 
     def _in(self, text: str, some: Sequence[tuple[int, int]]) -> Iterator[Name]:
         """Names in these sentences of ``text``, looked at together and each for itself what it holds."""
@@ -127,6 +131,30 @@ def _doubted(reading: Reading) -> list[tuple[int, int]]:
         if place < end and is_latin(reading.text[start:end]):
             found.append((start, end))
     return found
+
+
+def _without_common_ends(name: Name, reading: Reading) -> Name:
+    """``name`` without ordinary words at its ends of which our network is sure ("Met Ann Lee"): with them it
+    would be another person's."""
+    start, end, type_, score = name
+    words = reading.within(start, end)
+    first, last = 0, len(words)
+    while first < last and _is_common(words[first]):
+        first += 1
+    while last > first and _is_common(words[last - 1]):
+        last -= 1
+    if first == last:
+        return name
+    return (
+        (words[first].start if first else start),
+        (words[last - 1].end if last < len(words) else end),
+        type_,
+        score,
+    )
+
+
+def _is_common(word: Seen) -> bool:
+    return word.share < _DOUBT and word.text.isalpha() and is_ordinary(word.text)
 
 
 def sentences(text: str) -> Iterator[tuple[int, int]]:

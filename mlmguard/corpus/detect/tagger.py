@@ -15,11 +15,12 @@ import hashlib
 import io
 import re
 import string
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 from zlib import crc32
 
 import numpy as np
@@ -337,6 +338,15 @@ def _threads() -> ThreadpoolController:
     return ThreadpoolController()
 
 
+class Seen(NamedTuple):
+    """A word of a text, where it stands, and its probability of being a name's."""
+
+    text: str
+    start: int
+    end: int
+    share: float
+
+
 @dataclass(frozen=True)
 class Reading:
     """A text as the network saw it: its words and, for each, the probability of each class."""
@@ -350,6 +360,16 @@ class Reading:
         """Yield where words stand that are names with a probability of at least ``least``, in order."""
         for at in np.flatnonzero(self.shares[:, 0] <= 1 - least).tolist():
             yield self.matches[at].start()
+
+    def within(self, start: int, end: int) -> list[Seen]:
+        """Give the words that lie in this part of the text, in order."""
+        at = bisect_left(self.matches, start, key=lambda match: match.start())
+        found = []
+        while at < len(self.matches) and self.matches[at].end() <= end:
+            match = self.matches[at]
+            found.append(Seen(match.group(), match.start(), match.end(), float(1 - self.shares[at, 0])))
+            at += 1
+        return found
 
     def names(self) -> list[Name]:
         """Give the names, in order of place.

@@ -49,6 +49,17 @@ def test_odd_texts_end(text: str) -> None:
 
 
 @needs_it
+@pytest.mark.parametrize(
+    "before, behind", [("Met  ", " at the harbour"), ("Thank ", ""), ("", " signed it today")]
+)
+def test_ordinary_words_beside_a_name_are_no_part_of_it(before: str, behind: str) -> None:
+    for name in ("Wilhelmina Ostrander", "WILHELMINA OSTRANDER"):
+        text = f"{before}{name}{behind}, who asked for the old map."
+        found = [text[one.start : one.end] for one in pii.finder(names=pii.STRONG).find(text)]
+        assert found == [name]
+
+
+@needs_it
 def test_sentences_in_letters_it_was_not_taught_are_not_its_business() -> None:
     text = "слово143 слово265 сказал он. " * 20 + "\n" + LETTER
     assert [text[a:b] for a, b, _, _ in of_the_extra().names(read(text, shipped()))] == [
