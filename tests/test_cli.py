@@ -188,7 +188,6 @@ def test_a_bug_of_ours_shows_places_and_never_the_text(tmp_path, monkeypatch, ca
         (["gate", "nowhere.json"], "nowhere.json"),
         (["gate", "cut.json"], "cut.json"),
         (["gate", "reports/audit.json", "--policy", "nosuch"], "nosuch"),
-        (["report", "reports/audit.json"], "--out"),
         (["explain", "dp-epsilom"], "dp-epsilon"),
         (["plan", "--public-size", "0", "--dp-epsilon", "8"], "--public-size"),
     ],

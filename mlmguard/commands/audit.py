@@ -127,6 +127,7 @@ def command(
     wanted = [parse_out(text) for text in out] or [("html", reports / "audit.html")]
 
     from mlmguard import audit as verb
+    from mlmguard.commands import leading_on
     from mlmguard.commands.gate import judge_evidence
     from mlmguard.report.clearance import case
 
@@ -150,6 +151,7 @@ def command(
 
     show(evidence, as_json, tables)
     console.written([reports / "audit.json", *(path for _, path in wanted)], quiet)
+    leading_on.after_verdict(shown, reports / "audit.json", quiet)
     return shown.exit_code or 0
 
 

@@ -12,6 +12,7 @@ import click
 
 from mlmguard import console
 from mlmguard.artifacts import as_noun, key_at_hand, read_json, read_noun, source_date, write_text
+from mlmguard.commands import leading_on
 from mlmguard.commands.approval import signed
 from mlmguard.commands.options import FILE, Page, outputs, policies, shared
 from mlmguard.errors import InputError
@@ -102,8 +103,14 @@ def signable(path: Path) -> Evidence | Review:
     return read_noun(path, Review) if _schema(path) == Review.schema else read_evidence(path)
 
 
+def _read(path: Path) -> object:
+    if not path.exists():
+        raise InputError(str(path), "no such file", "evidence of an audit", "run `mlmguard audit CKPT` first")
+    return read_json(path)
+
+
 def _schema(path: Path) -> object:
-    data = read_json(path)
+    data = _read(path)
     return data.get("schema") if isinstance(data, dict) else None
 
 
@@ -132,7 +139,7 @@ def read_evidence(path: Path, require_sealed: bool = False) -> Evidence:
     also where that cannot be checked), or its statement is forged or speaks of other weights than were
     audited.
     """
-    data = read_json(path)
+    data = _read(path)
     if isinstance(data, dict) and data.get("schema") == json.SCHEMA:
         data = data.get("evidence")
     evidence = as_noun(data, Evidence, str(path))
@@ -194,7 +201,7 @@ def command(
 ) -> int:
     from mlmguard.report.formats import parse_out, render
 
-    targets = [parse_out(text) for text in out]
+    targets = [parse_out(text) for text in out] or _pages_beside(evidence)
     judged, code = gate(
         evidence, policy, fail_on, targets,
         require_signed=require_signed, require_sealed=require_sealed, public_key=public_key,
@@ -205,4 +212,12 @@ def command(
         else:
             console.verdicts(one.case)
     console.written([path for _, path in targets], quiet)
+    worst = max(judged, key=lambda one: -_PRECEDENCE.index(exit_code(one.judgement, fail_on)))
+    leading_on.after_verdict(worst.case, worst.path, quiet)
     return code
+
+
+def _pages_beside(evidence: Sequence[Path]) -> list[tuple[str, Path]]:
+    """The page that an audit left as "not judged": it is written anew with the verdict."""
+    pages = [path.with_suffix(".html") for path in evidence]
+    return [("html", pages[0])] if len(pages) == 1 and pages[0].is_file() else []

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from mlmguard import accounting, console
+from mlmguard.commands import leading_on
 from mlmguard.commands.options import Page, options, shared, show
 from mlmguard.measures import DERIVED, show_epsilon
 from mlmguard.policy.rule import Policy, Rule, Threshold
@@ -177,6 +178,7 @@ def command(quiet: bool, as_json: bool, policy: str, **settings: Any) -> None:
         *((size.rule, f"{size.examples:,} examples of {size.metric}, at least") for size in found.sizes),
     ]
     show(found, as_json, lambda: console.explanation("Plan", rows))
+    leading_on.then("train", "--dp-epsilon", f"{settings['dp_epsilon']:g}", quiet=quiet)
 
 
 def _canaries(needed: int | None) -> str:

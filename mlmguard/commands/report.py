@@ -10,6 +10,7 @@ import click
 
 from mlmguard import console
 from mlmguard.artifacts import as_noun, read_json
+from mlmguard.commands import leading_on
 from mlmguard.commands.gate import judge_evidence, read_evidence, write_cases
 from mlmguard.commands.options import FILE, Page, outputs
 from mlmguard.errors import InputError
@@ -64,5 +65,7 @@ def as_saved(path: Path) -> Case:
 def command(evidence: Path, policy: str | None, out: tuple[str, ...], quiet: bool) -> None:
     from mlmguard.report.formats import parse_out
 
-    _, paths = rerender(evidence, [parse_out(text) for text in out], policy)
+    targets = [parse_out(text) for text in out] or [("html", evidence.with_suffix(".html"))]
+    shown, paths = rerender(evidence, targets, policy)
     console.written(paths, quiet)
+    leading_on.after_verdict(shown, evidence, quiet)

@@ -52,7 +52,7 @@ def command(
     **settings: Any,
 ) -> int:
     from mlmguard.commands import baseline as known
-    from mlmguard.commands import forget_list
+    from mlmguard.commands import forget_list, leading_on
     from mlmguard.corpus.read.sources import local
     from mlmguard.engine import default_workers
     from mlmguard.scan import scan
@@ -73,6 +73,7 @@ def command(
     show(manifest, as_json, lambda: console.scan_summary(manifest))
     console.written([clean, reports / "scan.json", reports / "findings.jsonl"], quiet)
     if accepted is None:
+        leading_on.then("train", clean, "--dp-epsilon", 8, quiet=quiet)
         return 0
     compared = known.compare(reports / "findings.jsonl", accepted, today)
     if not as_json:

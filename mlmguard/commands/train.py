@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mlmguard import console
+from mlmguard.commands import leading_on
 from mlmguard.commands.options import FOLDER, Page, options, place, shared, show
 from mlmguard.commands.watching import watched
 from mlmguard.settings import TrainSettings, check
@@ -54,6 +55,7 @@ def command(
         return
     show(result, as_json, lambda: tables(result))
     console.written([ckpt, reports / "train.json"], quiet)
+    leading_on.then("audit", ckpt, quiet=quiet)
 
 
 def tables(result: TrainResult) -> None:
