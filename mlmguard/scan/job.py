@@ -75,7 +75,7 @@ class Job:
         ours = (clean, reports, runs.parent)
         inputs = documents.digests(corpus, ours)
         against = [documents.digests(folder) for folder in settings.against]
-        listing = json.dumps([inputs, against, shown(settings)], sort_keys=True)
+        listing = json.dumps([inputs, against, shown(settings, key)], sort_keys=True)
         run_id = f"scan-{key.fingerprint('scan run', listing)}"
         if not overwrite:
             _refuse_another_run(run_id, clean, reports)
@@ -138,15 +138,17 @@ def workers(settings: ScanSettings) -> LocalEngine:
     return LocalEngine(settings.workers, preload=["mlmguard.corpus.detect.presidio"])
 
 
-def shown(settings: ScanSettings) -> dict[str, str]:
+def shown(settings: ScanSettings, key: artifacts.Key) -> dict[str, str]:
     """Give the settings that decide what comes out; how many workers did it is none of them.
 
-    A model that finds names and the user's own words are given by their digest, values that stay by their
-    number and a digest of all: where files lie, and which values a baseline knows, is nobody's business.
+    A model that finds names is given by its digest, values that stay by their number and a digest of all, the
+    user's own words by a keyed one, for a short list can be guessed: where files lie, and which values a
+    baseline knows, is nobody's business.
     """
     values = {name: value for name, value in asdict(settings).items() if name not in _NOT_SHOWN}
     values["names"] = {"model": names_digest(names(settings)), "cues": settings.names_by_cue}
-    values["own_words"] = names(settings).own.digest or "none"
+    own = names(settings).own
+    values["own_words"] = key.fingerprint("own words", own.digest) if own.digest else "none"
     values["kept"] = _summary("values", settings.kept)
     values["left_out"] = _summary("documents", settings.left_out)
     return {

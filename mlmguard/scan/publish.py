@@ -90,7 +90,7 @@ def _manifest(job: Job, books: Books, written: Written, commitment: str) -> Mani
         ),
         commitment=commitment,
         key_id=job.key.id,
-        settings=shown(job.settings),
+        settings=shown(job.settings, job.key),
         tool_version=__version__,
         columns=tuple(
             ColumnCount(rule, column, found, books.rows[rule, column])
@@ -123,7 +123,7 @@ def _write_run(job: Job, books: Books, outputs: Mapping[str, str]) -> None:
         "corpus": str(job.corpus.resolve()),
         "clean": str(job.clean.resolve()),
         "ignored": sorted(str(path.resolve()) for path in job.ours),
-        "settings": shown(job.settings),
+        "settings": shown(job.settings, job.key),
         "reading": asdict(reading(job.settings)),
         "salt": job.salt,
         "files": dict(job.inputs),

@@ -2,7 +2,7 @@
 
 A list is a text file with a value a line, after the entity type and a tab where it has one, or a TOML file of
 recognisers that prove themselves on their own texts as ours do. What stands in it may be personal: nothing
-here shows it, and the records of a scan know it by its digest.
+here shows it, and the records of a scan know it by a keyed fingerprint.
 """
 
 from __future__ import annotations
