@@ -12,7 +12,7 @@ from mlmguard.corpus.detect.recall import OUR_NETWORK, WITH_STRONG
 from mlmguard.corpus.detect.recogniser import Pattern, Recogniser
 from mlmguard.corpus.detect.strong import FOUND, Strong, agreed
 from mlmguard.corpus.detect.strong import VERSION as STRONG_VERSION
-from mlmguard.corpus.detect.tagger import CLASSES, VERSION, read, shipped
+from mlmguard.corpus.detect.tagger import CLASSES, VERSION, listed, read, shipped
 
 # Capitals and letters of Latin script with all their marks, one character or two: a name ends where its word does.
 _CAPITAL = r"[A-ZÀ-ÖØ-ÞĀĂĄĆĈĊČĎĐĒĔĖĘĚĜĞĠĢĤĦĨĪĬĮİĴĶĹĻĽĿŁŃŅŇŊŌŎŐŒŔŖŘŚŜŞŠŢŤŦŨŪŬŮŰŲŴŶŸŹŻŽƠƯȘȚẠẢẤẦẨẪẬẮẰẲẴẶẸẺẼẾỀỂỄỆỈỊỌỎỐỒỔỖỘỚỜỞỠỢỤỦỨỪỬỮỰỲỴỶỸ]"
@@ -79,7 +79,11 @@ class Network(EntityRecognizer):
     def analyze(self, text: str, entities: list[str], nlp_artifacts: Any = None) -> list[Any]:
         reading = read(text, self._tagger)
         found = reading.names()
-        if self._strong is not None:
+        if not found and self._strong is None:
+            return []
+        if not reading.is_english():
+            found = [name for one in found if (name := listed(one, text))]
+        elif self._strong is not None:
             found = agreed(self._strong.names(reading), found)
         return [
             RecognizerResult(_street_or(kind, text[start:end]), start, end, score)

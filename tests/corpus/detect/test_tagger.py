@@ -1,3 +1,4 @@
+# ruff: noqa: E501 (sentences of other languages)
 """The network that finds names: its sums against a plain loop, its weights by digest, and what it sees."""
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import pytest
 
 from mlmguard.corpus.detect import finder as pii
 from mlmguard.corpus.detect import tagger
-from mlmguard.corpus.detect.tagger import CLASSES, WEIGHTS, WEIGHTS_SHA256, WORD, names, shipped
+from mlmguard.corpus.detect.tagger import CLASSES, WEIGHTS, WEIGHTS_SHA256, WORD, names, read, shipped
 
 
 def found(text: str) -> list[tuple[str, str]]:
@@ -197,3 +198,30 @@ def test_the_gate_loses_no_name(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_words_of_letters_without_lists_are_no_names_unless_they_have_capitals(text: str) -> None:
     assert names(text, shipped()) == []
+
+
+FOREIGN = {
+    "es": "El paciente ingresó ayer con dolor abdominal intenso y fiebre. Se realizó una ecografía y se pautó tratamiento.",
+    "de": "Der Patient klagt über Kopfschmerzen und Fieber. Die Untersuchung der Lunge war unauffällig, sagt man.",
+    "fr": "Le patient a été admis hier soir. La douleur est vive et le traitement continue chez lui avec repos.",
+}
+NAMED = {
+    "es": ("Atendida por la doctora {} ayer tarde, quien pautó un tratamiento y pidió una analítica.", "Carmen Ruiz"),
+    "de": ("Der Befund wurde gestern mit Herrn {} besprochen und auf der Station abgelegt.", "Hans Müller"),
+    "fr": ("Le compte rendu a été relu par {} hier soir et sera envoyé au médecin.", "Jean Dupont"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("language", FOREIGN)
+def test_words_of_another_language_are_no_names_and_names_in_it_are_found(language: str) -> None:
+    find = pii.finder(names=pii.OURS).find
+    assert [one.rule for one in find(FOREIGN[language])] == []
+    text, name = NAMED[language]
+    found = [(one.rule, text.format(name)[one.start : one.end]) for one in find(text.format(name))]
+    assert ("PERSON", name) in found and len(found) == 1
+
+
+def test_a_short_line_and_english_prose_are_read_as_english() -> None:
+    for text in ("Fiebre y dolor", "It was said by Quillfeather that the patient came home and slept well."):
+        assert read(text, shipped()).is_english()
+    assert not read(FOREIGN["de"], shipped()).is_english()
