@@ -8,11 +8,12 @@ from typing import Any
 
 from presidio_analyzer import EntityRecognizer, RecognizerResult
 
+from mlmguard.corpus.detect.foreign import listed
 from mlmguard.corpus.detect.recall import OUR_NETWORK, WITH_STRONG
 from mlmguard.corpus.detect.recogniser import Pattern, Recogniser
 from mlmguard.corpus.detect.strong import FOUND, Strong, agreed
 from mlmguard.corpus.detect.strong import VERSION as STRONG_VERSION
-from mlmguard.corpus.detect.tagger import CLASSES, VERSION, listed, read, shipped
+from mlmguard.corpus.detect.tagger import CLASSES, VERSION, read, shipped
 
 # Capitals and letters of Latin script with all their marks, one character or two: a name ends where its word does.
 _CAPITAL = r"[A-ZÀ-ÖØ-ÞĀĂĄĆĈĊČĎĐĒĔĖĘĚĜĞĠĢĤĦĨĪĬĮİĴĶĹĻĽĿŁŃŅŇŊŌŎŐŒŔŖŘŚŜŞŠŢŤŦŨŪŬŮŰŲŴŶŸŹŻŽƠƯȘȚẠẢẤẦẨẪẬẮẰẲẴẶẸẺẼẾỀỂỄỆỈỊỌỎỐỒỔỖỘỚỜỞỠỢỤỦỨỪỬỮỰỲỴỶỸ]"
