@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date
@@ -212,12 +213,21 @@ def command(
         else:
             console.verdicts(one.case)
     console.written([path for _, path in targets], quiet)
-    worst = max(judged, key=lambda one: -_PRECEDENCE.index(exit_code(one.judgement, fail_on)))
+    worst = min(judged, key=lambda one: _PRECEDENCE.index(exit_code(one.judgement, fail_on)))
     leading_on.after_verdict(worst.case, worst.path, quiet)
     return code
 
 
 def _pages_beside(evidence: Sequence[Path]) -> list[tuple[str, Path]]:
-    """The page that an audit left as "not judged": it is written anew with the verdict."""
+    """The page that an audit left as "not judged": it is written anew with the verdict.
+
+    Where it is ours, and may be written: a verdict is no worse for a folder that is only read.
+    """
     pages = [path.with_suffix(".html") for path in evidence]
-    return [("html", pages[0])] if len(pages) == 1 and pages[0].is_file() else []
+    ours = len(pages) == 1 and pages[0].is_file() and os.access(pages[0].parent, os.W_OK)
+    return [("html", pages[0])] if ours and _is_our_page(pages[0]) else []
+
+
+def _is_our_page(path: Path) -> bool:
+    with path.open("rb") as page:
+        return b" mlmguard release report</title>" in page.read(1 << 16)

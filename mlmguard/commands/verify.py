@@ -34,12 +34,17 @@ from mlmguard.types import PrivacyStatement, UnitKind
 
 
 def verify(
-    ckpt: Path, evidence: Path | None = None, out: Path | None = None, public_key: Path | None = None
+    ckpt: Path,
+    evidence: Path | None = None,
+    out: Path | None = None,
+    public_key: Path | None = None,
+    usual: Path | None = None,
 ) -> tuple[tuple[Check, ...], int]:
     """Return every check and the exit code: 10 if the checkpoint contradicts its statement, 0 otherwise.
 
     ``out`` takes an in-toto statement about each file of the folder with the outcome of these checks. With
-    ``public_key`` a missing signature is a contradiction: else who strips it passes.
+    ``public_key`` a missing signature is a contradiction: else who strips it passes. Without ``evidence``
+    the one in ``usual`` is compared, if there is one and it is of these weights.
     """
     if not (ckpt / "privacy.json").is_file():
         raise InputError(str(ckpt), "no privacy.json", "a checkpoint that mlmguard train wrote")
@@ -52,7 +57,7 @@ def verify(
     files = seals.released(ckpt)
     weights = seals.weights_of(files)
     checks = (
-        *_weights(ckpt, weights, statement, evidence),
+        *_weights(ckpt, weights, statement, evidence or _if_of(weights, usual)),
         seals.compare_released(files, statement),
         *_statement(statement, training),
         *(verify_claim.private(statement, training) if statement.private else verify_claim.plain(statement)),
@@ -104,6 +109,17 @@ def _weights(ckpt: Path, digest: str, statement: PrivacyStatement, evidence: Pat
         yield Check("audit", f"{audited.run_id} audited these weights", "holds")
     if audited.statement != statement:
         yield Check("audited claim", "the audit saw another statement", "contradicted", "audit again")
+
+
+def _if_of(weights: str, usual: Path | None) -> Path | None:
+    """``usual``, if evidence of these weights is in it: of others it says nothing."""
+    if usual is None or not usual.is_file():
+        return None
+    try:
+        audited = read_evidence(usual)
+    except InputError:  # nobody has named it
+        return None
+    return usual if audited.model.digest == weights else None
 
 
 def _surfaces(ckpt: Path) -> Iterator[Check]:
@@ -208,24 +224,10 @@ def _in_toto(ckpt: Path, checks: tuple[Check, ...]) -> str:
 @click.option("--public-key", type=FILE, help="The key (PEM) that must have signed every file of the folder.")
 @click.option("--out", type=FILE, help="Write an in-toto statement of every file and check to this path.")
 def command(ckpt: Path, evidence: Path | None, public_key: Path | None, out: Path | None) -> int:
-    checks, code = verify(ckpt, evidence or _audit_of(ckpt), out, public_key)
+    checks, code = verify(ckpt, evidence, out, public_key, Path("reports/audit.json"))
     health = {"holds": "ok", "unknown": "warn", "contradicted": "missing"}
     console.checks([(one.what, one.found, health[one.outcome], one.do) for one in checks], "Verify")
     console.written([out] if out else [])
     if code == 0:
         leading_on.then("sign", ckpt, "--private-key", "KEY.pem")
     return code
-
-
-_USUAL = Path("reports/audit.json")
-
-
-def _audit_of(ckpt: Path) -> Path | None:
-    """The audit in its usual place, if it is one of these weights: of others it says nothing."""
-    if not _USUAL.is_file():
-        return None
-    try:
-        audited = read_evidence(_USUAL)
-    except InputError:  # nobody has named it
-        return None
-    return _USUAL if audited.model.digest == seals.weights_of(seals.released(ckpt)) else None

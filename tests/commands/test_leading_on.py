@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -64,3 +65,17 @@ def test_evidence_that_is_not_there_names_the_command_that_makes_it(
     for command in ("gate", "report"):
         assert cli.run([command, "reports/audit.json"]) == 2
         assert "no such file" in (line := last(capsys)) and "run `mlmguard audit CKPT` first" in line
+
+
+def test_a_page_that_is_not_ours_or_may_not_be_written_stays_and_the_verdict_is_the_same(
+    reports: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    evidence, page = reports / "leaks.json", reports / "leaks.html"
+    page.write_text("<title>my notes</title>", "utf-8")
+    assert cli.run(["gate", str(evidence)]) == 10
+    assert page.read_text("utf-8") == "<title>my notes</title>"
+    assert cli.run(["report", str(evidence)]) == 0  # which was asked to write it
+    before = page.read_bytes()
+    monkeypatch.setattr("mlmguard.commands.gate.os.access", lambda path, mode: mode != os.W_OK)
+    assert cli.run(["gate", str(evidence)]) == 10
+    assert page.read_bytes() == before and "wrote" not in capsys.readouterr().err.rpartition("leaks.html")[2]

@@ -11,7 +11,7 @@ from mlmguard import cli
 from mlmguard.commands.rules import prove_rules
 from mlmguard.corpus.detect import finder as pii
 from mlmguard.corpus.detect.own import read
-from mlmguard.corpus.detect.phrases import Phrases
+from mlmguard.corpus.detect.phrases import Phrases, words_of
 from mlmguard.errors import InputError
 from tests.scan.places import Place, files, jsonl
 
@@ -76,7 +76,8 @@ def test_own_patterns_are_proved_and_find(place: Place, tmp_path: Path) -> None:
     (proved,) = prove_rules([str(rules)])
     assert proved.line == "badges-1: BADGE_NUMBER, right on 2 texts"
     place.put("1.txt", "badge qf-654321, room QF-12, project nightjar")
-    place.scan(deny_list=rules, no_names=True)
+    manifest = place.scan(deny_list=rules, no_names=True)
+    assert {one.entity: one.name for one in manifest.coverage}["BADGE_NUMBER"] == "DenyList"  # no file's name
     assert place.rows()[0]["text"] == "badge <BADGE_NUMBER>, room QF-12, <BADGE_NUMBER>"
 
 
@@ -137,4 +138,4 @@ def test_phrases_against_a_naive_oracle() -> None:
                 start = len(" ".join(words[:at])) + (at > 0)
                 naive.append((start, start + len(" ".join(words[at : at + longest])), "T"))
             at += longest or 1
-        assert list(Phrases(phrases).find(text)) == naive
+        assert list(Phrases((words_of(p), what) for p, what in phrases.items()).find(text)) == naive

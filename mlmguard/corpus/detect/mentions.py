@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from mlmguard.corpus.detect.phrases import Phrases
 from mlmguard.corpus.detect.spans import Span
 from mlmguard.corpus.detect.tagger import WORD, is_ordinary, plain
 
@@ -20,18 +21,17 @@ def mentions(text: str, found: Iterable[Span]) -> Iterator[Span]:
     persons = sorted(span for span in found if span.rule == "PERSON")
     if not persons:
         return
-    whole: dict[tuple[str, ...], float] = {}
-    lengths: dict[str, set[int]] = {}  # of the names that begin with a word
+    several: list[tuple[tuple[str, ...], float]] = []  # names of more than one word
     alone: dict[str, tuple[float, bool]] = {}  # and whether it was written in small letters
     for span in persons:
         words = [match.group() for match in WORD.finditer(text, span.start, span.end)]
         names = tuple(map(plain, words))
         if len(words) > 1:
-            whole.setdefault(names, span.score)
-            lengths.setdefault(names[0], set()).add(len(names))
+            several.append((names, span.score))
         for word, name in zip(words, names):
             if len(word) >= _LEAST and word.isalpha() and not is_ordinary(word):
                 alone.setdefault(name, (span.score, word[0].islower()))
+    whole = Phrases(several)
     taken = iter(persons)
     next_taken = next(taken, None)
     matches = list(WORD.finditer(text))
@@ -43,10 +43,7 @@ def mentions(text: str, found: Iterable[Span]) -> Iterator[Span]:
             next_taken = next(taken, None)
         length, score = 0, 0.0
         if next_taken is None or start < next_taken.start:
-            for count in lengths.get(spelt[at], ()):
-                names = tuple(spelt[at : at + count])
-                if count > length and len(names) == count and names in whole:
-                    length, score = count, whole[names]
+            length, score = next(whole.beginning(spelt, at), (0, 0.0))
             if not length and spelt[at] in alone:
                 its, small = alone[spelt[at]]
                 if small or matches[at].group()[0].isupper():

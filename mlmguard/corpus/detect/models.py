@@ -224,12 +224,9 @@ def _transformers(path: Path) -> tuple[list[str], _Tag]:
                     shares.append(share[at])
         if not places:
             return []
-        order = sorted(
-            range(len(places)), key=lambda at: places[at]
-        )  # of tokens that two windows share, both
-        return findings(
-            text, [places[at] for at in order], np.stack([shares[at] for at in order]), types, THRESHOLD
-        )
+        order = sorted(range(len(places)), key=places.__getitem__)  # windows share tokens, and both count
+        in_order = np.stack([shares[at] for at in order])
+        return findings(text, [places[at] for at in order], in_order, types, THRESHOLD)
 
     return labels, tag
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from mlmguard.artifacts import text_of
-from mlmguard.corpus.detect.phrases import Phrases
+from mlmguard.corpus.detect.phrases import Phrases, words_of
 from mlmguard.corpus.detect.recogniser import Pattern, Recogniser
 from mlmguard.corpus.detect.spans import Span
 from mlmguard.errors import InputError
@@ -40,8 +40,8 @@ class OwnWords:
     digest: str = ""
 
     @cached_property
-    def _phrases(self) -> Phrases:
-        return Phrases(self.denied)
+    def _phrases(self) -> Phrases[str]:
+        return Phrases((words_of(" ".join(value.split())), type_) for value, type_ in self.denied.items())
 
     def find(self, text: str) -> Iterator[Span]:
         """Yield the values of the list in ``text``: whole words, however they are written."""

@@ -2,25 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Generic, TypeVar
 
 from mlmguard.corpus.detect.tagger import WORD, plain
 
+T = TypeVar("T")
 
-class Phrases:
-    """Phrases of one word or many, each with what it is; a search costs the same whatever their number."""
 
-    def __init__(self, phrases: Mapping[str, str]) -> None:
-        self._what: dict[tuple[str, ...], str] = {}
+def words_of(phrase: str) -> tuple[str, ...]:
+    """Give the words of ``phrase`` as they are compared."""
+    return tuple(plain(match.group()) for match in WORD.finditer(phrase))
+
+
+class Phrases(Generic[T]):
+    """Phrases of one word or many, by their words, each with what it is; of two that are one the first stays.
+
+    A search costs the same whatever their number.
+    """
+
+    def __init__(self, phrases: Iterable[tuple[tuple[str, ...], T]]) -> None:
+        self._what: dict[tuple[str, ...], T] = {}
         lengths: dict[str, set[int]] = {}
-        for phrase, what in phrases.items():
-            words = tuple(plain(match.group()) for match in WORD.finditer(" ".join(phrase.split())))
+        for words, what in phrases:
             if words:
                 self._what.setdefault(words, what)
                 lengths.setdefault(words[0], set()).add(len(words))
         self._lengths = {word: sorted(its, reverse=True) for word, its in lengths.items()}
 
-    def find(self, text: str) -> Iterator[tuple[int, int, str]]:
+    def beginning(self, words: Sequence[str], at: int) -> Iterator[tuple[int, T]]:
+        """Yield (length, what) of the phrases that begin with word ``at`` of a text, the longest first."""
+        for length in self._lengths.get(words[at], ()):
+            its = tuple(words[at : at + length])
+            if len(its) == length and its in self._what:
+                yield length, self._what[its]
+
+    def find(self, text: str) -> Iterator[tuple[int, int, T]]:
         """Yield (start, end, what) of phrases in ``text``, the longest at each place, none overlapping."""
         if not self._what:
             return
@@ -29,10 +46,7 @@ class Phrases:
         at = 0
         while at < len(words):
             step = 1
-            for length in self._lengths.get(words[at], ()):
-                what = self._what.get(tuple(words[at : at + length]))
-                if what is None or at + length > len(words):
-                    continue
+            for length, what in self.beginning(words, at):
                 start, end = matches[at].start(), matches[at + length - 1].end()
                 if not _goes_on(text, start, end):
                     yield start, end, what

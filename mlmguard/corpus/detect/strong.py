@@ -41,6 +41,7 @@ _DOUBT = 0.03
 """Probability of a name by our network, in any word of a sentence, at which the sentence is Rampart's: see
 decision 15 for what others cost and lose."""
 _SURER = 0.15
+"""By how much our network must be surer for its type to count: of firms called after people it is."""
 FOUND = ("LOCATION", "PERSON", "POSTAL_CODE", "STREET_ADDRESS")
 """What it is asked for, of what its labels mean: numbers and addresses of mail are patterns' business."""
 _SENTENCE = re.compile(r"\n+|(?<=\w{3}[.!?])[\"')\]]*\s+")
