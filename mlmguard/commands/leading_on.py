@@ -1,4 +1,4 @@
-"""The last line of a command: what is next, as it is typed."""
+"""The last line of a command of the pipeline: what is next, as it is typed."""
 
 from __future__ import annotations
 

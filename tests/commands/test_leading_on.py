@@ -1,4 +1,4 @@
-"""Every command ends with what is next, and what stands in its usual place is found."""
+"""Commands that lead on say what is next, and what stands in its usual place is found."""
 
 from __future__ import annotations
 
