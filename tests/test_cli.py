@@ -62,6 +62,8 @@ def write_notes(folder: Path, count: int = 60) -> Path:
     return folder
 
 
+ENOUGH = 600
+"""Records of which a noised count, off by ±20 and once in a million by 280, leaves enough for a private run."""
 ALONE = {"MLMGUARD_SCAN_WORKERS": "1"}
 SMALL = {"MLMGUARD_TRAIN_INIT": "scratch", "MLMGUARD_TRAIN_STEPS": "6", "MLMGUARD_TRAIN_CANARIES": "20"}
 
@@ -70,7 +72,7 @@ SMALL = {"MLMGUARD_TRAIN_INIT": "scratch", "MLMGUARD_TRAIN_STEPS": "6", "MLMGUAR
 def work(tmp_path_factory):
     """A folder in which the three commands ran as users type them."""
     folder = tmp_path_factory.mktemp("work")
-    write_notes(folder / "corpus")
+    write_notes(folder / "corpus", ENOUGH)
     for command in (["scan", "corpus/"], ["train", "--dp-epsilon", "8"], ["audit", "ckpt/"]):
         done = mlmguard(*command, cwd=folder, **SMALL)
         assert done.returncode == 0, done.stderr
@@ -249,7 +251,7 @@ def test_fail_on_warn_turns_a_warning_into_10(tmp_path, here):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_private_run_goes_on_and_spends_no_more(tmp_path, number):
-    write_notes(tmp_path / "corpus", 120)
+    write_notes(tmp_path / "corpus", ENOUGH)
     assert mlmguard("scan", "corpus", cwd=tmp_path).returncode == 0
     command = [sys.executable, "-m", "mlmguard", "train", "--dp-epsilon", "8"]
     environment = {**os.environ, **SMALL, "MLMGUARD_TRAIN_STEPS": "60"}

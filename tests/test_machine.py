@@ -200,7 +200,7 @@ def killing(tmp_path_factory: pytest.TempPathFactory) -> Place:
     place = Place(tmp_path_factory.mktemp("kills"))
     for name in ("w", "home", "tmp"):
         (place.root / name).mkdir()
-    write_corpus(place.root / "w" / "corpus", None, notes=150)
+    write_corpus(place.root / "w" / "corpus", None, notes=400)
     (place.root / "w" / "corpus" / "p.txt").write_text(f"Write to {EMAIL} or pay with {CARD} today.\n")
     return place
 

@@ -124,7 +124,8 @@ def delta_of(settings: TrainSettings, size: int) -> float:
 def private_plan(settings: TrainSettings, size: int, spent: Sequence[LedgerEntry], unit: str) -> DpPlan:
     """σ for ``size`` units. Large batches and few steps: noise is per step, so what counts is units a step.
 
-    Raises :class:`InputError` where a step would be mostly noise, or δ is too large.
+    ``spent`` is what the noised count cost, empty where ``size`` is exact or public. Raises
+    :class:`InputError` where a step would be mostly noise, or δ is too large.
     """
     assert settings.dp_epsilon is not None
     batch = min(settings.batch_units or PRIVATE_BATCH, size)
@@ -134,11 +135,14 @@ def private_plan(settings: TrainSettings, size: int, spent: Sequence[LedgerEntry
     sigma = accounting.noise_multiplier(settings.dp_epsilon, delta, rate, steps, spent)
     most = batch * MOST_NOISE
     if sigma > most:
+        counted = f" (counted under noise of about ±{releases.COUNT_SPREAD})" if spent else ""
         raise InputError(
             f"--dp-epsilon {settings.dp_epsilon:g}",
-            f"{size:,} units are too few: a step would sum {batch} of them under noise of {sigma:.1f} units",
-            f"noise below {most:.0f}",
-            "more documents, a larger ε, or fewer --steps would help",
+            f"{size:,} units{counted} are too few: a step would sum {batch} of them under noise of"
+            f" {sigma:.1f} units",
+            f"noise below {most:.2g}",
+            "more documents, a larger ε, or fewer --steps would help"
+            + (", or --public-size where the number is no secret" if spent else ""),
         )
     norm, epsilon = float(settings.max_grad_norm), float(settings.dp_epsilon)
     return DpPlan(sigma, norm, rate, steps, delta, unit, float(batch), epsilon, mechanism.GRID)

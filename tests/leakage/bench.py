@@ -130,7 +130,8 @@ class Bench:
 
     def __init__(self, audited: Audited, seed: int = 0, settings: AuditSettings = QUICK, leaks: bool = False):
         self.audited, self.settings, self.seed = audited, settings, seed
-        self._folder = Path(tempfile.mkdtemp())
+        self._kept = tempfile.TemporaryDirectory()  # goes with the bench
+        self._folder = Path(self._kept.name)
         texts = [r["text"] for rows in (audited.members, audited.held_out) for r in rows]
         texts += [text for s in audited.secrets for text in (s.text, s.twin)]
         found = sorted({token for text in texts for token, _, _ in _tokens(text)})

@@ -13,6 +13,8 @@ from mlmguard.types import LedgerEntry
 
 COUNT_EPSILON = 0.05
 """Budget of the noisy number of units: ±20 of a few thousand is enough to set batch sizes by."""
+COUNT_SPREAD = round(1 / COUNT_EPSILON)
+"""Mean absolute error of that number, in units."""
 
 
 def noisy_count(count: int, epsilon: float = COUNT_EPSILON) -> tuple[int, LedgerEntry]:
