@@ -63,7 +63,7 @@ def write_notes(folder: Path, count: int = 60) -> Path:
 
 
 ENOUGH = 600
-"""Records of which a noised count, off by ±20 and once in a million by 280, leaves enough for a private run."""
+"""Records of which a noised count, off by ±20 and once in a million by 280, leaves enough to train on."""
 ALONE = {"MLMGUARD_SCAN_WORKERS": "1"}
 SMALL = {"MLMGUARD_TRAIN_INIT": "scratch", "MLMGUARD_TRAIN_STEPS": "6", "MLMGUARD_TRAIN_CANARIES": "20"}
 
