@@ -18,7 +18,7 @@ import secrets
 import shutil
 import stat
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -323,8 +323,26 @@ WEIGHTS = (".safetensors", ".bin")
 
 def folder_digests(folder: Path) -> dict[str, str]:
     """SHA-256 of every file in ``folder`` and the folders in it, by its path from there."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    return {path.relative_to(folder).as_posix(): sha256_file(path) for path in files}
+    return {path.relative_to(folder).as_posix(): sha256_file(path) for path in files_below(folder)}
+
+
+def files_below(folder: Path) -> list[Path]:
+    """Every file in ``folder`` and the folders in it, sorted; links to folders are not followed."""
+    return sorted(path for here, _, names in walk(folder) for n in names if (path := here / n).is_file())
+
+
+def walk(folder: Path, lost: Callable[[Path], object] = bool) -> Iterator[tuple[Path, list[str], list[str]]]:
+    """As :func:`os.walk`, sorted, and however deep; ``lost`` hears of folders that cannot be read."""
+    left = [folder]
+    while left:
+        here, inner, names = left.pop(), list[str](), list[str]()
+        try:
+            for path in sorted(here.iterdir()):
+                (inner if path.is_dir() else names).append(path.name)
+        except OSError:
+            lost(here)
+        yield here, inner, names
+        left += [path for path in (here / name for name in reversed(inner)) if not path.is_symlink()]
 
 
 def together(digests: Mapping[str, str]) -> str:

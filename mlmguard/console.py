@@ -150,7 +150,7 @@ def scan_summary(manifest: Manifest, facts: Mapping[str, str] | None = None) -> 
     found, redacted = tables.totals(manifest.findings)
     rows = {
         "read": _count(manifest.documents_read, "document"),
-        "left out": _count(len(manifest.skipped), "record"),
+        "left out": _count(manifest.records_skipped, "record"),
         "duplicates": f"{manifest.duplicates.exact:,} exact, {manifest.duplicates.near:,} near",
         "personal data": f"{_count(found, 'value')} found, {redacted:,} redacted",
         "written": f"{_count(manifest.documents_written, 'document')} "

@@ -320,7 +320,7 @@ def _tests(evidence: Evidence) -> Iterator[_Derived]:
 def _skipped_share(evidence: Evidence) -> list[_Derived]:
     if evidence.manifest is None:
         return []
-    skipped = len(evidence.manifest.skipped)
+    skipped = evidence.manifest.records_skipped
     met = evidence.manifest.documents_read + skipped
     return [("", skipped / met, "")] if met else []
 

@@ -77,9 +77,11 @@ def _measured(name: str, place: str, method: str, labelled: Labelled) -> Probed:
     from mlmguard.training.text.tokenizer import Tokenizer
 
     learn = downstream.linear_probe if method == "linear probe" else downstream.fine_tune
-    model = models.load(place).model
+    model, tokenizer = models.load(place).model, Tokenizer.load(place)
+    models.refuse_too_few_rows(model, tokenizer, place)
+    models.refuse_unusable(model, tokenizer, place)
     window = min(WINDOW, models.window_of(model))
-    scores = learn(model, Tokenizer.load(place), labelled, window, best_device())
+    scores = learn(model, tokenizer, labelled, window, best_device())
     return _probed(name, method, scores, labelled)
 
 

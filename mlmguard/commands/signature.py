@@ -15,7 +15,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from mlmguard.artifacts import write_text
+from mlmguard.artifacts import files_below, write_text
 from mlmguard.errors import InputError
 
 NAME = "model.sig"
@@ -62,7 +62,7 @@ def write(ckpt: Path, private_key: Path, leave_out: Sequence[str] = ()) -> Path:
 
 
 def _matching(ckpt: Path, patterns: Sequence[str]) -> list[str]:
-    names = [path.relative_to(ckpt).as_posix() for path in sorted(ckpt.rglob("*")) if path.is_file()]
+    names = [path.relative_to(ckpt).as_posix() for path in files_below(ckpt)]
     found = set()
     for pattern in patterns:
         own = [name for name in names if fnmatchcase(name, pattern)]

@@ -15,6 +15,7 @@ import click
 from mlmguard import accounting, console
 from mlmguard.artifacts import (
     Key,
+    files_below,
     key_at_hand,
     read_json,
     read_noun,
@@ -206,7 +207,7 @@ def _signature(ckpt: Path, public_key: Path | None) -> Check:
 
 
 def _in_toto(ckpt: Path, checks: tuple[Check, ...]) -> str:
-    files = sorted(path for path in ckpt.rglob("*") if path.is_file() and path.name not in signature.NAMES)
+    files = [path for path in files_below(ckpt) if path.name not in signature.NAMES]
     subjects = [
         {"name": path.relative_to(ckpt).as_posix(), "digest": {"sha256": sha256_file(path)}} for path in files
     ]

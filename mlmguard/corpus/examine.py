@@ -111,7 +111,7 @@ class Examine:
     def _against(self, item: Document | Skipped) -> dict[str, Any]:
         if isinstance(item, Document):
             return {"text": item.text, "against": True}
-        return _record_of(Skipped(f"against: {self._skipped(item).source}", item.reason, item.line))
+        return _record_of(replace(item, source=f"against: {self._skipped(item).source}"))
 
     def _record(self, item: Document | Skipped) -> dict[str, Any]:
         if isinstance(item, Skipped):
@@ -229,11 +229,12 @@ class Examine:
         return replace(document, clean=clean, fingerprints=fingerprints, left=left)
 
     def _skipped(self, item: Skipped) -> Skipped:
-        return Skipped(safe_name(item.source, self.key), item.reason, item.line)
+        return replace(item, source=safe_name(item.source, self.key))
 
 
 def _record_of(skipped: Skipped, was_read: bool = False) -> dict[str, Any]:
-    return {"skipped": [skipped.source, skipped.reason, skipped.line], "read": was_read}
+    told = [skipped.source, skipped.reason, skipped.line, skipped.records]
+    return {"skipped": told, "read": was_read}
 
 
 def skipped_of(record: Mapping[str, Any]) -> Skipped:

@@ -15,8 +15,21 @@ from mlmguard.errors import InputError
 _MOST_GROWTH = 1024.0  # of a text, by all steps together: ten that put a letter where nothing stood
 _MOST_PADDING = 1 << 16  # tokens
 _SPARE_IDS = 100_000  # beyond four times the entries: tokenizers leave gaps
+_MOST_ENTRIES = 2_000_000  # of a vocabulary, or merges: the largest known have half as many
+_MOST_ADDED = 50_000  # entries beside the vocabulary, each of which a library looks for by itself
+_MOST_SPECIAL = 5_000  # of these by name: each is compared with all
 _COUNTS = ("extra_ids", "num_madeup_words", "offset")  # of entries that a class makes up
 _LISTS = ("vocab.json", "added_tokens.json")  # of entries and ids, and of nothing else
+_PARTS: tuple[tuple[str, int, tuple[tuple[str, ...], ...]], ...] = (
+    ("entries", _MOST_ENTRIES, (("model", "vocab"), ("model", "merges"))),
+    ("added entries", _MOST_ADDED, (("added_tokens",), ("added_tokens_decoder",))),
+    (
+        "special tokens",
+        _MOST_SPECIAL,
+        (("additional_special_tokens",), ("extra_special_tokens",), ("model_specific_special_tokens",)),
+    ),
+)
+"""What each part of a tokenizer's file holds, the most of it, and where it stands."""
 _NO_TEXT = "a tokenizer of texts"
 
 
@@ -24,12 +37,18 @@ def refuse_unbounded(read: Mapping[str, Any], path: Path) -> None:
     """Raise :class:`InputError` where a tokenizer's file, read as JSON, asks for more than a text needs."""
     if _growth(read) > _MOST_GROWTH:
         raise InputError(str(path), "steps that make a text many times longer", _NO_TEXT)
+    for what, most, parts in _PARTS:
+        if any(isinstance(one := _part(read, keys), dict | list) and len(one) > most for keys in parts):
+            raise InputError(str(path), f"more than {most:,} {what}", _NO_TEXT)
     ids = list(_ids({"model": {"vocab": read}} if path.name in _LISTS else read))
     if any(not 0 <= one <= 4 * len(ids) + _SPARE_IDS for one in ids):
         raise InputError(str(path), "an id far beyond the number of its entries", _NO_TEXT)
     for name in _COUNTS:
         if type(read.get(name)) is int and not 0 <= read[name] <= _SPARE_IDS:
             raise InputError(str(path), f"{name}, entries without end", _NO_TEXT)
+    length = read.get("model_max_length", 1)
+    if not (type(length) in (int, float) and length >= 1) and length is not None:
+        raise InputError(str(path), "model_max_length is no length", "a number of tokens, at least 1")
     padding = read.get("padding")
     if isinstance(padding, dict):
         strategy = padding.get("strategy")
@@ -39,6 +58,12 @@ def refuse_unbounded(read: Mapping[str, Any], path: Path) -> None:
         ]
         if any(type(one) is int and not 0 < one <= _MOST_PADDING for one in asked):
             raise InputError(str(path), "padding without end", _NO_TEXT)
+
+
+def _part(read: Any, keys: tuple[str, ...]) -> Any:
+    for key in keys:
+        read = read.get(key) if isinstance(read, dict) else None
+    return read
 
 
 def _growth(read: Mapping[str, Any]) -> float:

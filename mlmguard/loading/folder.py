@@ -8,18 +8,18 @@ look without loading.
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 import os
-import struct
+import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from mlmguard.artifacts import json_of, sha256_file, text_of
+from mlmguard.artifacts import json_of, sha256_file, text_of, walk
 from mlmguard.errors import InputError
 from mlmguard.loading.bounds import refuse_unbounded
+from mlmguard.loading.headers import BITS, Entry, header
 
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
@@ -39,13 +39,10 @@ _TEMPLATES = (".jinja", ".jinja2", ".j2")
 _POINTER = 1024  # bytes: what Git LFS leaves in the place of a file is shorter
 _MOST_CONFIG = 8 << 20  # bytes: 100,000 labels fit
 _MOST_INDEX = 64 << 20
-_MOST_HEADER = 100_000_000  # bytes: the limit of the format itself
-_MOST_TENSORS = 50_000
 _MOST_VALUES = 250_000  # in a configuration, lists and labels included
 _MOST_LABELS = 100_000
+_LONGEST_NAME = 255  # bytes: no file has a longer one
 _FEWEST_LAYERS = 48  # layers may share their tensors, in a model of few
-_BITS = {"BOOL": 8, "U8": 8, "I8": 8, "F8_E4M3": 8, "F8_E5M2": 8, "F8_E8M0": 8, "I16": 16, "U16": 16,
-         "F16": 16, "BF16": 16, "I32": 32, "U32": 32, "F32": 32, "I64": 64, "U64": 64, "F64": 64}  # fmt: skip
 _SIZES = ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size",
           "max_position_embeddings", "type_vocab_size", "embedding_size", "dim", "hidden_dim",
           "n_layers", "n_heads", "d_model", "d_ff", "n_embd", "n_layer", "n_head", "n_positions",
@@ -75,13 +72,15 @@ def surfaces(folder: Path) -> tuple[Surface, ...]:
             found.append(Surface("link that leaves the folder", name, leaves=True))
         elif path.is_file():
             found += _of_file(path, name)
+        elif _is_special(path):
+            found.append(Surface("pipe or device", name, leaves=True))
     return tuple(sorted(found, key=lambda one: (one.where, one.kind)))
 
 
 def _all(folder: Path) -> Iterator[Path]:
-    for here, folders, names in os.walk(folder):  # links to folders are named and not followed
-        linked = [name for name in folders if (Path(here) / name).is_symlink()]
-        yield from (Path(here) / name for name in (*linked, *names))
+    for here, folders, names in walk(folder):  # links to folders are named and not followed
+        linked = [name for name in folders if (here / name).is_symlink()]
+        yield from (here / name for name in (*linked, *names))
 
 
 def _of_file(path: Path, name: str) -> Iterator[Surface]:
@@ -147,6 +146,22 @@ def leads_out(folder: Path, path: Path) -> bool:
         return False
     cached = root.parent.name == "snapshots" and end.parent == root.parent.parent / "blobs"
     return not cached
+
+
+def _is_special(path: Path) -> bool:
+    try:
+        mode = path.stat().st_mode
+    except OSError:  # a link to nothing, or to itself
+        return False
+    return not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)
+
+
+def refuse_special(folder: Path) -> None:
+    """Raise :class:`InputError` where a pipe or a device lies in ``folder``: a library that opens it waits
+    for ever, or reads without end."""
+    for path in sorted(folder.iterdir()):
+        if _is_special(path):
+            raise InputError(str(path), "a pipe or a device", "plain files", "take it out of the folder")
 
 
 def refuse_leaving(folder: Path) -> None:
@@ -232,7 +247,12 @@ def _shards(index: dict[str, Any]) -> set[str]:
 
 
 def _is_plain(name: str) -> bool:
-    return name not in ("", ".", "..") and not any(c in name for c in "/\\\0")
+    """Is it the name of a file, in this folder?"""
+    try:
+        long = len(os.fsencode(name)) > _LONGEST_NAME
+    except UnicodeEncodeError:  # half of a character
+        return False
+    return not long and name not in ("", ".", "..") and not any(c in name for c in "/\\\0")
 
 
 def _object(path: Path, most: int) -> dict[str, Any]:
@@ -250,13 +270,6 @@ def digest(folder: Path) -> str:
 
 
 # --- headers ------------------------------------------------------------------------------------------
-
-
-class Entry(NamedTuple):
-    """One tensor of a weight file; ``dtype`` as safetensors writes it, as in ``BF16``."""
-
-    shape: tuple[int, ...]
-    dtype: str
 
 
 @dataclass(frozen=True)
@@ -283,6 +296,7 @@ def stored(folder: Path) -> Stored:
     Also for a part that lacks what the index says it holds, and for weights of 8 bits, which are numbers only
     together with scales that lie elsewhere.
     """
+    refuse_special(folder)
     files = weight_files(folder)
     entries: dict[str, Entry] = {}
     for path in files:
@@ -294,7 +308,7 @@ def stored(folder: Path) -> Stored:
             do = "get the files again"
             raise InputError(f"{folder}/{named[lost[0]]}", f"no {some(lost)}, which {INDEX} names", do=do)
     for name, entry in entries.items():
-        if name.endswith("weight") and _BITS[entry.dtype] == 8:
+        if name.endswith("weight") and BITS[entry.dtype] == 8:
             do = "save the model again in fp32, fp16 or bf16"
             raise InputError(f"{folder}: {name}", f"quantised weights ({entry.dtype})", "plain weights", do)
     return Stored(tuple(files), entries)
@@ -303,51 +317,6 @@ def stored(folder: Path) -> Stored:
 def some(names: Sequence[str]) -> str:
     """The first of ``names``, and how many more there are."""
     return names[0] + (f" and {len(names) - 1:,} more" if len(names) > 1 else "")
-
-
-def header(path: Path) -> dict[str, Entry]:
-    """Each tensor of a safetensors file, after its header was compared with its length."""
-    expected = "a safetensors file as it was saved"
-    with path.open("rb") as stream:
-        size = os.fstat(stream.fileno()).st_size
-        start = stream.read(8)
-        length = struct.unpack("<Q", start)[0] if len(start) == 8 else -1
-        if start == b"version " or not 2 <= length <= min(size - 8, _MOST_HEADER):
-            found = "a pointer of Git LFS and no weights" if start == b"version " else "no safetensors header"
-            raise InputError(
-                str(path),
-                found,
-                expected,
-                "get the file itself: git lfs pull" if start == b"version " else "get the file again",
-            )
-        raw = stream.read(length)
-    try:
-        read = json.loads(raw)
-        tensors = {name: one for name, one in read.items() if name != "__metadata__"}
-        if len(tensors) > _MOST_TENSORS:
-            raise InputError(str(path), f"more than {_MOST_TENSORS:,} tensors", "the weights of a model")
-        ends = sorted((*_extent(one), one["dtype"], tuple(one["shape"])) for one in tensors.values())
-    except (ValueError, AttributeError, TypeError, KeyError, RecursionError):
-        raise InputError(str(path), "a damaged safetensors header", expected, "get the file again") from None
-    at = 0
-    for begin, end, dtype, shape in ends:
-        bits = _BITS.get(dtype, 0) * math.prod(shape)
-        if (not bits and 0 not in shape) or begin != at or bits != 8 * (end - begin):
-            raise InputError(str(path), "a header that contradicts itself", expected, "get the file again")
-        at = end
-    if at != size - 8 - length or not ends:
-        raise InputError(str(path), "weights cut short, or none", expected, "get the file again")
-    return {name: Entry(tuple(one["shape"]), one["dtype"]) for name, one in tensors.items()}
-
-
-def _extent(tensor: Any) -> tuple[int, int]:
-    begin, end = tensor["data_offsets"]
-    if not isinstance(tensor["dtype"], str):
-        raise ValueError
-    numbers = (begin, end, *tensor["shape"])
-    if not all(type(one) is int and 0 <= one < 1 << 62 for one in numbers) or len(numbers) > 18:
-        raise ValueError
-    return begin, end
 
 
 # --- the configuration --------------------------------------------------------------------------------
@@ -398,6 +367,7 @@ def refuse_layers(folder: Path, read: dict[str, Any], found: Stored) -> None:
 
 def tokenizer_files(folder: Path) -> None:
     """Look at the files of a tokenizer; :class:`InputError` for what is damaged or leaves the folder."""
+    refuse_special(folder)
     for path in folder.iterdir():
         if path.suffix in (".json", ".txt", ".model"):
             _refuse_link(folder, path.name)

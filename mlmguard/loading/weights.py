@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from mlmguard.errors import InputError
-from mlmguard.loading.folder import CONFIG, Entry, some
+from mlmguard.loading.folder import CONFIG, some
+from mlmguard.loading.headers import Entry
 
 _WRAPPERS = re.compile(r"(?:^|(?<=\.))(?:_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")
 """What compiling, sharding and checkpointing put into names, wherever a module was wrapped."""

@@ -161,10 +161,13 @@ def _of_manifest(manifest: Manifest) -> Iterator[str]:
             "documents_written": manifest.documents_written,
             "duplicates": min(copies.exact, copies.near, copies.cross_split, copies.evaluation),
             "passages": min(copies.passages, copies.passages_cut),
+            "skipped": manifest.records_skipped,
             **{f"splits.{name[:20]}": count for name, count in manifest.splits.items()},
             **{f"outputs.{n}": shard.documents for n, shard in enumerate(manifest.outputs)},
         }
     )
+    if any(one.records < 1 for one in manifest.skipped):
+        yield "an entry of what was left out that stands for no record"
     if manifest.documents_written > manifest.documents_read:
         yield "more documents were written than read"
     if sum(manifest.splits.values()) != manifest.documents_written:

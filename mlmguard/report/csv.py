@@ -64,7 +64,8 @@ def _scanned(case: Case) -> Iterator[_Row]:
     for d in manifest.coverage:
         yield "detector", d.entity, "", d.status, *[None] * 6, f"{d.name} {d.version}".strip()
     for s in manifest.skipped:
-        yield "skipped", s.source, f"line {s.line}" if s.line else "", "", *[None] * 6, s.reason
+        number = s.records if s.records > 1 else None
+        yield "skipped", s.source, f"line {s.line}" if s.line else "", "", number, *[None] * 5, s.reason
 
 
 def _cell(value: object) -> object:

@@ -255,7 +255,9 @@ def skipped(manifest: Manifest | None) -> Table | None:
     """List the records left out, added up by reason."""
     if manifest is None or not manifest.skipped:
         return None
-    reasons = Counter(record.reason for record in manifest.skipped)
+    reasons = Counter[str]()
+    for record in manifest.skipped:
+        reasons[record.reason] += record.records
     rows = [(reason, count(n)) for reason, n in reasons.most_common(12)]
     return _table("Records left out", ("reason", "records"), rows, (1,))
 

@@ -18,11 +18,12 @@ from mlmguard.corpus.copies import dedup
 from mlmguard.corpus.copies.minhash import Array
 from mlmguard.corpus.copies.passages import Passages
 from mlmguard.corpus.examine import Examined, skipped_of, unpacked
+from mlmguard.corpus.read.left_out import LeftOut
 from mlmguard.corpus.spool import Spool, forget_abandoned
 from mlmguard.corpus.values import Repeated, Values
 from mlmguard.errors import PartialRun
 from mlmguard.scan.job import Job, made_by
-from mlmguard.types import RepeatedIds, Skipped, Watcher
+from mlmguard.types import RepeatedIds, Watcher
 
 
 class Status(IntEnum):
@@ -55,7 +56,7 @@ class Books:
     languages: Counter[str] = field(default_factory=Counter)  # documents by language
     repeated_ids: dict[str, RepeatedIds] = field(default_factory=dict)  # by source
     copied: Counter[str] = field(default_factory=Counter)  # rule -> most copies of a document that holds it
-    skipped: list[Skipped] = field(default_factory=list)
+    skipped: LeftOut = field(default_factory=LeftOut)
     skipped_after_reading: list[int] = field(default_factory=list)  # ordinals among the documents read
     left_out: list[int] = field(default_factory=list)  # documents left out by --forget-list
     against: int = 0  # documents of evaluation sets: their numbers follow those of the corpus
@@ -148,7 +149,7 @@ class Workplace:
                 self._count(Examined.of_record(record))
                 self._read += 1
                 continue
-            books.skipped.append(skipped_of(record))
+            books.skipped.add(skipped_of(record))
             if record["read"]:
                 books.skipped_after_reading.append(self._read)
                 self._read += 1
@@ -191,12 +192,12 @@ class Workplace:
 
 def _refuse_too_many_skipped(books: Books, limit: float | None) -> None:
     """``limit``: a share of the records below 1, a count from 1 on, None for any number."""
-    skipped = len(books.skipped)
+    skipped = books.skipped.records
     if limit is None:
         return
     share = skipped / max(1, skipped + len(books))
     if (share if limit < 1 else skipped) > limit:
-        reasons = Counter(item.reason for item in books.skipped).most_common(1)
+        reasons = books.skipped.by_reason().most_common(1)
         raise PartialRun(
             f"{skipped} records skipped, more than --max-skipped {limit:g} (most of them: {reasons[0][0]}); "
             "nothing was written."

@@ -7,7 +7,6 @@ import json
 import shutil
 import tempfile
 import time
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -143,7 +142,7 @@ def _report(books: Books, manifest: Manifest) -> dict[str, Any]:
             if name not in ("schema", "outputs", "skipped")
         },
         "documents_affected": sum(findings > 0 for findings in books.findings),
-        "skipped": dict(sorted(Counter(item.reason for item in books.skipped).items())),
+        "skipped": dict(sorted(books.skipped.by_reason().items())),
         "repeated": sorted(books.repeated.most(_REPEATED), key=_risk),
         "passages": {"shared_with": dict(sorted(books.shared.items())), "against": books.against},
         "boilerplate": [

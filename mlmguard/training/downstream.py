@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from mlmguard.artifacts import lines_of
+from mlmguard.artifacts import text_of
 from mlmguard.errors import InputError
 from mlmguard.training.clipping.unit_batch import encoder_of
 from mlmguard.training.examples import padded
@@ -65,30 +65,30 @@ def read_labelled(path: Path, task: str) -> Labelled:
     """
     if task not in TASKS:
         raise InputError("--task", repr(task), "one of " + ", ".join(TASKS))
-    if not path.is_file():
-        raise InputError(str(path), "no such file", "a labelled file")
     key, many = ("text", "label") if task == "classification" else ("tokens", "labels")
     read: list[tuple[tuple[str, ...], tuple[str, ...]]] = []
-    for number, line in enumerate(lines_of(path), 1):
+    for number, line in enumerate(text_of(path, "a labelled file").removesuffix("\n").split("\n"), 1):
+        place = f"{path}: line {number}"
         try:
             row = json.loads(line)
             words, labels = row[key], row[many]
-        except (ValueError, KeyError, TypeError):
-            raise InputError(
-                f"{path}: line {number}", f'no "{key}" with its "{many}"', "a labelled row"
-            ) from None
+        except (ValueError, KeyError, TypeError, RecursionError):
+            raise InputError(place, f'no "{key}" with its "{many}"', "a labelled row") from None
         if task == "classification":
             words, labels = [words], [labels]
-        if not words or len(words) != len(labels) or not all(isinstance(word, str) for word in words):
-            raise InputError(f"{path}: line {number}", "words and labels do not match", "one label for each")
+        lists = isinstance(words, list) and isinstance(labels, list) and 0 < len(words) == len(labels)
+        if not lists or not all(isinstance(word, str) for word in words):
+            raise InputError(place, "words and labels do not match", "one label for each")
+        if any("\ud800" <= c <= "\udfff" for word in words for c in word):
+            raise InputError(place, "half of a character", "whole ones")
         read.append((tuple(words), tuple(map(str, labels))))
     names = sorted({label for _, labels in read for label in labels})
     if len(read) < FEWEST or len(names) < 2:
         raise InputError(
             str(path), f"{len(read)} rows with {len(names)} labels", f"at least {FEWEST} rows and two labels"
         )
-    place = {name: k for k, name in enumerate(names)}
-    rows = tuple((words, tuple(place[label] for label in labels)) for words, labels in read)
+    at = {name: k for k, name in enumerate(names)}
+    rows = tuple((words, tuple(at[label] for label in labels)) for words, labels in read)
     return Labelled(task, rows, tuple(names))
 
 

@@ -46,11 +46,16 @@ class Finding:
 
 @noun
 class Skipped:
-    """A record that was left out, and why. ``line`` is 1-based, 0 for the whole file."""
+    """A record that was left out, and why. ``line`` is 1-based, 0 for the whole file.
+
+    Of a file that lost many the first are listed one by one; ``records`` is how many more there are of this
+    reason, and ``line`` that of the first of them.
+    """
 
     source: str
     reason: str
     line: int = 0
+    records: int = 1
 
 
 LABEL_OF_NO_TYPE = "label of no type"
@@ -173,6 +178,11 @@ class Manifest:
     repeated_ids: tuple[RepeatedIds, ...] = ()
     languages: tuple[LanguageCount, ...] = ()  # most documents first; () in manifests of before
     schema: str = "mlmguard/manifest/v1"
+
+    @property
+    def records_skipped(self) -> int:
+        """How many records were left out: entries of ``skipped`` may stand for several."""
+        return sum(one.records for one in self.skipped)
 
 
 def looked_for(coverage: Iterable[Detector]) -> frozenset[str]:

@@ -11,6 +11,7 @@ from mlmguard.errors import InputError
 from mlmguard.training import checkpoint, downstream
 from mlmguard.training.downstream import Scores
 from mlmguard.training.text.tokenizer import Tokenizer
+from tests.fixtures.folders import edit
 from tests.fixtures.models import small
 
 TOKENIZER = Tokenizer.load(None)
@@ -93,6 +94,7 @@ def test_f1_and_auc_are_those_of_a_naive_count():
         ([{"text": "a", "label": "x"}] * 30, "30 rows with 1 labels"),
         ([{"text": "a", "label": "x"}, {"text": "b", "label": "y"}], "2 rows with 2 labels"),
         (["not a row"], "line 1"),
+        ([{"text": "\ud800", "label": "x"}] * 30, "line 1: half of a character"),
     ],
 )
 def test_a_file_without_labels_is_refused_in_one_line(tmp_path, rows, said, capsys):
@@ -104,10 +106,33 @@ def test_a_file_without_labels_is_refused_in_one_line(tmp_path, rows, said, caps
     assert said in err and len(err.strip().splitlines()) == 1
 
 
-def test_words_that_do_not_match_their_labels_are_refused(tmp_path):
-    data = written(tmp_path / "x.jsonl", [{"tokens": ["a", "b"], "labels": ["O"]}] * 30)
+@pytest.mark.parametrize("labels", [["O"], 5, "OO", {"0": "O", "1": "O"}, []])
+def test_words_that_do_not_match_their_labels_are_refused(tmp_path, labels):
+    data = written(tmp_path / "x.jsonl", [{"tokens": ["a", "b"], "labels": labels}] * 30)
     with pytest.raises(InputError, match="do not match"):
         downstream.read_labelled(data, "token-classification")
+
+
+@pytest.mark.parametrize("raw", [b"\xff", b"[" * 100_000, b"\x1b[2J", b"5" * 9_000])
+def test_bytes_that_are_no_labelled_file_are_one_line(tmp_path, raw, capsys):
+    from mlmguard.cli import run
+
+    (tmp_path / "x.jsonl").write_bytes(raw)
+    assert run(["probe", str(tmp_path), "--task", "classification", "--data", str(tmp_path / "x.jsonl")]) == 2
+    err = capsys.readouterr().err
+    assert len(err.strip().splitlines()) == 1 and "\x1b" not in err
+
+
+@pytest.mark.parametrize("change", [{"layer_norm_eps": -1.0}, {"chunk_size_feed_forward": 7}])
+def test_a_model_that_gives_no_numbers_is_not_measured(tmp_path, change, capsys):
+    from mlmguard.cli import run
+
+    checkpoint.save_weights(tmp_path / "m", model_of(0), TOKENIZER)
+    edit(tmp_path / "m" / "config.json", lambda config: config.update(change))
+    data = written(tmp_path / "x.jsonl", texts())
+    at = str(tmp_path / "m")
+    assert run(["probe", at, "--before", at, "--task", "classification", "--data", str(data), "-q"]) == 2
+    assert len(capsys.readouterr().err.strip().splitlines()) == 1
 
 
 def test_probe_measures_before_and_after(tmp_path, capsys):

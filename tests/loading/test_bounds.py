@@ -5,15 +5,18 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from mlmguard import cli
 from mlmguard.errors import InputError
 from mlmguard.loading import folder as folders
 from mlmguard.loading import loader
+from mlmguard.loading.bounds import refuse_unbounded
 from tests.fixtures.folders import edit
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -43,6 +46,50 @@ ASKED: dict[str, Callable[[dict[str, Any]], object]] = {
     "rows without end": lambda t: t.update(padding(strategy={"Fixed": 10**12})),
     "rows of a multiple of nothing": lambda t: t.update(padding(pad_to_multiple_of=0)),
 }
+
+_MANY: dict[str, tuple[str, Callable[[int], dict[str, Any]], int]] = {
+    "special tokens": (
+        "tokenizer_config.json", lambda n: {"extra_special_tokens": [f"<{k}>" for k in range(n)]}, 5_000,
+    ),
+    "special tokens of before": (
+        "special_tokens_map.json", lambda n: {"additional_special_tokens": ["<x>"] * n}, 5_000,
+    ),
+    "added entries by id": (
+        "tokenizer_config.json", lambda n: {"added_tokens_decoder": {str(k): {} for k in range(n)}}, 50_000,
+    ),
+    "added entries": ("tokenizer.json", lambda n: {"added_tokens": [{}] * n}, 50_000),
+    "entries": ("tokenizer.json", lambda n: {"model": {"vocab": [["x", 0.0]] * n}}, 2_000_000),
+    "merges": ("tokenizer.json", lambda n: {"model": {"merges": ["a b"] * n}}, 2_000_000),
+}  # fmt: skip
+"""What takes seconds, or the square of its number, to load: where, how many, and the most there may be."""
+
+
+@pytest.mark.parametrize("name", _MANY)
+def test_more_entries_than_any_tokenizer_has_are_refused(name: str) -> None:
+    file, many, most = _MANY[name]
+    refuse_unbounded(many(most), Path(file))
+    with pytest.raises(InputError, match=f"more than {most:,}"):
+        refuse_unbounded(many(most + 1), Path(file))
+
+
+@pytest.mark.parametrize("length", [0, -5, "512", True, [512]])
+def test_a_length_that_is_none_is_refused(length: object) -> None:
+    for whole in (512, 10**30, 1e30, None):
+        refuse_unbounded({"model_max_length": whole}, Path("tokenizer_config.json"))
+    with pytest.raises(InputError, match="model_max_length"):
+        refuse_unbounded({"model_max_length": length}, Path("tokenizer_config.json"))
+
+
+def test_so_are_they_by_the_command(ckpt: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A hundred thousand special tokens took half a minute."""
+    edit(
+        ckpt / "tokenizer_config.json",
+        lambda t: t.update(extra_special_tokens=[f"<{k}>" for k in range(10**5)]),
+    )
+    began = time.process_time()
+    assert cli.run(["mask", "--tokenizer", str(ckpt), "hello"]) == 2
+    assert time.process_time() - began < 5
+    assert len(capsys.readouterr().err.splitlines()) == 1
 
 
 @pytest.mark.parametrize("name", ASKED)

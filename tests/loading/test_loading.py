@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import struct
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -20,9 +21,10 @@ from hypothesis import strategies as st
 
 import mlmguard
 from mlmguard import cli
+from mlmguard.artifacts import folder_digests
 from mlmguard.errors import InputError
 from mlmguard.loading import folder as folders
-from mlmguard.loading import loader
+from mlmguard.loading import headers, loader
 from mlmguard.training import checkpoint, models
 from mlmguard.training.text.tokenizer import Tokenizer
 from tests.fixtures.folders import edit, whole
@@ -134,13 +136,15 @@ def test_no_network_is_asked_for_a_folder_and_a_name_is_one_line(ckpt: Path) -> 
 
 def _index(folder: Path, target: str) -> None:
     (folder / WEIGHTS).rename(folder / "decoy.safetensors")
-    names = folders.header(folder / "decoy.safetensors")
+    names = headers.header(folder / "decoy.safetensors")
     told = {"metadata": {"total_size": 1}, "weight_map": dict.fromkeys(names, target)}
     (folder / INDEX).write_text(json.dumps(told), "utf-8")
 
 
 @pytest.mark.parametrize(
-    "target", ["../outside.safetensors", "sub/in.safetensors", "/etc/hostname", "..", ""]
+    "target",
+    ["../outside.safetensors", "sub/in.safetensors", "/etc/hostname", "..", "", "x" * 300, "\ud800", "a\0b"],
+    ids=["above", "below", "root", "parent", "nothing", "longer than names are", "half a character", "NUL"],
 )
 def test_an_index_that_leaves_the_folder_is_refused_and_named(ckpt: Path, target: str) -> None:
     shutil.copy(ckpt / WEIGHTS, ckpt.parent / "outside.safetensors")
@@ -150,6 +154,39 @@ def test_an_index_that_leaves_the_folder_is_refused_and_named(ckpt: Path, target
     with pytest.raises(InputError, match="leaves the folder"):
         models.load(ckpt)
     assert any(one.leaves for one in folders.surfaces(ckpt))
+
+
+@pytest.mark.parametrize("name", ["chat_template.jinja", "generation_config.json", "vocab.txt", "notes"])
+@pytest.mark.parametrize("kind", ["pipe", "device"])
+def test_a_pipe_or_a_device_in_the_folder_is_one_line_and_nothing_waits(
+    ckpt: Path, name: str, kind: str
+) -> None:
+    if kind == "pipe":
+        os.mkfifo(ckpt / name)
+    else:
+        (ckpt / name).symlink_to("/dev/zero")
+    for load in (models.load, loader.tokenizer):
+        with pytest.raises(InputError, match=r"a pipe or a device|leaves the folder") as refused:
+            load(ckpt)
+        assert name in str(refused.value)
+    assert [one.where for one in folders.surfaces(ckpt) if one.leaves] == [name]
+
+
+def test_folders_a_thousand_deep_are_looked_through(ckpt: Path) -> None:
+    """Python's own walk calls itself for each, and fails."""
+    before, here = ckpt / "ev.py", Path.cwd()
+    before.write_text("")
+    try:
+        os.chdir(ckpt)
+        for _ in range(1100):
+            Path("d").mkdir()
+            os.chdir("d")
+        Path("deep.py").write_text("")
+    finally:
+        os.chdir(here)
+    assert [one.where[-7:] for one in folders.surfaces(ckpt)] == ["deep.py", "ev.py"]
+    assert len([name for name in folder_digests(ckpt) if name.endswith(".py")]) == 2
+    subprocess.run(["rm", "-r", ckpt / "d"], check=True)  # Python's own cannot
 
 
 def test_an_index_of_files_beside_it_loads(ckpt: Path) -> None:
@@ -307,6 +344,6 @@ def test_a_flipped_header_is_read_or_refused(made: Path, tmp_path: Path, data: s
     path = tmp_path / WEIGHTS
     path.write_bytes(raw)
     try:
-        folders.header(path)
+        headers.header(path)
     except InputError as refused:
         assert "\n" not in str(refused)

@@ -263,6 +263,8 @@ TRIMMED: dict[str, Callable[[Data], object]] = {
     "no claim measured": on("epsilon", "claimed", value=None),
     "nothing looked for": manifest(coverage=[]),
     "nothing skipped": manifest(skipped=[]),
+    "what was skipped counted as none": manifest(skipped=[{"source": "a", "reason": "b", "records": 0}]),
+    "what was skipped counted below none": manifest(skipped=[{"source": "a", "reason": "b", "records": -9}]),
     "every p is one": lambda data: [
         m.update(value=1.0) for m in data["measurements"] if m["metric"].endswith("_p")
     ],

@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
+from mlmguard.corpus.read.left_out import LISTED
 from mlmguard.corpus.read.originals import originals
 from mlmguard.errors import InputError, PartialRun
 from mlmguard.scan import examining, scan
-from mlmguard.types import Watcher
+from mlmguard.types import Skipped, Watcher
 from tests.scan.places import KEY, Place, files
 
 
@@ -173,6 +174,17 @@ def test_poisoned_documents_are_contained(place: Place) -> None:
     assert sorted((s.source, s.line) for s in manifest.skipped) == [
         ("line.txt", 0), ("nul.txt", 0), ("rows.jsonl", 1), ("rows.jsonl", 3),
     ]  # fmt: skip
+
+
+def test_of_a_file_of_broken_lines_a_few_are_listed_and_all_are_counted(place: Place) -> None:
+    lines = 5_000
+    place.put("bad.jsonl", "{\n" * lines + '{"text": "a text of some words"}\n')
+    manifest = place.scan()
+    assert manifest.records_skipped == lines and manifest.documents_read == 1
+    assert manifest.skipped[-1] == Skipped("bad.jsonl", "malformed JSON", LISTED + 1, lines - LISTED)
+    assert len(manifest.skipped) == LISTED + 1
+    with pytest.raises(PartialRun, match="5000 records skipped"):
+        place.scan(max_skipped=lines - 1)
 
 
 def test_progress_is_told(place: Place) -> None:

@@ -7,6 +7,7 @@ downloaded and no code of a folder is run.
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
@@ -17,10 +18,12 @@ from typing import Any
 import numpy as np
 from presidio_analyzer import EntityRecognizer, RecognizerResult
 
+from mlmguard.artifacts import files_below, sha256_file
 from mlmguard.corpus.detect.model_labels import meaningless, type_of
 from mlmguard.corpus.detect.proving import THRESHOLD
 from mlmguard.corpus.detect.whole_words import Found, findings
 from mlmguard.errors import InputError
+from mlmguard.loading import folder as folders
 from mlmguard.loading import loader
 
 _KINDS = "a folder that spaCy, Hugging Face or GLiNER wrote, with safetensors, or an installed spaCy package"
@@ -35,6 +38,9 @@ _GLINER_SCORE = 0.3  # the least one it reports; Presidio's own number
 _PIECE, _OVERLAP = 1000, 200  # characters a pass, and of the pass before
 _TOKENS, _TOKENS_AGAIN = 510, 64  # the same in tokens, where we cut ourselves
 
+_TRIED = ("a", "one two three four five six seven")
+"""Texts, nobody's, that a model is shown before a corpus is."""
+
 _Tag = Callable[[str], Iterable[Found]]
 """A text -> what the model finds in it, by our types."""
 
@@ -45,6 +51,8 @@ def recognizer(name: str) -> EntityRecognizer:
     Raises :class:`InputError` if it is none, or has labels of no type of ours.
     """
     path = place(name)
+    if Path(name).is_dir():  # what is installed may be links to the cache of whoever installed it
+        folders.refuse_leaving(path)
     if _is_spacy(path):
         return _Model(path, "spaCy", *_spacy(path))
     if (path / "gliner_config.json").is_file():
@@ -109,9 +117,10 @@ def _package(name: str) -> Path:
 def digest(name: str) -> str:
     """Return what the model is, by its files: twelve hexadecimal digits."""
     whole, folder = hashlib.sha256(), place(name)
-    for path in sorted(p for p in folder.rglob("*") if p.is_file() and "__pycache__" not in p.parts):
-        whole.update(str(path.relative_to(folder)).encode())
-        whole.update(hashlib.sha256(path.read_bytes()).digest())
+    for path in files_below(folder):
+        if "__pycache__" not in path.parts:
+            whole.update(os.fsencode(path.relative_to(folder)))
+            whole.update(bytes.fromhex(sha256_file(path)))
     return whole.hexdigest()[:12]
 
 
@@ -228,6 +237,9 @@ def _transformers(path: Path) -> tuple[list[str], _Tag]:
         in_order = np.stack([shares[at] for at in order])
         return findings(text, [places[at] for at in order], in_order, types, THRESHOLD)
 
+    # a model that can be loaded may still answer nothing: it would cost every document
+    found, expected = "a model that fails on a text", "one that takes texts of any length"
+    loader.guarded(lambda: [tag(text) for text in _TRIED], f"--ner {path}", found, expected)
     return labels, tag
 
 

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from mlmguard.corpus.read.document import Settings
+from mlmguard.corpus.read.left_out import LeftOut
 from mlmguard.types import Document, Skipped
 
 SECONDS = 10.0
@@ -142,10 +143,12 @@ def _item(said: Any) -> tuple[int, Document | Skipped | None]:
     if kind == "end":
         return at, None
     if kind == "skipped":
-        source, reason, line = values
+        source, reason, line, records = values
         if not (isinstance(source, str) and isinstance(reason, str) and isinstance(line, int)):
             raise TypeError("skipped")
-        return at, Skipped(source, reason, line)
+        if type(records) is not int or records < 1:
+            raise TypeError("records")
+        return at, Skipped(source, reason, line, records)
     id, text, source, unit, metadata, taken = values
     if not all(isinstance(value, str) for value in (id, text, source, unit, *metadata, *metadata.values())):
         raise TypeError("document")
@@ -175,7 +178,7 @@ def serve(reader: Callable[..., Iterator[Document | Skipped]]) -> None:
 
 
 def _answer(ask: Any, reader: Callable[..., Iterator[Document | Skipped]], answers: IO[bytes]) -> None:
-    at = 0
+    at, left_out = 0, LeftOut()
 
     def advance(now: int) -> None:
         nonlocal at
@@ -185,11 +188,15 @@ def _answer(ask: Any, reader: Callable[..., Iterator[Document | Skipped]], answe
         line = json.dumps((at, *values), ensure_ascii=False, separators=(",", ":"))
         answers.write(line.encode("utf-8", "surrogatepass") + b"\n")
 
+    def say_skipped(item: Skipped) -> None:
+        say("skipped", item.source, item.reason, item.line, item.records)
+
     _start_clock()
     try:
         for item in reader(Path(ask["path"]), ask["name"], Settings(**ask["settings"]), advance):
             if isinstance(item, Skipped):
-                say("skipped", item.source, item.reason, item.line)
+                if left_out.add(item):
+                    say_skipped(item)
             else:
                 metadata = dict(item.metadata)
                 say("document", item.id, item.text, item.source, item.unit, metadata, item.id_was_taken)
@@ -197,7 +204,9 @@ def _answer(ask: Any, reader: Callable[..., Iterator[Document | Skipped]], answe
     except (MemoryError, BrokenPipeError):
         raise
     except Exception as error:  # a stranger's bytes in a library of somebody else's: anything may be raised
-        say("skipped", ask["name"], f"cannot be read ({type(error).__name__})", 0)
+        say_skipped(Skipped(ask["name"], f"cannot be read ({type(error).__name__})"))
+    for counted in left_out.counted():
+        say_skipped(counted)
     signal.setitimer(signal.ITIMER_PROF, 0)
     say("end")
     answers.flush()

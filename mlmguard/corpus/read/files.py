@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from mlmguard.artifacts import walk
 from mlmguard.errors import InputError
 from mlmguard.types import Skipped
 
@@ -39,8 +40,8 @@ def files(corpus: Path, ignore: Iterable[Path] = ()) -> Iterator[tuple[str, Path
 def _walk(corpus: Path, ignore: Iterable[Path]) -> Iterator[tuple[str, Path | str]]:
     """(name, path) of every file in a folder, or (name, why it is not followed)."""
     root, ours = corpus.resolve(), {path.resolve() for path in ignore}
-    for folder, subfolders, names in os.walk(corpus):
-        here = Path(folder)
+    lost: list[Path] = []
+    for here, subfolders, names in walk(corpus, lost.append):
         linked = [name for name in subfolders if (here / name).is_symlink() and not name.startswith(".")]
         subfolders[:] = [
             name
@@ -61,6 +62,8 @@ def _walk(corpus: Path, ignore: Iterable[Path]) -> Iterator[tuple[str, Path | st
                 yield shown, "not a regular file"
             else:
                 yield shown, path
+    for here in lost:
+        yield here.relative_to(corpus).as_posix(), "a folder that cannot be read"
 
 
 def _about_a_dataset(here: Path, names: set[str]) -> frozenset[str]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -236,8 +236,15 @@ def compare_evidence(evidence: Evidence, key: Key | None) -> Check:
 
 
 def _canonical(evidence: Evidence) -> str:
-    """Every field but the seal; the first word keeps a seal of evidence from being one of a statement."""
-    return "evidence\0" + to_json(replace(evidence, seal=None))
+    """Every field but the seal; the first word keeps a seal of evidence from being one of a statement.
+
+    A field that a version has added is left out where it says nothing, so that older seals hold.
+    """
+    fields = asdict(replace(evidence, seal=None))
+    for one in fields["manifest"]["skipped"] if fields["manifest"] else ():
+        if one["records"] == 1:
+            del one["records"]
+    return "evidence\0" + to_json(fields)
 
 
 # --- refused ------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
 from pathlib import Path
@@ -16,6 +17,7 @@ from mlmguard.corpus.detect.model_labels import meaningless, type_of
 from mlmguard.corpus.detect.models import pieces, place, recognizer
 from mlmguard.errors import InputError
 from mlmguard.types import LABEL_OF_NO_TYPE, not_looked_for
+from tests.fixtures.folders import edit
 
 FAMILIES: dict[str, tuple[str, str]] = {  # those that mean a type, and those that mean none
     "CoNLL-2003": ("PER LOC ORG", "MISC"),
@@ -239,3 +241,27 @@ def test_tokens_of_a_models_own_kind_are_asked_of_no_hub(tmp_path: Path) -> None
     (model / "config.json").write_text(json.dumps(settings), "utf-8")
     (model / "ev.py").write_text("raise SystemExit('ran')", "utf-8")
     assert re.findall("PERSON", str(found(model, "abx")))  # it is read as what it is, and the code is not run
+
+
+def test_a_model_that_answers_no_text_is_one_line_and_costs_no_document(tmp_path: Path) -> None:
+    model = classifier(tmp_path, ["O", "B-PER"], {"x": "B-PER"})
+    edit(model / "config.json", lambda config: config.update(chunk_size_feed_forward=7))
+    with pytest.raises(InputError, match="fails on a text") as refused:
+        recognizer(str(model))
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device", "link out"])
+def test_a_model_s_folder_holds_files_of_its_own_alone(tmp_path: Path, kind: str) -> None:
+    (tmp_path / "elsewhere").write_text("x")
+    folder = tmp_path / "model"
+    (folder / "ner").mkdir(parents=True)
+    (folder / "meta.json").write_text("{}", "utf-8")
+    (folder / "config.cfg").write_text("", "utf-8")
+    place = folder / "ner" / "model"
+    if kind == "pipe":
+        os.mkfifo(place)
+    else:
+        place.symlink_to("/dev/zero" if kind == "device" else tmp_path / "elsewhere")
+    with pytest.raises(InputError, match="ner/model"):
+        recognizer(str(folder))
