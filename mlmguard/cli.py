@@ -78,6 +78,9 @@ def _run(arguments: list[str]) -> int:
         sys.stderr.close()  # the reader of our output left; nothing more to say to anyone
         return 0
     except OSError as problem:
+        if problem.errno is None and _CUT_SHORT.match(str(problem)):
+            console.error(f"a file could not be written whole; {_NOTHING_HALF}")
+            return 1
         if problem.errno not in _OF_THE_MACHINE:
             return _our_bug(problem)
         console.error(f"{os.strerror(problem.errno)}; {_NOTHING_HALF}")
@@ -96,6 +99,8 @@ _OF_THE_MACHINE = (
     errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.EMFILE, errno.ENFILE,
     errno.ENOMEM, errno.EIO, errno.ELOOP, errno.ENAMETOOLONG, errno.ENOTDIR, errno.EFBIG,
 )  # fmt: skip
+_CUT_SHORT = re.compile(r"\d+ requested and \d+ written")
+"""What numpy says of a full disk: how much was written, and not why it was no more."""
 _NOTHING_HALF = "nothing half-written is left, make room or rights and run again"
 
 

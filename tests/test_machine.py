@@ -116,6 +116,56 @@ def test_a_scan_with_little_is_done_and_with_no_room_one_line_and_nothing_half_w
     assert not [path for path in tmp_path.rglob("*") if path.name.startswith((".tmp-", ".mlmguard-"))]
 
 
+def written_short(done: subprocess.CompletedProcess[str], folder: Path) -> None:
+    """One line (a warning that a run is not private stands before it), and no half of a file."""
+    lines = [line for line in done.stderr.splitlines() if not line.startswith("warning: no --dp-epsilon")]
+    assert done.returncode == 1 and len(lines) == 1 and "bug of ours" not in done.stderr, done.stderr
+    assert "nothing half-written" in lines[0]
+    left = (".tmp-", ".mlmguard-", ".old-", ".coming-")
+    assert not [path for path in folder.rglob("*") if path.name.startswith(left)]
+
+
+def ledger(home: Path) -> list[str]:
+    """What the ledger of all runs holds: what was ever charged."""
+    return [line for path in sorted(home.rglob("ledger.jsonl")) for line in path.read_text().splitlines()]
+
+
+@pytest.mark.slow
+def test_files_that_may_not_grow_lose_no_charge_and_leave_nothing_half_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Limits that are met by state, by weights and by the indices of an audit, one after the other."""
+    for name in ("home", "tmp"):
+        (tmp_path / name).mkdir()
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("MLMGUARD_STATE", str(tmp_path / "home" / "state"))
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
+    write_corpus(tmp_path / "corpus", None, notes=150)
+    size, endless = resource.RLIMIT_FSIZE, resource.RLIM_INFINITY
+    assert limited(tmp_path, size, endless, *SCAN).returncode == 0
+    plain = [word for word in TRAIN if word not in ("--dp-epsilon", "8", "--delta", "1e-3")]
+    written_short(limited(tmp_path, size, 700 << 10, *plain), tmp_path)
+    assert not (tmp_path / "ckpt").exists()
+    before = ledger(tmp_path / "home")
+    for most in (16 << 10, 200 << 10, 700 << 10):
+        written_short(limited(tmp_path, size, most, *TRAIN), tmp_path)
+        after = ledger(tmp_path / "home")
+        assert not (tmp_path / "ckpt").exists() and after[: len(before)] == before
+        before = after
+    assert limited(tmp_path, size, endless, *TRAIN).returncode == 0
+    statement = json.loads((tmp_path / "ckpt" / "privacy.json").read_text())
+    assert sum(one["steps"] for one in statement["ledger"]) == 60 and statement["epsilon"] <= 8
+    assert (
+        ledger(tmp_path / "home")[: len(before)] == before
+        and len(ledger(tmp_path / "home")) > len(before) > 0
+    )
+    for most in (2 << 10, 64 << 10):
+        written_short(limited(tmp_path, size, most, *AUDIT), tmp_path)
+        assert not (tmp_path / "reports" / "audit.json").exists()
+    assert limited(tmp_path, size, endless, *AUDIT).returncode == 0
+    assert not list((tmp_path / ".mlmguard").rglob("audit-*"))  # what an audit goes on with
+
+
 # --- kills --------------------------------------------------------------------------------------------
 
 

@@ -31,7 +31,7 @@ from mlmguard.policy.rule import (
 )
 from mlmguard.policy.waiver import Strict, Waiver
 
-_MAX_BYTES = 1_000_000
+_MAX_BYTES = 250_000  # some hundred waivers; four times as many words take ten seconds to read
 _DEEPEST = 5
 
 

@@ -49,7 +49,7 @@ class Threshold:
         >>> Threshold.parse("> 0.05")
         Threshold(sign='>', limit=0.05)
         """
-        found = re.fullmatch(r"\s*(>=|<=|>|<)\s*(claim|[-+]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?)\s*", text)
+        found = re.fullmatch(r"\s*(>=|<=|>|<)\s*(claim|[-+]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?)\s*", text, re.A)
         if not found:
             raise ValueError('not a threshold; write a sign and a number, e.g. "> 0.05", or "> claim"')
         limit = None if found[2] == "claim" else float(found[2])

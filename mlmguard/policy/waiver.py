@@ -6,6 +6,7 @@ its waiver along, and what is new at an old place must not inherit one.
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -67,27 +68,32 @@ def same_person(one: str, other: str) -> bool:
     >>> same_person("Privacy Officer", "privacy-officer"), same_person("Eve", "\\u0415v\\u200be")
     (True, True)
     """
-    return _read(one) == _read(other)
+    mails = [found[0] if (found := _MAIL.search(name)) else "" for name in (one, other)]
+    return _read(one) == _read(other) or (all(mails) and _read(mails[0]) == _read(mails[1]))
 
 
+_MAIL = re.compile(r"[^\s<>()]+@[^\s<>()]+")
+_BLANK = "\u115f\u1160\u2800"
+"""Letters that are drawn as nothing."""
 _LOOK_ALIKE = str.maketrans(
     {
         other: latin
         for latin, others in {
-            "a": "аα", "b": "в", "c": "сϲ", "d": "ԁ", "e": "еє", "g": "ɡ", "h": "нһ", "i": "іιı", "j": "јϳ",
-            "k": "кκ", "l": "ӏ1|", "m": "м", "n": "η", "o": "оοօ0", "p": "рρ", "q": "ԛ", "s": "ѕ", "t": "тτ",
+            "a": "аα", "b": "в", "c": "сϲ", "d": "ԁ", "e": "еє", "g": "ɡ", "h": "нһ", "i": "іιıӏl1|",
+            "j": "јϳ", "k": "кκ", "m": "м", "n": "η", "o": "оοօ0", "p": "рρ", "q": "ԛ", "s": "ѕ", "t": "тτ",
             "u": "υ", "v": "νѵ", "w": "ԝω", "x": "хχ", "y": "уγ",
         }.items()
         for other in others
     }
 )  # fmt: skip
-"""Letters of other scripts, and digits, that are drawn as a Latin one."""
+"""Letters of other scripts, digits, and the small l, which is drawn as a capital I, by the Latin one."""
 
 
 def _read(name: str) -> list[str]:
     """The words of ``name`` as a reader sees them."""
     drawn = unicodedata.normalize("NFKD", name).casefold()
-    seen = "".join(c for c in drawn if unicodedata.category(c) not in ("Cf", "Mn", "Me", "Cc"))
+    shown = (c for c in drawn if unicodedata.category(c) not in ("Cf", "Mn", "Me", "Cc") and c not in _BLANK)
+    seen = "".join(shown)
     return seen.translate(_LOOK_ALIKE).replace("-", " ").replace("\N{HYPHEN}", " ").split()
 
 

@@ -43,6 +43,15 @@ def test_a_mutant_that_breaks_something_is_told(tmp_path: Path, monkeypatch: pyt
     assert len(list((tmp_path / "kept" / "json").iterdir())) == 1
 
 
+def test_the_time_of_a_process_that_reads_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fifth of a second of work in the child, where a tenth is allowed: the parent only waits."""
+    monkeypatch.setattr("tests.fuzz.LONGEST", 0.1)
+    row = b'{"text": "' + b"\\u00e9" * 100_000 + b'"}\n'
+    assert tried("json", row, tmp_path) == "read"
+    with pytest.raises(Broken, match="seconds"):
+        tried("json", row * 300, tmp_path)
+
+
 def test_mutants_differ_and_are_the_same_for_the_same_seed() -> None:
     import random
 

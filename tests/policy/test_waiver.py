@@ -243,6 +243,21 @@ def test_names_that_look_alike_are_one_person(approver: str) -> None:
     assert not same_person("Privacy officer", approver)
 
 
+@pytest.mark.parametrize(
+    ("owner", "approver"),
+    [
+        ("Ian", "lan"),
+        ("Ann", "Ann\u3164"),
+        ("Ann", "A\u2800nn"),
+        ("ann@example.org", "Ann <ann@example.org>"),
+    ],
+    ids=["a capital I", "a filler", "a blank of Braille", "an address"],
+)
+def test_so_are_names_of_letters_that_are_drawn_alike_or_not_at_all(owner: str, approver: str) -> None:
+    assert same_person(owner, approver) and same_person(approver, owner)
+    assert not same_person(owner, "Bob <bob@example.org>")
+
+
 # --- signed approval ----------------------------------------------------------------------------------
 
 

@@ -102,6 +102,15 @@ class Child:
         """Can it be given another file?"""
         return self._process.poll() is None
 
+    @property
+    def spent(self) -> float:
+        """Seconds of processor time that it has taken, where the system tells; 0 otherwise."""
+        try:
+            fields = Path(f"/proc/{self._process.pid}/stat").read_text("ascii").rpartition(")")[2].split()
+        except OSError:
+            return 0.0
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     def kill(self) -> None:
         """End it, whatever it does."""
         self._process.kill()
