@@ -8,10 +8,8 @@ its help; only the one that runs is imported, so that ``--help`` and ``gate`` ne
 from __future__ import annotations
 
 import difflib
-import errno
 import inspect
 import os
-import re
 import sys
 import tomllib
 import traceback
@@ -26,7 +24,7 @@ import click
 from mlmguard import __version__, console, logs
 from mlmguard.commands.completing import completion
 from mlmguard.commands.options import Page, key, name_variables, warn_renamed
-from mlmguard.errors import InputError, MlmguardError
+from mlmguard.errors import InputError, MlmguardError, lacking
 
 COMMANDS: Mapping[str, tuple[str, ...]] = {
     "Pipeline": ("scan", "train", "audit", "gate", "review", "demo"),
@@ -77,30 +75,15 @@ def _run(arguments: list[str]) -> int:
     except BrokenPipeError:
         sys.stderr.close()  # the reader of our output left; nothing more to say to anyone
         return 0
-    except OSError as problem:
-        if problem.errno is None and _CUT_SHORT.match(str(problem)):
-            console.error(f"a file could not be written whole; {_NOTHING_HALF}")
-            return 1
-        if problem.errno not in _OF_THE_MACHINE:
-            return _our_bug(problem)
-        console.error(f"{os.strerror(problem.errno)}; {_NOTHING_HALF}")
-        return 1
     except (SystemExit, MemoryError):
         raise
     except BaseException as problem:  # a panic of Rust is no Exception, and its text may hold a text's
-        told = re.search(r"\(os error (\d+)\)", str(problem))  # safetensors has its own for a full disk
-        if told is None or int(told[1]) not in _OF_THE_MACHINE:
+        if not (missing := lacking(problem)):
             return _our_bug(problem)
-        console.error(f"{os.strerror(int(told[1]))}; {_NOTHING_HALF}")
+        console.error(f"{missing}; {_NOTHING_HALF}")
         return 1
 
 
-_OF_THE_MACHINE = (
-    errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.EMFILE, errno.ENFILE,
-    errno.ENOMEM, errno.EIO, errno.ELOOP, errno.ENAMETOOLONG, errno.ENOTDIR, errno.EFBIG,
-)  # fmt: skip
-_CUT_SHORT = re.compile(r"\d+ requested and \d+ written")
-"""What numpy says of a full disk: how much was written, and not why it was no more."""
 _NOTHING_HALF = "nothing half-written is left, make room or rights and run again"
 
 
