@@ -11,7 +11,6 @@ import difflib
 import inspect
 import os
 import sys
-import tomllib
 import traceback
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -22,6 +21,7 @@ from typing import Any
 import click
 
 from mlmguard import __version__, console, logs
+from mlmguard.commands import project
 from mlmguard.commands.completing import completion
 from mlmguard.commands.options import Page, key, name_variables, warn_renamed
 from mlmguard.errors import InputError, MlmguardError, lacking
@@ -187,28 +187,18 @@ def _verbose() -> click.Option:
 
 
 def _project_file(context: click.Context) -> None:
-    """Read defaults from ``mlmguard.toml`` or ``[tool.mlmguard]``: a table a command, keys as the flags."""
-    for path, table in ((Path("mlmguard.toml"), ()), (Path("pyproject.toml"), ("tool", "mlmguard"))):
-        if not path.is_file():
-            continue
-        try:
-            found: Any = tomllib.loads(path.read_text("utf-8"))
-        except (ValueError, RecursionError) as problem:
-            if not table:
-                why = f" ({problem})" if isinstance(problem, tomllib.TOMLDecodeError) else ""
-                raise InputError(str(path), f"not TOML{why}") from None
-            continue  # somebody else's pyproject.toml is not ours to judge
-        for part in table:
-            found = found.get(part, {}) if isinstance(found, dict) else {}
-        if found:
-            context.default_map = _defaults(context, path, found)
-            return
+    """Take defaults from the project file: keys as the flags."""
+    path, found = project.tables()
+    if found:
+        context.default_map = _defaults(context, path, found)
 
 
 def _defaults(context: click.Context, path: Path, tables: Mapping[str, Any]) -> dict[str, Any]:
     """The defaults of the command that runs; a table of any other name is refused."""
     names = cli.list_commands(context)
     for name, values in tables.items():
+        if name == project.RELEASE:
+            continue  # for reports: see mlmguard.commands.project
         if name not in names or not isinstance(values, dict):
             known = ", ".join(sorted(names)) + "." + _nearest(name, names)
             raise InputError(str(path), f"[{name}]", f"a table named after a command: {known}")

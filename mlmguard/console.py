@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Literal
 
 from rich import box
 from rich.console import Console, Group, RenderableType
@@ -26,9 +27,10 @@ from rich.progress import Progress as Bars
 from rich.table import Table
 from rich.text import Text
 
+from mlmguard import logs
 from mlmguard.heartbeat import heartbeat
 from mlmguard.measures import applied, show_epsilon
-from mlmguard.report import tables, words
+from mlmguard.report import briefing, tables, words
 from mlmguard.report.clearance import Case, case, cleared, line, prose
 from mlmguard.types import (
     SILENT,
@@ -47,6 +49,8 @@ _STYLE = {
     Status.WARN: "yellow",
     Status.INCONCLUSIVE: "magenta",
     Status.FAIL: "bold red",
+    Status.OUT_OF_REACH: "dim",
+    Status.NOT_APPLICABLE: "dim",
 }
 
 
@@ -198,15 +202,16 @@ def train_summary(statement: PrivacyStatement, facts: Mapping[str, str] | None =
 
 
 def audit_summary(evidence: Evidence) -> None:
-    """What the attacks found, and which were not run."""
+    """What could be shown, what could not, and the smallest leak it would have seen; all with --verbose."""
     shown = case(evidence)
+    smallest = briefing.reach(shown)
     takeaways = [
-        words.epsilon(shown),
-        words.mechanism(shown),
+        words.unclearable(shown),
+        " ".join(filter(None, (words.epsilon(shown), words.mechanism(shown)))),
         words.exposure(shown),
         words.roc(shown),
         words.unknown(shown),
-        words.unclearable(shown),
+        f"Smallest leak it would see: {smallest}" if smallest else "",
     ]
     model = shown.evidence.model
     facts = {
@@ -217,19 +222,28 @@ def audit_summary(evidence: Evidence) -> None:
     bullets = Table(box=None, show_header=False, pad_edge=False)
     for takeaway in filter(None, takeaways):
         bullets.add_row(Text("•", style="dim"), _text(takeaway))
-    numbers = tables.measurements(shown)
-    keep = (0, 1, 2, 3, 4) if _out().width < 100 else (0, 1, 2, 3, 4, 5)
-    _print(
-        _heading("Audit"),
-        _facts(facts),
-        Padding(bullets, (0, 0, 1, 2), expand=False),
-        _table(_columns(numbers, keep)),
-        _table(tables.attacks(shown)),
-    )
+    _print(_heading("Audit"), _facts(facts), Padding(bullets, (0, 0, 1, 2), expand=False))
+    if logs.asked():
+        _print(_table(tables.by_attack(shown), whole=(0,)), _table(tables.attacks(shown), whole=(0, 1)))
+    else:
+        _print(_text(_coverage(shown), "dim"))
+
+
+def _coverage(shown: Case) -> str:
+    """How many numbers and attacks there are, and which were not run."""
+    attacks = shown.evidence.attacks
+    run = sum(one.status == "run" for one in attacks)
+    missing = [one.attack for one in attacks if one.status == "not run"]
+    text = f"{run} of {len(attacks)} attacks run"
+    text += f", not run: {', '.join(missing)}" if missing else ""
+    return f"{text}; {len(shown.evidence.measurements)} numbers with --verbose, in the report and as JSON."
 
 
 def verdicts(shown: Case) -> None:
-    """Every verdict, the gravest first, and the word the policy ends with."""
+    """The verdicts that somebody has to act on, the gravest first, and the word the policy ends with.
+
+    With --verbose every verdict.
+    """
     judgement = shown.judgement
     if judgement is None:
         return
@@ -242,6 +256,8 @@ def verdicts(shown: Case) -> None:
     for column in ("observed, required",) if narrow else ("required", "observed"):
         table.add_column(column)
     for verdict in tables.gravest_first(judgement):
+        if verdict.status not in tables.UNMET and not logs.asked():
+            continue
         mark = _text(f"{words.MARK[verdict.status]} {words.WORD[verdict.status]}", _STYLE[verdict.status])
         required, observed = _text(verdict.required, "dim" if narrow else ""), _text(verdict.observed)
         below = observed if verdict.status is Status.PASS else Group(observed, required)
@@ -249,6 +265,8 @@ def verdicts(shown: Case) -> None:
     advice: list[RenderableType] = []
     for group in words.unmet(shown):
         first = group[0]
+        if first.status is Status.WARN and not logs.asked():
+            continue  # `explain` has what a warning asks for
         rules = _text(", ".join(verdict.rule for verdict in group), _STYLE[first.status])
         advice.append(rules.append("  ").append_text(_text(first.reason, "not bold default")))
         if texts := words.advice(shown, first):
@@ -257,7 +275,7 @@ def verdicts(shown: Case) -> None:
     counted = ", ".join(f"{n} {words.WORD[status]}" for status, n in tables.tally(judgement))
     _print(
         _heading(f"Gates of {judgement.policy} {judgement.policy_version}"),
-        table,
+        table if table.row_count else None,
         Padding(Group(*advice), (0, 0, 1, 0), expand=False) if advice else None,
         _table(tables.waivers(judgement)),
         Text.assemble((f"{words.MARK[judgement.status]} {word}", f"{style} bold"), f"  {counted}"),
@@ -337,7 +355,8 @@ def _pairs(lines: Sequence[tuple[str, str]]) -> RenderableType:
     return Padding(table, (0, 0, 1, 2), expand=False)
 
 
-def _table(content: tables.Table | None) -> RenderableType | None:
+def _table(content: tables.Table | None, whole: Sequence[int] = ()) -> RenderableType | None:
+    """The table of ``content``; columns that are ``whole`` are never broken."""
     if content is None or not content.rows:
         return None
     caption = _text(content.caption, "dim")
@@ -345,7 +364,8 @@ def _table(content: tables.Table | None) -> RenderableType | None:
         box=box.SIMPLE_HEAD, pad_edge=False, header_style="dim", title=caption, title_justify="left"
     )
     for i, column in enumerate(content.columns):
-        table.add_column(column, justify="right" if i in content.numeric else "left", overflow="fold")
+        justify: Literal["left", "right"] = "right" if i in content.numeric else "left"
+        table.add_column(column, justify=justify, overflow="fold", no_wrap=i in whole)
     for row in content.rows:
         table.add_row(*(_text(cell) for cell in row))
     return table
@@ -364,12 +384,6 @@ def _findings(manifest: Manifest) -> RenderableType | None:
 def _width(content: tables.Table) -> int:
     """Characters of a table that is not wrapped."""
     return sum(3 + max(map(len, column)) for column in zip(content.columns, *content.rows))
-
-
-def _columns(content: tables.Table, keep: Sequence[int]) -> tables.Table:
-    rows = tuple(tuple(row[i] for i in keep) for row in content.rows)
-    numeric = frozenset(n for n, i in enumerate(keep) if i in content.numeric)
-    return tables.Table(content.caption, tuple(content.columns[i] for i in keep), rows, numeric)
 
 
 _LANGUAGE = {"und": "undetermined"}

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 #: Every way in which a claim can be hollow, as (what it is, what to do). A statement says of each of them
-#: whether it applies; a rule counts them as ``privacy.hazards_present``.
+#: whether it applies; a rule counts as ``privacy.hazards_present`` those that are
+#: neither ``STANDING`` nor ``STATED``.
 HAZARDS: Mapping[str, tuple[str, str]] = {
     "batch-mixing": (
         "a layer that mixes the records of a batch lets one of them change the gradients of the others",
@@ -93,6 +94,11 @@ HAZARDS: Mapping[str, tuple[str, str]] = {
         "treat them like the corpus; they are not in the claim",
     ),
 }
+
+#: What holds of every private run of this tool, whatever its settings; a reader knows it once.
+STANDING = frozenset({"preprocessing", "reports", "run-folder", "timing"})
+#: What the settings say themselves: the page states the unit, and a policy that asks for persons has a rule.
+STATED = frozenset({"unit-smaller-than-person"})
 
 #: What a private run tests of its own mechanism, as (what is compared with what, what it cannot see).
 MECHANISM_CHECKS: Mapping[str, tuple[str, str]] = {

@@ -44,6 +44,11 @@ def end(exit_code: int) -> None:
         _began = None
 
 
+def asked() -> bool:
+    """Whether the command runs with --verbose."""
+    return _began is not None
+
+
 def event(what: str, **facts: str | int | float | None) -> None:
     """One line of ``key=value``; nothing without --verbose."""
     if _began is None:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
+from mlmguard.hazards import STANDING, STATED
+from mlmguard.tiers import next_tier, tier
 from mlmguard.types import (
     Evidence,
     LedgerEntry,
@@ -141,7 +143,8 @@ _METRICS = (
     Metric("privacy.corpus_epsilon", "ε of all private runs on the corpus together, this one included"),
     Metric("privacy.delta_times_n",
            "δ times the public number of units; above 1 a whole record may be given away"),
-    Metric("privacy.hazards_present", "how many known ways for the claim to be hollow apply"),
+    Metric("privacy.hazards_present", "how many known ways for the claim to be hollow apply to this run"),
+    Metric("privacy.unit_is_person", "1 if all records of a person are one unit of privacy", yes_no=True),
     Metric("privacy.initial_weights",
            "1 if what the initial weights were trained on is public, or in the ledger of private runs",
            yes_no=True),
@@ -191,6 +194,9 @@ ATTACKS: Mapping[str, str] = {
     "vocabulary": "mlmguard.leakage.vocabulary:ATTACK",
     "canary": "mlmguard.leakage.planted:ATTACK",
 }
+#: What applies to every checkpoint. Others are comparisons that somebody has to ask for: an earlier release,
+#: shadow models, what a plug-in needs.
+REQUIRED = frozenset({*ATTACKS, "epsilon", "mechanism"} - {"releases"})
 
 #: Families that speak of the claim, the corpus or the run; every other family is an attack on the model.
 NOT_LEAKAGE = frozenset({"model", "privacy", "scan", "audit"})
@@ -280,7 +286,15 @@ def _hazards(evidence: Evidence) -> list[_Derived]:
     claimed = claim(evidence)
     if claimed is None or not claimed.hazards:
         return []
-    return _counted(hazard.id for hazard in claimed.hazards if hazard.status != "absent")
+    told = STANDING | STATED
+    return _counted(h.id for h in claimed.hazards if h.status != "absent" and h.id not in told)
+
+
+def _unit_is_person(evidence: Evidence) -> list[_Derived]:
+    claimed = claim(evidence)
+    found = [h for h in claimed.hazards if h.id == "unit-smaller-than-person"] if claimed else []
+    answers = {"absent": 1.0, "present": 0.0}
+    return [("", answers.get(hazard.status), hazard.detail) for hazard in found]
 
 
 def _initial_weights(evidence: Evidence) -> list[_Derived]:
@@ -307,7 +321,7 @@ def _tier(evidence: Evidence) -> list[_Derived]:
     if claim(evidence) is None:
         return []
     reached, missing = tier(evidence.statement)
-    return [("", reached, _next(reached, missing) if missing else "")]
+    return [("", reached, next_tier(reached, missing) if missing else "")]
 
 
 def _tests(evidence: Evidence) -> Iterator[_Derived]:
@@ -366,8 +380,12 @@ def _redacted(evidence: Evidence) -> Iterator[_Derived]:
 def _attacks_not_run(evidence: Evidence) -> list[_Derived]:
     if not evidence.attacks:
         return []
-    run = {attack.attack for attack in evidence.attacks if attack.status == "run"}
-    return _counted({*ATTACKS, *(attack.attack for attack in evidence.attacks)} - run)
+    done = {
+        attack.attack
+        for attack in evidence.attacks
+        if attack.status == "run" or (attack.status == "not applicable" and attack.attack not in REQUIRED)
+    }
+    return _counted({*ATTACKS, *(attack.attack for attack in evidence.attacks)} - done)
 
 
 def _attack_run(evidence: Evidence) -> Iterator[_Derived]:
@@ -383,6 +401,7 @@ DERIVED: Mapping[str, Callable[[Evidence], Iterable[_Derived]]] = {
     "privacy.corpus_epsilon": _corpus_epsilon,
     "privacy.delta_times_n": _delta_times_n,
     "privacy.hazards_present": _hazards,
+    "privacy.unit_is_person": _unit_is_person,
     "privacy.initial_weights": _initial_weights,
     "privacy.steps_applied_share": _steps_applied,
     "privacy.mechanism_checks_failed": _mechanism_checks,
@@ -395,54 +414,6 @@ DERIVED: Mapping[str, Callable[[Evidence], Iterable[_Derived]]] = {
     "audit.attacks_not_run": _attacks_not_run,
     "audit.attack_run": _attack_run,
 }
-
-
-# --- how much is disclosed ----------------------------------------------------------------------------
-
-#: What a statement must say for each tier of the registry of differential-privacy deployments
-#: (registry.opendp.org/transparency-tiers). Curator, purpose and date are nobody's number: the policy
-#: ``dp-release`` requires them as signed statements.
-_TIERS: tuple[Mapping[str, Callable[[PrivacyStatement], bool]], ...] = (
-    {
-        "what is covered": lambda s: bool(s.covers),
-        "the tool and its version": lambda s: bool(s.tool_version),
-    },
-    {
-        "ε and δ": lambda s: s.epsilon is not None and s.delta is not None,
-        "the unit of privacy": lambda s: bool(s.unit),
-        "the neighbouring relation": lambda s: bool(s.adjacency),
-        "the mechanism and its parameters": lambda s: s.plan is not None,
-    },
-    {
-        "a definition of the unit": lambda s: bool(s.unit_definition),
-        "the sampler": lambda s: bool(s.sampler),
-        "the ledger of every release": lambda s: bool(s.ledger),
-        "two accountants": lambda s: len(s.accountants) >= 2,
-        "every access to the data": lambda s: bool(s.data_accesses),
-        "what is not protected": lambda s: bool(s.unprotected),
-        "known hazards": lambda s: bool(s.hazards),
-    },
-)
-
-
-def tier(statement: PrivacyStatement | None) -> tuple[int, tuple[str, ...]]:
-    """The tier a statement reaches, 0 to 3, and what is missing for the next."""
-    for below, needs in enumerate(_TIERS):
-        missing = tuple(what for what, says in needs.items() if statement is None or not says(statement))
-        if missing:
-            return below, missing
-    return len(_TIERS), ()
-
-
-def disclosure(statement: PrivacyStatement | None) -> str:
-    """Return the tier a statement reaches and what the next one needs, as a reader says it."""
-    reached, missing = tier(statement)
-    sentence = f"tier {reached} of {len(_TIERS)} of the OpenDP deployments registry"
-    return f"{sentence}; {_next(reached, missing)}" if missing else sentence
-
-
-def _next(reached: int, missing: tuple[str, ...]) -> str:
-    return f"tier {reached + 1} needs {', '.join(missing)}"
 
 
 # --- showing ------------------------------------------------------------------------------------------

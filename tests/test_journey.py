@@ -28,7 +28,7 @@ HOUSE = """\
 id: house
 version: "1"
 title: House rules
-extends: {{ policy: base, version: "2.0" }}
+extends: {{ policy: base, version: "2.1" }}
 waivers:
   - rule: detectors
     reason: asked for by {email}, paid with {card}

@@ -371,7 +371,7 @@ RULE = """\
 id: house
 version: "1"
 title: House rules
-extends: { policy: base, version: "2.0" }
+extends: { policy: base, version: "2.1" }
 rules:
   - id: few-files
     title: Not too many files of text were skipped

@@ -63,7 +63,9 @@ def coverage(
         result = results.get(attack.name)
         for part in attack.parts:
             why = part.cannot(audited) or attack.cannot(audited) or ("" if result else SPENT)
-            if result is None or why:
+            if unasked := attack.unasked(audited) or part.unasked(audited):
+                lines.append(AttackRun(part.name, "not applicable", unasked))
+            elif result is None or why:
                 lines.append(AttackRun(part.name, "not run", why))
             else:
                 detail = f"{part.done(audited)}; {result.queries:,} windows scored"
@@ -132,13 +134,13 @@ def _reach(audited: Audited, tests: Sequence[PValue]) -> tuple[str, ...]:
     scored = any(test.attack == records.ATTACK.name for test in tests)
     level = records.SURE / len(tests)
     fewest = records.fewest(trained, held_out) if scored else metrics.fewest_leaked(trained, held_out, level)
-    share = f"Reach: {held_out:,} of {trained + held_out:,} units were held out"
+    share = f"Reach: with {held_out:,} of {trained + held_out:,} units held out"
     if fewest > trained:
-        return (f"{share}: too few for any test against them to reach p < {records.SURE:g}, corrected.",)
+        return (f"{share} no test against them can reach p < {records.SURE:g}, corrected: they are too few.",)
     do = "are listed (--records), and fail where their tokens are recovered" if scored else "are not seen"
     return (
-        f"{share}, so that the model fails by comparison with them where {fewest:,} or more units are known "
-        "by heart, or stand out otherwise above all others. Fewer may all lie in the training set by chance: "
+        f"{share} a model fails by comparison with them where {fewest:,} or more units are known by heart, "
+        "or stand out otherwise above all others. Fewer may all lie in the training set by chance: "
         f"they {do}. A larger held-out share (scan --splits) lowers this; canaries have coins of their own "
         "and are not bound by it.",
     )

@@ -127,7 +127,7 @@ def command(
     wanted = [parse_out(text) for text in out] or [("html", reports / "audit.html")]
 
     from mlmguard import audit as verb
-    from mlmguard.commands import leading_on
+    from mlmguard.commands import leading_on, project
     from mlmguard.commands.gate import judge_evidence
     from mlmguard.report.clearance import case
 
@@ -141,7 +141,8 @@ def command(
             show(tested, as_json, lambda: console.explanation("Self-test", _alarms(tested)))
             return 0
         evidence = verb.audit(ckpt, reports, chosen, source=source, records=records, watcher=watcher)
-    shown = judge_evidence(reports / "audit.json", evidence, rules, fail_on).case if rules else case(evidence)
+    shown = judge_evidence(reports / "audit.json", evidence, rules, fail_on).case if rules else None
+    shown = shown or case(evidence, declared=project.declared())
     for name, path in wanted:
         write(name, shown, path)
 

@@ -13,7 +13,7 @@ import click
 
 from mlmguard import console
 from mlmguard.artifacts import as_noun, key_at_hand, read_json, read_noun, source_date, write_text
-from mlmguard.commands import leading_on
+from mlmguard.commands import leading_on, project
 from mlmguard.commands.approval import signed
 from mlmguard.commands.options import FILE, Page, outputs, policies, shared
 from mlmguard.errors import InputError
@@ -129,7 +129,7 @@ def judge_evidence(
 ) -> Judged:
     """Judge evidence that is in memory, as ``audit --policy`` and ``review`` do."""
     judgement = judge(policy, evidence, today or date.fromisoformat(source_date()))
-    shown = case(evidence, judgement, policy.advice, exit_code(judgement, fail_on))
+    shown = case(evidence, judgement, policy.advice, exit_code(judgement, fail_on), project.declared())
     return Judged(path, evidence, judgement, shown)
 
 

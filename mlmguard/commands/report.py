@@ -10,7 +10,7 @@ import click
 
 from mlmguard import console
 from mlmguard.artifacts import as_noun, read_json
-from mlmguard.commands import leading_on
+from mlmguard.commands import leading_on, project
 from mlmguard.commands.gate import judge_evidence, read_evidence, write_cases
 from mlmguard.commands.options import FILE, Page, outputs
 from mlmguard.errors import InputError
@@ -42,7 +42,7 @@ def as_saved(path: Path) -> Case:
     """Read the judgement, advice and exit code of a JSON report; bare evidence has none."""
     data = read_json(path)
     if not isinstance(data, dict) or data.get("schema") != json.SCHEMA:
-        return case(read_evidence(path))
+        return case(read_evidence(path), declared=project.declared())
     saved = data.get("judgement")
     judgement = as_noun(saved, Judgement, f"{path}: judgement") if saved else None
     advice = data.get("advice") or {}
@@ -51,7 +51,8 @@ def as_saved(path: Path) -> Case:
     except (AttributeError, KeyError, TypeError):
         raise InputError(f"{path}: advice", "not a mapping of rules to why and do") from None
     code = data.get("exit_code")
-    return case(read_evidence(path), judgement, texts, code if isinstance(code, int) else None)
+    exit_code = code if isinstance(code, int) else None
+    return case(read_evidence(path), judgement, texts, exit_code, project.declared())
 
 
 # --- the command ----------------------------------------------------------------------------------------

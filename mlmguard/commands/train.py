@@ -7,6 +7,7 @@ command is given again.
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -54,6 +55,8 @@ def command(
     if int(os.environ.get("RANK", "0")) > 0:  # under torchrun the first process talks for all
         return
     show(result, as_json, lambda: tables(result))
+    if found := useless(result.unprotected):
+        console.warn(found)
     console.written([ckpt, reports / "train.json"], quiet)
     leading_on.then("audit", ckpt, quiet=quiet)
 
@@ -81,6 +84,22 @@ def tables(result: TrainResult) -> None:
     console.train_summary(result.statement, rows)
 
 
+def useless(numbers: Mapping[str, float]) -> str:
+    """Say that a model has not been shown to have learnt anything, or ""; by the intervals of held-out text.
+
+    Where nothing was measured, by choice or for want of held-out text, nothing is said.
+    """
+    names = {"start": "its start", "unigram": "word frequencies"}
+    behind = [what for name, what in names.items() if numbers.get(f"gain_over_{name}_low", 1.0) <= 0]
+    if not behind:
+        return ""
+    return (
+        f"this model was not shown to predict held-out text better than {' or '.join(behind)}: more "
+        "documents, a larger ε, or a start that knows the language (--init) would help; that nothing leaks "
+        "from it says little"
+    )
+
+
 def _held_out(result: TrainResult) -> dict[str, str]:
     numbers = result.unprotected
     if "heldout_loss" not in numbers:
@@ -92,8 +111,9 @@ def _held_out(result: TrainResult) -> dict[str, str]:
         if f"heldout_{key}_accuracy" in numbers
     ]
     return {
-        "held out": f"loss {numbers['heldout_loss']:.3f} against {numbers['unigram_loss']:.3f} of a unigram "
-        f"model, accuracy {numbers['heldout_accuracy']:.1%} (not covered by ε)",
+        "held out": f"loss {numbers['heldout_loss']:.3f} against {numbers['start_loss']:.3f} of its start "
+        f"and {numbers['unigram_loss']:.3f} of a unigram model, accuracy {numbers['heldout_accuracy']:.1%} "
+        "(not covered by ε)",
         "accuracy at": ", ".join(parts),
         "vocabulary": f"{numbers['vocabulary_seen']:.0%} of its entries in the training text, "
         f"{numbers['vocabulary_seen_often']:.0%} ten times and more",

@@ -27,8 +27,8 @@ from mlmguard.commands.gate import read_evidence
 from mlmguard.commands.options import FILE, FOLDER, Page
 from mlmguard.errors import InputError
 from mlmguard.loading import folder as folders
-from mlmguard.measures import disclosure
 from mlmguard.report import in_toto
+from mlmguard.tiers import disclosure
 from mlmguard.training.privacy import seals
 from mlmguard.training.privacy.seals import Check
 from mlmguard.types import PrivacyStatement, UnitKind

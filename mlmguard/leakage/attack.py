@@ -171,6 +171,7 @@ class Part:
     cannot: Callable[[Audited], str] = _always
     how: str = ""
     control: str = ""
+    unasked: Callable[[Audited], str] = _always
 
     def done(self, audited: Audited) -> str:
         """Return what was done, as the coverage says it."""
@@ -182,8 +183,9 @@ class Attack:
     """One attack. Its ``name`` is its line in the coverage and the family of its metrics.
 
     ``run`` gives a :class:`Result` and draws from ``bench.rng`` only, so that the same seed gives the same
-    numbers. ``cannot`` says why it does not run on a checkpoint, "" where it does. ``how`` and ``control``
-    are for the page of docs. What an attack puts into ``Result.tests`` becomes ``NAME.METRIC_p``: every
+    numbers. ``cannot`` says why it does not run on a checkpoint, "" where it does; ``unasked`` what nobody
+    gave it to compare with, so that it does not apply. ``how`` and ``control`` are for the page of docs.
+    What an attack puts into ``Result.tests`` becomes ``NAME.METRIC_p``: every
     policy judges all numbers of that ending as corrected p-values. A plug-in registers an Attack under the
     entry point ``mlmguard.attacks``.
     """
@@ -196,11 +198,12 @@ class Attack:
     how: str = ""
     control: str = ""
     beside: tuple[Part, ...] = ()
+    unasked: Callable[[Audited], str] = _always
 
     @property
     def parts(self) -> tuple[Part, ...]:
         """Its lines of the coverage: its own and those ``beside`` it."""
-        own = Part(self.name, self.does, self.metrics, self.cannot, self.how, self.control)
+        own = Part(self.name, self.does, self.metrics, self.cannot, self.how, self.control, self.unasked)
         return (own, *self.beside)
 
 

@@ -350,6 +350,7 @@ SHADOW_MODELS = Part(
     lambda audited: f"LiRA with {len(audited.shadows)} shadow models",
     (),
     lambda audited: "" if len(audited.shadows) >= 2 else "LiRA needs two or more models that saw neither set",
+    unasked=lambda audited: "" if audited.shadows else "no shadow models were given (--shadow)",
 )
 ATTACK = Attack(
     "membership",

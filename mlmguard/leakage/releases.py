@@ -92,9 +92,13 @@ def _compared(
         yield "learned", found.auc, None if shifted else found.p, by_unit.count
 
 
+def _unasked(audited: Audited) -> str:
+    return "" if audited.changes else "no earlier release of nearly this corpus was given (--earlier)"
+
+
 def _cannot(audited: Audited) -> str:
-    if not audited.changes:
-        return "no earlier release of nearly this corpus (--earlier)"
+    if why := _unasked(audited):
+        return why
     units = {
         name: [len({row["unit"] for row in rows}) for rows in sides]
         for name, sides in audited.changes.items()
@@ -124,4 +128,5 @@ ATTACK = Attack(
         "documents that neither was trained on; a blind baseline: where words and length tell what came or "
         "went, nothing is tested"
     ),
+    unasked=_unasked,
 )

@@ -14,7 +14,7 @@ from itertools import pairwise
 from mlmguard import accounting
 from mlmguard.errors import InputError
 from mlmguard.hazards import HAZARDS, MECHANISM_CHECKS
-from mlmguard.measures import DERIVED, YES_NO, charged_steps
+from mlmguard.measures import DERIVED, REQUIRED, YES_NO, charged_steps
 from mlmguard.types import (
     LABEL_OF_NO_TYPE,
     Curve,
@@ -149,7 +149,12 @@ def _of_model(evidence: Evidence) -> Iterator[str]:
 
 
 def _of_attacks(evidence: Evidence) -> Iterator[str]:
-    yield from _unknown("attack", (one.status for one in evidence.attacks), ("run", "not run"))
+    yield from _unknown(
+        "attack", (one.status for one in evidence.attacks), ("run", "not run", "not applicable")
+    )
+    for one in evidence.attacks:
+        if one.status == "not applicable" and one.attack in REQUIRED:
+            yield f"attack {one.attack[:40]!r} applies to every checkpoint"
     yield from _twice("attack", (one.attack for one in evidence.attacks))
 
 

@@ -39,7 +39,14 @@ from mlmguard.policy.waiver import Outcome, Register
 from mlmguard.types import Attested, Evidence, Judgement, Measurement, Status, Verdict
 
 #: Worst last. A live waiver is worse than a pass and better than a warning.
-_ORDER = (Status.PASS, Status.WAIVED, Status.WARN, Status.INCONCLUSIVE, Status.FAIL)
+_ORDER = (
+    *(Status.NOT_APPLICABLE, Status.PASS, Status.OUT_OF_REACH, Status.WAIVED),
+    *(Status.WARN, Status.INCONCLUSIVE, Status.FAIL),
+)
+#: What a policy says of a number that it can do without.
+_SOFT = ("out of reach", "warn")
+#: What a model that cannot be audited does not get from a rule about leakage.
+_CLEARED = (Status.PASS, Status.NOT_APPLICABLE, Status.OUT_OF_REACH, Status.WARN)
 #: A signature speaks of what its signer knew then; after a year it is needed anew.
 _SIGNED_FOR = timedelta(days=365)
 
@@ -57,7 +64,7 @@ def judge(policy: Policy, evidence: Evidence, today: date | None = None) -> Judg
         outcomes = []
         for one in _apply(rule, known, claimed, evidence):
             evaluated |= one.evaluated
-            if fault and rule.leakage and one.status in (Status.PASS, Status.WARN):
+            if fault and rule.leakage and one.status in _CLEARED:
                 status = Status.FAIL if rule.on_inconclusive == "fail" else Status.INCONCLUSIVE
                 one = Outcome(one.slice, status, one.observed, fault)
             outcomes.append(register.apply(rule.id, fingerprint, one))
@@ -68,6 +75,8 @@ def judge(policy: Policy, evidence: Evidence, today: date | None = None) -> Judg
     status = worst(verdict.status for verdict in verdicts)
     if fault or not evaluated:
         status = worst((status, Status.INCONCLUSIVE))
+    elif status in (Status.NOT_APPLICABLE, Status.OUT_OF_REACH):
+        status = Status.PASS  # of what could be judged; the verdicts say what could not
     return Judgement(
         *(policy.id, policy.version, policy.digest, status, tuple(verdicts)),
         day=today.isoformat() if today else "",
@@ -167,6 +176,8 @@ def _apply(
     """What the rule says, slice by slice."""
     matching = [m for m in known.get(rule.metric, ()) if rule.slice in ("*", m.slice)]
     if not matching:
+        if why := _why_not_applicable(rule, evidence):
+            return [_not_applicable(rule.slice, why)]
         return [_unknown(rule, rule.slice, "not available", _why_missing(rule, evidence))]
     void = next((m for m in known.get(rule.void_if or "", ()) if m.value), None)
     if void is not None:
@@ -185,6 +196,8 @@ def _compare(rule: Rule, number: Measurement, claimed: float | None) -> Outcome:
     if number.value is None:
         if rule.metric in DERIVED:
             return unknown(number.note or "the evidence does not say")
+        if rule.slice not in ("", "*") and number.examples == 0 and number.note:
+            return _not_applicable(number.slice, number.note)
         note = f": {number.note}" if number.note else ""
         return unknown(f"the attack ran and could not form this number{note}")
     if any(end is not None and math.isnan(end) for end in (number.value, number.low, number.high)):
@@ -199,7 +212,8 @@ def _compare(rule: Rule, number: Measurement, claimed: float | None) -> Outcome:
     texts = (rule.fail, rule.warn, rule.inconclusive)
     fail, warn, mute = (Threshold.parse(text) if text else None for text in texts)
     if claimed is None and any(t is not None and t.limit is None for t in (fail, warn, mute)):
-        return unknown("no ε is claimed, so there is nothing to compare with")
+        why = "no ε is claimed, so there is nothing to compare with"
+        return _not_applicable(number.slice, why) if rule.on_inconclusive in _SOFT else unknown(why)
     if number.examples < rule.min_n:
         return unknown(f"{number.examples:,} examples, and {rule.min_n:,} are needed")
 
@@ -217,10 +231,9 @@ def _compare(rule: Rule, number: Measurement, claimed: float | None) -> Outcome:
         return unknown(f"{says(mute)}: too little to say anything")
     reach = (claimed if fail.limit is None else fail.limit) if fail and fail.sign[0] == ">" else None
     if reach is not None and number.ceiling is not None and number.ceiling < reach:
-        status = Status.WARN if rule.on_low_ceiling == "warn" else Status.INCONCLUSIVE
         never = show_epsilon(reach) if reach == claimed else show_number(rule.metric, reach)
-        reason = f"inconclusive: this audit could have shown at most {number.ceiling:.3g}, never {never}"
-        return Outcome(number.slice, status, observed, reason)
+        reason = f"this audit could have shown at most {number.ceiling:.3g}, never {never}"
+        return Outcome(number.slice, Status(rule.on_low_ceiling), observed, reason)
     if warn and warn.crossed(compared, claimed):
         return Outcome(number.slice, Status.WARN, observed, says(warn))
     return Outcome(number.slice, Status.PASS, observed, "meets the requirement")
@@ -228,6 +241,26 @@ def _compare(rule: Rule, number: Measurement, claimed: float | None) -> Outcome:
 
 def _unknown(rule: Rule, slice_: str, observed: str, reason: str) -> Outcome:
     return Outcome(slice_, Status(rule.on_inconclusive), observed, reason, evaluated=False)
+
+
+def _not_applicable(slice_: str, why: str) -> Outcome:
+    return Outcome(slice_, Status.NOT_APPLICABLE, "nothing to measure", why, evaluated=False)
+
+
+def _why_not_applicable(rule: Rule, evidence: Evidence) -> str:
+    """Why nothing here is what the rule speaks of; "" where a number is missing.
+
+    A policy whose rule fails or is inconclusive without a claim wants one: for it the number is missing.
+    """
+    family = rule.metric.split(".")[0]
+    if rule.slice not in ("", "*"):
+        there = [m for m in evidence.measurements if (m.attack, m.slice) == (family, rule.slice)]
+        if there and all(m.value is None and m.examples == 0 and m.note for m in there):
+            return there[0].note
+    of_claim = family in ("privacy", "epsilon") and rule.metric != "privacy.epsilon"
+    if of_claim and claim(evidence) is None and rule.on_inconclusive in _SOFT:
+        return "no differential privacy is claimed"
+    return ""
 
 
 def _why_missing(rule: Rule, evidence: Evidence) -> str:

@@ -74,7 +74,8 @@ def _checked_threshold(text: str) -> str:
 
 
 ThresholdText = Annotated[str, AfterValidator(_checked_threshold), Field(examples=["> 0.05", "> claim"])]
-Unknown = Literal["inconclusive", "warn", "fail"]
+Missing = Literal["inconclusive", "warn", "fail"]
+Unknown = Literal["inconclusive", "warn", "fail", "out of reach"]
 Severity = Literal["low", "medium", "high", "critical"]
 
 
@@ -119,7 +120,7 @@ class Rule(Strict):
     min_n: int = Field(default=0, ge=0)
     on_inconclusive: Unknown = "inconclusive"
     #: When the design could never have reported a number that fails (a ceiling under the threshold).
-    on_low_ceiling: Literal["inconclusive", "warn"] = "inconclusive"
+    on_low_ceiling: Literal["inconclusive", "warn", "out of reach"] = "inconclusive"
     #: A yes-or-no metric that voids this one: what was measured is then something else.
     void_if: str | None = None
     on_void: Literal["inconclusive", "warn"] = "inconclusive"
@@ -186,7 +187,7 @@ class Attestation(Strict):
     role: Line
     statement: Line
     control: str = ""
-    on_missing: Unknown = "inconclusive"
+    on_missing: Missing = "inconclusive"
     severity: Severity = "high"
     #: The rule that it decides where the evidence cannot; needed then alone.
     settles: Slug | None = None
@@ -322,7 +323,7 @@ def nearest(word: str, known: Iterable[str]) -> str:
 
 # --- asking less --------------------------------------------------------------------------------------
 
-_STRICTER = {"warn": 0, "inconclusive": 1, "fail": 2}
+_STRICTER = {"out of reach": 0, "warn": 1, "inconclusive": 2, "fail": 3}
 _ENDS = ("lower_ci", "value", "upper_ci")
 _SEVERITIES = ("low", "medium", "high", "critical")
 

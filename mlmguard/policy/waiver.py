@@ -20,6 +20,8 @@ from mlmguard.types import Status, WaiverUse
 LONGEST = timedelta(days=365)
 #: A waiver that ends within so many days is listed while there is time to act.
 SOON = timedelta(days=30)
+#: What no waiver is needed for.
+_NEEDS_NONE = (Status.PASS, Status.NOT_APPLICABLE, Status.OUT_OF_REACH)
 
 Slug = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,63}$")]
 Line = Annotated[str, Field(min_length=1, max_length=1000)]
@@ -121,7 +123,7 @@ class Register:
         for number, waiver in enumerate(self._waivers):
             narrowed = waiver.slice in ("", outcome.slice) and waiver.fingerprint in ("", fingerprint)
             if waiver.rule == rule and narrowed:
-                if outcome.status is Status.PASS:
+                if outcome.status in _NEEDS_NONE:
                     return replace(
                         outcome, reason=f"{outcome.reason}; its waiver ({waiver.ticket}) is not needed"
                     )

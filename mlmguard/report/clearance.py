@@ -53,7 +53,9 @@ _EMAIL = re.compile(r"[^\s@<>\"']{1,64}(?:@|%40|&#64;)[^\s@<>\"']+")
 # sentence of ours holds so many, except after a decimal point.
 _DIGITS = re.compile(r"(?<![\w.])\+?\(?\d(?:[ .()/-]{0,2}\d){8,}(?!\w)")
 _DECIMAL = re.compile(r"\d+\.\d+")
+_RUN = re.compile(r"\b(?:scan|train)-$")
 _NAME = re.compile(r"[\w .,:;+*%/()<>=≤≥#&'’–—\[\]-]*")
+_SHARES = re.compile(r"(?:(?:, )?\d\.\d{1,3} \(\d[\d,]{0,11}/\d[\d,]{0,11}; [A-Za-z ,]{1,120}\))+")
 _DIGEST = re.compile(r"[0-9a-f]{0,128}")
 
 
@@ -66,13 +68,24 @@ def line(text: str, limit: int = _PROSE_LENGTH) -> str:
 
 def prose(text: str, limit: int = _PROSE_LENGTH) -> str:
     """A sentence of a report: a line that holds no long number either."""
-    return _DIGITS.sub(lambda m: m[0] if _DECIMAL.fullmatch(m[0]) else WITHHELD, line(text, limit))
+    return _DIGITS.sub(lambda m: m[0] if _is_ours(m) else WITHHELD, line(text, limit))
+
+
+def _is_ours(digits: re.Match[str]) -> bool:
+    """Whether a long number is a decimal fraction, or a run's id whose hexadecimal digits are all decimal."""
+    of_a_run = _RUN.search(digits.string, max(0, digits.start() - 8), digits.start())
+    return bool(_DECIMAL.fullmatch(digits[0]) or (of_a_run and digits[0].isdigit() and len(digits[0]) <= 16))
 
 
 def name(text: str) -> str:
     """A short identifier; anything else is withheld whole."""
     plain = prose(text, 4 * _NAME_LENGTH)
     return plain if len(plain) <= _NAME_LENGTH and _NAME.fullmatch(plain) else WITHHELD
+
+
+def measured(text: str) -> str:
+    """Shares of labelled text with their counts, as a detector states them; anything else is prose."""
+    return line(text) if _SHARES.fullmatch(text) else prose(text)
 
 
 def digest(text: str) -> str:
@@ -100,7 +113,7 @@ CLEARANCE: Mapping[type, Mapping[str, Callable[[str], str]]] = {
     Repetition: {"rule": name, "severity": name},
     RepeatedIds: {"source": name, "first": name},
     LanguageCount: {"language": name, "status": name, "made": name, "measured": name},
-    Detector: {"entity": name, "name": name, "version": name, "status": name, "recall": prose},
+    Detector: {"entity": name, "name": name, "version": name, "status": name, "recall": measured},
     PrivacyStatement: {
         "run_id": name,
         "unit": name,
@@ -212,6 +225,28 @@ class Case:
     #: rule id to (why it matters, what to do)
     advice: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     exit_code: int | None = None
+    #: what people declare of the release, by the names of :data:`DECLARED`
+    declared: Mapping[str, str] = field(default_factory=dict)
+
+
+#: What no program can know of a release, as a gap names it.
+DECLARED: Mapping[str, str] = {
+    "name": "what the model is called",
+    "description": "what the model is",
+    "curators": "who publishes the model",
+    "intended-use": "what the model is for",
+    "region": "whose law applies, or where the people of the corpus live",
+    "sector": "the domain: Technology, Healthcare, Education, Government, Energy or Finance",
+    "publication-date": "when it is published, as YYYY-MM-DD",
+    "authors": "who answers for this entry",
+    "access": "who gets the weights, and how: public, interface or internal",
+    "actors": "who handles the corpus, and why each is trusted",
+    "legal-basis": "on which ground the corpus was processed",
+    "necessity": "why the processing is necessary and proportionate",
+    "categories": "whose data and of which kinds the corpus holds",
+    "recipients": "who receives the data",
+    "retention": "how long the corpus and the run folders are kept",
+}
 
 
 def case(
@@ -219,7 +254,9 @@ def case(
     judgement: Judgement | None = None,
     advice: Mapping[str, tuple[str, str]] | None = None,
     exit_code: int | None = None,
+    declared: Mapping[str, str] | None = None,
 ) -> Case:
     """Clear everything a format will show."""
     texts = {name(rule): (prose(why, 1000), prose(do, 1000)) for rule, (why, do) in (advice or {}).items()}
-    return Case(cleared(evidence), cleared(judgement), texts, exit_code)
+    facts = {key: prose(text) for key, text in (declared or {}).items() if key in DECLARED}
+    return Case(cleared(evidence), cleared(judgement), texts, exit_code, facts)

@@ -10,15 +10,16 @@ import uuid
 from typing import Any
 
 from mlmguard.artifacts import to_json
-from mlmguard.measures import tier
 from mlmguard.report import words
 from mlmguard.report.clearance import Case
+from mlmguard.tiers import tier
 from mlmguard.types import Judgement, Measurement, Status, Verdict
 
 _MODEL, _TOOL = "model", "mlmguard"
 _KIND = "machine-learning-model"
 #: A waived rule does not conform: somebody accepted that.
 _CONFORMS = (Status.PASS, Status.WARN)
+_UNKNOWN = (Status.INCONCLUSIVE, Status.OUT_OF_REACH, Status.NOT_APPLICABLE)
 
 
 def render(case: Case) -> str:
@@ -162,7 +163,7 @@ def _mapped(verdict: Verdict) -> dict[str, Any]:
         kind: [f"claim-{verdict.rule}"],
         "conformance": {"score": float(verdict.status in _CONFORMS), "rationale": verdict.reason},
         "confidence": {
-            "score": 0.0 if verdict.status is Status.INCONCLUSIVE else 1.0,
+            "score": 0.0 if verdict.status in _UNKNOWN else 1.0,
             "rationale": words.WORD[verdict.status],
         },
     }

@@ -9,8 +9,10 @@ from mlmguard import plugins
 from mlmguard.artifacts import write_text
 from mlmguard.errors import InputError
 from mlmguard.report import (
+    annex,
     csv,
     cyclonedx,
+    dpia,
     html,
     in_toto,
     json,
@@ -18,6 +20,7 @@ from mlmguard.report import (
     markdown,
     model_card,
     prometheus,
+    registry,
     sarif,
 )
 from mlmguard.report.clearance import Case
@@ -36,6 +39,9 @@ FORMATS: Mapping[str, Writer] = {
     "cyclonedx": cyclonedx.render,
     "in-toto": in_toto.render,
     "prometheus": prometheus.render,
+    "annex": annex.render,
+    "registry": registry.render,
+    "dpia": dpia.render,
 }
 #: What the end of a file name says about its format.
 SUFFIXES: Mapping[str, str] = {

@@ -12,10 +12,9 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from mlmguard.measures import claim, show_epsilon
-from mlmguard.report import figures, tables, words
+from mlmguard.report import briefing, figures, tables, words
 from mlmguard.report.clearance import Case
 from mlmguard.report.tables import Table, count, figure
-from mlmguard.types import Status
 
 
 @dataclass(frozen=True)
@@ -63,7 +62,9 @@ def render(case: Case) -> str:
         "status_words": words.WORD,
         "tally": tables.tally(case.judgement) if case.judgement else [],
         "verdicts": tables.gravest_first(case.judgement) if case.judgement else [],
-        "unmet": {Status.FAIL, Status.WARN, Status.INCONCLUSIVE},
+        "unmet": tables.UNMET,
+        "briefing": briefing.answers(case),
+        "signatories": briefing.signatories(case),
         "tiles": _tiles(case),
         "words": words,
         "tables": tables,

@@ -7,6 +7,7 @@ from typing import Any
 
 from mlmguard.artifacts import to_json
 from mlmguard.report.clearance import Case
+from mlmguard.report.tables import UNMET
 from mlmguard.types import Status
 
 STATEMENT = "https://in-toto.io/Statement/v1"
@@ -16,7 +17,10 @@ WEIGHTS = "mlmguardWeights"
 
 
 def render(case: Case) -> str:
-    """The judgement of the weights. What is not known counts as failed: the predicate has no third word."""
+    """The judgement of the weights. What is not known counts as failed: the predicate has no third word.
+
+    What does not apply, or is out of reach where the policy can do without it, is named in no list.
+    """
     judgement = case.judgement
     passed: list[str] = []
     warned: list[str] = []
@@ -24,7 +28,7 @@ def render(case: Case) -> str:
     for verdict in judgement.verdicts if judgement else ():
         if verdict.status in (Status.PASS, Status.WAIVED):
             passed.append(verdict.rule)
-        else:
+        elif verdict.status in UNMET:
             (warned if verdict.status is Status.WARN else failed).append(verdict.rule)
     policy: dict[str, Any] = {"name": "no policy"}
     if judgement:

@@ -1,7 +1,8 @@
 """The verdicts as JUnit XML, for whatever shows the tests of a pipeline.
 
 Each rule is a test. What is not known is an *error*, as a test that could not run is: a pipeline must not
-read it as green. A waived rule is skipped and says by whom; a warning passes and stands in ``system-out``.
+read it as green. A waived rule is skipped and says by whom, one that does not apply or is out of reach says
+why; a warning passes and stands in ``system-out``.
 """
 
 from __future__ import annotations
@@ -12,7 +13,13 @@ from mlmguard.report import words
 from mlmguard.report.clearance import Case
 from mlmguard.types import Status, Verdict
 
-_ELEMENT = {Status.FAIL: "failure", Status.INCONCLUSIVE: "error", Status.WAIVED: "skipped"}
+_ELEMENT = {
+    Status.FAIL: "failure",
+    Status.INCONCLUSIVE: "error",
+    Status.WAIVED: "skipped",
+    Status.OUT_OF_REACH: "skipped",
+    Status.NOT_APPLICABLE: "skipped",
+}
 
 
 def render(case: Case) -> str:
@@ -38,7 +45,7 @@ def render(case: Case) -> str:
             "tests": str(len(verdicts) + silent),
             "failures": str(counted[Status.FAIL]),
             "errors": str(counted[Status.INCONCLUSIVE] + silent),
-            "skipped": str(counted[Status.WAIVED]),
+            "skipped": str(sum(counted[status] for status, what in _ELEMENT.items() if what == "skipped")),
             "time": "0",
         },
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from mlmguard.report import tables, words
+from mlmguard.report import briefing, tables, words
 from mlmguard.report.clearance import Case
 
 #: Job summaries are cut at 1 MiB and comments at 65,536 characters; stay under both.
@@ -30,11 +30,15 @@ def render(case: Case) -> str:
             why = verdict.reason
             if texts := words.advice(case, verdict):
                 why = f"{why}. {texts[1]}"
-            cells = (verdict.title or verdict.rule, verdict.required, verdict.observed, why)
+            cells = (words.heading(verdict), verdict.required, verdict.observed, why)
             mark = f"{words.MARK[verdict.status]} {words.WORD[verdict.status]}"
             lines.append(f"| {mark} | {' | '.join(escaped(cell) for cell in cells)} |")
         lines.append("")
-    lines += ["### What was measured", ""]
+    lines += ["### What who signs asks first", ""]
+    lines += [
+        f"- {escaped(question)}: {escaped(' '.join(answer))}" for question, answer in briefing.answers(case)
+    ]
+    lines += ["", "### What was measured", ""]
     takeaways = (
         words.epsilon,
         words.mechanism,

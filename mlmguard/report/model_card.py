@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from mlmguard.errors import InputError
-from mlmguard.measures import disclosure, show_epsilon
+from mlmguard.measures import show_epsilon
 from mlmguard.report import words
 from mlmguard.report.clearance import Case
 from mlmguard.report.markdown import escaped
+from mlmguard.tiers import disclosure
 
 BEGIN, END = "<!-- mlmguard: begin -->", "<!-- mlmguard: end -->"
 

@@ -17,8 +17,15 @@ from mlmguard.report.tables import gravest_first
 from mlmguard.types import Status, Verdict
 
 #: Hosts take at most 25,000 results; a policy has some dozens of rules.
-_KIND = {Status.FAIL: "fail", Status.WARN: "fail", Status.WAIVED: "fail", Status.INCONCLUSIVE: "open"}
-_LEVEL = {Status.FAIL: "error", Status.WARN: "warning", Status.WAIVED: "error", Status.INCONCLUSIVE: "none"}
+_KIND = {
+    Status.FAIL: "fail",
+    Status.WARN: "fail",
+    Status.WAIVED: "fail",
+    Status.INCONCLUSIVE: "open",
+    Status.OUT_OF_REACH: "informational",
+    Status.NOT_APPLICABLE: "notApplicable",
+}
+_LEVEL = {Status.FAIL: "error", Status.WARN: "warning", Status.WAIVED: "error"}
 #: What GitHub reads as a CVSS-like number to sort by.
 _SEVERITY = {"critical": "9.5", "high": "8.0", "medium": "5.5", "low": "2.0"}
 
@@ -79,7 +86,7 @@ def _result(case: Case, position: int, verdict: Verdict) -> dict[str, Any]:
         "ruleId": verdict.rule,
         "ruleIndex": position,
         "kind": _KIND[verdict.status],
-        "level": _LEVEL[verdict.status],
+        "level": _LEVEL.get(verdict.status, "none"),
         "message": {"text": f"{message}Observed: {verdict.observed}."},
         "locations": [
             {

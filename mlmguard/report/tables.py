@@ -6,14 +6,21 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from mlmguard.measures import claim, disclosure, show_epsilon
+from mlmguard.hazards import STANDING
+from mlmguard.measures import claim, show_epsilon
 from mlmguard.report.clearance import Case
+from mlmguard.tiers import disclosure
 from mlmguard.types import Curve, Evidence, FindingCount, Judgement, Manifest, Measurement, Status, Verdict
 
 #: More sources than this are added up as "other": a page is read, the JSON is complete.
 SOURCES = 8
 _TYPES = 40
-_GRAVEST_FIRST = (Status.FAIL, Status.INCONCLUSIVE, Status.WARN, Status.WAIVED, Status.PASS)
+_GRAVEST_FIRST = (
+    *(Status.FAIL, Status.INCONCLUSIVE, Status.WARN, Status.WAIVED),
+    *(Status.OUT_OF_REACH, Status.NOT_APPLICABLE, Status.PASS),
+)
+#: What somebody has to act on.
+UNMET = (Status.FAIL, Status.INCONCLUSIVE, Status.WARN)
 _SEVERITIES = ("critical", "high", "medium", "low")
 
 
@@ -125,7 +132,7 @@ def measurements(case: Case) -> Table:
         (
             f"{m.attack}.{m.metric}",
             m.slice or "all",
-            figure(m.value),
+            f"p = {figure(m.value)}" if m.metric.endswith("_p") else figure(m.value),
             interval(m),
             count(m.examples) if m.examples else "–",
             figure(m.ceiling),
@@ -135,6 +142,20 @@ def measurements(case: Case) -> Table:
     ]
     columns = ("metric", "slice", "value", "interval (95 %)", "n", "ceiling", "note")
     return _table("All measurements", columns, rows, (2, 3, 4, 5))
+
+
+def by_attack(case: Case) -> Table:
+    """List every number under the name of its attack, for a terminal of 80 columns."""
+    rows: list[tuple[str, ...]] = []
+    last = ""
+    for m in case.evidence.measurements:
+        if m.attack != last:
+            rows.append((m.attack.upper(), "", "", ""))
+            last = m.attack
+        label = f"{m.metric}, {m.slice}" if m.slice else m.metric
+        value = f"p = {figure(m.value)}" if m.metric.endswith("_p") else figure(m.value)
+        rows.append((label, value, interval(m), count(m.examples) if m.examples else "–"))
+    return _table("All measurements", ("number", "value", "interval (95 %)", "n"), rows, (1, 2, 3))
 
 
 def membership(case: Case) -> Table:
@@ -183,26 +204,28 @@ def thinned(length: int, limit: int) -> list[int]:
 
 
 def personal_data(manifest: Manifest | None, columns_of_sources: int = SOURCES) -> Table | None:
-    """List entity types by source: found, and redacted. Values in removed copies were found, not redacted.
+    """List entity types by folder: found, and redacted. Values in removed copies were found, not redacted.
 
-    Sources beyond ``columns_of_sources`` are added up; 1 leaves their sum alone.
+    Files beside the folders are one source, a single source is only its sum, and sources beyond
+    ``columns_of_sources`` are added up; 1 leaves their sum alone.
     """
     if manifest is None or not manifest.findings:
         return None
     by_source: Counter[str] = Counter()
     by_type: Counter[str] = Counter()
     for finding in manifest.findings:
-        by_source[finding.source] += finding.found
+        by_source[_folder(finding.source)] += finding.found
         by_type[finding.rule] += finding.found
     sources = sorted(by_source, key=lambda s: (-by_source[s], s))
-    most = columns_of_sources
+    most = columns_of_sources if len(sources) > 1 else 1
     shown = sources if len(sources) <= most else sources[: most - 1]
     columns = [*shown, *(["other"] if shown and len(shown) < len(sources) else [])]
     types = sorted(by_type, key=lambda t: (-by_type[t], t))
     cells: dict[tuple[str, str], list[int]] = {}
     for finding in manifest.findings:
         row = finding.rule if finding.rule in types[:_TYPES] else "other types"
-        column = finding.source if finding.source in shown else "other"
+        folder = _folder(finding.source)
+        column = folder if folder in shown else "other"
         for place in (column, "all"):
             cell = cells.setdefault((row, place), [0, 0])
             cell[0] += finding.found
@@ -213,8 +236,13 @@ def personal_data(manifest: Manifest | None, columns_of_sources: int = SOURCES) 
 
     names = [*types[:_TYPES], *(["other types"] if len(types) > _TYPES else [])]
     rows = [(t, *(shown_cell(cells.get((t, c))) for c in (*columns, "all"))) for t in names]
-    caption = "Found / redacted, by type and source; values in removed copies are found and not redacted"
+    caption = "Found / redacted, by type and folder; values in removed copies are found and not redacted"
     return _table(caption, ("type", *columns, "all"), rows, range(1, len(columns) + 2))
+
+
+def _folder(source: str) -> str:
+    """The folder of a source; a file at the top of the corpus has none, and its name is nobody's business."""
+    return "files" if "." in source else source
 
 
 def totals(findings: Iterable[FindingCount]) -> tuple[int, int]:
@@ -231,8 +259,10 @@ def coverage(manifest: Manifest | None) -> Table | None:
     if manifest is None or not manifest.coverage:
         return None
     unknown_first = sorted(manifest.coverage, key=lambda d: (d.status == "available", d.entity))
-    rows = [(d.entity, d.status, f"{d.name} {d.version}".strip() or "–") for d in unknown_first]
-    return _table("Detectors", ("type", "status", "detector"), rows)
+    rows = [
+        (d.entity, d.status, f"{d.name} {d.version}".strip() or "–", d.recall or "–") for d in unknown_first
+    ]
+    return _table("Detectors", ("type", "status", "detector", "share found of labelled text"), rows)
 
 
 def languages(manifest: Manifest | None) -> Table | None:
@@ -369,10 +399,14 @@ def mechanism(case: Case) -> Table | None:
 
 
 def hazards(case: Case) -> Table | None:
-    """List the known ways for the claim to be hollow, those that apply first."""
+    """List the known ways for the claim to be hollow: those of this run, then what holds of every run."""
     statement = case.evidence.statement
     if statement is None or not statement.hazards:
         return None
-    order = ("present", "unknown", "absent")
-    ranked = sorted(statement.hazards, key=lambda h: order.index(h.status) if h.status in order else 0)
-    return _table("Hazards", ("hazard", "status", "detail"), [(h.id, h.status, h.detail) for h in ranked])
+    order = ("present", "unknown", "every run", "absent")
+    rows = [
+        (h.id, "every run" if h.id in STANDING and h.status != "absent" else h.status, h.detail)
+        for h in statement.hazards
+    ]
+    ranked = sorted(rows, key=lambda row: order.index(row[1]) if row[1] in order else 0)
+    return _table("Hazards", ("hazard", "applies to this run", "detail"), ranked)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 from mlmguard.measures import broken, claim, show_checks, show_epsilon
 from mlmguard.report.clearance import Case
-from mlmguard.report.tables import by_copies, count, figure, gravest_first, of, tally, totals
+from mlmguard.report.tables import UNMET, by_copies, count, figure, gravest_first, of, tally, totals
 from mlmguard.types import Measurement, Status, Verdict, not_looked_for
 
 VERDICT = {
@@ -22,9 +23,19 @@ WORD = {
     Status.WARN: "warning",
     Status.INCONCLUSIVE: "inconclusive",
     Status.FAIL: "fail",
+    Status.OUT_OF_REACH: "out of reach",
+    Status.NOT_APPLICABLE: "not applicable",
 }
 #: Shapes beside colours: a status is readable without seeing its colour.
-MARK = {Status.PASS: "✓", Status.WAIVED: "~", Status.WARN: "!", Status.INCONCLUSIVE: "?", Status.FAIL: "✕"}
+MARK = {
+    Status.PASS: "✓",
+    Status.WAIVED: "~",
+    Status.WARN: "!",
+    Status.INCONCLUSIVE: "?",
+    Status.FAIL: "✕",
+    Status.OUT_OF_REACH: "○",
+    Status.NOT_APPLICABLE: "–",
+}
 
 LIMITS = (
     "This report was computed from private text and is not covered by ε; treat it like the corpus.",
@@ -55,8 +66,27 @@ def headline(case: Case) -> tuple[str, str]:
         n = counts.get(Status.WAIVED, 0)
         sentence = f"Every other gate is passed; {_rules(n, 'is', 'are')} waived by name and for a time."
     else:
-        sentence = f"All {len(case.judgement.verdicts)} rules of the policy are met."
+        sentence = _all_met(counts)
     return VERDICT[status], f"{sentence} {unclearable(case)}".strip()
+
+
+def _all_met(counts: Mapping[Status, int]) -> str:
+    far, absent = (counts.get(one, 0) for one in (Status.OUT_OF_REACH, Status.NOT_APPLICABLE))
+    if not far + absent:
+        return f"All {sum(counts.values())} rules of the policy are met."
+    others = [f"{far} ask for more than an audit of this size can tell"] if far else []
+    others += [f"{absent} speak of what is not here"] if absent else []
+    met = sum(counts.values()) - far - absent
+    return f"All {met} rules that could be judged are met; {' and '.join(others)}."
+
+
+def heading(verdict: Verdict) -> str:
+    """Return what a rule asks for, or, where it is not met, what was not shown."""
+    title = verdict.title or verdict.rule
+    if verdict.status not in UNMET:
+        return title
+    acronym = title[1:2].isupper() or not title[0].isalpha()
+    return f"Not shown: that {title if acronym else title[0].lower() + title[1:]}"
 
 
 def unclearable(case: Case) -> str:
@@ -71,7 +101,7 @@ def unmet(case: Case) -> list[list[Verdict]]:
         return []
     groups: dict[tuple[Status, str], list[Verdict]] = {}
     for verdict in gravest_first(case.judgement):
-        if verdict.status not in (Status.PASS, Status.WAIVED):
+        if verdict.status in UNMET:
             groups.setdefault((verdict.status, verdict.reason), []).append(verdict)
     return list(groups.values())
 
@@ -120,13 +150,13 @@ def epsilon(case: Case) -> str:
             f"The run demonstrably spent ε ≥ {figure(bound.value)}, more than the {show_epsilon(claimed)} "
             "claimed: the claim is false."
         )
-    text = (
-        f"From outside, with the checkpoint alone, the audit shows that at least ε = {figure(bound.value)} "
-        f"was spent, which does not contradict the {show_epsilon(claimed)} claimed."
+    seen = (
+        "no ε was shown to be spent" if bound.value <= 0 else f"at least ε = {figure(bound.value)} was spent"
     )
+    text = f"From outside, with the checkpoint alone, {seen}; {show_epsilon(claimed)} is claimed."
     if bound.ceiling is not None and bound.ceiling < claimed:
         text += (
-            f" It could have shown {figure(bound.ceiling)} at most, so it could not have refuted the claim."
+            f" This audit could have shown {figure(bound.ceiling)} at most: it could not refute the claim."
         )
     return text
 
@@ -149,11 +179,15 @@ def roc(case: Case) -> str:
     if not found:
         return "Membership was not measured."
     best = max(found, key=lambda m: m.value or 0)
-    chance = best.low is not None and best.high is not None and best.low <= 0.5 <= best.high
+    chance = best.low is None or best.low <= 0.5
+    most = max((m.high for m in found if m.high is not None), default=None)
     text = (
-        "Members cannot be distinguished from non-members: the best attack is no better than a coin"
+        "This audit could not tell members from non-members "
+        + (f"(AUC {figure(best.value)}" if most is None else f"(AUC at most {figure(most)}")
+        + ", a coin has .5)"
         if chance
-        else "Members can be distinguished from non-members better than by chance"
+        else f"Members are told from non-members better than by a coin (AUC {figure(best.value)}"
+        + (f", at least {figure(best.low)})" if best.low is not None else ")")
     )
     shift = _one(case, "membership.shift")
     if shift is not None and shift.value:
@@ -163,13 +197,14 @@ def roc(case: Case) -> str:
     tail = allowed = ""
     for metric, false in (("tpr_at_1pct_fpr", 0.01), ("tpr_at_10pct_fpr", 0.1)):
         if (tpr := _one(case, f"membership.{metric}")) is not None:
-            tail = f", and recognises {percent(tpr.value)} of members at {percent(false)} false accusations"
+            share = percent(tpr.value) + (f", at most {percent(tpr.high)}," if tpr.high is not None else "")
+            tail = f"; at {percent(false)} false accusations {share} of members are recognised"
             statement = case.evidence.statement
             if statement is not None and statement.private and statement.epsilon is not None:
                 most = dp_ceiling(statement.epsilon, statement.delta or 0.0, false)
                 allowed = f" (ε, δ) alone would allow up to {percent(most)} there."
             break
-    return f"{text} (AUC {figure(best.value)}){tail}.{allowed}"
+    return f"{text}{tail}.{allowed}"
 
 
 def unknown(case: Case) -> str:
@@ -177,14 +212,11 @@ def unknown(case: Case) -> str:
     excess = _one(case, "ngram.top1_excess", "")
     if excess is None or excess.value is None:
         return "Completion of training phrases, by how many of their tokens are hidden."
+    points = f"{figure(100 * excess.value)} points"
     if excess.low is not None and excess.low > 0:
-        share = percent(excess.value)
-        return (
-            f"Training phrases are completed {share} more often than unseen ones: at most that is memorised."
-        )
-    return (
-        "Training phrases are completed no better than unseen ones, however many of their tokens are hidden."
-    )
+        return f"Training phrases are completed more often than unseen ones, by {points}: that is memorised."
+    most = f": at most {figure(100 * excess.high)} points more often" if excess.high is not None else ""
+    return f"Training phrases were not shown to be completed better than unseen ones{most}."
 
 
 def exposure(case: Case) -> str:
@@ -197,10 +229,13 @@ def exposure(case: Case) -> str:
     text = (
         "Planted secrets stand out from their never-planted twins"
         if stands
-        else "Planted secrets do not stand out from their never-planted twins"
+        else "Planted secrets were not shown to stand out from their never-planted twins"
     )
-    tail = f"; {percent(rate.value)} could be extracted by search" if rate else ""
-    return f"{text}: mean exposure {figure(mean.value)} bits, where chance is 1.44{tail}."
+    low, high = figure(mean.low), figure(mean.high)
+    between = f" ({low} to {high})" if mean.low is not None and mean.high is not None else ""
+    tail = f"; search got back {percent(rate.value)}" if rate else ""
+    tail += f", at most {percent(rate.high)}" if rate and rate.high is not None else ""
+    return f"{text}: mean exposure {figure(mean.value)} bits{between}, where chance is 1.44{tail}."
 
 
 def secrets(case: Case) -> str:
@@ -217,7 +252,7 @@ def copies(case: Case) -> str:
     found = by_copies(case)
     if any(m.low is not None and m.low > 0 for m in found):
         return "Phrases that occur more often are completed better than unseen ones."
-    return "Even phrases with many copies are completed no better than unseen ones."
+    return "Phrases with many copies were not shown to be completed better than unseen ones."
 
 
 def personal_data(case: Case) -> str:

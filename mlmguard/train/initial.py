@@ -2,42 +2,27 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import shutil
 import sys
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from mlmguard import __version__, accounting
-from mlmguard.artifacts import run_folder, sha256_file, write_text
-from mlmguard.corpus.synthetic import public_documents
+from mlmguard import accounting
 from mlmguard.errors import InputError
 from mlmguard.loading import folder as folders
 from mlmguard.settings import LEARNT_TOKENIZERS, TrainSettings
-from mlmguard.train import planning
+from mlmguard.train import planning, warm
 from mlmguard.train.data import Texts
 from mlmguard.train.run import TOKENIZER, Run
-from mlmguard.training import checkpoint, models, modes, numerics
-from mlmguard.training.journal import Journal
-from mlmguard.training.loop import train as run_plain_steps
-from mlmguard.training.numerics import best_device
+from mlmguard.training import checkpoint, models, modes
 from mlmguard.training.privacy import releases, seals
 from mlmguard.training.privacy.claim import UnitOfPrivacy
 from mlmguard.training.recipes import Recipe
 from mlmguard.training.text import masking, objectives
 from mlmguard.training.text import tokenizer as tokenizers
 from mlmguard.training.text.tokenizer import Tokenizer
-from mlmguard.training.text.units import group
 from mlmguard.types import Watcher
-
-WARM_STEPS = 600
-WARM_BATCH = 128
-
 
 # --- the tokenizer ------------------------------------------------------------------------------------
 
@@ -171,7 +156,7 @@ def model(
         return models.load(run.folder / "initial")[0]
     found = named
     if settings.init is None:
-        found = _warmed_up(run, settings, tokenizer, recipe, watcher)
+        found = warm.start(run, settings, tokenizer, recipe, watcher)
     elif found is None:
         found = models.fresh(settings.size, tokenizer, recipe.window, 0.0, settings.seed)
     if not (run.folder / "initial").exists():
@@ -180,60 +165,3 @@ def model(
         partial.rename(run.folder / "initial")
     run.ready()
     return found
-
-
-def _warmed_up(
-    run: Run, settings: TrainSettings, tokenizer: Tokenizer, recipe: Recipe, watcher: Watcher
-) -> Any:
-    """A model trained plainly on public text; kept, because every run with these settings starts the same."""
-    documents = public_documents()
-    rows = [
-        (f"{document.id}#{k}", part)
-        for document, ids in zip(documents, tokenizer.encode(d.text for d in documents))
-        for k, part in enumerate(
-            np.array_split(np.array(ids, dtype=np.int64), max(1, len(ids) // (2 * recipe.window)))
-        )
-    ]
-    steps = max(1, WARM_STEPS * 64 // recipe.window)
-    of = [settings.size, recipe.window, steps, WARM_BATCH, settings.seed, __version__]
-    entries = sorted(tokenizer.entries())
-    name = hashlib.sha256(json.dumps([*of, entries]).encode()).hexdigest()[:12]
-    runs = run.folder.parent
-    folder = runs.parent / "warm" / name
-    written = folder.parent / f"{name}.sha256"
-    if folder.exists() and not (written.exists() and written.read_text() == _digest(folder)):
-        watcher.tell(f"the model warmed up on public text ({name}) is not as it was made: made anew")
-        shutil.rmtree(folder)
-    if not folder.exists():
-        fresh = models.fresh(settings.size, tokenizer, recipe.window, 0.0, settings.seed)
-        plain = Recipe(
-            steps,
-            WARM_BATCH,
-            planning.learning_rate(replace(settings, init=None, adapt="full")),
-            steps // 10,
-            recipe.window,
-            precision=numerics.chosen("auto", best_device(), False),
-            seed=settings.seed,
-        )
-        scratch = run_folder(f"warm-{name}", runs)
-
-        def warming(stage: str, done: int, total: int | None) -> None:
-            watcher.progress("warm up on public text", done, total)
-
-        hears = Watcher(warming, stop=watcher.stop)
-        run_plain_steps(fresh, group(rows), tokenizer, plain, Journal(scratch), watcher=hears)
-        temporary = scratch / "model"
-        checkpoint.save_weights(temporary, fresh, tokenizer)
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        digest = _digest(temporary)
-        checkpoint.replace_folder(temporary, folder)
-        write_text(written, digest, mode=0o600)
-    return models.load(folder)[0]
-
-
-def _digest(folder: Path) -> str:
-    """One SHA-256 over every file of a folder."""
-    files = sorted(path for path in folder.iterdir() if path.is_file())
-    return hashlib.sha256(
-        "".join(f"{path.name} {sha256_file(path)}\n" for path in files).encode()
-    ).hexdigest()

@@ -17,8 +17,8 @@ from mlmguard.train.data import Corpus
 from mlmguard.train.planning import Plan
 from mlmguard.train.run import Run
 from mlmguard.train.statement import statement
-from mlmguard.training import adapt, checkpoint, device
-from mlmguard.training.evaluation import HeldOut, HeldOutTexts, latency
+from mlmguard.training import adapt, checkpoint, device, models
+from mlmguard.training.evaluation import HeldOut, HeldOutTexts, gain, latency
 from mlmguard.training.journal import Journal
 from mlmguard.training.modes import Mode, Private
 from mlmguard.training.privacy import derived, seals
@@ -60,9 +60,10 @@ def release(
     claimed = statement(run, settings, unit, plan, mode.plan, charged, journal, len(units), corpus, audit)
     quiet = settings.quiet_metrics and mode.plan is not None
     measured = None if quiet else held_out.measure(model, mode.device)
+    began = held_out.measure(models.load(run.folder / "initial")[0], mode.device) if measured else None
     seconds = round(journal.seconds_running, 1)
     facts = {**_facts(settings, mode), "seconds": seconds, "tool_version": __version__}
-    unprotected = {} if quiet else _unprotected(measured, held_out, units, journal)
+    unprotected = {} if quiet else _unprotected(measured, began, held_out, units, journal)
     timings = _timings(mode, journal)
     write_json(
         run.folder / "metrics.json", _metrics(unprotected, measured, held_out, journal, quiet), mode=0o600
@@ -139,7 +140,11 @@ def _timings(mode: Mode, journal: Journal) -> dict[str, object]:
 
 
 def _unprotected(
-    measured: HeldOut | None, held_out: HeldOutTexts, units: Tokens, journal: Journal
+    measured: HeldOut | None,
+    began: HeldOut | None,
+    held_out: HeldOutTexts,
+    units: Tokens,
+    journal: Journal,
 ) -> dict[str, float]:
     """Numbers computed on private text: useful to the owner, not covered by any ε."""
     numbers: dict[str, float] = {
@@ -149,8 +154,11 @@ def _unprotected(
         "held_out_documents": len(held_out.sequences),
         **held_out.coverage(),
     }
-    if measured is not None:
-        numbers |= measured.numbers()
+    if measured is not None and began is not None:
+        numbers |= {**measured.numbers(), "start_loss": began.mean_loss}
+        for name, before in (("start", began.loss), ("unigram", measured.unigram)):
+            saved, at_least = gain(before, measured.loss, measured.tokens)
+            numbers |= {f"gain_over_{name}": saved, f"gain_over_{name}_low": at_least}
     curves = journal.curves
     waits = zip(curves.get("loading_seconds", ()), curves.get("seconds", ()))
     shares = [waited / s for waited, s in waits if waited is not None and s]

@@ -74,10 +74,14 @@ class Curve:
 
 @noun
 class AttackRun:
-    """Coverage of the audit: each known attack, run or not, and why not."""
+    """Coverage of the audit: each known attack, run or not, and why not.
+
+    ``status`` is "run", "not run", or "not applicable" where nobody asked for a comparison that the attack is
+    made of: an earlier release, shadow models.
+    """
 
     attack: str
-    status: str  # "run" | "not run"
+    status: str
     detail: str
 
 

@@ -8,9 +8,16 @@ from mlmguard.types.noun import noun
 
 
 class Status(StrEnum):
-    """What a rule says of the evidence. Not knowing is a value."""
+    """What a rule says of the evidence. Not knowing is a value.
+
+    ``NOT_APPLICABLE``: there is nothing here that the rule speaks of (no value was left in the text, no ε is
+    claimed). ``OUT_OF_REACH``: an audit of this size could not have told, and the policy does not require it.
+    Neither is a pass, and neither stops a release.
+    """
 
     PASS = "pass"
+    NOT_APPLICABLE = "not applicable"
+    OUT_OF_REACH = "out of reach"
     WARN = "warn"
     FAIL = "fail"
     INCONCLUSIVE = "inconclusive"

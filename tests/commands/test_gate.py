@@ -160,7 +160,7 @@ CHILD = """\
 id: mine
 version: "1"
 title: Mine
-extends: {policy: base, version: "2.0"}
+extends: {policy: base, version: "2.1"}
 rules:
   - {id: dp-epsilon, fail: "> 99"}
 """
@@ -171,7 +171,7 @@ rules:
     [
         (RULE.replace("fail:", "fial:"), ["clean"], "p.yaml: line 5: unknown key 'fial' (did you"),
         (RULE.replace("pii.", "pi."), ["clean"], "p.yaml: line 5: unknown metric 'pi.extraction_"),
-        (CHILD, ["clean"], "p.yaml: line 6: rule 'dp-epsilon' is looser than base 2.0"),
+        (CHILD, ["clean"], "p.yaml: line 6: rule 'dp-epsilon' is looser than base 2.1"),
         ("", ["clean"], "p.yaml: an empty policy; expected at least one rule"),
         ("rules: []", ["clean"], "p.yaml: an empty policy"),
         (RULE, ["newer"], "newer.json: schema 'mlmguard/evidence/v9'; expected 'mlmguard/evidence/v1'"),

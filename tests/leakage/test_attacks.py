@@ -83,15 +83,17 @@ def test_its_lines_of_the_coverage_are_there_whether_it_was_run_or_not(attack: A
     ran, spent = (coverage(known, EVERY, results) for results in ({attack.name: Result()}, {}))
     for part in attack.parts:
         (line,) = [one for one in ran if one.attack == part.name]
-        why = part.cannot(known)
-        assert (line.status, line.detail) == (
-            ("not run", why) if why else ("run", f"{part.done(known)}; 0 windows scored")
-        )
+        why, unasked = part.cannot(known), attack.unasked(known) or part.unasked(known)
+        done = ("not run", why) if why else ("run", f"{part.done(known)}; 0 windows scored")
+        if unasked:
+            done = ("not applicable", unasked)
+        assert (line.status, line.detail) == done
         (line,) = [one for one in spent if one.attack == part.name]
-        assert (line.status, line.detail) == ("not run", why or SPENT)
-    nothing = audited(secrets=(), manifest=None, has_reference=False, causal=True)
+        assert (line.status, line.detail) == (done if unasked else ("not run", why or SPENT))
+    nothing = audited(secrets=(), manifest=None, has_reference=False, causal=True, changes={}, shadows=())
     for line in coverage(nothing, EVERY, {}):
-        assert line.status == "not run" and line.detail
+        asked = line.attack not in ("releases", "shadow models")
+        assert line.status == ("not run" if asked else "not applicable") and line.detail
 
 
 def alarms(attack: Attack, seeds: range) -> tuple[int, int]:

@@ -106,6 +106,9 @@ IMPOSSIBLE: dict[str, Callable[[Data], object]] = {
     "not private, with a claim": claim(private=False),
     "another statement's schema": claim(schema="mlmguard/privacy/v9"),
     "an attack almost run": lambda data: data["attacks"][0].update(status="RUN "),
+    "an attack that does not apply": lambda data: next(
+        one for one in data["attacks"] if one["attack"] == "pii"
+    ).update(status="not applicable"),
     "an attack twice": lambda data: data["attacks"].append(dict(data["attacks"][0], status="not run")),
     "fewer than no parameters": model(parameters=-1),
     "a digest of nothing": model(digest=""),

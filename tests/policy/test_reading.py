@@ -160,7 +160,7 @@ CHILD = """\
 id: house
 version: "3"
 title: House rules
-extends: { policy: base, version: "2.0" }
+extends: { policy: base, version: "2.1" }
 rules:
   - id: dp-epsilon
     fail: "> 6"
@@ -189,13 +189,13 @@ def test_verdicts_of_a_child_stand_in_the_file_that_says_so(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("old", "new", "line"),
     [
-        ('"> 6"', '"> 20"', "line 6: rule 'dp-epsilon' is looser than base 2.0: fail was"),
+        ('"> 6"', '"> 20"', "line 6: rule 'dp-epsilon' is looser than base 2.1: fail was"),
         ('    fail: "> 6"\n    warn: "> 4"', "    warn: null", "add loosened"),
         ('"> 6"', '"about 6"', "line 7: fail 'about 6': not a threshold"),
         ("    fail:", "    fial:", "line 7: unknown key 'fial' (did you mean 'fail'?)"),
-        ('version: "2.0"', 'version: "0.9"', "line 4: base is version 2.0; expected 0.9 as pinned"),
-        ('version: "2.0"', 'version: "2.0", digest: "0000000000000000"', "line 4: base has digest"),
-        ('version: "2.0"', 'version: "2.0", digset: "00"', "unknown key 'digset' (did you mean 'digest'?)"),
+        ('version: "2.1"', 'version: "0.9"', "line 4: base is version 2.1; expected 0.9 as pinned"),
+        ('version: "2.1"', 'version: "2.1", digest: "0000000000000000"', "line 4: base has digest"),
+        ('version: "2.1"', 'version: "2.1", digset: "00"', "unknown key 'digset' (did you mean 'digest'?)"),
         ("policy: base,", "policy: bass,", "did you mean 'base'?"),
         ("policy: base, ", "", "line 4: no 'policy'"),
         ("rules:", "drop: [{rule: dp-epsilom, owner: o, reason: r}]\nrules:", "no rule 'dp-epsilom'"),
@@ -224,7 +224,7 @@ def test_loosening_needs_an_owner_and_a_reason_and_is_shown() -> None:
 def test_a_grandchild_cannot_hide_behind_its_parents_reason(tmp_path: Path) -> None:
     (tmp_path / "parent.yaml").write_text(CHILD.replace('"> 6"', '"> 20"') + REASON, "utf-8")
     grandchild = tmp_path / "grandchild.yaml"
-    text = CHILD.replace("policy: base", "policy: parent.yaml").replace('"2.0"', '"3"')
+    text = CHILD.replace("policy: base", "policy: parent.yaml").replace('"2.1"', '"3"')
     grandchild.write_text(text.replace('"> 6"', '"> 30"'), "utf-8")
     with pytest.raises(InputError, match="is looser than house 3"):
         load(grandchild)
@@ -234,7 +234,7 @@ def test_a_grandchild_cannot_hide_behind_its_parents_reason(tmp_path: Path) -> N
 
 def test_policies_that_extend_each_other_in_a_circle(tmp_path: Path) -> None:
     path = tmp_path / "ring.yaml"
-    path.write_text(CHILD.replace("policy: base", "policy: ring.yaml").replace('"2.0"', '"3"'), "utf-8")
+    path.write_text(CHILD.replace("policy: base", "policy: ring.yaml").replace('"2.1"', '"3"'), "utf-8")
     with pytest.raises(InputError, match="no circle"):
         load(path)
 

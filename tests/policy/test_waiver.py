@@ -141,7 +141,7 @@ CHILD = """\
 id: house
 version: "1"
 title: House rules
-extends: { policy: base, version: "2.0" }
+extends: { policy: base, version: "2.1" }
 """
 WAIVERS = """\
 

@@ -325,14 +325,15 @@ def test_a_browser_opens_the_page_and_asks_for_nothing(tmp_path: Path, pages: di
 
 
 def test_the_takeaways_follow_the_numbers() -> None:
-    assert "does not contradict" in words.epsilon(case(clean()))
-    assert "could not have refuted" in words.epsilon(case(clean()))
+    assert "is claimed" in words.epsilon(case(clean()))
+    assert "could not refute" in words.epsilon(case(clean()))
     refuted = changed(clean(), number("epsilon.one_run_lower_bound", 9.0, n=13_000, ceiling=10.0))
     assert "the claim is false" in words.epsilon(case(refuted))
     assert "No differential privacy" in words.epsilon(case(not_private()))
-    assert "no better than a coin" in words.roc(case(clean()))
-    assert "better than by chance" in words.roc(case(extractable()))
+    assert "could not tell members from non-members (AUC at most" in words.roc(case(clean()))
+    assert "are told from non-members better than by a coin" in words.roc(case(extractable()))
     assert "stand out" in words.exposure(case(extractable()))
+    assert "not shown to stand out" in words.exposure(case(clean()))
     assert "No detector looked for LOCATION, ORGANIZATION" in words.personal_data(case(clean()))
 
 

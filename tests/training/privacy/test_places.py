@@ -14,7 +14,7 @@ from mlmguard import cli
 from mlmguard.artifacts import state_folder
 from mlmguard.errors import InputError
 from mlmguard.scan import ScanSettings, scan
-from mlmguard.train import TrainSettings, initial, train
+from mlmguard.train import TrainSettings, train, warm
 from mlmguard.training.privacy.ledger import SEED, ChainedFile, CorpusLedger
 from mlmguard.types import LedgerEntry, Watcher
 from tests.fixtures.places import KEY, scanned
@@ -147,16 +147,16 @@ def test_the_place_is_the_users_state_folder_unless_named(
 def test_a_warmed_up_model_that_was_changed_is_made_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(initial, "WARM_STEPS", 1)
-    monkeypatch.setattr(initial, "WARM_BATCH", 4)
+    monkeypatch.setattr(warm, "STEPS", 1)
+    monkeypatch.setattr(warm, "BATCH", 4)
     folder = scanned(tmp_path)
-    warm = TrainSettings(**{**vars(PLAIN), "init": None})
-    trained(folder, warm)
-    (model,) = (folder / ".mlmguard" / "warm").glob("*/model.safetensors")
+    asked = TrainSettings(**{**vars(PLAIN), "init": None})
+    trained(folder, asked)
+    (model,) = (state_folder() / "starts").glob("*/model.safetensors")
     whole, said = model.read_bytes(), []
-    trained(folder, TrainSettings(**{**vars(warm), "steps": 2}), said=said)
+    trained(folder, TrainSettings(**{**vars(asked), "steps": 2}), said=said)
     assert not [line for line in said if "made anew" in line] and model.read_bytes() == whole
     model.write_bytes(whole[:-4] + b"\0\0\0\1")
-    trained(folder, TrainSettings(**{**vars(warm), "steps": 3}), said=said)
+    trained(folder, TrainSettings(**{**vars(asked), "steps": 3}), said=said)
     assert [line for line in said if "made anew" in line]
     assert model.read_bytes() == whole

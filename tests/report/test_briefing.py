@@ -1,0 +1,94 @@
+"""What who signs asks first: each answer follows the evidence, and not knowing is said."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from mlmguard.policy.judging import judge
+from mlmguard.policy.reading import load
+from mlmguard.report import briefing
+from mlmguard.report.clearance import Case, case
+from mlmguard.types import Evidence, Hazard, LanguageCount
+from tests.fixtures.evidence import TODAY, clean, extractable, manifest, not_private, statement
+
+
+def judged(evidence: Evidence, policy: str = "base") -> Case:
+    return case(evidence, judge(load(policy), evidence, TODAY))
+
+
+def answer(evidence: Evidence, question: str, policy: str = "base") -> str:
+    return " ".join(dict(briefing.answers(judged(evidence, policy)))[question])
+
+
+def test_what_is_not_in_the_evidence_is_said_to_be_unknown() -> None:
+    bare = replace(clean(), manifest=None, notes=())
+    assert "not known" in answer(bare, "Corpus")
+    assert answer(bare, "Names of persons").startswith("Not known")
+    assert answer(bare, "Smallest leak it would see") == "The evidence does not say."
+
+
+def test_names_nobody_looked_for_were_trained_on() -> None:
+    known = manifest()
+    blind = tuple(
+        replace(d, status="no detector", recall="") if d.entity == "PERSON" else d for d in known.coverage
+    )
+    found = answer(replace(clean(), manifest=replace(known, coverage=blind)), "Names of persons")
+    assert "Nobody looked" in found and "trained on" in found
+
+
+def test_a_recall_is_printed_with_its_counts_and_its_text() -> None:
+    known = manifest()
+    recall = "0.86 (500/580; English sentences), 0.66 (311/470; English tweets)"
+    told = tuple(replace(d, recall=recall) if d.entity == "PERSON" else d for d in known.coverage)
+    assert recall in answer(replace(clean(), manifest=replace(known, coverage=told)), "Names of persons")
+    soiled = tuple(
+        replace(d, recall="0.9 (call 555 123 4567 89)") if d.entity == "PERSON" else d for d in known.coverage
+    )
+    assert "4567" not in answer(
+        replace(clean(), manifest=replace(known, coverage=soiled)), "Names of persons"
+    )
+
+
+def test_languages_nobody_looked_through_are_counted() -> None:
+    known = replace(
+        manifest(),
+        languages=(
+            LanguageCount("en", 3000, "looked for", (), ()),
+            LanguageCount("fi", 284, "not looked for", (), ()),
+        ),
+    )
+    assert "In 284 of them nobody looked" in answer(replace(clean(), manifest=known), "Corpus")
+
+
+def test_epsilon_in_words_never_promises_a_person_what_holds_for_a_document() -> None:
+    def said(status: str | None) -> str:
+        hazards = () if status is None else (Hazard("unit-smaller-than-person", status, "documents"),)
+        claimed = replace(
+            statement(), hazards=hazards, group_epsilon={"10": None, "2": 19.1},
+            true_positive_ceilings={"0.01": 0.22},
+        )  # fmt: skip
+        return briefing.of_a_person(claimed)
+
+    for status in ("present", "unknown", None):
+        assert said(status).endswith("with several documents it is weaker (2: ε = 19.1, 10: no bound).")
+    assert "one unit" in said("absent") and "weaker" not in said("absent")
+    assert "at most 22\N{NO-BREAK SPACE}% of those trained on" in said("absent")
+    assert briefing.of_a_person(not_private().statement).startswith("Nothing: no differential privacy")
+
+
+def test_who_must_act_names_rules_and_roles() -> None:
+    failed = answer(extractable(), "Who must act", "gdpr-anonymity-evidence")
+    assert "do not release" in failed and "canary-extracted" in failed
+    assert (
+        "Data protection officer: sign 2 statements." in failed and "Controller: sign 1 statement." in failed
+    )
+    nobody = case(clean())
+    assert "Nobody has judged" in briefing.who_acts(nobody)[0]
+
+
+def test_the_smallest_leak_is_the_first_of_what_the_audit_says_of_its_reach() -> None:
+    note = "Reach: with 9 of 90 units held out a model fails where 7 units are known. Fewer are listed. More."
+    shown = judged(replace(clean(), notes=(note,)))
+    assert briefing.reach(shown) == (
+        "with 9 of 90 units held out a model fails where 7 units are known. Fewer are listed."
+    )
