@@ -21,6 +21,7 @@ from presidio_analyzer import EntityRecognizer, RecognizerResult
 from mlmguard.artifacts import files_below, sha256_file
 from mlmguard.corpus.detect.model_labels import meaningless, type_of
 from mlmguard.corpus.detect.proving import THRESHOLD
+from mlmguard.corpus.detect.spacy_settings import refuse_foreign
 from mlmguard.corpus.detect.whole_words import Found, findings
 from mlmguard.errors import InputError
 from mlmguard.loading import folder as folders
@@ -51,9 +52,12 @@ def recognizer(name: str) -> EntityRecognizer:
     Raises :class:`InputError` if it is none, or has labels of no type of ours.
     """
     path = place(name)
-    if Path(name).is_dir():  # what is installed may be links to the cache of whoever installed it
+    given = Path(name).is_dir()
+    if given:  # what is installed may be links to the cache of whoever installed it
         folders.refuse_leaving(path)
     if _is_spacy(path):
+        if given:
+            refuse_foreign(path)
         return _Model(path, "spaCy", *_spacy(path))
     if (path / "gliner_config.json").is_file():
         return _Model(path, "GLiNER", *_gliner(path))
