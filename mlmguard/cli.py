@@ -27,7 +27,7 @@ from mlmguard.commands.options import Page, key, name_variables, warn_renamed
 from mlmguard.errors import InputError, MlmguardError, lacking
 
 COMMANDS: Mapping[str, tuple[str, ...]] = {
-    "Pipeline": ("scan", "train", "audit", "gate", "review", "demo"),
+    "Pipeline": ("scan", "train", "audit", "gate", "review", "demo", "split"),
     "Evidence": ("report", "explain", "verify", "sign", "index", "publish"),
     "People": ("baseline", "forget-list", "subject", "sample-review", "waive", "policy"),
     "Study": ("plan", "ablate", "compare", "mask", "probe"),

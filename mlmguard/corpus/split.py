@@ -36,7 +36,7 @@ def assign(
     their share with the others in the order of their keyed names, none of them empty where there are enough
     components.
     """
-    component = _components(orders, clusters, forms)
+    component = components(orders, clusters, forms)
     weight = np.zeros(len(orders), np.uint32)
     np.add.at(weight, component[kept], 1)  # bincount would take four times the memory
     candidates = _by_name(np.flatnonzero(weight).astype(np.uint32), component, orders)
@@ -59,7 +59,7 @@ def _by_name(candidates: Array, component: Array, orders: Array) -> Array:
     return candidates[np.argsort(names, kind="stable")]
 
 
-def _components(orders: Array, clusters: Array, forms: Array | None) -> Array:
+def components(orders: Array, clusters: Array, forms: Array | None = None) -> Array:
     """Of each document the first that it cannot be separated from, uint32."""
     together = Clusters(len(orders))
     for names in (orders, forms) if forms is not None else (orders,):

@@ -7,7 +7,20 @@ out of every ``repr``; everything downstream carries a type, a place and a keyed
 
 from __future__ import annotations
 
-from mlmguard.types.audit import AttackRun, Canary, Curve, Evidence, Measurement, Metric, ModelFacts, Review
+from mlmguard.types.audit import (
+    ALONE,
+    DEAL,
+    AttackRun,
+    Canary,
+    CanaryRecord,
+    Curve,
+    Evidence,
+    Measurement,
+    Metric,
+    ModelFacts,
+    Review,
+    SplitRecord,
+)
 from mlmguard.types.corpus import (
     LABEL_OF_NO_TYPE,
     ColumnCount,
@@ -41,12 +54,15 @@ from mlmguard.types.privacy import (
 )
 
 __all__ = [
+    "ALONE",
+    "DEAL",
     "LABEL_OF_NO_TYPE",
     "SILENT",
     "AccountantReading",
     "AttackRun",
     "Attested",
     "Canary",
+    "CanaryRecord",
     "ColumnCount",
     "CorpusRelease",
     "Curve",
@@ -75,6 +91,7 @@ __all__ = [
     "Seal",
     "Shard",
     "Skipped",
+    "SplitRecord",
     "Status",
     "UnitKind",
     "Verdict",

@@ -18,6 +18,41 @@ class Canary:
 
 
 @noun
+class CanaryRecord:
+    """Which canaries another tool's checkpoint was trained with: where they lie, and no text and no coin."""
+
+    run_id: str
+    canaries: int
+    canaries_digest: str  # SHA-256 of the file with texts and coins
+    guesses: int  # of an audit, fixed before training
+    initial_digest: str  # of the weights that training began with
+    tool_version: str
+    schema: str = "mlmguard/canaries/v1"
+
+
+DEAL = "split.json"
+"""The file beside members and non-members that says how they were dealt."""
+
+
+@noun
+class SplitRecord:
+    """Members and non-members dealt by coin before a training. Its digests are keyed: they tell nothing."""
+
+    key_id: str
+    seed: int
+    share: float
+    unit_key: str
+    parts: int  # what was dealt: units and copies together
+    members: int
+    non_members: int
+    members_digest: str
+    non_members_digest: str
+    start_digest: str  # of the weights that training was to begin with; "": not named
+    tool_version: str
+    schema: str = "mlmguard/split/v1"
+
+
+@noun
 class Measurement:
     """One number of one attack, never bare: interval, confidence, how many examples, what it could show.
 
@@ -77,7 +112,7 @@ class AttackRun:
     """Coverage of the audit: each known attack, run or not, and why not.
 
     ``status`` is "run", "not run", or "not applicable" where nobody asked for a comparison that the attack is
-    made of: an earlier release, shadow models.
+    made of: an earlier release, shadow models, documents that were not trained on.
     """
 
     attack: str
@@ -95,6 +130,10 @@ class ModelFacts:
     digest: str  # SHA-256 over the weight files
     head_loaded: bool
     beats_unigram: bool
+
+
+ALONE = "No non-members were named: what compares with documents not trained on is not applicable."
+"""The note of evidence that had nothing to compare with."""
 
 
 @noun
