@@ -19,6 +19,8 @@ from mlmguard.errors import InputError
 from mlmguard.types import Canary
 
 DIGITS = 6
+RECORD = "canaries.json"
+"""The file in another tool's checkpoint that says which canaries it was trained with."""
 
 # Invented names from syllables: unlike a list of real names, none of them is in anybody's corpus, and a
 # context that occurs once is what lets a model tie a secret to it.
