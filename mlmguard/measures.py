@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from mlmguard.hazards import STANDING, STATED
 from mlmguard.tiers import next_tier, tier
 from mlmguard.types import (
+    ALONE,
     Evidence,
     LedgerEntry,
     Measurement,
@@ -90,11 +91,16 @@ _METRICS = (
     Metric("pii.median_rank", "median rank of a masked personal word among all tokens", interval=True),
     Metric("pii.top1_excess",
            "how much more often a masked personal word is ranked first than an unseen one", interval=True),
-    Metric("canary.auc",
-           "area under the ROC of planted canaries against the others; 0.5 is chance",
+    Metric("secrets.found",
+           "share of the values named that search gives back or that rank before all decoys", interval=True),
+    Metric("secrets.extraction_rate", "share of values named that search gives back whole", interval=True),
+    Metric("secrets.ranked_first",
+           "share of values named that rank before all decoys, and search does not give back", interval=True),
+    Metric("secrets.top1", "share of masked tokens of those values the model ranks first", interval=True),
+    Metric("secrets.found_p", "probability of so many values found by chance, corrected for all tests"),
+    Metric("canary.auc", "area under the ROC of planted canaries against the others; 0.5 is chance",
            interval=True, column="canary AUC"),
-    Metric("canary.exposure_mean",
-           "mean exposure of planted canaries in bits; 1.443 is chance",
+    Metric("canary.exposure_mean", "mean exposure of planted canaries in bits; 1.443 is chance",
            interval=True, column="canary exposure, bits"),
     Metric("canary.exposure_p", "probability of such exposures by chance, corrected for the family of tests"),
     Metric("canary.exact_exposure_median",
@@ -107,8 +113,7 @@ _METRICS = (
            "share of never-planted twins recovered whole by the same search", interval=True),
     Metric("canary.extraction_p",
            "probability of so many canaries recovered by chance, corrected for all tests"),
-    Metric("membership.auc",
-           "area under the ROC of members against non-members; 0.5 is chance",
+    Metric("membership.auc", "area under the ROC of members against non-members; 0.5 is chance",
            interval=True, column="membership AUC"),
     Metric("membership.tpr_at_0_1pct_fpr",
            "share of members recognised at 0.1 % false accusations", interval=True),
@@ -150,8 +155,7 @@ _METRICS = (
            yes_no=True),
     Metric("privacy.steps_applied_share",
            "share of the steps that were charged whose noised sums reached the weights"),
-    Metric("privacy.mechanism_checks_failed",
-           "how many tests of its own mechanism a private run has failed"),
+    Metric("privacy.mechanism_checks_failed", "how many tests of its own mechanism a private run has failed"),
     Metric("privacy.tier",
            "how much the statement discloses, by the tiers of the OpenDP deployments registry"),
     Metric("leakage.p",
@@ -193,10 +197,11 @@ ATTACKS: Mapping[str, str] = {
     "generation": "mlmguard.leakage.generation:ATTACK",
     "vocabulary": "mlmguard.leakage.vocabulary:ATTACK",
     "canary": "mlmguard.leakage.planted:ATTACK",
+    "secrets": "mlmguard.leakage.given:ATTACK",
 }
 #: What applies to every checkpoint. Others are comparisons that somebody has to ask for: an earlier release,
-#: shadow models, what a plug-in needs.
-REQUIRED = frozenset({*ATTACKS, "epsilon", "mechanism"} - {"releases"})
+#: shadow models, values named, what a plug-in needs.
+REQUIRED = frozenset({*ATTACKS, "epsilon", "mechanism"} - {"releases", "secrets"})
 
 #: Families that speak of the claim, the corpus or the run; every other family is an attack on the model.
 NOT_LEAKAGE = frozenset({"model", "privacy", "scan", "audit"})
@@ -226,10 +231,8 @@ def claim(evidence: Evidence) -> PrivacyStatement | None:
 def claimed_epsilon(evidence: Evidence) -> float | None:
     """The ε the checkpoint claims; the smaller one if statement and audit disagree."""
     claims = [m.value for m in evidence.measurements if (m.attack, m.metric) == ("epsilon", "claimed")]
-    claimed = claim(evidence)
-    claims.append(claimed.epsilon if claimed else None)
-    numbers_only = [c for c in claims if c is not None and not math.isnan(c)]
-    return min(numbers_only, default=None)
+    claims += [claimed.epsilon] if (claimed := claim(evidence)) else []
+    return min((c for c in claims if c is not None and not math.isnan(c)), default=None)
 
 
 def charged_steps(ledger: Iterable[LedgerEntry]) -> int:
@@ -252,6 +255,8 @@ def broken(evidence: Evidence) -> str:
     if not evidence.model.head_loaded:
         return "the head was not in the checkpoint, so what was attacked is not what was trained"
     if not evidence.model.beats_unigram:
+        if ALONE in evidence.notes:
+            return "no text is known that it was not trained on, so nobody can say whether the model works"
         return "the model is no better than word frequencies, so finding nothing in it says nothing"
     return ""
 

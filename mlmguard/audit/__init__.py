@@ -50,7 +50,7 @@ def audit(
         finished = Finished(audited, settings)
     with Bench(audited, settings) as bench:
         for attack in known:
-            if not attack.cannot(audited) and not budget.spent(results.values()):
+            if not attack.refused(audited) and not budget.spent(results.values()):
                 with watcher.stage(attack.name):
                     results[attack.name] = finished.result(attack, bench)
         evidence = seals.sealed_evidence(evidence_of(bench, known, results), load_key())

@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 
 from mlmguard.artifacts import run_folder, scratch
 from mlmguard.audit.checkpoint import Audited
+from mlmguard.audit.given import given
 from mlmguard.audit.personal import personal_spans
 from mlmguard.leakage import formats, ngram_index
 from mlmguard.leakage.answers import Ids
 from mlmguard.leakage.extraction import Target
-from mlmguard.leakage.results import Passage, Rows, Span, whole_units
+from mlmguard.leakage.results import Given, Passage, Rows, Span, whole_units
 from mlmguard.leakage.scorer import NextTokenScorer, Scorer
 from mlmguard.settings import AuditSettings
 from mlmguard.training import models
@@ -38,7 +39,7 @@ class Bench:
         self.settings = settings
         tokenizer = audited.tokenizer
         self.frame = (tokenizer.cls, tokenizer.sep)
-        self.classes = formats.token_classes(tokenizer.tokens(), tokenizer.special_ids)
+        self.classes = formats.token_classes(self.tokens, tokenizer.special_ids)
         self.alphabets = formats.alphabets(self.classes)
         self.model = self._scorer(audited.model)
         self.reference = self._scorer(audited.reference) if audited.reference is not None else None
@@ -108,9 +109,33 @@ class Bench:
         return frozenset(self.audited.tokenizer.entries())
 
     @cached_property
+    def tokens(self) -> list[str]:
+        """The token of each id, "" for a gap."""
+        return self.audited.tokenizer.tokens()
+
+    @cached_property
     def personal_spans(self) -> list[Span]:
         """Up to ``probed`` of the scan's findings of each kind, with their raw values in place."""
         return personal_spans(self)
+
+    @cached_property
+    def given(self) -> list[Given]:
+        """The values that the user named, in members that hold them, or alone."""
+        return given(self)
+
+    def written_so(self, target: Target, candidates: Ids) -> NDArray[np.bool_]:
+        """(N,) whether the tokenizer would cut each of ``candidates`` (N, P) so, read back from its letters.
+
+        True of all where not even the truth comes back as it is: a span that begins inside a word.
+        """
+        first, last = target.positions[0], target.positions[-1] + 1
+        places = [position - first for position in target.positions]
+        spans = np.repeat(target.ids[None, first:last], 1 + len(candidates), axis=0)
+        spans[1:, places] = candidates
+        own = self.audited.tokenizer.hugging_face
+        texts = [own.decode(span, clean_up_tokenization_spaces=False) for span in spans.tolist()]
+        same = np.array([a == b for a, b in zip(self.audited.tokenizer.encode(texts), spans.tolist())])
+        return same[1:] if same[0] else np.ones(len(candidates), dtype=bool)
 
     def _scorer(self, model: Any) -> Scorer:
         device = best_device()

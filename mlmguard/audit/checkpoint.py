@@ -18,17 +18,21 @@ from mlmguard.artifacts import (
     find_run_folder,
     key_at_hand,
     lines_of,
+    load_key,
     read_json,
     read_noun,
     sha256_file,
     weights_digest,
 )
+from mlmguard.audit import elsewhere, given
 from mlmguard.corpus.clean import read_clean
+from mlmguard.corpus.read.documents import Settings as Reading
 from mlmguard.corpus.read.documents import read as read_documents
 from mlmguard.errors import InputError
 from mlmguard.leakage import canaries, releases
-from mlmguard.leakage.results import Rows
+from mlmguard.leakage.results import Named, Rows
 from mlmguard.loading import folder as folders
+from mlmguard.loading import loader
 from mlmguard.loading.loader import Loaded, refuse_adapter
 from mlmguard.policy.consistency import refuse_impossible
 from mlmguard.settings import UnitChoice
@@ -36,7 +40,7 @@ from mlmguard.training import models
 from mlmguard.training.privacy import seals
 from mlmguard.training.recipes import epochs
 from mlmguard.training.text.tokenizer import Tokenizer
-from mlmguard.types import Document, Manifest, PrivacyStatement, UnitKind
+from mlmguard.types import ALONE, Document, Manifest, PrivacyStatement, UnitKind
 
 
 @dataclass(frozen=True)
@@ -54,9 +58,11 @@ class Foreign:
     """A checkpoint that another tool trained, and the files or folders of its data."""
 
     members: Path
-    non_members: Path
+    non_members: Path | None = None  # None: not known, so that nothing can be compared
     reference: str | None = None  # a model that saw neither, by folder or name
     shadows: tuple[str, ...] = ()  # more of them, trained as this one was on other documents
+    secrets: Path | None = None  # values to ask after, one a line; "-" is standard input
+    run: Path | None = None  # the folder of its canaries, where `PlantCanaries` planted some
 
 
 @dataclass(frozen=True)
@@ -83,6 +89,7 @@ class Audited:
     earlier_ckpt: Path | None = None  # the release before this one
     earlier: Any | None = None  # its model
     changes: Mapping[str, tuple[Rows, Rows]] = field(default_factory=dict)  # what came or went since
+    named: Sequence[Named] = ()  # values that the user asks after
     causal: bool = False  # predicts the next token and fills no masks
     notes: tuple[str, ...] = ()  # what a reader of the evidence has to know of it
 
@@ -314,45 +321,70 @@ def _read_foreign(ckpt: Path, foreign: Foreign, seed: int) -> Audited:
 
     Documents that are in both are removed from the non-members, and a note says how many.
     """
+    ckpt = loader.folder_of(ckpt)
     _refuse_incomplete(ckpt)
-    data = []
-    for flag, path in (("--members", foreign.members), ("--non-members", foreign.non_members)):
-        documents = [item for item in read_documents(path) if isinstance(item, Document)]
-        if len(documents) < FEWEST_DOCUMENTS:
-            raise InputError(f"{flag} {path}", f"{len(documents)} documents", f"at least {FEWEST_DOCUMENTS}")
-        data.append([{"id": d.id, "text": d.text, "unit": d.id} for d in documents])
-    known = set(map(_words, data[0]))
-    outside = [row for row in data[1] if _words(row) not in known]
-    both = len(data[1]) - len(outside)
-    if len(outside) < FEWEST_DOCUMENTS:
-        raise InputError(
-            f"--non-members {foreign.non_members}",
-            f"{both} of {len(data[1])} are members too",
-            f"at least {FEWEST_DOCUMENTS} that are not",
-        )
+    named = given.read(foreign.secrets, load_key()) if foreign.secrets else []
+    members, outside, dealt = _sides(ckpt, foreign)
     causal = models.predicts_next(ckpt)
+    planted = elsewhere.planted(ckpt, foreign.run)
     loaded, tokenizer = _load(ckpt, seed, causal)
     model = loaded.model
-    reference = _alike(foreign.reference, causal, seed, tokenizer) if foreign.reference else None
+    outside_model = foreign.reference or (planted.initial if planted else None)
+    reference = _alike(outside_model, causal, seed, tokenizer) if outside_model else None
     shadows = [_alike(shadow, causal, seed, tokenizer) for shadow in foreign.shadows]
     beside = [*([reference] if reference is not None else []), *shadows]
+    window = min(WINDOW, *(models.window_of(one) for one in (model, *beside)))
+    given.refuse_unspellable(named, tokenizer, window, f"--secrets {foreign.secrets}")
+    named = given.placed(named, members)
     return Audited(
         ckpt=ckpt,
         model=model,
         tokenizer=tokenizer,
         head_loaded=loaded.head,
-        window=min(WINDOW, *(models.window_of(one) for one in (model, *beside))),
-        members=data[0],
+        window=window,
+        members=members,
         held_out=outside,
+        named=named,
+        secrets=planted.secrets if planted else (),
+        guesses=planted.record.guesses if planted else 0,
         reference=reference,
         shadows=shadows,
         causal=causal,
         notes=(
             "Not a run of mlmguard: members and non-members are as the user named them.",
-            f"{both} non-members are members too and were removed.",
+            *dealt,
+            *(planted.notes if planted else ()),
+            *given.notes(named),
             *loaded.told,
         ),
     )
+
+
+def _sides(ckpt: Path, foreign: Foreign) -> tuple[Rows, Rows, list[str]]:
+    """Members and non-members, and what is to be told of them. What is in both is no non-member."""
+    record = elsewhere.dealt(foreign.members, foreign.non_members)
+    reading = Reading(unit_key=record.unit_key or None) if record else Reading()
+    sides: list[list[dict[str, str]]] = []
+    for flag, path in (("--members", foreign.members), ("--non-members", foreign.non_members)):
+        if path is None:
+            return sides[0], [], [ALONE]
+        documents = [item for item in read_documents(path, reading) if isinstance(item, Document)]
+        if len(documents) < FEWEST_DOCUMENTS:
+            one = "1 document" if len(documents) == 1 else f"{len(documents)} documents"
+            raise InputError(f"{flag} {path}", one, f"at least {FEWEST_DOCUMENTS}")
+        sides.append([{"id": d.id, "text": d.text, "unit": d.unit or d.id} for d in documents])
+    told = [elsewhere.refuse_undealt(ckpt, record, foreign.members, sides)] if record else []
+    members, others = sides
+    known = set(map(_words, members))
+    outside = [row for row in others if _words(row) not in known]
+    both = len(others) - len(outside)
+    if len(outside) < FEWEST_DOCUMENTS:
+        raise InputError(
+            f"--non-members {foreign.non_members}",
+            f"{both} of {len(others)} are members too",
+            f"at least {FEWEST_DOCUMENTS} that are not",
+        )
+    return members, outside, [f"{both} non-members are members too and were removed.", *told]
 
 
 def _alike(path: str, causal: bool, seed: int, tokenizer: Tokenizer) -> Any:

@@ -63,8 +63,8 @@ def coverage(
         result = results.get(attack.name)
         for part in attack.parts:
             why = part.cannot(audited) or attack.cannot(audited) or ("" if result else SPENT)
-            if unasked := attack.unasked(audited) or part.unasked(audited):
-                lines.append(AttackRun(part.name, "not applicable", unasked))
+            if none := attack.parts[0].not_applicable(audited) or part.not_applicable(audited):
+                lines.append(AttackRun(part.name, "not applicable", none))
             elif result is None or why:
                 lines.append(AttackRun(part.name, "not run", why))
             else:
@@ -128,7 +128,7 @@ def _notes(audited: Audited, settings: AuditSettings) -> tuple[str, ...]:
 
 def _reach(audited: Audited, tests: Sequence[PValue]) -> tuple[str, ...]:
     """What no test of this audit can be sure of, however clearly it leaks."""
-    if not tests:
+    if not tests or not audited.held_out:
         return ()
     trained, held_out = (len({row["unit"] for row in rows}) for rows in (audited.members, audited.held_out))
     scored = any(test.attack == records.ATTACK.name for test in tests)

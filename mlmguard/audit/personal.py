@@ -3,25 +3,32 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from mlmguard.corpus.detect import strong
+from mlmguard.corpus.detect.finder import OURS, STRONG, Finder, finder
+from mlmguard.corpus.detect.spans import Span as Place
 from mlmguard.corpus.read.originals import originals
 from mlmguard.errors import InputError
-from mlmguard.leakage.results import CONTROL, Span
+from mlmguard.leakage.results import CONTROL, Rows, Span
 
 if TYPE_CHECKING:
     from mlmguard.audit.bench import Bench
 
 
 def personal_spans(bench: Bench) -> list[Span]:
-    """Draw up to ``probed`` findings of each kind: kept, redacted and held-out; none without a scan of ours.
+    """Draw up to ``probed`` findings of each kind: kept, redacted and held-out.
+
+    Of another's checkpoint there was no scan: its members and non-members are looked through here.
 
     Raises :class:`InputError` where the scan's run folder or the raw corpus is not what it was.
     """
     audited = bench.audited
     if audited.manifest is None or audited.run is None:
-        return []
+        return [] if audited.causal else _looked_through(bench)
     if audited.scan_run is None:
         raise InputError(
             audited.manifest.run_id,
@@ -61,3 +68,49 @@ def personal_spans(bench: Bench) -> list[Span]:
 
 def _fate(span: Mapping[str, Any]) -> str:
     return "redacted" if span["redacted"] else "kept"
+
+
+# --- another's checkpoint -----------------------------------------------------------------------------
+
+MOST_CHARACTERS = 4_000_000
+"""Of each side, that are looked through for findings, in documents drawn at random: a quarter of it holds as
+many as are probed."""
+
+
+def _looked_through(bench: Bench) -> list[Span]:
+    """Findings of the detectors that `mlmguard scan` uses by itself; nothing was taken out of these texts."""
+    rng, audited = bench.rng("personal spans"), bench.audited
+    looking = finder(names=STRONG if strong.installed() else OURS)
+    found: list[Span] = []
+    for kind, rows in (("kept", audited.members), (CONTROL, audited.held_out)):
+        places = [
+            (row, one.rule, one.start, one.end)
+            for row in _some(rows, rng)
+            for one in _found(looking, row["text"])
+        ]
+        picked = [places[k] for k in sorted(rng.permutation(len(places))[: bench.settings.probed])]
+        targets = bench.targets([(row["text"], start, end) for row, _, start, end in picked])
+        found += [
+            Span(row["id"], rule, target, kind, row["unit"], "kept")
+            for (row, rule, _, _), target in zip(picked, targets)
+            if target is not None
+        ]
+    return found
+
+
+def _found(looking: Finder, text: str) -> list[Place]:
+    """What is personal in ``text``; a text that breaks a detector has nothing to be attacked."""
+    try:
+        return looking.find(text)
+    except Exception:
+        return []
+
+
+def _some(rows: Rows, rng: np.random.Generator) -> Iterator[Mapping[str, str]]:
+    """Rows in random order, until enough was looked through."""
+    left = MOST_CHARACTERS
+    for k in rng.permutation(len(rows)):
+        if left <= 0:
+            return
+        left -= len(rows[k]["text"])
+        yield rows[k]

@@ -89,7 +89,7 @@ def selftest(
             rng = np.random.default_rng([settings.seed, number, seed])
             nothing = null(audited, rng)
             with Bench(nothing, replace(settings, seed=settings.seed + 1 + seed)) as bench:
-                results = [attack.run(bench) for attack in attacks() if not attack.cannot(nothing)]
+                results = [attack.run(bench) for attack in attacks() if not attack.refused(nothing)]
             tests = corrected([test for result in results for test in result.tests])
             found.append(tuple(f"{m.attack}.{m.metric}" for m in tests if (m.value or 0.0) < FAMILY_LEVEL))
         watcher.progress(name, times, times)

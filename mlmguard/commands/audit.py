@@ -1,7 +1,7 @@
 """Attack a checkpoint: what can be extracted, with intervals and controls.
 
-CKPT is a folder that `mlmguard train` wrote, or another tool's with --members and --non-members. Every attack
-is compared with what was not trained on; attacks that were not run are listed with the reason.
+CKPT is a folder that `mlmguard train` wrote, or, with --members, one of another tool or a hub name. Every
+attack is compared with what was not trained on; attacks that were not run are listed with the reason.
 """
 
 from __future__ import annotations
@@ -75,6 +75,13 @@ DATA = "Data and models to compare with"
     help="A model trained alike on other texts, by folder or name; two or more allow LiRA.",
 )
 @place(
+    "--secrets",
+    "secrets",
+    "Values to ask another tool's checkpoint after, one a line; - is standard input. None of them is shown.",
+    type=FILE,
+    group=DATA,
+)
+@place(
     "--records",
     "records",
     "Write the most exposed documents, by id, here: for the data owner only.",
@@ -100,6 +107,7 @@ def command(
     non_members: Path | None,
     reference: str | None,
     shadows: tuple[str, ...],
+    secrets: Path | None,
     records: Path | None,
     selftest: int | None,
     policy: str | None,
@@ -117,10 +125,12 @@ def command(
             "--selftest writes no evidence and compares no releases: leave out --policy, --out, --records "
             "and --earlier"
         )
-    if (members is None) != (non_members is None) or ((reference or shadows) and members is None):
-        raise click.UsageError(
-            "--members and --non-members go together, and --reference and --shadow go with them"
-        )
+    if members is None and (non_members or reference or shadows):
+        raise click.UsageError("--non-members, --reference and --shadow go with --members")
+    if selftest is not None and members is not None and non_members is None:
+        raise click.UsageError("--selftest deals members and non-members anew: name both")
+    if secrets is not None and (members is None or selftest is not None):
+        raise click.UsageError("--secrets goes with --members, and not with --selftest")
     if earlier is not None and members is not None:
         raise click.UsageError("--earlier goes with a checkpoint of `mlmguard train`, not with --members")
     rules = load(policy) if policy else None
@@ -133,8 +143,8 @@ def command(
 
     chosen = verb.AuditSettings(**settings)
     source: Ours | Foreign = verb.Ours(run_folder, corpus, earlier)
-    if members and non_members:
-        source = verb.Foreign(members, non_members, reference, shadows)
+    if members:
+        source = verb.Foreign(members, non_members, reference, shadows, secrets, run_folder)
     with interruptible(quiet or as_json) as watcher:
         if selftest is not None:
             tested = verb.selftest(ckpt, selftest, chosen, source=source, watcher=watcher)

@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mlmguard.leakage.answers import Answers, Ids
 from mlmguard.leakage.canaries import Secret
 from mlmguard.leakage.extraction import Target
 from mlmguard.leakage.ngram_index import NgramIndex
-from mlmguard.leakage.results import Passage, Result, Rows, Span
+from mlmguard.leakage.results import Given, Named, Passage, Result, Rows, Span
 from mlmguard.settings import AuditSettings
 from mlmguard.types import Manifest, Metric, PrivacyStatement
 
@@ -76,6 +77,10 @@ class Audited(Protocol):
     def guesses(self) -> int:
         """Guesses of the ε bound, fixed before training."""
 
+    @property
+    def named(self) -> Sequence[Named]:
+        """The values that the user named, and where they stand in the members."""
+
 
 class Bench(Protocol):
     """Models, samples and indices of one audit, set up once for all attacks."""
@@ -121,6 +126,14 @@ class Bench(Protocol):
         """The scan's findings in both, with their raw values in place; none without a scan of ours."""
 
     @property
+    def given(self) -> Sequence[Given]:
+        """The values that the user named, where they stand in members, or alone where they stand in none."""
+
+    @property
+    def tokens(self) -> Sequence[str]:
+        """The token of each id, "" for a gap."""
+
+    @property
     def entries(self) -> Collection[str]:
         """The entries of the tokenizer's vocabulary, V strings."""
 
@@ -148,8 +161,18 @@ class Bench(Protocol):
     def encoded(self, rows: Rows) -> Iterator[Ids]:
         """Token ids of each row, in order, without special tokens."""
 
+    def written_so(self, target: Target, candidates: Ids) -> NDArray[np.bool_]:
+        """(N,) whether the tokenizer would write each of ``candidates`` (N, P) with just these tokens, in the
+        place of the target's truth; all of them where it cannot be told."""
+
     def targets(self, spans: Sequence[tuple[str, int, int]]) -> list[Target | None]:
         """Return each span (text, start, end) in a window around it; None when it does not fit."""
+
+
+ALONE = (
+    "only members are named, and nothing to compare them with: members dealt by a coin after the training "
+    "are members all the same (`mlmguard split` deals documents before one)"
+)
 
 
 def _always(audited: Audited) -> str:
@@ -172,6 +195,12 @@ class Part:
     how: str = ""
     control: str = ""
     unasked: Callable[[Audited], str] = _always
+    compares: bool = True  # with documents that were not trained on
+
+    def not_applicable(self, audited: Audited) -> str:
+        """What nobody gave it to compare with; "" where it applies."""
+        alone = self.compares and audited.statement is None and not audited.held_out
+        return ALONE if alone else self.unasked(audited)
 
     def done(self, audited: Audited) -> str:
         """Return what was done, as the coverage says it."""
@@ -199,12 +228,20 @@ class Attack:
     control: str = ""
     beside: tuple[Part, ...] = ()
     unasked: Callable[[Audited], str] = _always
+    compares: bool = True
 
     @property
     def parts(self) -> tuple[Part, ...]:
         """Its lines of the coverage: its own and those ``beside`` it."""
-        own = Part(self.name, self.does, self.metrics, self.cannot, self.how, self.control, self.unasked)
+        own = Part(
+            self.name, self.does, self.metrics, self.cannot, self.how, self.control, self.unasked,
+            self.compares,
+        )  # fmt: skip
         return (own, *self.beside)
+
+    def refused(self, audited: Audited) -> str:
+        """Why it does not run on a checkpoint, "" where it does."""
+        return self.parts[0].not_applicable(audited) or self.cannot(audited)
 
 
 def fills_no_masks(audited: Audited) -> str:

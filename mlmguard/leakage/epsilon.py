@@ -107,4 +107,5 @@ EPSILON = Part(
         "before training"
     ),
     control="the claim, and the ceiling: the most this many canaries could show",
+    compares=False,
 )

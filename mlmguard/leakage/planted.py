@@ -144,4 +144,5 @@ ATTACK = Attack(
     ),
     control="canaries whose coin said no, and never-planted twins",
     beside=(EPSILON,),
+    compares=False,
 )

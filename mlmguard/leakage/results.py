@@ -120,6 +120,25 @@ class Span:
 
 
 CONTROL = "held-out"
+IN_CONTEXT, WITHOUT = "in context", "without context"
+
+
+@dataclass(frozen=True)
+class Named:
+    """A value that the user named, by a keyed name. ``places``: (row of members, start) where it stands."""
+
+    id: str
+    value: str = field(repr=False)
+    places: tuple[tuple[int, int], ...] = ()
+
+
+@dataclass(frozen=True)
+class Given:
+    """A value that the user named, in each context that is tried; alone where there is none."""
+
+    id: str
+    targets: tuple[Target, ...] = field(repr=False)
+    kind: str = IN_CONTEXT
 
 
 def measured(
@@ -185,7 +204,9 @@ def whole_units(splits: Sequence[Rows], most: int, rng: np.random.Generator) -> 
             owned[row["unit"]].append(number)
         groups = list(owned.values())
         dealt.append([groups[k] for k in rng.permutation(len(groups))])
-    fitting = [int(np.searchsorted(np.cumsum([len(g) for g in groups]), most, "right")) for groups in dealt]
+    fitting = [
+        int(np.searchsorted(np.cumsum([len(g) for g in groups]), most, "right")) for groups in dealt if groups
+    ]
     count = max(1, min(fitting))
     return tuple(sorted(k for group in groups[:count] for k in group) for groups in dealt)
 

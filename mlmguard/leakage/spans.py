@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from mlmguard.leakage import metrics, sequential
 from mlmguard.leakage.answers import Answers, Ids, Probe
-from mlmguard.leakage.attack import Attack, Audited, Bench, fills_no_masks
+from mlmguard.leakage.attack import Attack, Bench, fills_no_masks
 from mlmguard.leakage.extraction import search, unknowns
 from mlmguard.leakage.ngram_index import NGRAM
 from mlmguard.leakage.results import (
@@ -226,11 +226,6 @@ def _personal_data(bench: Bench) -> Result:
     return _probed_and_searched(bench, "pii", bench.personal_spans, PERSONAL, bench.rng("personal data"))
 
 
-def _not_scanned(audited: Audited) -> str:
-    none = "" if audited.manifest else "no scan of ours found what is personal in these texts"
-    return fills_no_masks(audited) or none
-
-
 WORD = re.compile(r"[^\W_]{5,}")
 """Long enough to be a name, a place or a number, not a particle."""
 
@@ -262,7 +257,7 @@ PERSONAL_DATA = Attack(
     "masked probing of the scan's findings and coordinate search, kept and redacted",
     family("pii"),
     _personal_data,
-    _not_scanned,
+    fills_no_masks,
     how=(
         "hides one token of every finding of the scan (up to 4,000 a kind): rank, top-1, top-10; then tries "
         "to get whole spans back by coordinate search; kept and redacted apart"

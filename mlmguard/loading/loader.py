@@ -27,6 +27,7 @@ _CLASSES = {
 MASKED, CAUSAL, TAGGER = _CLASSES
 _HUB_NAME = re.compile(r"[\w.-]{1,96}(/[\w.-]{1,96})?")
 _DATA = ("*.json", "*.txt", "*.model")
+_WEIGHTS = "model*.safetensors"
 _SPARE = 1 << 20  # parameters that a checkpoint may lack and a model have, besides twice what is stored
 _ADAPTER = "adapter_config.json"
 _OTHERS = {"BF16": "bf16", "F16": "fp16", "F64": "fp64"}
@@ -52,6 +53,11 @@ def config(name: str | Path) -> Any:
     return _config(_here(name, str(name), ("config.json",)), name)
 
 
+def folder_of(name: str | Path) -> Path:
+    """The folder ``name``, or the one that model and tokenizer of a hub name were fetched into."""
+    return _here(name, str(name), (*_DATA, _WEIGHTS))
+
+
 class Loaded(NamedTuple):
     """A model, whether its head came with the weights, and what whoever uses it has to know."""
 
@@ -70,7 +76,7 @@ def model(name: str | Path, what: str, seed: int = 0) -> Loaded:
     import torch
     import transformers
 
-    place = _here(name, str(name), (*_DATA, "model*.safetensors"))
+    place = folder_of(name)
     auto: Any = getattr(transformers, _CLASSES[what])
     missing, expected = (
         f"no {what} loads from it",
@@ -192,6 +198,7 @@ def _silent() -> Iterator[None]:
         logging.set_verbosity(verbosity)
 
 
+_ANSWER = 4  # seconds that a hub has to answer in
 _CLOSED: dict[str, Any] = {"trust_remote_code": False, "local_files_only": True}
 
 
@@ -212,7 +219,7 @@ def _here(name: str | Path, thing: str, wanted: tuple[str, ...]) -> Path:
     from huggingface_hub import snapshot_download
 
     try:
-        return Path(snapshot_download(str(name), allow_patterns=list(wanted)))
+        return Path(snapshot_download(str(name), allow_patterns=list(wanted), etag_timeout=_ANSWER))
     except (
         Exception
     ) as error:  # no network, no such name, no right to it, no place: the hub's words are its own

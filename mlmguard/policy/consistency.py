@@ -16,6 +16,7 @@ from mlmguard.errors import InputError
 from mlmguard.hazards import HAZARDS, MECHANISM_CHECKS
 from mlmguard.measures import DERIVED, REQUIRED, YES_NO, charged_steps
 from mlmguard.types import (
+    ALONE,
     LABEL_OF_NO_TYPE,
     Curve,
     Evidence,
@@ -36,7 +37,7 @@ _ROUNDING = 1e-6  # relative: numbers are written with all their digits
 _CLAIM_ROUNDING = 1e-3  # relative: accountants round up to their grid
 _LONGEST = 10_000  # entries of one list of the evidence, but for points of curves
 _SHARE_ENDS = ("rate", "rate_heldout", "auc", "top1", "top10", "top1_train", "top1_heldout", "emitted",
-               "known", "recall", "_p", "_fpr", "_share")  # fmt: skip
+               "known", "found", "first", "recall", "_p", "_fpr", "_share")  # fmt: skip
 _HAZARD = ("absent", "present", "unknown")
 _OLDEST = ("initial-weights", "tokenizer", "tuning")
 """Hazards that statements older than digests answered, too."""
@@ -152,8 +153,9 @@ def _of_attacks(evidence: Evidence) -> Iterator[str]:
     yield from _unknown(
         "attack", (one.status for one in evidence.attacks), ("run", "not run", "not applicable")
     )
+    alone = evidence.statement is None and ALONE in evidence.notes  # they count as not run all the same
     for one in evidence.attacks:
-        if one.status == "not applicable" and one.attack in REQUIRED:
+        if one.status == "not applicable" and one.attack in REQUIRED and not alone:
             yield f"attack {one.attack[:40]!r} applies to every checkpoint"
     yield from _twice("attack", (one.attack for one in evidence.attacks))
 

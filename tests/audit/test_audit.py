@@ -132,7 +132,7 @@ def test_what_ran_and_what_did_not_is_listed_with_a_line_of_detail(evidence):
         ("ngram", "run"), ("pii", "run"), ("rare", "run"),
         ("membership", "run"), ("shadow models", "not run"),
         ("records", "run"), ("releases", "not run"), ("generation", "run"), ("vocabulary", "run"),
-        ("canary", "run"), ("epsilon", "run"),
+        ("canary", "run"), ("epsilon", "run"), ("secrets", "not applicable"),
     ]  # fmt: skip
     assert all(a.detail for a in evidence.attacks)
     assert all(
@@ -180,7 +180,9 @@ def test_a_checkpoint_of_another_tool_is_audited_from_two_files(bench, plain):
     assert "3 non-members are members too and were removed." in evidence.notes
     coverage = {a.attack: a for a in evidence.attacks}
     assert coverage["ngram"].status == "run"
-    assert coverage["pii"].status == coverage["canary"].status == coverage["epsilon"].status == "not run"
+    assert coverage["pii"].status == "run"  # both sides were looked through
+    assert coverage["canary"].status == coverage["epsilon"].status == "not run"
+    assert coverage["secrets"].status == "not applicable"
     aucs = {m.slice for m in evidence.measurements if m.metric == "auc"}
     assert aucs == {"loss", "min-k", "min-k++", "neighbours", "learned"}
     assert coverage["shadow models"].status == "not run"

@@ -13,7 +13,7 @@ import numpy as np
 from mlmguard.leakage import canaries, formats, ngram_index
 from mlmguard.leakage.answers import Answer, Ids, Probe
 from mlmguard.leakage.extraction import Target
-from mlmguard.leakage.results import CONTROL, Passage, Rows, Span
+from mlmguard.leakage.results import CONTROL, Given, Named, Passage, Rows, Span
 from mlmguard.settings import AuditSettings
 from mlmguard.types import DuplicateCounts, Manifest, PrivacyStatement
 
@@ -38,6 +38,12 @@ class Audited:
     shadows: Sequence[object] = ()
     changes: Mapping[str, tuple[Rows, Rows]] = field(default_factory=dict)
     guesses: int = 20
+
+    @property
+    def named(self) -> Sequence[Named]:
+        """Some of the planted canaries, as a user may ask after them."""
+        planted = [s for s in self.secrets if s.canary.planted][:5]
+        return [Named(f"line {k}", s.text[s.start : s.end], ((0, s.start),)) for k, s in enumerate(planted)]
 
     @property
     def tiers(self) -> Sequence[Sequence[canaries.Secret]]:
@@ -174,6 +180,20 @@ class Bench:
                 places.append((kind, row["id"], (row["text"], start, len(row["text"]))))
         targets = self.targets([place for _, _, place in places])
         return [Span(id, "PERSON", target, kind) for (kind, id, _), target in zip(places, targets) if target]
+
+    @property
+    def tokens(self) -> list[str]:
+        return self.entries
+
+    @cached_property
+    def given(self) -> list[Given]:
+        asked = {one.value: one.id for one in self.audited.named}
+        texts = [s for s in self.audited.secrets if s.text[s.start : s.end] in asked]
+        targets = self.targets([(s.text, s.start, s.end) for s in texts])
+        return [Given(asked[s.text[s.start : s.end]], (t,)) for s, t in zip(texts, targets) if t]
+
+    def written_so(self, target: Target, candidates: Ids) -> np.ndarray:
+        return np.ones(len(candidates), dtype=bool)
 
     def rng(self, what: str) -> np.random.Generator:
         return np.random.default_rng([self.seed, *what.encode()])

@@ -1,0 +1,194 @@
+"""A model that another tool trained: asked after the values its owner is afraid for."""
+
+import io
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from mlmguard.audit import Foreign, audit, checkpoint, given
+from mlmguard.audit.bench import Bench
+from mlmguard.commands.gate import judge_evidence
+from mlmguard.commands.split import split
+from mlmguard.errors import InputError
+from mlmguard.leakage.given import attack_given, simes
+from mlmguard.leakage.results import Result
+from mlmguard.measures import broken
+from mlmguard.policy.reading import load
+from mlmguard.types import ALONE, Evidence
+from tests.fixtures.elsewhere import filler, plain_loop, rows, sentences, values
+from tests.fixtures.workbench import KEY, QUICK, findings, numbers
+
+SECRETS, DECOYS = values(30, 0), values(30, 1)
+
+
+class Elsewhere:
+    """A folder with a model that nobody trained, its members and its non-members."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.members = rows(folder / "members.jsonl", [*filler(100, 0), *sentences(SECRETS, 2, 0)])
+        self.others = rows(folder / "others.jsonl", filler(60, 1))
+        self.model = plain_loop(folder / "untouched", filler(1, 0), 0)
+
+    def named(self, lines: str | bytes) -> Path:
+        path = self.folder / "secrets.txt"
+        path.write_bytes(lines if isinstance(lines, bytes) else lines.encode())
+        return path
+
+    def read(self, **more: object) -> checkpoint.Audited:
+        source = Foreign(self.members, **{"non_members": self.others, **more})
+        return checkpoint.read(self.model, source)
+
+    def audit(self, model: Path | None = None, **more: object) -> Evidence:
+        source = Foreign(self.members, **{"non_members": self.others, **more})
+        place = self.folder / "reports"
+        return audit(model or self.model, place, QUICK, source=source, records=self.folder / "records.jsonl")
+
+    def asked(self, model: Path, secrets: list[str]) -> tuple[float, Result]:
+        """How many of ``secrets`` the attack finds, alone."""
+        source = Foreign(self.members, self.others, secrets=self.named("\n".join(secrets)))
+        with Bench(checkpoint.read(model, source), QUICK) as bench:
+            result = attack_given(bench, bench.given)
+        (found,) = [m for m in result.measurements if (m.metric, m.slice) == ("found", "")]
+        return round(found.value * found.examples), result
+
+
+@pytest.fixture(scope="module")
+def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Elsewhere:
+    return Elsewhere(tmp_path_factory.mktemp("elsewhere"))
+
+
+# --- what it finds ------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_secrets_of_an_overfitted_model_are_found_and_neither_decoys_nor_those_of_its_twin(tmp_path):
+    place, texts = Elsewhere(tmp_path), filler(200, 0)
+    known = sentences(SECRETS, 20, 0)
+    rows(place.members, [*texts, *known])
+    leaky = plain_loop(tmp_path / "leaky", [*texts, *known], 350)
+    twin = plain_loop(tmp_path / "twin", [*texts, *sentences(values(30, 2), 20, 0)], 350)
+
+    evidence = place.audit(leaky, secrets=place.named("\n".join(SECRETS)))
+    found = numbers(evidence)
+    assert round(30 * found["secrets", "found", ""]) >= 27
+    assert "secrets.found_p" in findings(evidence)
+    exposed = [json.loads(line) for line in (tmp_path / "records.jsonl").read_text().splitlines()]
+    named = [one["document_id"] for one in exposed if one["attack"] == "secrets"]
+    assert len(named) >= 27 and all(one.startswith("line ") for one in named)
+    written = (tmp_path / "reports" / "audit.json").read_text() + (tmp_path / "records.jsonl").read_text()
+    assert not any(secret in written for secret in SECRETS)
+    judged = judge_evidence(tmp_path / "x", evidence, load("base"))
+    assert judged.judgement.status == "fail"
+
+    for model, secrets in (
+        (leaky, DECOYS), (twin, SECRETS), (twin, DECOYS), (place.model, SECRETS), (place.model, DECOYS),
+    ):  # fmt: skip
+        count, result = place.asked(model, secrets)
+        assert count == 0 and result.tests[0].p > 0.05, model.name
+
+
+def test_several_p_values_are_one():
+    rng = np.random.default_rng(0)
+    null = np.array([simes(row) for row in rng.random((2000, 30))])
+    assert 0.03 < (null < 0.05).mean() < 0.07
+    assert simes([1e-6, *[1.0] * 29]) < 1e-4 and simes([0.01] * 30) == pytest.approx(0.01)
+
+
+# --- where values stand -------------------------------------------------------------------------------
+
+
+def test_a_value_is_looked_up_as_words_of_its_own():
+    texts = ["code 4711-B was", "code X4711-B was", "4711-B", "4711-Bx", "see 4711-B, then 4711-B."]
+    (one, other) = given.placed(
+        [given.Named("a", "4711-B"), given.Named("b", "zebra crossing")], [{"text": text} for text in texts]
+    )
+    assert one.places == ((0, 5), (2, 0), (4, 4)) and other.places == ()
+    assert "4711" not in repr(one)
+
+
+def test_values_without_context_are_counted_and_short_ones_are_not_judged(elsewhere):
+    count, result = elsewhere.asked(elsewhere.model, [SECRETS[0], DECOYS[0], "7"])
+    (told,) = [m for m in result.measurements if (m.metric, m.slice) == ("found", "")]
+    assert count == 0 and told.examples == 2 and "1 of 3 have fewer values of their shape" in told.note
+    assert {m.slice for m in result.measurements} == {"", "in context", "without context"}
+    known = elsewhere.read(secrets=elsewhere.named(f"{SECRETS[0]}\n{DECOYS[0]}\n{SECRETS[0]}\n"))
+    assert [bool(one.places) for one in known.named] == [True, False]
+    told = "2 values were named and looked up in the members; nothing was planted. 1 stand in none"
+    assert told in " ".join(known.notes)
+
+
+def test_values_come_from_standard_input_too(elsewhere, monkeypatch):
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(f"{SECRETS[1]}\r\n\n".encode())))
+    (one,) = elsewhere.read(secrets=Path("-")).named
+    assert one.value == SECRETS[1] and one.places
+
+
+@pytest.mark.parametrize(
+    ("lines", "problem"),
+    [
+        ("", "no value in it"),
+        ("\n \n", "no value in it"),
+        (b"\xff\xfe", "not UTF-8"),
+        ("a\0b", "a binary file"),
+        ("ok 123456\n" + "x" * 10_000_000, "line 2: longer than 500 characters"),
+        ("123456\n---\n", "line 2: no letter or digit"),
+        ("123456\n秘密の言葉\n", "line 2: the tokenizer of this model cannot spell it"),
+        ("ab12 " * 20, "line 1: .* tokens; expected at most 31"),
+        ("\n".join(map(str, range(10**6, 10**6 + 10_001))), "10,001 values; expected at most 10,000"),
+    ],
+)
+def test_a_list_that_is_none_is_refused_in_one_line_that_does_not_show_it(elsewhere, lines, problem):
+    with pytest.raises(InputError, match=problem) as told:
+        elsewhere.read(secrets=elsewhere.named(lines))
+    assert "\n" not in str(told.value) and "秘密" not in str(told.value) and "ab12" not in str(told.value)
+
+
+def test_a_list_that_cannot_be_read_and_a_name_without_a_network_are_refused(elsewhere, tmp_path):
+    for path in (tmp_path, tmp_path / "gone"):
+        with pytest.raises(InputError, match="--secrets"):
+            elsewhere.read(secrets=path)
+    one = rows(tmp_path / "one.jsonl", filler(1, 0))
+    with pytest.raises(InputError, match="1 document; expected at least 10"):
+        checkpoint.read(elsewhere.model, Foreign(one))
+    with pytest.raises(InputError, match="nor does a hub give it"):
+        checkpoint.read(Path("nobody/no-such-model"), Foreign(elsewhere.members))
+
+
+# --- members alone, and dealt documents ---------------------------------------------------------------
+
+
+def test_with_members_alone_what_compares_is_not_applicable(elsewhere):
+    evidence = elsewhere.audit(non_members=None, secrets=elsewhere.named(SECRETS[0]))
+    status = {one.attack: one.status for one in evidence.attacks}
+    others = {"secrets": "run", "canary": "not run", "epsilon": "not run"}
+    assert status == {**dict.fromkeys(status, "not applicable"), **others}
+    (why,) = [one.detail for one in evidence.attacks if one.attack == "membership"]
+    assert "members dealt by a coin after the training are members all the same" in why
+    assert ALONE in evidence.notes and not evidence.model.beats_unigram
+    assert "no text is known that it was not trained on" in broken(evidence)
+    judged = judge_evidence(elsewhere.folder / "x", evidence, load("base"))
+    assert judged.judgement.status in ("inconclusive", "fail")
+
+
+def test_dealt_files_are_held_against_their_record(elsewhere, tmp_path, monkeypatch):
+    monkeypatch.setattr("mlmguard.audit.elsewhere.key_at_hand", lambda: KEY)
+    record = split(elsewhere.members, tmp_path, KEY)
+    sides = tmp_path / "members.jsonl", tmp_path / "non-members.jsonl"
+    known = checkpoint.read(elsewhere.model, Foreign(*sides))
+    assert f"Dealt by coin before the training: {record.parts:,} parts, seed 0, recorded." in known.notes
+    monkeypatch.setattr("mlmguard.audit.elsewhere.key_at_hand", lambda: None)
+    assert "under another key" in " ".join(checkpoint.read(elsewhere.model, Foreign(*sides)).notes)
+    monkeypatch.setattr("mlmguard.audit.elsewhere.key_at_hand", lambda: KEY)
+    sides[1].write_text("\n".join(sides[1].read_text().splitlines()[:-1]) + "\n")
+    with pytest.raises(InputError, match="its non-members are not those that were dealt"):
+        checkpoint.read(elsewhere.model, Foreign(*sides))
+
+
+def test_weights_that_were_there_before_the_deal_are_refused(elsewhere, tmp_path):
+    split(elsewhere.members, tmp_path, KEY, model=elsewhere.model)
+    with pytest.raises(InputError, match="these weights were there before the documents were dealt"):
+        checkpoint.read(elsewhere.model, Foreign(tmp_path / "members.jsonl", tmp_path / "non-members.jsonl"))
