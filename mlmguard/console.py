@@ -208,6 +208,7 @@ def audit_summary(evidence: Evidence) -> None:
     takeaways = [
         words.unclearable(shown),
         " ".join(filter(None, (words.epsilon(shown), words.mechanism(shown)))),
+        words.named(shown),
         words.exposure(shown),
         words.roc(shown),
         words.unknown(shown),

@@ -400,7 +400,9 @@ def _attack_run(evidence: Evidence) -> Iterator[_Derived]:
 
 #: Derived numbers by metric; a rule never compares an interval of one.
 DERIVED: Mapping[str, Callable[[Evidence], Iterable[_Derived]]] = {
-    "model.beats_unigram": lambda evidence: [("", float(evidence.model.beats_unigram), "")],
+    "model.beats_unigram": lambda evidence: [
+        ("", None if ALONE in evidence.notes else float(evidence.model.beats_unigram), "")
+    ],
     "model.head_loaded": lambda evidence: [("", float(evidence.model.head_loaded), "")],
     "privacy.epsilon": _epsilon,
     "privacy.corpus_epsilon": _corpus_epsilon,

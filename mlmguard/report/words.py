@@ -247,6 +247,18 @@ def secrets(case: Case) -> str:
     return f"{text} and {percent(twin.value)} of their twins." if twin else f"{text}."
 
 
+def named(case: Case) -> str:
+    """Say how many of the values that the user asked after were found; "" where nobody asked."""
+    found = _one(case, "secrets.found", "")
+    if found is None or found.value is None:
+        return ""
+    hits, of = round(found.value * found.examples), count(found.examples)
+    if hits:
+        return f"Of {of} values named, {count(hits)} were found: given back by search, or before every decoy."
+    most = f"; at most {percent(found.high)} of such values would be" if found.high is not None else ""
+    return f"None of {of} values named was found{most}."
+
+
 def copies(case: Case) -> str:
     """Say whether repeated phrases are completed better."""
     found = by_copies(case)

@@ -2,6 +2,7 @@
 
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -17,6 +18,8 @@ from mlmguard.leakage.given import attack_given, simes
 from mlmguard.leakage.results import Result
 from mlmguard.measures import broken
 from mlmguard.policy.reading import load
+from mlmguard.report import words
+from mlmguard.report.clearance import case
 from mlmguard.types import ALONE, Evidence
 from tests.fixtures.elsewhere import filler, plain_loop, rows, sentences, values
 from tests.fixtures.workbench import KEY, QUICK, findings, numbers
@@ -192,3 +195,13 @@ def test_weights_that_were_there_before_the_deal_are_refused(elsewhere, tmp_path
     split(elsewhere.members, tmp_path, KEY, model=elsewhere.model)
     with pytest.raises(InputError, match="these weights were there before the documents were dealt"):
         checkpoint.read(elsewhere.model, Foreign(tmp_path / "members.jsonl", tmp_path / "non-members.jsonl"))
+
+
+def test_the_summary_says_how_many_of_the_values_named_were_found(elsewhere):
+    evidence = elsewhere.audit(non_members=None, secrets=elsewhere.named("\n".join(SECRETS[:5])))
+    none = words.named(case(evidence)).replace("\u00a0", " ")
+    assert none == "None of 5 values named was found; at most 52 % of such values would be."
+    known = [replace(m, value=0.8) if m.metric == "found" else m for m in evidence.measurements]
+    told = words.named(case(replace(evidence, measurements=tuple(known))))
+    assert told == "Of 5 values named, 4 were found: given back by search, or before every decoy."
+    assert words.named(case(replace(evidence, measurements=()))) == ""
