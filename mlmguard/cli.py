@@ -24,7 +24,7 @@ from mlmguard import __version__, console, logs
 from mlmguard.commands import project
 from mlmguard.commands.completing import completion
 from mlmguard.commands.options import Page, key, name_variables, warn_renamed
-from mlmguard.errors import InputError, MlmguardError, lacking
+from mlmguard.errors import NOTHING_HALF, InputError, MlmguardError, of_the_machine
 
 COMMANDS: Mapping[str, tuple[str, ...]] = {
     "Pipeline": ("scan", "train", "audit", "gate", "review", "demo", "split"),
@@ -53,7 +53,7 @@ def run(arguments: list[str]) -> int:
     with suppress(MemoryError):
         code = _run(arguments)
     if code is None:  # what the command held is gone by now, and a line can be made
-        console.error(f"out of memory; {_NOTHING_HALF}")
+        console.error(f"out of memory; {NOTHING_HALF}")
         code = 1
     logs.end(code)
     return code
@@ -78,13 +78,10 @@ def _run(arguments: list[str]) -> int:
     except (SystemExit, MemoryError):
         raise
     except BaseException as problem:  # a panic of Rust is no Exception, and its text may hold a text's
-        if not (missing := lacking(problem)):
+        if not (known := of_the_machine(problem)):
             return _our_bug(problem)
-        console.error(f"{missing}; {_NOTHING_HALF}")
-        return 1
-
-
-_NOTHING_HALF = "nothing half-written is left, make room or rights and run again"
+        console.error(str(known))
+        return known.exit_code
 
 
 def _our_bug(problem: BaseException) -> int:

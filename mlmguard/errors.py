@@ -46,19 +46,25 @@ class PartialRun(MlmguardError):
     exit_code = 1
 
 
-def lacking(problem: BaseException) -> str:
-    """What this machine lacks, where ``problem`` says so; "" for a bug of ours."""
-    if isinstance(problem, OSError) and problem.errno is not None:
-        number = problem.errno
-    elif re.fullmatch(r"\d+ requested and \d+ written", str(problem)):  # numpy, of a full disk
-        return "a file could not be written whole"
-    else:  # safetensors has an error of its own
-        told = re.search(r"\(os error (\d+)\)", str(problem))
-        number = int(told[1]) if told else 0
-    return os.strerror(number) if number in _OF_THE_MACHINE else ""
+def of_the_machine(problem: BaseException) -> MlmguardError | None:
+    """What a path that is none, or this machine, did to a command; None for a bug of ours."""
+    number = problem.errno if isinstance(problem, OSError) else None
+    if number is None and re.fullmatch(
+        r"\d+ requested and \d+ written", str(problem)
+    ):  # numpy, of a full disk
+        return PartialRun(f"a file could not be written whole; {NOTHING_HALF}")
+    if number is None and isinstance(problem, RuntimeError) and str(problem).startswith("Symlink loop"):
+        number = errno.ELOOP  # as pathlib has it
+    if number is None and (told := re.search(r"\(os error (\d+)\)", str(problem))):  # safetensors has its own
+        number = int(told[1])
+    if number in _OF_A_PATH:
+        return InputError("a path that was given", os.strerror(number).lower(), do="check the paths")
+    return PartialRun(f"{os.strerror(number)}; {NOTHING_HALF}") if number in _OF_THE_MACHINE else None
 
 
+_OF_A_PATH = (errno.ELOOP, errno.ENAMETOOLONG)
 _OF_THE_MACHINE = (
     errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.EMFILE, errno.ENFILE,
-    errno.ENOMEM, errno.EIO, errno.ELOOP, errno.ENAMETOOLONG, errno.ENOTDIR, errno.EFBIG,
+    errno.ENOMEM, errno.EIO, errno.ENOTDIR, errno.EFBIG,
 )  # fmt: skip
+NOTHING_HALF = "nothing half-written is left, make room or rights and run again"

@@ -16,7 +16,6 @@ import time
 from pathlib import Path
 
 import click
-import numpy as np
 import pytest
 
 from mlmguard import cli
@@ -475,19 +474,3 @@ def test_what_the_machine_lacks_is_one_line(
     assert cli.run(["doctor"]) == 1
     said = capsys.readouterr().err
     assert os.strerror(number) in said and "ada" not in said and "bug of ours" not in said
-
-
-def test_a_file_that_numpy_wrote_half_of_is_one_line(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """It gives the number of items and no error of the system."""
-
-    def broken(*given: object, **named: object) -> int:
-        with Path("/dev/full").open("wb", buffering=0) as full:
-            np.zeros(1 << 16).tofile(full)
-        return 0
-
-    monkeypatch.setattr(cli.cli, "main", broken)
-    assert cli.run(["doctor"]) == 1
-    said = capsys.readouterr().err
-    assert "could not be written whole" in said and len(said.splitlines()) == 1

@@ -18,8 +18,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from mlmguard import cli
 from mlmguard.corpus.synthetic import write_corpus
 from tests.test_cli import SMALL, mlmguard, write_notes
 
@@ -78,6 +80,38 @@ def test_a_disk_that_fills_while_weights_are_written_leaves_no_checkpoint(tmp_pa
         assert {p.name for p in disk.iterdir()} == {".mlmguard", "clean", "reports"}
     finally:
         unmount(disk)
+
+
+# --- what a machine lacks is told ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["longer than names are", "itself"])
+def test_a_path_that_is_none_is_exit_2_and_one_line(
+    kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / ("x" * 5000 if kind == "longer than names are" else "loop")
+    if kind == "itself":
+        path.symlink_to(path.name)
+    people = ["--reason", "r", "--owner", "a", "--approver", "b", "--ticket", "t"]
+    for command in (["gate", path], ["doctor", path], ["waive", path, "leak", *people], ["scan", path]):
+        assert cli.run([str(word) for word in command]) == 2, command
+        assert len(capsys.readouterr().err.splitlines()) == 1, command
+
+
+def test_a_file_that_numpy_wrote_half_of_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It gives the number of items and no error of the system."""
+
+    def broken(*given: object, **named: object) -> int:
+        with Path("/dev/full").open("wb", buffering=0) as full:
+            np.zeros(1 << 16).tofile(full)
+        return 0
+
+    monkeypatch.setattr(cli.cli, "main", broken)
+    assert cli.run(["doctor"]) == 1
+    said = capsys.readouterr().err
+    assert "could not be written whole" in said and len(said.splitlines()) == 1
 
 
 # --- little of everything -----------------------------------------------------------------------------
