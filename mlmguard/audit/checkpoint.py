@@ -145,7 +145,7 @@ def _read_ours(ckpt: Path, source: Ours, seed: int) -> Audited:
             str(ckpt),
             "no privacy.json",
             "a checkpoint written by `mlmguard train`",
-            "for another's, name its data with --members and --non-members",
+            "for another's, name its data with --members",
         )
     refuse_impossible(read_noun(ckpt / "privacy.json", PrivacyStatement), f"{ckpt}/privacy.json")
     statement = seals.read_statement(ckpt)
