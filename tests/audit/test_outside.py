@@ -2,6 +2,7 @@
 
 import io
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,6 +12,7 @@ import pytest
 
 from mlmguard.audit import Foreign, audit, checkpoint, given
 from mlmguard.audit.bench import Bench
+from mlmguard.cli import run
 from mlmguard.commands.gate import judge_evidence
 from mlmguard.commands.split import split
 from mlmguard.errors import InputError
@@ -205,3 +207,67 @@ def test_the_summary_says_how_many_of_the_values_named_were_found(elsewhere):
     told = words.named(case(replace(evidence, measurements=tuple(known))))
     assert told == "Of 5 values named, 4 were found: given back by search, or before every decoy."
     assert words.named(case(replace(evidence, measurements=()))) == ""
+
+
+# --- the command --------------------------------------------------------------------------------------
+
+
+def command(elsewhere: Elsewhere, *arguments: object) -> int:
+    reports = elsewhere.folder / "typed"
+    return run(["audit", str(elsewhere.model), "--reports", str(reports), *map(str, arguments)])
+
+
+def test_the_command_shows_no_value_and_says_what_was_found(elsewhere, capsys, monkeypatch):
+    monkeypatch.chdir(elsewhere.folder)
+    named = elsewhere.named("\n".join((*SECRETS[:3], DECOYS[0])))
+    assert command(elsewhere, "--members", elsewhere.members, "--secrets", named, "--verbose") == 0
+    shown = "".join(capsys.readouterr())
+    assert "None of 4 values named was found" in " ".join(shown.replace("\u00a0", " ").split())
+    page = (elsewhere.folder / "typed" / "audit.html").read_text()
+    assert not any(value in text for value in (*SECRETS, *DECOYS) for text in (shown, page))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (("--secrets", "-"), "--secrets goes with --members"),
+        (("--non-members", "x"), "go with --members"),
+        (("--members", "x", "--selftest", "2"), "name both"),
+        (
+            ("--members", "x", "--non-members", "x", "--secrets", "-", "--selftest", "2"),
+            "not with --selftest",
+        ),
+    ],
+)
+def test_options_that_say_nothing_together_are_refused(elsewhere, capsys, arguments, problem):
+    assert command(elsewhere, *arguments) == 2
+    assert problem in capsys.readouterr().err
+
+
+def test_a_pickle_and_a_vocabulary_of_five_entries_are_one_line(elsewhere, tmp_path):
+    shutil.copytree(elsewhere.model, tmp_path / "pickle")
+    (tmp_path / "pickle" / "model.safetensors").rename(tmp_path / "pickle" / "pytorch_model.bin")
+    with pytest.raises(InputError, match=r"convert it: python -c .*save_pretrained"):
+        checkpoint.read(tmp_path / "pickle", Foreign(elsewhere.members))
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    for entries, problem in (
+        (special, "5 entries, all of them special"),
+        ([*special, "a"], "6 entries, of which one is no special token"),
+    ):
+        folder = of_few_entries(tmp_path / f"few{len(entries)}", entries)
+        with pytest.raises(InputError, match=problem):
+            checkpoint.read(folder, Foreign(elsewhere.members))
+
+
+def of_few_entries(folder: Path, entries: list[str]) -> Path:
+    """A model with a vocabulary of just these."""
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import BertConfig, BertForMaskedLM, PreTrainedTokenizerFast
+
+    engine = Tokenizer(models.WordPiece({entry: k for k, entry in enumerate(entries)}, unk_token="[UNK]"))
+    engine.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    named = {f"{name.lower()}_token": f"[{name}]" for name in ("PAD", "UNK", "CLS", "SEP", "MASK")}
+    PreTrainedTokenizerFast(tokenizer_object=engine, **named).save_pretrained(folder)
+    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
+    BertForMaskedLM(BertConfig(vocab_size=len(entries), **sizes)).save_pretrained(folder)
+    return folder
