@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from mlmguard.artifacts import walk
+from mlmguard.artifacts import text_of, walk
 from mlmguard.errors import InputError
 from mlmguard.types import Skipped
 
@@ -39,7 +39,7 @@ def files(corpus: Path, ignore: Iterable[Path] = ()) -> Iterator[tuple[str, Path
 
 def _walk(corpus: Path, ignore: Iterable[Path]) -> Iterator[tuple[str, Path | str]]:
     """(name, path) of every file in a folder, or (name, why it is not followed)."""
-    root, ours = corpus.resolve(), {path.resolve() for path in ignore}
+    root, ours = corpus.resolve(), {place for path in ignore if (place := _place(path))}
     lost: list[Path] = []
     for here, subfolders, names in walk(corpus, lost.append):
         linked = [name for name in subfolders if (here / name).is_symlink() and not name.startswith(".")]
@@ -80,12 +80,22 @@ def size(corpus: Path, ignore: Iterable[Path] = ()) -> int:
     return sum(path.stat().st_size for _, path in files(corpus, ignore) if isinstance(path, Path))
 
 
-def _is_ours(folder: Path, ours: set[Path]) -> bool:
-    if folder.resolve() in ours:
-        return True
+def _place(folder: Path) -> tuple[int, int] | None:
+    """What a folder is, by whatever path: to resolve one a thousand deep takes a second."""
     try:
-        return '"mlmguard/manifest/' in (folder / "manifest.json").read_text("utf-8")
-    except (OSError, UnicodeDecodeError):
+        found = folder.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _is_ours(folder: Path, ours: set[tuple[int, int]]) -> bool:
+    if _place(folder) in ours:
+        return True
+    manifest = folder / "manifest.json"
+    try:
+        return manifest.is_file() and '"mlmguard/manifest/' in text_of(manifest, "a manifest")
+    except (InputError, OSError):
         return False
 
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -50,3 +54,48 @@ def test_a_file_of_broken_lines_is_a_few_entries_and_takes_no_time(tmp_path: Pat
     read = list(readers.read(tmp_path))
     assert time.process_time() - began < 1 and len(read) == LISTED + 2
     assert read[-1] == Skipped("bad.jsonl", "malformed JSON", LISTED + 1, lines - LISTED)
+
+
+def test_a_folder_that_cannot_be_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("closed", "open"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "a.txt").write_text("a text of some words")
+    listed = Path.iterdir
+
+    def iterdir(self: Path) -> Iterator[Path]:
+        if self.name == "closed":
+            raise PermissionError(13, "Permission denied")
+        return listed(self)
+
+    monkeypatch.setattr(Path, "iterdir", iterdir)
+    read = list(readers.read(tmp_path))
+    assert [one for one in read if isinstance(one, Skipped)] == [
+        Skipped("closed", "a folder that cannot be read")
+    ]
+    assert len(read) == 2
+
+
+def test_a_pipe_in_the_place_of_a_manifest_holds_nobody_up(tmp_path: Path) -> None:
+    """Whether a folder is one that we wrote is asked of its manifest."""
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "a.txt").write_text("a text of some words")
+    os.mkfifo(tmp_path / "a" / "manifest.json")
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "manifest.json").symlink_to("/dev/zero")
+    read = list(readers.read(tmp_path))
+    assert [type(one).__name__ for one in read] == ["Document", "Skipped", "Skipped"]
+
+
+def test_folders_a_thousand_deep_are_read_in_a_moment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    began = time.process_time()
+    monkeypatch.chdir(tmp_path)
+    for _ in range(1100):
+        Path("d").mkdir()
+        os.chdir("d")
+    Path("a.txt").write_text("a text of some words")
+    os.chdir(tmp_path)
+    assert [type(one).__name__ for one in readers.read(tmp_path)] == ["Document"]
+    assert time.process_time() - began < 5
+    subprocess.run(["rm", "-r", tmp_path / "d"], check=True)  # Python's own cannot
