@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import mailbox
 import sys
+from contextlib import closing
 from email.message import EmailMessage
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from mlmguard.corpus.synthetic import private_documents
 
 target, count = Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 1500
 target.parent.mkdir(parents=True, exist_ok=True)
-with mailbox.mbox(target) as box:
+with closing(mailbox.mbox(target)) as box:
     for number, document in enumerate(private_documents(count)[0]):
         mail = EmailMessage()
         mail["From"], mail["To"] = "ward@clinic.example", "records@clinic.example"
