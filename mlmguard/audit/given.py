@@ -5,6 +5,7 @@ A value is known by its line and its keyed name from here on; what stands in the
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -124,10 +125,23 @@ def given(bench: Bench) -> list[Given]:
         targets = tuple(target for target in bench.targets(spans) if target is not None)
         if not targets:
             targets = tuple(t for t in bench.targets([(one.value, 0, len(one.value))]) if t is not None)
-            found.append(Given(one.id, targets, WITHOUT))
+            found.append(Given(one.id, targets, WITHOUT, words=reads_as_words(one.value)))
         else:
-            found.append(Given(one.id, targets, IN_CONTEXT))
+            found.append(Given(one.id, targets, IN_CONTEXT, words=reads_as_words(one.value)))
     return found
+
+
+_RUN = re.compile(r"[^\W\d_]{3,}")
+
+
+def reads_as_words(value: str) -> bool:
+    """Whether half of a value or more is letters in a row, written as words are.
+
+    >>> [reads_as_words(one) for one in ("Ann Lee", "ann.lee@example.org", "sk_4eC39HqLyjWD", "AB-4711-C")]
+    [True, True, False, False]
+    """
+    runs = [run for run in _RUN.findall(value) if run in (run.lower(), run.upper(), run.capitalize())]
+    return 2 * sum(map(len, runs)) >= sum(map(str.isalnum, value))
 
 
 def notes(values: Sequence[Named]) -> list[str]:

@@ -5,7 +5,7 @@ letter, cut into tokens as the value is. Were the model trained without it, and 
 the value would be one of them: ranked first of D of them once in D + 1, and given back whole by a search,
 which never sees it, as rarely as one of all values of its shape is drawn. That is the test, and it needs no
 documents to compare with. A name or a word is likelier than its decoys without any memory: a reference that
-knows it as well takes it out.
+knows it as well takes it out, and without one words are not judged.
 """
 
 from __future__ import annotations
@@ -50,11 +50,12 @@ def attack_given(bench: Bench, values: Sequence[Given]) -> Result:
     """Probe, search and rank each of ``values``, in one context after the other until it is found."""
     rng = bench.rng("secrets")
     tried = [_Tried(one) for one in values]
+    askable = [one for one in tried if bench.reference is not None or not one.given.words]
     contexts = sum(len(one.targets) for one in values)
     count = min(MOST_DECOYS, max(FEWEST_DECOYS, math.ceil(contexts / FOUND_BY_CHANCE) - 1))
     shapes = formats.Shapes(bench.tokens, bench.classes)
     for number in range(CONTEXTS):
-        left = [one for one in tried if not one.found and number < len(one.given.targets)]
+        left = [one for one in askable if not one.found and number < len(one.given.targets)]
         targets = [one.given.targets[number] for one in left]
         drawn = [Decoys(bench, shapes, target, rng) for target in targets]
         for one, decoys in zip(left, drawn):
@@ -149,10 +150,13 @@ def _ranks_first(reference: Answers | None, target: Target, decoys: Decoys, coun
 def _told(bench: Bench, tried: Sequence[_Tried], count: int) -> Result:
     judged = [one for one in tried if one.judged]
     n = len(judged)
-    few = len(tried) - n
+    words = sum(one.given.words for one in tried) if bench.reference is None else 0
+    few = len(tried) - n - words
     note = f"of each, {count:,} decoys of its shape"
     if few:
         note += f"; {few} of {len(tried)} have fewer values of their shape, or were not tried: not judged"
+    if words:
+        note += f"; {words} of {len(tried)} are words or names, not judged without --reference"
     expected = sum(len(one.given.targets) for one in judged) / (count + 1)
     if expected > FOUND_BY_CHANCE:
         note += f"; {expected:.1g} are ranked first by chance"

@@ -139,6 +139,7 @@ class Given:
     id: str
     targets: tuple[Target, ...] = field(repr=False)
     kind: str = IN_CONTEXT
+    words: bool = False  # it reads as words or a name, which are likelier than other letters without memory
 
 
 def measured(

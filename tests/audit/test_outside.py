@@ -126,6 +126,16 @@ def test_values_without_context_are_counted_and_short_ones_are_not_judged(elsewh
     assert told in " ".join(known.notes)
 
 
+def test_words_are_judged_beside_a_reference_only(elsewhere):
+    named = elsewhere.named("river stone\nAnn Lee\n" + SECRETS[0])
+    for reference, judged in ((None, 1), (str(elsewhere.model), 3)):
+        audited = elsewhere.read(secrets=named, reference=reference)
+        with Bench(audited, QUICK) as bench:
+            (told,) = [m for m in attack_given(bench, bench.given).measurements
+                       if (m.metric, m.slice) == ("found", "")]  # fmt: skip
+        assert told.examples == judged and ("2 of 3 are words or names" in told.note) == (reference is None)
+
+
 def test_values_come_from_standard_input_too(elsewhere, monkeypatch):
     monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(f"{SECRETS[1]}\r\n\n".encode())))
     (one,) = elsewhere.read(secrets=Path("-")).named
