@@ -1,21 +1,31 @@
-"""Show what each masking strategy does to a text."""
+"""Show what each masking strategy does to a text, and what a checkpoint predicts there.
+
+With --model the likeliest tokens at each masked position are computed; --out writes a page to look at, without
+script or request, that holds what was typed and what is predicted.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 import numpy as np
 
 from mlmguard import console
-from mlmguard.commands.options import Page, shared, show
+from mlmguard.artifacts import write_text
+from mlmguard.commands.options import FILE, Page, place, shared, show
 from mlmguard.corpus.detect import finder as detect
 from mlmguard.errors import InputError
 from mlmguard.settings import TrainSettings, check, read_mix
 from mlmguard.training.text import masking
-from mlmguard.training.text.masking import IGNORED, Masking, Mix
+from mlmguard.training.text.masking import IGNORED, Ids, Masking, Mix
 from mlmguard.training.text.tokenizer import Tokenizer
+
+if TYPE_CHECKING:
+    from mlmguard.training.guesses import Guess
 
 
 @dataclass(frozen=True)
@@ -25,6 +35,7 @@ class Piece:
     text: str
     fate: str = ""
     personal: bool = False
+    guess: Guess | None = None
 
 
 @dataclass(frozen=True)
@@ -38,14 +49,20 @@ class Masked:
 
 
 def mask(
-    text: str, name: str | None = None, rate: float = 0.15, mix: str = "80/10/10", seed: int = 0
+    text: str,
+    name: str | None = None,
+    rate: float = 0.15,
+    mix: str = "80/10/10",
+    seed: int = 0,
+    model: str | None = None,
 ) -> tuple[Masked, ...]:
-    """Every strategy on ``text``, by the tokenizer ``name`` (None: the one shipped).
+    """Every strategy on ``text``, by the tokenizer ``name`` (None: that of ``model``, or the one shipped).
 
     Raises :class:`InputError` for a text without tokens, an impossible rate, or a tokenizer that is not fast.
     """
     check(TrainSettings(mask_rate=rate, mask_mix=mix))
-    tokenizer = Tokenizer.load(name)
+    tokenizer = Tokenizer.load(name or model)
+    predict = _predictor(model, tokenizer) if model else _nothing
     shares = Mix(*read_mix(mix))
     ways = {
         **{strategy: Masking(strategy, rate, mix=shares) for strategy in masking.STRATEGIES},
@@ -63,13 +80,26 @@ def mask(
     found = []
     for strategy, way in ways.items():
         shown, labels = masking.mask(ids, tokenizer, np.random.default_rng(seed), way, notes)
-        tokens = tokenizer.tokens(shown.tolist())
+        tokens, known = tokenizer.tokens(shown.tolist()), predict(shown, labels)
         pieces = tuple(
-            Piece(token, _fate(now, label, tokenizer), bool(personal))
-            for token, now, label, personal in zip(tokens, shown, labels, notes.personal)
+            Piece(token, _fate(now, label, tokenizer), bool(personal), known.get(place))
+            for place, (token, now, label, personal) in enumerate(zip(tokens, shown, labels, notes.personal))
         )
         found.append(Masked(strategy, pieces, int((labels != IGNORED).sum()), len(ids)))
     return tuple(found)
+
+
+def _nothing(shown: Ids, labels: Ids) -> Mapping[int, Guess]:
+    return {}
+
+
+def _predictor(model: str, tokenizer: Tokenizer) -> Callable[[Ids, Ids], Mapping[int, Guess]]:
+    from mlmguard.training import models
+    from mlmguard.training.guesses import guesses
+
+    loaded = models.load(model)[0]
+    models.refuse_unusable(loaded, tokenizer, model)
+    return lambda shown, labels: guesses(loaded, tokenizer, shown, labels, models.window_of(loaded))
 
 
 def _fate(now: int, label: int, tokenizer: Tokenizer) -> str:
@@ -91,9 +121,16 @@ def _fate(now: int, label: int, tokenizer: Tokenizer) -> str:
 )
 @click.option("--mask-mix", "mix", default="80/10/10", show_default=True, help="Hidden, swapped, kept.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Another seed, other masks.")
+@click.option("--model", help="A checkpoint by folder or name: what does it predict at the masks?")
+@place("--out", "out", "Write a page to look at, as HTML.", type=FILE)
 @shared
-def command(text: str, quiet: bool, as_json: bool, **given: Any) -> None:
+def command(text: str, out: Path | None, quiet: bool, as_json: bool, **given: Any) -> None:
     found = mask(text, **given)
+    if out is not None:
+        from mlmguard.report import masks
+
+        write_text(out, masks.render(found, given["model"] or ""))
+        console.written([out], quiet)
     rows = [
         (
             f"{one.strategy} ({one.predicted} of {one.tokens})",
