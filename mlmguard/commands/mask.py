@@ -1,7 +1,7 @@
 """Show what each masking strategy does to a text, and what a checkpoint predicts there.
 
-With --model the likeliest tokens at each masked position are computed; --out writes a page to look at, without
-script or request, that holds what was typed and what is predicted.
+With --model the likeliest tokens at each masked position are computed; --out writes a page to look at,
+without script or request, that holds what was typed and what is predicted.
 """
 
 from __future__ import annotations

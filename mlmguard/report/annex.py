@@ -41,7 +41,7 @@ def render(case: Case) -> str:
     """Both annexes as Markdown."""
     word, sentence = words.headline(case)
     lines = [f"# Annexes to the release report of audit {escaped(case.evidence.run_id)}", ""]
-    lines += [f"Verdict: {escaped(word)}. {escaped(sentence)}", ""]
+    lines += [f"Verdict: {escaped(word)}. {escaped(sentence)} {escaped(words.judged(case))}".rstrip(), ""]
     lines += section("EDPB Opinion 28/2024", edpb(case))
     lines += section("NIST SP 800-226", nist(case))
     return "\n".join(lines)

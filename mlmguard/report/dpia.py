@@ -50,9 +50,9 @@ def _demonstrated(case: Case) -> str:
     judged = case.judgement
     if judged is None:
         return "No policy was applied."
-    word, sentence = words.headline(case)
+    _, sentence = words.headline(case)
     unmet = [verdict.rule for verdict in judged.verdicts if verdict.status in UNMET]
-    text = f"Policy {judged.policy} {judged.policy_version}: {word}. {sentence}"
+    text = f"{words.judged(case)} {sentence}"
     return f"{text} Not shown: {', '.join(unmet)}." if unmet else text
 
 

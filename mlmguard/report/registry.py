@@ -35,7 +35,7 @@ def render(case: Case) -> str:
         what = "no differential privacy is claimed"
         raise InputError("--out registry", what, "a checkpoint trained with --dp-epsilon")
     entry = {
-        "url_slug": case.evidence.run_id.lower(),
+        "url_slug": re.sub(r"[^a-z0-9]+", "-", case.evidence.run_id.lower()).strip("-"),
         "status": "Draft",
         "tier": max(1, tier(statement)[0]),
         "deployment": {
@@ -71,7 +71,9 @@ def render(case: Case) -> str:
                     if hazard.id in ("preprocessing", "tuning", "validation", "size-dependence")
                 ),
                 "mechanisms": _mechanisms(statement),
-                "justification": f"{words.epsilon(case)} {words.mechanism(case)}".strip(),
+                "justification": " ".join(
+                    filter(None, (words.epsilon(case), words.mechanism(case), words.judged(case)))
+                ),
             },
             "administrative": {"registry_authors": [said(case, "authors")]},
         },
@@ -80,6 +82,7 @@ def render(case: Case) -> str:
     yaml = YAML(typ="safe", pure=True)
     yaml.default_flow_style = False
     yaml.width = 100
+    yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]  # the order of the schema
     yaml.dump(entry, out)
     return out.getvalue()
 

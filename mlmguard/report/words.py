@@ -89,6 +89,16 @@ def heading(verdict: Verdict) -> str:
     return f"Not shown: that {title if acronym else title[0].lower() + title[1:]}"
 
 
+def judged(case: Case) -> str:
+    """Name the policy that was applied, by its version and digest; "" without one."""
+    by = case.judgement
+    if by is None:
+        return ""
+    return (
+        f"Judged by policy {by.policy} {by.policy_version} (SHA-256 {by.policy_hash}): {headline(case)[0]}."
+    )
+
+
 def unclearable(case: Case) -> str:
     """Say why this audit cannot find the model clean, or "" if it can."""
     fault = broken(case.evidence)

@@ -59,6 +59,12 @@ def test_an_entry_of_the_registry_is_valid_by_its_schema_and_names_its_gaps() ->
         assert f"[to be written: {DECLARED[key]}]" in " ".join(text.split()), key
     parameters = data["deployment"]["privacy_loss"]["privacy_parameters"]  # type: ignore[index]
     claimed = clean().statement
+    assert list(data) == [
+        "url_slug",
+        "status",
+        "tier",
+        "deployment",
+    ]  # as the schema and its reader order them
     assert claimed is not None and parameters == {"epsilon": claimed.epsilon, "delta": claimed.delta}
 
 

@@ -138,7 +138,7 @@ def test_numbers_that_json_cannot_say_become_nothing() -> None:
 
 
 #: Formats whose text nobody reads as markup.
-PLAIN = ("json", "sarif", "csv", "cyclonedx", "in-toto", "prometheus")
+PLAIN = ("json", "sarif", "csv", "cyclonedx", "in-toto", "prometheus", "registry")
 PLANTED = ("zaphira.quux@private.example", "4111 1111 1111 1111", "<img src=x onerror=alert(1)>")
 
 
