@@ -18,6 +18,7 @@ from mlmguard import console
 from mlmguard.artifacts import write_text
 from mlmguard.commands.options import FILE, Page, place, shared, show
 from mlmguard.corpus.detect import finder as detect
+from mlmguard.corpus.detect import strong
 from mlmguard.errors import InputError
 from mlmguard.settings import TrainSettings, check, read_mix
 from mlmguard.training.text import masking
@@ -71,7 +72,8 @@ def mask(
     }
     for way in ways.values():
         masking.refuse_wordless(way, tokenizer)
-    findings = [(span.start, span.end) for span in detect.finder().find(text)]
+    names = detect.STRONG if strong.installed() else detect.OURS  # as a scan looks for them
+    findings = [(span.start, span.end) for span in detect.finder(names=names).find(text)]
     (encoded,) = tokenizer.encode_with_places([text])
     notes = masking.notes_of(encoded, findings)
     ids = np.array(encoded.ids, dtype=np.int64)

@@ -29,8 +29,8 @@ def answers(case: Case) -> list[tuple[str, list[str]]]:
 def reach(case: Case) -> str:
     """Return how many leaked documents this audit would have found, "" where the evidence does not say."""
     note = next((note for note in case.evidence.notes if note.startswith("Reach: ")), "")
-    first = note.removeprefix("Reach: ").split(". ")[:2]
-    return ". ".join(first).rstrip(".") + "." if note else ""
+    said = ". ".join(note.removeprefix("Reach: ").split(". ")[:2]).rstrip(".")
+    return f"{said[0].upper()}{said[1:]}." if said else ""
 
 
 def _corpus(manifest: Manifest | None) -> str:

@@ -74,8 +74,9 @@ def _all_met(counts: Mapping[Status, int]) -> str:
     far, absent = (counts.get(one, 0) for one in (Status.OUT_OF_REACH, Status.NOT_APPLICABLE))
     if not far + absent:
         return f"All {sum(counts.values())} rules of the policy are met."
-    others = [f"{far} ask for more than an audit of this size can tell"] if far else []
-    others += [f"{absent} speak of what is not here"] if absent else []
+    asks, speaks = ("ask" if far > 1 else "asks"), ("speak" if absent > 1 else "speaks")
+    others = [f"{far} {asks} for more than an audit of this size can tell"] if far else []
+    others += [f"{absent} {speaks} of what is not here"] if absent else []
     met = sum(counts.values()) - far - absent
     return f"All {met} rules that could be judged are met; {' and '.join(others)}."
 

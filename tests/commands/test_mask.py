@@ -52,6 +52,11 @@ def test_only_what_is_to_be_predicted_has_a_guess(start: Path) -> None:
     assert all(piece.guess is None for one in mask(TEXT) for piece in one.pieces)
 
 
+def test_names_are_underlined_as_a_scan_finds_them() -> None:
+    found = mask("The patient of room 12 asked Mary Jones for the list of names.")
+    assert all(any(piece.personal for piece in one.pieces) for one in found)
+
+
 def test_the_page_holds_no_script_escapes_what_was_typed_and_names_no_folder(
     start: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -90,5 +90,5 @@ def test_the_smallest_leak_is_the_first_of_what_the_audit_says_of_its_reach() ->
     note = "Reach: with 9 of 90 units held out a model fails where 7 units are known. Fewer are listed. More."
     shown = judged(replace(clean(), notes=(note,)))
     assert briefing.reach(shown) == (
-        "with 9 of 90 units held out a model fails where 7 units are known. Fewer are listed."
+        "With 9 of 90 units held out a model fails where 7 units are known. Fewer are listed."
     )
