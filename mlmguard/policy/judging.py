@@ -175,9 +175,9 @@ def _apply(
 ) -> list[Outcome]:
     """What the rule says, slice by slice."""
     matching = [m for m in known.get(rule.metric, ()) if rule.slice in ("*", m.slice)]
+    if why := _why_not_applicable(rule, evidence, bool(matching)):
+        return [_not_applicable(rule.slice, why)]
     if not matching:
-        if why := _why_not_applicable(rule, evidence):
-            return [_not_applicable(rule.slice, why)]
         return [_unknown(rule, rule.slice, "not available", _why_missing(rule, evidence))]
     void = next((m for m in known.get(rule.void_if or "", ()) if m.value), None)
     if void is not None:
@@ -196,8 +196,6 @@ def _compare(rule: Rule, number: Measurement, claimed: float | None) -> Outcome:
     if number.value is None:
         if rule.metric in DERIVED:
             return unknown(number.note or "the evidence does not say")
-        if rule.slice not in ("", "*") and number.examples == 0 and number.note:
-            return _not_applicable(number.slice, number.note)
         note = f": {number.note}" if number.note else ""
         return unknown(f"the attack ran and could not form this number{note}")
     if any(end is not None and math.isnan(end) for end in (number.value, number.low, number.high)):
@@ -247,20 +245,26 @@ def _not_applicable(slice_: str, why: str) -> Outcome:
     return Outcome(slice_, Status.NOT_APPLICABLE, "nothing to measure", why, evaluated=False)
 
 
-def _why_not_applicable(rule: Rule, evidence: Evidence) -> str:
-    """Why nothing here is what the rule speaks of; "" where a number is missing.
+def _why_not_applicable(rule: Rule, evidence: Evidence, measured: bool) -> str:
+    """Why nothing here is what the rule speaks of; "" where a number is missing or was formed.
 
+    An attack that had nothing of a slice says so in every number of it; what the scan redacted is there.
     A policy whose rule fails or is inconclusive without a claim wants one: for it the number is missing.
     """
     family = rule.metric.split(".")[0]
     if rule.slice not in ("", "*"):
         there = [m for m in evidence.measurements if (m.attack, m.slice) == (family, rule.slice)]
-        if there and all(m.value is None and m.examples == 0 and m.note for m in there):
+        empty = there and all(m.value is None and m.examples == 0 and m.note for m in there)
+        if empty and not (rule.slice == "redacted" and _redacted_any(evidence)):
             return there[0].note
     of_claim = family in ("privacy", "epsilon") and rule.metric != "privacy.epsilon"
-    if of_claim and claim(evidence) is None and rule.on_inconclusive in _SOFT:
+    if not measured and of_claim and claim(evidence) is None and rule.on_inconclusive in _SOFT:
         return "no differential privacy is claimed"
     return ""
+
+
+def _redacted_any(evidence: Evidence) -> bool:
+    return evidence.manifest is not None and any(row.redacted for row in evidence.manifest.findings)
 
 
 def _why_missing(rule: Rule, evidence: Evidence) -> str:

@@ -163,6 +163,22 @@ def test_a_slice_without_a_number_borrows_the_reason_of_its_attack() -> None:
     )
 
 
+def test_what_was_redacted_is_there_whatever_the_attack_says() -> None:
+    """Evidence whose numbers on redacted values were taken out does not do without them."""
+    others = tuple(m for m in clean().measurements if (m.attack, m.slice) != ("pii", "redacted"))
+    empty = number("pii.extraction_rate", None, slice="redacted", note="no such span in the corpus")
+    told = replace(clean(), measurements=(*others, empty))
+    assert by_rule(told)["redacted-recovered"].status is Status.INCONCLUSIVE
+    scanned = clean().manifest
+    assert scanned is not None
+    nothing = replace(told, manifest=replace(scanned, findings=()))
+    assert by_rule(nothing)["redacted-recovered"].status is Status.NOT_APPLICABLE
+    beside = number("pii.top1", 0.1, slice="redacted", n=40)
+    assert by_rule(replace(nothing, measurements=(*others, empty, beside)))["redacted-recovered"].status is (
+        Status.INCONCLUSIVE
+    )
+
+
 def test_no_list_of_attacks_is_not_all_attacks() -> None:
     silent = replace(clean(), attacks=())
     rule = {"metric": "audit.attacks_not_run", "slice": "", "fail": "> 0"}
