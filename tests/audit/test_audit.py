@@ -130,8 +130,8 @@ def test_personal_spans_and_rare_words_are_probed_on_both_sides(evidence):
 def test_what_ran_and_what_did_not_is_listed_with_a_line_of_detail(evidence):
     assert [(a.attack, a.status) for a in evidence.attacks] == [
         ("ngram", "run"), ("pii", "run"), ("rare", "run"),
-        ("membership", "run"), ("shadow models", "not run"),
-        ("records", "run"), ("releases", "not run"), ("generation", "run"), ("vocabulary", "run"),
+        ("membership", "run"), ("shadow models", "not applicable"),
+        ("records", "run"), ("releases", "not applicable"), ("generation", "run"), ("vocabulary", "run"),
         ("canary", "run"), ("epsilon", "run"), ("secrets", "not applicable"),
     ]  # fmt: skip
     assert all(a.detail for a in evidence.attacks)
@@ -185,7 +185,7 @@ def test_a_checkpoint_of_another_tool_is_audited_from_two_files(bench, plain):
     assert coverage["secrets"].status == "not applicable"
     aucs = {m.slice for m in evidence.measurements if m.metric == "auc"}
     assert aucs == {"loss", "min-k", "min-k++", "neighbours", "learned"}
-    assert coverage["shadow models"].status == "not run"
+    assert coverage["shadow models"].status == "not applicable"
     initial = str(bench.run_of(plain) / "initial")
     with_reference = audit(
         folder,
