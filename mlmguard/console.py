@@ -256,8 +256,9 @@ def verdicts(shown: Case) -> None:
     table.add_column("rule", no_wrap=True)
     for column in ("observed, required",) if narrow else ("required", "observed"):
         table.add_column(column)
+    one_cause = {verdict.rule for group in words.unmet(shown) if len(group) > words.FEW for verdict in group}
     for verdict in tables.gravest_first(judgement):
-        if verdict.status not in tables.UNMET and not logs.asked():
+        if not logs.asked() and (verdict.status not in tables.UNMET or verdict.rule in one_cause):
             continue
         mark = _text(f"{words.MARK[verdict.status]} {words.WORD[verdict.status]}", _STYLE[verdict.status])
         required, observed = _text(verdict.required, "dim" if narrow else ""), _text(verdict.observed)
@@ -266,7 +267,7 @@ def verdicts(shown: Case) -> None:
     advice: list[RenderableType] = []
     for group in words.unmet(shown):
         first = group[0]
-        if first.status is Status.WARN and not logs.asked():
+        if first.status is Status.WARN and first.rule not in one_cause and not logs.asked():
             continue  # `explain` has what a warning asks for
         rules = _text(", ".join(verdict.rule for verdict in group), _STYLE[first.status])
         advice.append(rules.append("  ").append_text(_text(first.reason, "not bold default")))

@@ -106,6 +106,10 @@ def unclearable(case: Case) -> str:
     return f"{fault[:1].upper()}{fault[1:]}: this audit cannot clear the model." if fault else ""
 
 
+FEW = 2
+"""Rules of one status and reason that are shown each by itself; of more the cause is said once."""
+
+
 def unmet(case: Case) -> list[list[Verdict]]:
     """Group the verdicts that are not met by status and reason, gravest first."""
     if case.judgement is None:

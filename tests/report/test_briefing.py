@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 from mlmguard.policy.judging import judge
 from mlmguard.policy.reading import load
 from mlmguard.report import briefing
 from mlmguard.report.clearance import Case, case
+from mlmguard.report.formats import render
 from mlmguard.types import Evidence, Hazard, LanguageCount
-from tests.fixtures.evidence import TODAY, clean, extractable, manifest, not_private, statement
+from tests.fixtures.evidence import TODAY, clean, extractable, manifest, not_private, statement, untrained
 
 
 def judged(evidence: Evidence, policy: str = "base") -> Case:
@@ -92,3 +94,14 @@ def test_the_smallest_leak_is_the_first_of_what_the_audit_says_of_its_reach() ->
     assert briefing.reach(shown) == (
         "With 9 of 90 units held out a model fails where 7 units are known. Fewer are listed."
     )
+
+
+def test_one_cause_is_said_once() -> None:
+    policy = load("base")
+    judgement = judge(policy, untrained(), TODAY)
+    shown = case(untrained(), judgement, policy.advice)
+    cause = "finding nothing in it says nothing"
+    page = render("html", shown)
+    hidden = re.sub(r"<details.*?</details>", "", page[page.index('id="gates"') :], flags=re.DOTALL)
+    assert hidden.count(f"{cause}.") == 1 and "for one reason: 15 rules" in hidden
+    assert page.count('id="rule-') == len(judgement.verdicts)  # each is there all the same
