@@ -154,7 +154,7 @@ def scan_summary(manifest: Manifest, facts: Mapping[str, str] | None = None) -> 
     found, redacted = tables.totals(manifest.findings)
     rows = {
         "read": _count(manifest.documents_read, "document"),
-        "left out": _count(manifest.records_skipped, "record"),
+        "left out": _left_out(manifest),
         "duplicates": f"{manifest.duplicates.exact:,} exact, {manifest.duplicates.near:,} near",
         "personal data": f"{_count(found, 'value')} found, {redacted:,} redacted",
         "written": f"{_count(manifest.documents_written, 'document')} "
@@ -176,10 +176,18 @@ def scan_summary(manifest: Manifest, facts: Mapping[str, str] | None = None) -> 
         _heading("Scan"),
         _facts({**rows, **(facts or {})}),
         _findings(manifest),
-        _table(tables.skipped(manifest)),
+        _table(tables.skipped(manifest)) if logs.asked() else None,
         _not_looked_for(manifest.coverage),
         _foreign(manifest),
     )
+
+
+def _left_out(manifest: Manifest) -> str:
+    """How many records, and, where no table follows, why."""
+    found, told = tables.skipped(manifest), _count(manifest.records_skipped, "record")
+    if found is None or logs.asked():
+        return told
+    return f"{told}: {', '.join(f'{reason} {count}' for reason, count in found.rows[:4])}"
 
 
 def train_summary(statement: PrivacyStatement, facts: Mapping[str, str] | None = None) -> None:
@@ -373,11 +381,15 @@ def _table(content: tables.Table | None, whole: Sequence[int] = ()) -> Renderabl
     return table
 
 
+_FEW_TYPES = 8
+"""Types of a scan that a terminal shows; all of them with --verbose, and in the manifest."""
+
+
 def _findings(manifest: Manifest) -> RenderableType | None:
     """The findings by type, and by as many sources as the terminal is wide for."""
     found = None
     for most in range(tables.SOURCES, 0, -1):
-        found = tables.personal_data(manifest, most)
+        found = tables.personal_data(manifest, most, tables.TYPES if logs.asked() else _FEW_TYPES)
         if found is None or _width(found) <= _out().width:
             break
     return _table(found)

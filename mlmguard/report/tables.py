@@ -14,7 +14,8 @@ from mlmguard.types import Curve, Evidence, FindingCount, Judgement, Manifest, M
 
 #: More sources than this are added up as "other": a page is read, the JSON is complete.
 SOURCES = 8
-_TYPES = 40
+#: More types than this are added up as "other types".
+TYPES = 40
 _GRAVEST_FIRST = (
     *(Status.FAIL, Status.INCONCLUSIVE, Status.WARN, Status.WAIVED),
     *(Status.OUT_OF_REACH, Status.NOT_APPLICABLE, Status.PASS),
@@ -203,11 +204,13 @@ def thinned(length: int, limit: int) -> list[int]:
 # --- the corpus ---------------------------------------------------------------------------------------
 
 
-def personal_data(manifest: Manifest | None, columns_of_sources: int = SOURCES) -> Table | None:
+def personal_data(
+    manifest: Manifest | None, columns_of_sources: int = SOURCES, most_types: int = TYPES
+) -> Table | None:
     """List entity types by folder: found, and redacted. Values in removed copies were found, not redacted.
 
     Files beside the folders are one source, a single source is only its sum, and sources beyond
-    ``columns_of_sources`` are added up; 1 leaves their sum alone.
+    ``columns_of_sources`` are added up; 1 leaves their sum alone. So are types beyond ``most_types``.
     """
     if manifest is None or not manifest.findings:
         return None
@@ -223,7 +226,7 @@ def personal_data(manifest: Manifest | None, columns_of_sources: int = SOURCES) 
     types = sorted(by_type, key=lambda t: (-by_type[t], t))
     cells: dict[tuple[str, str], list[int]] = {}
     for finding in manifest.findings:
-        row = finding.rule if finding.rule in types[:_TYPES] else "other types"
+        row = finding.rule if finding.rule in types[:most_types] else "other types"
         folder = _folder(finding.source)
         column = folder if folder in shown else "other"
         for place in (column, "all"):
@@ -234,7 +237,7 @@ def personal_data(manifest: Manifest | None, columns_of_sources: int = SOURCES) 
     def shown_cell(cell: list[int] | None) -> str:
         return f"{cell[0]:,} / {cell[1]:,}" if cell else "–"
 
-    names = [*types[:_TYPES], *(["other types"] if len(types) > _TYPES else [])]
+    names = [*types[:most_types], *(["other types"] if len(types) > most_types else [])]
     rows = [(t, *(shown_cell(cells.get((t, c))) for c in (*columns, "all"))) for t in names]
     caption = "Found / redacted, by type and folder; values in removed copies are found and not redacted"
     return _table(caption, ("type", *columns, "all"), rows, range(1, len(columns) + 2))
@@ -313,7 +316,7 @@ def repeated(manifest: Manifest | None) -> Table | None:
         return None
     rows = [
         (one.rule, one.severity, count(one.values), count(one.most), count(one.most_copies))
-        for one in manifest.repetition[:_TYPES]
+        for one in manifest.repetition[:TYPES]
     ]
     columns = (
         "type",
