@@ -220,7 +220,7 @@ def audit_summary(evidence: Evidence) -> None:
         words.exposure(shown),
         words.roc(shown),
         words.unknown(shown),
-        f"Smallest leak it would see: {smallest}" if smallest else "",
+        f"Smallest leak it would see: {smallest[0].lower()}{smallest[1:]}" if smallest else "",
     ]
     model = shown.evidence.model
     facts = {
@@ -241,9 +241,10 @@ def audit_summary(evidence: Evidence) -> None:
 def _coverage(shown: Case) -> str:
     """How many numbers and attacks there are, and which were not run."""
     attacks = shown.evidence.attacks
-    run = sum(one.status == "run" for one in attacks)
+    run, absent = (sum(one.status == status for one in attacks) for status in ("run", "not applicable"))
     missing = [one.attack for one in attacks if one.status == "not run"]
-    text = f"{run} of {len(attacks)} attacks run"
+    text = f"{run} attacks run"
+    text += f", {absent} not applicable" if absent else ""
     text += f", not run: {', '.join(missing)}" if missing else ""
     return f"{text}; {len(shown.evidence.measurements)} numbers with --verbose, in the report and as JSON."
 
