@@ -200,8 +200,8 @@ ATTACKS: Mapping[str, str] = {
     "secrets": "mlmguard.leakage.given:ATTACK",
 }
 #: What applies to every checkpoint. Others are comparisons that somebody has to ask for: an earlier release,
-#: shadow models, values named, what a plug-in needs.
-REQUIRED = frozenset({*ATTACKS, "epsilon", "mechanism"} - {"releases", "secrets"})
+#: shadow models, values named, what a plug-in needs; or a vocabulary that is not the one of the package.
+REQUIRED = frozenset({*ATTACKS, "epsilon", "mechanism"} - {"releases", "secrets", "vocabulary"})
 
 #: Families that speak of the claim, the corpus or the run; every other family is an attack on the model.
 NOT_LEAKAGE = frozenset({"model", "privacy", "scan", "audit"})

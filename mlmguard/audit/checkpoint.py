@@ -102,6 +102,11 @@ class Audited:
         return self.statement.run_id if self.statement is not None else ""
 
     @property
+    def shipped(self) -> bool:
+        """Whether its tokenizer is the one that the package ships, entry by entry."""
+        return self.tokenizer.entries() == Tokenizer.load(None).entries()
+
+    @property
     def has_reference(self) -> bool:
         """Whether there is a model that saw neither members nor held-out documents."""
         return self.reference is not None

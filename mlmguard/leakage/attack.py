@@ -42,6 +42,10 @@ class Audited(Protocol):
         """Whether it predicts the next token and fills no masks."""
 
     @property
+    def shipped(self) -> bool:
+        """Whether its tokenizer is the one that the package ships, entry by entry."""
+
+    @property
     def statement(self) -> PrivacyStatement | None:
         """Its claim, for a checkpoint of ours."""
 

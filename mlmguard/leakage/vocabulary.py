@@ -10,8 +10,20 @@ from typing import TypeVar
 import numpy as np
 
 from mlmguard.leakage import metrics
-from mlmguard.leakage.attack import Attack, Bench
-from mlmguard.leakage.results import CONTROL, Hit, PValue, Result, Rows, Span, joined, measured, redealt
+from mlmguard.leakage.attack import Attack, Audited, Bench
+from mlmguard.leakage.results import (
+    CONTROL,
+    Hit,
+    PValue,
+    Result,
+    Rows,
+    Span,
+    fisher,
+    joined,
+    measured,
+    one_of_each,
+    redealt,
+)
 from mlmguard.leakage.spans import PERSONAL, WORD
 from mlmguard.measures import family
 
@@ -75,12 +87,17 @@ def findings(spans: Sequence[Span], kinds: Sequence[str], rng: np.random.Generat
     """Personal values that are one entry of the vocabulary, among different values of each kind.
 
     A name that many people bear may be one by chance: values in held-out rows, and in those alone, say how
-    often. Values that stand in both are left out.
+    often. Values that stand in both are left out. The test is over one value a unit, of those that stand in
+    one unit alone: findings are drawn, so that the units of one set bring more of them than those of the
+    other, and what stands in several units is a commoner word.
     """
 
     def value(span: Span) -> bytes:
         return span.target.ids[list(span.target.positions)].tobytes()
 
+    units: dict[bytes, set[str]] = {}
+    for span in spans:
+        units.setdefault(value(span), set()).add(span.owner)
     values = {
         kind: {value(span): span.owner for span in spans if span.kind == kind} for kind in (*kinds, CONTROL)
     }
@@ -94,10 +111,25 @@ def findings(spans: Sequence[Span], kinds: Sequence[str], rng: np.random.Generat
         own = {one: unit for one, unit in values[kind].items() if one not in values[CONTROL]}
         known, size = len(own.keys() & one_entry), len(own)
         measurements.append(measured("vocabulary", "findings_known", metrics.rate(known, size), size, kind))
-        if size and n:
-            p = redealt(_hits(own, one_entry), _hits(controls, one_entry), rng)
-            tests.append(PValue("vocabulary", p, size, slice=kind, metric="findings"))
+        single = [_one_a_unit(side, units, rng) for side in (own, controls)]
+        if all(single):
+            (left, hits), (right, others) = ((len(one), len(one & one_entry)) for one in single)
+            p = fisher(hits, left, others, right)
+            tests.append(PValue("vocabulary", p, left, slice=kind, metric="findings"))
     return Result(tuple(measurements), (), tuple(tests))
+
+
+def _one_a_unit(
+    owned: Mapping[bytes, str], units: Mapping[bytes, Collection[str]], rng: np.random.Generator
+) -> set[bytes]:
+    alone = [one for one in owned if len(units[one]) == 1]
+    return {alone[k] for k in one_of_each([owned[one] for one in alone], rng)}
+
+
+def _unasked(audited: Audited) -> str:
+    return (
+        "the tokenizer is the one of the package: no text of this corpus is in it" if audited.shipped else ""
+    )
 
 
 def _run(bench: Bench) -> Result:
@@ -131,4 +163,5 @@ ATTACK = Attack(
         "words of one held-out row only, values of held-out rows only; beside them what a vocabulary learnt "
         "from the held-out rows would know"
     ),
+    unasked=_unasked,
 )

@@ -38,6 +38,7 @@ class Audited:
     shadows: Sequence[object] = ()
     changes: Mapping[str, tuple[Rows, Rows]] = field(default_factory=dict)
     guesses: int = 20
+    shipped: bool = False
 
     @property
     def named(self) -> Sequence[Named]:

@@ -36,17 +36,18 @@ def test_one_document_of_many_known_words_is_no_proof():
     assert found.tests[0].p > 0.3  # ten units against ten: half of all deals have it on this side
 
 
-def test_personal_values_that_are_one_entry_of_the_vocabulary_are_told_from_common_names():
-    def span(kind, document, *tokens):
-        ids = np.array([2, *tokens, 3])
-        return results.Span(
-            str(document), "PERSON", Target(ids, tuple(range(1, len(tokens) + 1)), (0,) * len(tokens)), kind
-        )
+def value(kind, document, *tokens):
+    ids = np.array([2, *tokens, 3])
+    target = Target(ids, tuple(range(1, len(tokens) + 1)), (0,) * len(tokens))
+    return results.Span(str(document), "PERSON", target, kind, str(document))
 
-    in_parts = [span("held-out", k, 100 + k, 7) for k in range(60)]
-    common = [span(kind, k, 50) for k, kind in enumerate(("kept", "held-out"))]  # on both sides: says nothing
+
+def test_personal_values_that_are_one_entry_of_the_vocabulary_are_told_from_common_names():
+    in_parts = [value("held-out", f"h{k}", 100 + k, 7) for k in range(60)]
+    # on both sides: says nothing
+    common = [value(kind, f"c{k}", 50) for k, kind in enumerate(("kept", "held-out"))]
     learnt = vocabulary.findings(
-        [*in_parts, *common, *(span("kept", k, 900 + k) for k in range(40))], ("kept",), RNG
+        [*in_parts, *common, *(value("kept", k, 900 + k) for k in range(40))], ("kept",), RNG
     )
     assert learnt.tests[0].p < 1e-6
     assert {m.slice: (m.value, m.examples) for m in learnt.measurements} == {
@@ -54,9 +55,43 @@ def test_personal_values_that_are_one_entry_of_the_vocabulary_are_told_from_comm
         "held-out": (0, 60),
     }
     public = vocabulary.findings(
-        [*in_parts, *(span("kept", k, 900 + k, 8) for k in range(40))], ("kept",), RNG
+        [*in_parts, *(value("kept", k, 900 + k, 8) for k in range(40))], ("kept",), RNG
     )
     assert public.tests[0].p == 1
+
+
+def test_one_known_value_where_units_bring_unequally_many_is_no_proof():
+    """Findings are drawn: 3,000 units bring one each, 370 held-out ones four or five."""
+    rng = np.random.default_rng(1)
+    known = [value("kept", k, 5000 + k, *(() if k == 7 else (8,))) for k in range(3000)]
+    others = [value("held-out", f"h{k}", 9000 + 5 * k + j, 8) for k in range(370) for j in range(4 + k % 2)]
+    (test,) = vocabulary.findings([*known, *others], ("kept",), rng).tests
+    assert test.p == pytest.approx(3000 / 3370, abs=0.01)
+
+
+def test_values_of_several_units_are_not_tested():
+    """A name that two bear is likelier an entry, and likelier to stand in the larger set alone."""
+    shared = [value("kept", 2 * k + j, 5000 + k) for k in range(60) for j in (0, 1)]
+    alone = [value("kept", f"a{k}", 7000 + k, 8) for k in range(60)]
+    others = [value("held-out", f"h{k}", 9000 + k, 8) for k in range(60)]
+    (test,) = vocabulary.findings([*shared, *alone, *others], ("kept",), np.random.default_rng(1)).tests
+    assert test.p == 1
+
+
+@pytest.mark.statistical
+def test_the_level_is_kept_where_few_values_are_entries_and_units_bring_unequally_many():
+    alarms = 0
+    for seed in range(400):
+        rng = np.random.default_rng([5, seed])
+        spans = []
+        for unit in range(600):
+            held = rng.random() < 0.1
+            for j in range(5 if held else 1 + int(rng.random() < 0.3)):
+                parts = () if rng.random() < 0.01 else (8,)
+                spans.append(value("held-out" if held else "kept", unit, 5000 + 10 * unit + j, *parts))
+        (test,) = vocabulary.findings(spans, ("kept",), rng).tests
+        alarms += test.p < 0.05
+    assert alarms / 400 <= 0.05 + 2 * (0.05 * 0.95 / 400) ** 0.5
 
 
 def test_alphabets_cover_every_ordinary_token_once():
