@@ -1,6 +1,6 @@
 """Run the whole job on an embedded corpus of invented notes, at ε = 8.
 
-It takes some minutes on two cores.
+It takes two to three minutes on two cores.
 """
 
 from __future__ import annotations
