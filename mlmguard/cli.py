@@ -7,12 +7,11 @@ its help; only the one that runs is imported, so that ``--help`` and ``gate`` ne
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import os
 import sys
 import traceback
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
@@ -24,6 +23,7 @@ from mlmguard import __version__, console, logs
 from mlmguard.commands import project
 from mlmguard.commands.completing import completion
 from mlmguard.commands.options import Page, key, name_variables, warn_renamed
+from mlmguard.commands.project import nearest
 from mlmguard.errors import NOTHING_HALF, InputError, MlmguardError, of_the_machine
 
 COMMANDS: Mapping[str, tuple[str, ...]] = {
@@ -124,7 +124,7 @@ class Commands(click.Group):
         try:
             return super().resolve_command(context, args)
         except click.UsageError as problem:
-            hint = _nearest(args[0], self.list_commands(context))
+            hint = nearest(args[0], self.list_commands(context))
             raise click.UsageError(problem.message + hint, context) from problem
 
     def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
@@ -133,11 +133,6 @@ class Commands(click.Group):
         for title, names in COMMANDS.items():
             with formatter.section(title):
                 formatter.write_dl([(name.ljust(width), _summary(name)) for name in names])
-
-
-def _nearest(word: str, known: Iterable[str]) -> str:
-    close = difflib.get_close_matches(word, list(known), 1)
-    return f" Did you mean {close[0]!r}?" if close else ""
 
 
 def _module(name: str) -> str:
@@ -197,7 +192,7 @@ def _defaults(context: click.Context, path: Path, tables: Mapping[str, Any]) -> 
         if name == project.RELEASE:
             continue  # for reports: see mlmguard.commands.project
         if name not in names or not isinstance(values, dict):
-            known = ", ".join(sorted(names)) + "." + _nearest(name, names)
+            known = ", ".join(sorted(names)) + "." + nearest(name, names)
             raise InputError(str(path), f"[{name}]", f"a table named after a command: {known}")
     name = context.invoked_subcommand or ""
     command = cli.get_command(context, name)
@@ -210,7 +205,7 @@ def _defaults(context: click.Context, path: Path, tables: Mapping[str, Any]) -> 
     for told in tables[name]:
         if key(told) not in keys:
             now = sorted(one for one in keys.keys() - old if len(one) > 1)
-            known = ", ".join(now) + "." + _nearest(key(told), now)
+            known = ", ".join(now) + "." + nearest(key(told), now)
             raise InputError(f"{path}: [{name}]", f"unknown key {told!r}", f"one of: {known}")
         if key(told) in old:
             warn_renamed(f"{path}: [{name}] {told}", old[key(told)])

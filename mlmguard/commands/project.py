@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -44,12 +44,16 @@ def declared() -> dict[str, str]:
     facts: dict[str, str] = {}
     for key, value in release.items():
         if key not in DECLARED:
-            like = difflib.get_close_matches(key, DECLARED, 1)
-            hint = f". Did you mean {like[0]!r}?" if like else ""
-            expected = f"one of: {', '.join(DECLARED)}{hint}"
+            expected = f"one of: {', '.join(DECLARED)}.{nearest(key, DECLARED)}"
             raise InputError(f"{path}: [{RELEASE}]", f"unknown key {key!r}", expected)
         several = value if isinstance(value, list) else [value]
         if not several or not all(isinstance(one, str | date) and str(one).strip() for one in several):
             raise InputError(f"{path}: [{RELEASE}] {key}", type(value).__name__, "text, or a list of texts")
         facts[key] = ", ".join(str(one) for one in several)
     return facts
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """Return the question whether the nearest of ``known`` was meant, or "" where none is near."""
+    close = difflib.get_close_matches(word, list(known), 1)
+    return f" Did you mean {close[0]!r}?" if close else ""

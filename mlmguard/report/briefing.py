@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mlmguard.hazards import STANDING, STATED
 from mlmguard.measures import claim, show_epsilon
 from mlmguard.report import words
 from mlmguard.report.clearance import Case
@@ -52,6 +53,8 @@ def _corpus(manifest: Manifest | None) -> str:
 def _names(manifest: Manifest | None) -> str:
     if manifest is None:
         return "Not known: no scan is part of this evidence."
+    if not manifest.coverage:
+        return "Not known: the scan did not say what was looked for."
     if _PERSON not in looked_for(manifest.coverage):
         return "Nobody looked for them: whatever names the corpus holds were trained on."
     found, redacted = totals(row for row in manifest.findings if row.rule == _PERSON)
@@ -63,7 +66,7 @@ def _names(manifest: Manifest | None) -> str:
 
 
 def _never(manifest: Manifest | None) -> str:
-    if manifest is None:
+    if manifest is None or not manifest.coverage:
         return "Not known."
     missing = sorted(not_looked_for(manifest.coverage))
     if not missing:
@@ -84,6 +87,9 @@ def of_a_person(statement: PrivacyStatement | None) -> str:
             f": an attacker who accuses 1 in 100 wrongly recognises at most {words.percent(ceiling)} of "
             "those trained on"
         )
+    hollow = [h.id for h in statement.hazards if h.status != "absent" and h.id not in STANDING | STATED]
+    if hollow:
+        text = f"Less than it seems, for {', '.join(hollow)} (see Hazards): {text}"
     return f"{text}. {_of_several(statement, unit)}".rstrip()
 
 

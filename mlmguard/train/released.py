@@ -60,7 +60,8 @@ def release(
     claimed = statement(run, settings, unit, plan, mode.plan, charged, journal, len(units), corpus, audit)
     quiet = settings.quiet_metrics and mode.plan is not None
     measured = None if quiet else held_out.measure(model, mode.device)
-    began = held_out.measure(models.load(run.folder / "initial")[0], mode.device) if measured else None
+    initial = models.load(run.folder / "initial")[0].to(mode.device) if measured else None
+    began = held_out.measure(initial, mode.device) if initial is not None else None
     seconds = round(journal.seconds_running, 1)
     facts = {**_facts(settings, mode), "seconds": seconds, "tool_version": __version__}
     unprotected = {} if quiet else _unprotected(measured, began, held_out, units, journal)

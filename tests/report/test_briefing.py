@@ -78,6 +78,19 @@ def test_epsilon_in_words_never_promises_a_person_what_holds_for_a_document() ->
     assert briefing.of_a_person(not_private().statement).startswith("Nothing: no differential privacy")
 
 
+def test_an_epsilon_that_a_hazard_hollows_is_no_bound_without_its_name() -> None:
+    hazards = (Hazard("initial-weights", "present", "another run"), Hazard("timing", "unknown", "clocks"))
+    told = briefing.of_a_person(replace(statement(), hazards=hazards))
+    assert told.startswith("Less than it seems, for initial-weights (see Hazards): ε =")
+    assert briefing.of_a_person(replace(statement(), hazards=hazards[1:])).startswith("ε =")
+
+
+def test_a_scan_that_does_not_say_what_it_looked_for_is_not_one_that_looked_for_everything() -> None:
+    silent = replace(clean(), manifest=replace(manifest(), coverage=()))
+    assert answer(silent, "Never looked for") == "Not known."
+    assert answer(silent, "Names of persons").startswith("Not known")
+
+
 def test_who_must_act_names_rules_and_roles() -> None:
     failed = answer(extractable(), "Who must act", "gdpr-anonymity-evidence")
     assert "do not release" in failed and "canary-extracted" in failed

@@ -134,6 +134,10 @@ class Tokenizer:
         """Return every token of the vocabulary with its id."""
         return dict(self.hugging_face.get_vocab())
 
+    def is_shipped(self) -> bool:
+        """Whether it is the one of the package, entry by entry: whatever it holds comes from public text."""
+        return self.entries() == Tokenizer.load(None).entries()
+
     def tokens(self, ids: Sequence[int] | None = None) -> list[str]:
         """Return the tokens with these ids, in order, "" for a gap; by default all of them."""
         wanted = list(range(self.size)) if ids is None else list(ids)
