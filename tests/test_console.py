@@ -80,6 +80,16 @@ def test_no_type_and_no_source_is_cut_however_many_there_are(
     assert sum("28 / 28" in row for row in rows) == 2
 
 
+def test_one_source_is_only_its_sum_and_a_file_is_not_named(
+    capsys: pytest.CaptureFixture[str], width: int
+) -> None:
+    found = tuple(FindingCount("EMAIL_ADDRESS", name, 2, 2, 1) for name in ("anna.txt", "notes.jsonl"))
+    console.scan_summary(replace(manifest(), findings=found), {})
+    text = shown(capsys, width)
+    heads = [row.split() for row in text.splitlines() if row.split()[-1:] == ["all"]]
+    assert heads == [["type", "all"]] and "4 / 4" in text and "anna" not in text
+
+
 def test_train(capsys: pytest.CaptureFixture[str], width: int) -> None:
     console.train_summary(statement(), {"held-out loss": "4.87"})
     text = shown(capsys, width)

@@ -221,7 +221,7 @@ def personal_data(
         by_type[finding.rule] += finding.found
     sources = sorted(by_source, key=lambda s: (-by_source[s], s))
     most = columns_of_sources if len(sources) > 1 else 1
-    shown = sources if len(sources) <= most else sources[: most - 1]
+    shown = sources if 1 < len(sources) <= most else sources[: most - 1]
     columns = [*shown, *(["other"] if shown and len(shown) < len(sources) else [])]
     types = sorted(by_type, key=lambda t: (-by_type[t], t))
     cells: dict[tuple[str, str], list[int]] = {}
