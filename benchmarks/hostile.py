@@ -81,6 +81,8 @@ HOSTILE: dict[str, str] = {
     "key=": "key=",
     "password:": "password: ",
     "MRN:": "MRN: ",
+    "a form to fill in": "MRN " + "." * 90 + "\n",
+    "stand-ins behind a label": "password: " + "<API_KEY>" * 20 + "\n",
     "http://": "http://",
     "<a b=": "<a b=",
     "one digit": "1",

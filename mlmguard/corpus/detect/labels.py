@@ -30,7 +30,10 @@ OF = (
 """Whose it is, or when: "age at admission", "telefono del paciente", ``phoneOfNextOfKin``."""
 
 _SIGN = r"[ \t\r\"'`*_~\\|:;=#>(\[{-]"
-_TAG = r"</?[A-Za-z][\w:.-]{0,30}[^<>\n]{0,40}>"
+# What has one way to be read is read in one (``}+``): a form's dots, or stand-ins in a row, had so many that a
+# label before them held up a scan.
+_TAG = r"</?[A-Za-z][\w:.-]{0,30}+[^<>\n]{0,40}+>"
+_DOTS = r"\.{2,999}+"
 _LINES = r"\n(?:[ \t]*\n)?(?![ \t]*\n)"
 _REMARK = r"(?:[ \t]{0,2}(?:\([^()\n]{1,40}\)|\[[^\[\]\n]{1,40}\]))?"
 
@@ -38,7 +41,7 @@ _REMARK = r"(?:[ \t]{0,2}(?:\([^()\n]{1,40}\)|\[[^\[\]\n]{1,40}\]))?"
 def between(said: str, stop: str) -> str:
     """What may stand between a label and its value, a bracketed remark and the end of a line included, and the
     words ``said`` between the two in a sentence; ``stop`` is the full stop of a label that is cut short."""
-    return rf"(?![^\W\d_])(?:{stop})?{_REMARK}(?:{_SIGN}|{_TAG}|\.{{2,60}}|{_LINES}|\b(?:{said})\b){{0,24}}"
+    return rf"(?![^\W\d_])(?:{stop})?{_REMARK}(?:{_SIGN}|{_TAG}|{_DOTS}|{_LINES}|\b(?:{said})\b){{0,24}}"
 
 
 BETWEEN = between(r"(?i:is|was)", r"\.(?=[ \t]?[:=|\"'<)\]}])|(?<=[nN][oOrR])\.")

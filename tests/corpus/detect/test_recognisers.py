@@ -14,9 +14,11 @@ from mlmguard.cli import run
 from mlmguard.commands.explain import explain
 from mlmguard.commands.rules import prove_rules
 from mlmguard.corpus.detect import finder as detect
-from mlmguard.corpus.detect import installed
+from mlmguard.corpus.detect import installed, prefilter
+from mlmguard.corpus.detect.abroad import recognisers_abroad
 from mlmguard.corpus.detect.builtin import RECOGNISERS
 from mlmguard.corpus.detect.entities import ENTITIES, SEVERITIES, Entity
+from mlmguard.corpus.detect.languages import LANGUAGES
 from mlmguard.corpus.detect.names import CUED_NAME
 from mlmguard.corpus.detect.proving import prove
 from mlmguard.corpus.detect.recogniser import Pattern, Recogniser
@@ -51,6 +53,34 @@ def test_leaves(one: Recogniser, text: str) -> None:
 def test_every_recogniser_proves_itself_alone(one: Recogniser) -> None:
     assert prove(one) == ()
     assert len(one.leaves) >= 2 and one.type in ENTITIES
+
+
+# What may stand between a label and its value, over and over, and no value behind it.
+ENDLESS = (
+    "..",
+    "<API_KEY>",
+    "<API_KEY>\n",
+    "<abcdefghijklmn>",
+    "<a b=>",
+    "is ",
+    "(a) ",
+    "[a] ",
+    "\n",
+    "- ",
+    "1 ",
+    "aA",
+    "A-",
+    "= ",
+)
+
+
+def test_no_label_holds_up_a_scan(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prefilter, "_TIMEOUT", 5.0)  # a match that backtracks without end raises
+    find = detect.finder(languages=("en", *LANGUAGES)).find
+    ours = (*RECOGNISERS.values(), *recognisers_abroad(tuple(LANGUAGES)))
+    for before in sorted({text.partition("«")[0] for one in ours for text in one.finds}):
+        for unit in ENDLESS:
+            find(f"{before}{(unit * 200)[:400]} $")
 
 
 def test_every_type_has_a_row_of_its_own() -> None:
