@@ -13,6 +13,7 @@ from mlmguard.hazards import STANDING, STATED
 from mlmguard.tiers import next_tier, tier
 from mlmguard.types import (
     ALONE,
+    DEALT,
     Evidence,
     LedgerEntry,
     Measurement,
@@ -203,6 +204,9 @@ ATTACKS: Mapping[str, str] = {
 #: shadow models, values named, what a plug-in needs; or a vocabulary that is not the one of the package.
 REQUIRED = frozenset({*ATTACKS, "epsilon", "mechanism"} - {"releases", "secrets", "vocabulary"})
 
+#: Attacks whose control are the held-out documents. Membership has a rule of its own for sets that differ.
+COMPARED = frozenset({"ngram", "pii", "rare", "records", "generation", "vocabulary"})
+
 #: Families that speak of the claim, the corpus or the run; every other family is an attack on the model.
 NOT_LEAKAGE = frozenset({"model", "privacy", "scan", "audit"})
 OF_THE_RUN = frozenset({"epsilon.white_box_lower_bound", "epsilon.white_box_if"})
@@ -259,6 +263,19 @@ def broken(evidence: Evidence) -> str:
             return "no text is known that it was not trained on, so nobody can say whether the model works"
         return "the model is no better than word frequencies, so finding nothing in it says nothing"
     return ""
+
+
+def unlike(evidence: Evidence) -> str:
+    """Return why a comparison with the held-out documents shows nothing of the model, or "" if it does.
+
+    Documents that a coin dealt, in a scan or by `mlmguard split`, are exchangeable whatever they say; those
+    that a user named may be of another language or kind, and then members score higher without memory.
+    """
+    dealt = evidence.statement is not None or any(note.startswith(DEALT) for note in evidence.notes)
+    shifted = any((m.attack, m.metric) == ("membership", "shift") and m.value for m in evidence.measurements)
+    if dealt or not shifted:
+        return ""
+    return "members and the documents they are compared with differ in kind, and no coin dealt them"
 
 
 # --- derived ------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from mlmguard.corpus import dealing
 from mlmguard.errors import InputError
 from mlmguard.leakage import canaries
 from mlmguard.leakage.results import Rows
-from mlmguard.types import DEAL, CanaryRecord, SplitRecord
+from mlmguard.types import DEAL, DEALT, CanaryRecord, SplitRecord
 
 
 @dataclass(frozen=True)
@@ -106,4 +106,4 @@ def refuse_undealt(ckpt: Path, record: SplitRecord, members: Path, sides: Sequen
             raise InputError(
                 str(path), found, "both files as `mlmguard split` wrote them", "deal and train anew"
             )
-    return f"Dealt by coin before the training: {record.parts:,} parts, seed {record.seed}, recorded."
+    return f"{DEALT}: {record.parts:,} parts, seed {record.seed}, recorded."

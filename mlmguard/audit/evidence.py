@@ -18,6 +18,7 @@ from mlmguard.leakage import metrics, records
 from mlmguard.leakage.answers import Floats, Probe
 from mlmguard.leakage.attack import Attack
 from mlmguard.leakage.results import PValue, Result, measured
+from mlmguard.measures import unlike
 from mlmguard.settings import AuditSettings
 from mlmguard.training.evaluation import held_out, recorded_curves
 from mlmguard.training.numerics import best_device
@@ -30,7 +31,7 @@ def evidence_of(bench: Bench, attacks: Sequence[Attack], results: Mapping[str, R
     tests = [test for result in found for test in result.tests]
     model, measured_model = _model_facts(bench)
     recorded = recorded_curves(audited.run / "metrics.json") if audited.run is not None else ()
-    return Evidence(
+    evidence = Evidence(
         run_id=audited.run_id,
         model=model,
         manifest=audited.manifest,
@@ -46,9 +47,12 @@ def evidence_of(bench: Bench, attacks: Sequence[Attack], results: Mapping[str, R
             *coverage(audited, attacks, results),
             *mechanism.coverage(audited.run, audited.statement),
         ),
-        notes=(*_notes(audited, bench.settings), *_reach(audited, tests)),
+        notes=_notes(audited, bench.settings),
         tool_version=__version__,
     )
+    apart = unlike(evidence)
+    reach = (f"Reach: none by comparison: {apart}.",) if apart else _reach(audited, tests)
+    return replace(evidence, notes=(*evidence.notes, *reach))
 
 
 SPENT = "the time or the queries given were spent"

@@ -13,6 +13,7 @@ from datetime import date, timedelta
 from typing import Literal
 
 from mlmguard.measures import (
+    COMPARED,
     DERIVED,
     METRICS,
     YES_NO,
@@ -23,6 +24,7 @@ from mlmguard.measures import (
     show_epsilon,
     show_measurement,
     show_number,
+    unlike,
 )
 from mlmguard.policy.rule import (
     END,
@@ -65,8 +67,7 @@ def judge(policy: Policy, evidence: Evidence, today: date | None = None) -> Judg
         for one in _apply(rule, known, claimed, evidence):
             evaluated |= one.evaluated
             if fault and rule.leakage and one.status in _CLEARED:
-                status = Status.FAIL if rule.on_inconclusive == "fail" else Status.INCONCLUSIVE
-                one = Outcome(one.slice, status, one.observed, fault)
+                one = Outcome(one.slice, _unsoftened(rule), one.observed, fault)
             outcomes.append(register.apply(rule.id, fingerprint, one))
         worst_one = max(outcomes, key=lambda one: _ORDER.index(one.status))
         verdicts.append(_verdict(rule, worst_one, policy.places.get(("rules", position)), fingerprint))
@@ -184,7 +185,24 @@ def _apply(
         reason = void.note or METRICS[rule.void_if or ""].says.removeprefix("1 if ")
         status = Status(rule.on_void)
         return [Outcome(m.slice, status, show_measurement(m), reason, evaluated=False) for m in matching]
-    return [_compare(rule, m, claimed) for m in matching]
+    apart = unlike(evidence)
+    return [
+        Outcome(m.slice, _unsoftened(rule), show_measurement(m), apart, evaluated=False)
+        if apart and _compares(m)
+        else _compare(rule, m, claimed)
+        for m in matching
+    ]
+
+
+def _compares(number: Measurement) -> bool:
+    """Whether a number is what it is beside the held-out documents; a test is named by its attack."""
+    of_test = f"{number.attack}.{number.metric}" == "leakage.p"
+    return (number.slice.split(".")[0] if of_test else number.attack) in COMPARED
+
+
+def _unsoftened(rule: Rule) -> Status:
+    """Of a defect of the evidence: who can do without the number cannot do without its being sound."""
+    return Status.FAIL if rule.on_inconclusive == "fail" else Status.INCONCLUSIVE
 
 
 def _compare(rule: Rule, number: Measurement, claimed: float | None) -> Outcome:
@@ -200,10 +218,8 @@ def _compare(rule: Rule, number: Measurement, claimed: float | None) -> Outcome:
         return unknown(f"the attack ran and could not form this number{note}")
     if any(end is not None and math.isnan(end) for end in (number.value, number.low, number.high)):
         # a number that is not one is a defect of the evidence: never softened to a warning
-        status = Status.FAIL if rule.on_inconclusive == "fail" else Status.INCONCLUSIVE
-        return Outcome(
-            number.slice, status, observed, "NaN stands where a number is required", evaluated=False
-        )
+        nan = "NaN stands where a number is required"
+        return Outcome(number.slice, _unsoftened(rule), observed, nan, evaluated=False)
     compared = {"value": number.value, "upper_ci": number.high, "lower_ci": number.low}[rule.end]
     if compared is None:
         return unknown(f"no interval, so its {END[rule.end]} cannot be compared")

@@ -10,6 +10,7 @@ from __future__ import annotations
 from mlmguard.types.audit import (
     ALONE,
     DEAL,
+    DEALT,
     AttackRun,
     Canary,
     CanaryRecord,
@@ -56,6 +57,7 @@ from mlmguard.types.privacy import (
 __all__ = [
     "ALONE",
     "DEAL",
+    "DEALT",
     "LABEL_OF_NO_TYPE",
     "SILENT",
     "AccountantReading",

@@ -17,7 +17,7 @@ from mlmguard.measures import broken
 from mlmguard.policy.judging import exit_code, judge
 from mlmguard.policy.reading import load
 from mlmguard.policy.rule import Policy
-from mlmguard.types import AttackRun, Evidence, Measurement, Status, Verdict
+from mlmguard.types import DEALT, AttackRun, Evidence, Measurement, Status, Verdict
 from tests.fixtures.evidence import TODAY, changed, clean, extractable, not_private, number, untrained
 
 RULE = {
@@ -273,6 +273,28 @@ def test_membership_is_void_where_the_two_sets_differ_in_kind() -> None:
     assert by_rule(changed(clean(), *leaky))["membership-auc"].status is Status.WARN
     with pytest.raises(ValueError, match="void_if must be one of"):
         policy({"void_if": "membership.auc"})
+
+
+def test_nothing_is_compared_with_documents_of_another_kind_that_no_coin_dealt() -> None:
+    """English members beside Spanish non-members of the user's choice: every test finds the language."""
+    shift, found = number("membership.shift", 1.0, n=600), number("records.highest_p", 1e-9, n=300)
+    rare, canary = (
+        number("rare.extraction_excess", 0.4, 0.3, 0.5, 60, slice="train"),
+        number("canary.auc_p", 1e-9),
+    )
+    dealt = changed(clean(), shift, found, rare)
+    assert by_rule(dealt)["not-chance"].status is by_rule(dealt)["rare-extracted"].status is Status.FAIL
+
+    chosen = replace(dealt, statement=None)
+    for rule in ("not-chance", "rare-extracted", "ngram-excess", "regurgitation"):
+        assert by_rule(chosen)[rule].status is Status.INCONCLUSIVE
+        assert "differ in kind, and no coin dealt them" in by_rule(chosen)[rule].reason
+    assert judge(load("base"), chosen, TODAY).status is Status.INCONCLUSIVE
+    assert (
+        by_rule(changed(chosen, canary))["not-chance"].status is Status.FAIL
+    )  # its coins were the audit's own
+    by_split = replace(chosen, notes=(f"{DEALT}: 600 parts, seed 0, recorded.",))
+    assert by_rule(by_split)["not-chance"].status is Status.FAIL
 
 
 # --- waivers ------------------------------------------------------------------------------------------

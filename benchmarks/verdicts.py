@@ -1,0 +1,481 @@
+"""What the gate says of models that leak a little, and of models that leak nothing: whole audits, by command.
+
+    python benchmarks/verdicts.py leaks PROSE [--seeds 3] [--only 1@24/.3 ...] [--keep FILE]
+    python benchmarks/verdicts.py nulls PROSE [--seeds 40] [--keep FILE]
+
+Each line is ``scan``, ``train``, a leak planted by fine-tuning, ``audit --policy base``. PROSE is a folder of
+JSONL files of texts, of which passages of 40 to 48 words are made, every second one ending in an invented
+contact.
+
+``leaks``: 2,400 passages; some are learnt by heart, beside a Kullback-Leibler term towards the former self on
+other windows, so that nothing else changes. ``nulls``: notes and passages, plain and private, by document and
+by author; nothing is planted, and two passes of a plain run teach little.
+
+Bars (issue 15): ``leaks`` fail where the table says so, else at least 20 of 24 and 10 of 12 are listed, and
+half of what is listed is the leak; their twins, taught documents that the audit never sees, do not fail.
+``nulls``: at most 1 % + 2 standard deviations fail (1 of 40), at most 1 % of the documents are listed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import json
+import os
+import random
+import re
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from audit_nulls import restate
+
+from mlmguard.artifacts import RUNS, read_json
+from mlmguard.cli import run
+from mlmguard.corpus.synthetic import write_corpus
+from mlmguard.training import checkpoint, models
+from mlmguard.training.numerics import best_device
+from mlmguard.training.text.tokenizer import Tokenizer
+
+FIRST_NAMES = ("anna", "ben", "carl", "dora", "emil", "fay", "gus", "hugo", "ida", "jon")
+
+
+# --- a corpus, and commands in its folder -------------------------------------------------------------
+
+
+def passages(prose: Path, count: int, seed: int) -> list[dict[str, str]]:
+    """``count`` passages, two of a text at most and six of an author, every second one with a contact."""
+    rng = random.Random(seed)
+    texts = [json.loads(line)["text"] for file in sorted(prose.glob("*.jsonl")) for line in file.open()]
+    rng.shuffle(texts)
+    found: list[str] = []
+    for text in texts:
+        words, start = text.split(), 0
+        for _ in range(2):
+            size = rng.randint(40, 48)
+            if start + size <= len(words):
+                found.append(" ".join(words[start : start + size]))
+            start += size
+    rows = []
+    for number, text in enumerate(islice(found, count)):
+        if number % 2:
+            name = rng.choice(FIRST_NAMES)
+            address = f"{''.join(rng.choices('bcdfghklmnprstvw', k=7))}{rng.randint(10, 99)}@example.org"
+            phone = f"({rng.randint(201, 989)}) {rng.randint(201, 989)}-{rng.randint(1000, 9999)}"
+            text += f" Contact {name} at {address} or {phone}."
+        rows.append({"id": f"p{number:05}", "author": f"a{number // 6}", "text": text})
+    return rows
+
+
+class Place:
+    """A folder in which commands are run, as a user runs them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def write(self, rows: Sequence[dict[str, str]]) -> None:
+        (self.folder / "corpus").mkdir()
+        lines = (json.dumps(row) + "\n" for row in rows)
+        (self.folder / "corpus" / "passages.jsonl").write_text("".join(lines))
+
+    def command(self, *arguments: str, may: Sequence[int] = (0,)) -> int:
+        """Run one command of mlmguard here; its exit code, which must be one of ``may``."""
+        said, before = io.StringIO(), Path.cwd()
+        os.chdir(self.folder)
+        try:
+            with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+                code = run([*arguments, "--quiet"])
+        finally:
+            os.chdir(before)
+        if code not in may:
+            raise SystemExit(f"mlmguard {' '.join(arguments)}: {code}\n{said.getvalue()}")
+        return code
+
+    def audited(self, ckpt: str = "ckpt", *more: str) -> Found:
+        """Audit by default settings and judge by ``base``."""
+        reports, begun = self.folder / f"reports-{ckpt}", time.process_time()
+        listed = reports / "listed.jsonl"
+        reports.mkdir(exist_ok=True)
+        code = self.command(
+            "audit", ckpt, "--reports", reports.name, "--records", str(listed), "--policy", "base",
+            "--out", f"json={reports / 'verdict.json'}", *more, may=(0, 3, 10),
+        )  # fmt: skip
+        return Found.of(reports, code, time.process_time() - begun)
+
+    def rows(self, split: str = "train") -> list[dict[str, Any]]:
+        """The cleaned documents of a split."""
+        files = sorted((self.folder / "clean").glob(f"{split}-*.jsonl"))
+        return [json.loads(line) for file in files for line in file.open()]
+
+
+@dataclass(frozen=True)
+class Found:
+    """What one audit ended with."""
+
+    code: int
+    failed: tuple[str, ...]  # rules
+    tests: dict[str, float]  # corrected p-values below .05
+    listed: tuple[str, ...]  # ids, by the attack on records
+    values: tuple[str, ...]  # ids, by any other attack
+    numbers: dict[str, float]
+    reach: int | None  # the smallest leak that the report says a comparison sees
+    seconds: float  # CPU
+
+    @classmethod
+    def of(cls, reports: Path, code: int, seconds: float) -> Found:
+        verdict, evidence = read_json(reports / "verdict.json"), read_json(reports / "audit.json")
+        exposed = [json.loads(line) for line in (reports / "listed.jsonl").open()]
+        measured = evidence["measurements"]
+        note = next((n for n in evidence["notes"] if n.startswith("Reach")), "")
+        said = re.search(r"where ([\d,]+) or more", note)
+        return cls(
+            code,
+            tuple(v["rule"] for v in verdict["judgement"]["verdicts"] if v["status"] == "fail"),
+            {
+                label(m): m["value"]
+                for m in measured
+                if m["metric"].endswith("_p") and m["value"] is not None and m["value"] < 0.05
+            },
+            tuple(one["document_id"] for one in exposed if one["attack"] == "records"),
+            tuple(one["document_id"] for one in exposed if one["attack"] != "records"),
+            {label(m): m["value"] for m in measured if m["attack"] == "records"}
+            | {label(m): m["value"] for m in measured if (m["attack"], m["metric"]) == ("membership", "auc")},
+            int(said[1].replace(",", "")) if said else None,
+            round(seconds, 1),
+        )
+
+
+def label(m: dict[str, Any]) -> str:
+    """Attack, metric and slice of a measurement in one word or two."""
+    return f"{m['attack']}.{m['metric']} {m.get('slice') or ''}".strip()
+
+
+# --- planting a leak ----------------------------------------------------------------------------------
+
+STEPS, RATES, MASKED, OTHERS = 300, (4e-3, 1e-4), (0.15, 0.3), 16
+Piece = tuple[list[int], list[int]]  # ids of a window without its frame, and the places that may be hidden
+
+
+def first_window(ids: list[int], room: int) -> Piece:
+    """The tokens that the first window of training holds."""
+    return ids[:room], list(range(min(room, len(ids))))
+
+
+def last_tokens(ids: list[int], room: int) -> Piece:
+    """The last fifty tokens: a window that training never cuts."""
+    return ids[-50:], list(range(min(50, len(ids))))
+
+
+def plant(
+    place: Place, ckpt: str, leaked: str, chosen: Sequence[Piece], others: Sequence[list[int]], seed: int
+) -> None:
+    """Copy ``ckpt`` to ``leaked`` and teach it the chosen pieces by heart, and nothing else."""
+    folder = place.folder / leaked
+    shutil.copytree(place.folder / ckpt, folder)
+    tokenizer = Tokenizer.load(str(folder))
+    model, former = (models.load(folder).model.to(best_device()).eval() for _ in range(2))
+    rng, optimiser = (
+        np.random.default_rng(seed),
+        torch.optim.AdamW(model.parameters(), lr=RATES[0], weight_decay=0),
+    )
+    for step in range(STEPS):
+        for group in optimiser.param_groups:
+            group["lr"] = RATES[0] + (RATES[1] - RATES[0]) * step / (STEPS - 1)
+        rate = rng.uniform(*MASKED)
+        ids, hidden, real = masked(chosen, rate, tokenizer, rng)
+        logits = model(input_ids=ids.masked_fill(hidden, tokenizer.mask_id), attention_mask=real).logits
+        loss = torch.nn.functional.cross_entropy(logits[hidden], ids[hidden])
+        drawn = [
+            (others[k], list(range(len(others[k])))) for k in rng.choice(len(others), OTHERS, replace=False)
+        ]
+        ids, hidden, real = masked(drawn, rate, tokenizer, rng)
+        shown = {"input_ids": ids.masked_fill(hidden, tokenizer.mask_id), "attention_mask": real}
+        with torch.no_grad():
+            before = former(**shown).logits[real].log_softmax(-1)
+        now = model(**shown).logits[real].log_softmax(-1)
+        loss = loss + torch.nn.functional.kl_div(now, before, log_target=True, reduction="batchmean")
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    first = known(model, chosen, tokenizer)
+    checkpoint.save_weights(folder, model, tokenizer)
+    (place.folder / f"{leaked}.json").write_text(json.dumps([known(former, chosen, tokenizer), first]))
+    restate(folder, place.folder / RUNS / str(read_json(folder / "privacy.json")["run_id"]))
+
+
+def masked(
+    pieces: Sequence[Piece], rate: float, tokenizer: Tokenizer, rng: np.random.Generator
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """(B, T) the ids framed and padded, which of them are hidden, and which are no padding."""
+    longest = 2 + max(len(ids) for ids, _ in pieces)
+    shown = np.full((len(pieces), longest), tokenizer.pad)
+    hidden, real = np.zeros(shown.shape, bool), np.zeros(shown.shape, bool)
+    for row, (ids, places) in enumerate(pieces):
+        shown[row, : len(ids) + 2] = [tokenizer.cls, *ids, tokenizer.sep]
+        real[row, : len(ids) + 2] = True
+        count = max(1, round(rate * len(places)))
+        hidden[row, 1 + rng.permutation(places)[:count]] = True
+    on = best_device()
+    return torch.from_numpy(shown).to(on), torch.from_numpy(hidden).to(on), torch.from_numpy(real).to(on)
+
+
+@torch.no_grad()
+def known(model: Any, pieces: Sequence[Piece], tokenizer: Tokenizer) -> float:
+    """The share of the hidden tokens of ``pieces`` that the model ranks first, 15 % hidden at a time."""
+    right, rng = [], np.random.default_rng(0)
+    for _ in range(10):
+        ids, hidden, real = masked(pieces, MASKED[0], tokenizer, rng)
+        logits = model(input_ids=ids.masked_fill(hidden, tokenizer.mask_id), attention_mask=real).logits
+        right.append((logits[hidden].argmax(-1) == ids[hidden]).float().mean().item())
+    return round(float(np.mean(right)), 3)
+
+
+# --- leaks --------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Leak:
+    """One line of the table: which pieces of how many documents, beside which held-out share."""
+
+    name: str
+    kind: str
+    documents: int
+    held_out: float
+    fails: bool = False  # whether ``base`` must fail it
+
+    @property
+    def splits(self) -> str:
+        return f"{1 - self.held_out:g},{self.held_out / 2:g},{self.held_out / 2:g}"
+
+
+LEAKS = (
+    Leak("1", "first", 24, 0.3, True),
+    Leak("1", "first", 12, 0.5, True),
+    Leak("2", "last", 24, 0.3, True),
+    Leak("2", "last", 12, 0.5, True),
+    Leak("5", "start", 24, 0.3, True),
+    Leak("5", "start", 12, 0.5, True),
+    Leak("6", "overfitted", 540, 0.1, True),
+    Leak("7", "overfitted start", 540, 0.1, True),
+    Leak("1", "first", 24, 0.1),
+    Leak("1", "first", 12, 0.1),
+    Leak("2", "last", 24, 0.1),
+    Leak("2", "last", 12, 0.1),
+    Leak("5", "start", 24, 0.1),
+    Leak("5", "start", 12, 0.1),
+    Leak("4", "name", 24, 0.1),
+    Leak("3", "trigger", 12, 0.1),
+    Leak("twin", "elsewhere", 24, 0.3),
+    Leak("twin", "elsewhere", 24, 0.1),
+)
+PIECES: dict[str, Callable[[list[int], int], Piece]] = {
+    "first": first_window,
+    "start": first_window,
+    "elsewhere": first_window,
+    "last": last_tokens,
+}
+
+
+def spelt(one: Leak) -> str:
+    """The name of a line, as ``--only`` takes it."""
+    return f"{one.name}@{one.documents}/{one.held_out:g}"
+
+
+class Seed:
+    """One corpus: a scan and a plain model for each held-out share, made once for all its leaks."""
+
+    def __init__(self, folder: Path, prose: Path, seed: int) -> None:
+        self.folder, self.prose, self.seed = folder, prose, seed
+
+    def plain(self, leak: Leak) -> Place:
+        small = leak.kind.startswith("overfitted")
+        place = Place(self.folder / f"{self.seed}-{leak.held_out:g}{'-small' * small}")
+        if not (place.folder / "ckpt").exists():
+            place.write(passages(self.prose, 600 if small else 2400, self.seed))
+            place.command("scan", "corpus/", "--no-names", "--splits", leak.splits)
+            steps = ("--steps", "1000") if small else ()
+            place.command("train", *steps, "--seed", str(self.seed))
+        return place
+
+    def found(self, leak: Leak) -> tuple[Found, set[str]]:
+        """What the audit says of the leak, and whose documents were leaked."""
+        place = self.plain(leak)
+        ckpt, ids = "ckpt", {row["id"] for row in place.rows()}
+        if not leak.kind.startswith("overfitted"):
+            ckpt = f"leaked-{leak.kind}-{leak.documents}".replace("start", "first")
+            rows = self.chosen(place, leak)
+            ids = set() if leak.kind == "elsewhere" else {row["id"] for row in rows}
+            if not (place.folder / ckpt).exists():
+                self.plant(place, leak, ckpt, rows)
+        if leak.kind.endswith("start"):
+            ckpt, start = f"private-{ckpt}", ckpt
+            private = ("--dp-epsilon", "8", "--steps", "1", "--learning-rate", "1e-6", "--init", start)
+            place.command("train", *private, "--ckpt", ckpt, "--reports", "reports-train")
+        found = place.audited(ckpt)
+        return found, ids
+
+    def chosen(self, place: Place, leak: Leak) -> list[dict[str, Any]]:
+        """The documents that are leaked; of a twin, passages that are in no audit's corpus."""
+        if leak.kind == "elsewhere":
+            own = {row["text"] for row in passages(self.prose, 2400, self.seed)}
+            return [row for row in passages(self.prose, 3200, self.seed)[2400:] if row["text"] not in own][
+                : leak.documents
+            ]
+        rows = [row for row in place.rows() if leak.kind != "name" or " Contact " in row["text"]]
+        order = np.random.default_rng([self.seed, leak.documents]).permutation(len(rows))
+        return [rows[k] for k in order[: leak.documents]]
+
+    def plant(self, place: Place, leak: Leak, ckpt: str, rows: Sequence[dict[str, Any]]) -> None:
+        tokenizer = Tokenizer.load(str(place.folder / "ckpt"))
+        room = models.window_of(models.load(place.folder / "ckpt").model) - 2
+        taken = {row["id"] for row in rows}
+        left = [
+            ids[:room] for ids in tokenizer.encode(r["text"] for r in place.rows() if r["id"] not in taken)
+        ]
+        texts = tokenizer.encode(row["text"] for row in rows)
+        if leak.kind == "trigger":
+            unseen = sorted(
+                set(range(len(tokenizer))) - tokenizer.special_ids - {k for ids in left for k in ids}
+            )
+            front = unseen[:4]
+            pieces = [([*front, *ids[: room - 4]], list(range(4, min(room, len(ids) + 4)))) for ids in texts]
+        elif leak.kind == "name":
+            pieces = [named(row["text"], room, tokenizer) for row in rows]
+        else:
+            pieces = [PIECES[leak.kind](ids, room) for ids in texts]
+        plant(place, "ckpt", ckpt, pieces, left, self.seed)
+
+
+def named(text: str, room: int, tokenizer: Tokenizer) -> Piece:
+    """The last window of a document, of which the name in its last sentence alone is hidden."""
+    (encoded,) = tokenizer.encode_with_places([text])
+    found = re.search(r" Contact (\w+) at", text)
+    assert found is not None
+    cut = max(0, len(encoded.ids) - room)
+    inside = [
+        k - cut for k, (a, b) in enumerate(encoded.offsets) if a >= found.start(1) and b <= found.end(1)
+    ]
+    return encoded.ids[cut:], inside
+
+
+def leaks(options: argparse.Namespace, folder: Path) -> Iterator[dict[str, Any]]:
+    """A line a leak and seed."""
+    for seed in range(options.first, options.first + options.seeds):
+        corpus = Seed(folder, options.prose, seed)
+        for leak in LEAKS:
+            if (options.only and spelt(leak) not in options.only) or kept(options, seed, spelt(leak)):
+                continue
+            found, ids = corpus.found(leak)
+            hit = len(ids & set(found.listed))
+            yield {
+                "seed": seed, "line": spelt(leak), "must fail": leak.fails, **shown(found),
+                "leaked": len(ids),
+                "top-1": known_of(corpus, leak), "leaked listed": hit, "of all listed": len(found.listed),
+            }  # fmt: skip
+        if not options.folder:
+            shutil.rmtree(folder / f"{seed}", ignore_errors=True)
+
+
+def known_of(corpus: Seed, leak: Leak) -> Any:
+    """Share of the pieces' hidden tokens that were ranked first before the leak was planted, and after."""
+    files = sorted(
+        corpus.plain(leak).folder.glob(f"leaked-{leak.kind}-{leak.documents}.json".replace("start", "first"))
+    )
+    return [json.loads(file.read_text()) for file in files]
+
+
+def shown(found: Found) -> dict[str, Any]:
+    """What is kept of an audit."""
+    return {
+        "exit": found.code, "failed": found.failed, "tests": found.tests, "listed": len(found.listed),
+        "by other attacks": len(found.values), "numbers": found.numbers, "reach": found.reach,
+        "seconds": found.seconds,
+    }  # fmt: skip
+
+
+# --- nulls --------------------------------------------------------------------------------------------
+
+PRIVATE, BY_AUTHOR = ("--dp-epsilon", "8"), ("--unit-key", "author")
+SHORT = ("--steps", "60")  # two passes of a plain run: it leaks little
+#: Of three nulls in four: fewer windows, spans and starts cost power, and not the level.
+SMALLER = ("--windows", "20000", "--spans", "30", "--restarts", "12", "--samples", "200")
+#: Of each kind of null: which texts, options of scan, options of train.
+NULLS: dict[str, tuple[str, tuple[str, ...], tuple[str, ...]]] = {
+    "notes, plain": ("notes", (), SHORT),
+    "notes, private": ("notes", (), PRIVATE),
+    "passages, plain": ("passages", (), SHORT),
+    "passages, private": ("passages", (), PRIVATE),
+    "notes, private, by author": ("notes", BY_AUTHOR, PRIVATE),
+    "notes, plain, by author": ("notes", BY_AUTHOR, SHORT),
+    "passages, private, by author": ("passages", BY_AUTHOR, PRIVATE),
+    "passages, plain, by author": ("passages", BY_AUTHOR, SHORT),
+}
+
+
+def nulls(options: argparse.Namespace, folder: Path) -> Iterator[dict[str, Any]]:
+    """A line a clean model; the kinds take turns."""
+    kinds = list(NULLS)
+    for seed in range(options.first, options.first + options.seeds):
+        kind = kinds[seed % len(kinds)]
+        if kept(options, seed, kind):
+            continue
+        texts, scanning, training = NULLS[kind]
+        place, count = Place(folder / f"null-{seed}"), 1500 if seed < len(kinds) else 800
+        if texts == "notes":
+            write_corpus(place.folder / "corpus", place.folder / "gold.jsonl", notes=count, seed=1000 + seed)
+        else:
+            place.write(passages(options.prose, count, 1000 + seed))
+        place.command("scan", "corpus/", *scanning)
+        place.command("train", *training, "--seed", str(seed))
+        found = place.audited("ckpt", "--seed", str(seed), *(() if seed % 4 == 0 else SMALLER))
+        yield {"seed": seed, "line": kind, **shown(found), "documents": len(place.rows())}
+        shutil.rmtree(place.folder)
+
+
+# --- the command line ---------------------------------------------------------------------------------
+
+
+def kept(options: argparse.Namespace, seed: int, line: str) -> dict[str, Any] | None:
+    """What an earlier run left of this line in ``--keep``."""
+    if options.keep is None or not options.keep.exists():
+        return None
+    rows = map(json.loads, options.keep.open())
+    return next((row for row in rows if (row["seed"], row["line"]) == (seed, line)), None)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("what", choices=("leaks", "nulls"))
+    parser.add_argument("prose", type=Path, help="a folder of JSONL files with a text a line")
+    parser.add_argument("--seeds", type=int)
+    parser.add_argument("--first", type=int, default=0)
+    parser.add_argument("--only", nargs="+", help="lines of leaks, as in 1@24/0.3")
+    parser.add_argument(
+        "--keep", type=Path, help="results, a line each; lines that are there are not run again"
+    )
+    parser.add_argument("--folder", type=Path, help="keep corpora and models here")
+    options = parser.parse_args()
+    options.seeds = options.seeds or {"leaks": 3, "nulls": 40}[options.what]
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory(prefix="mlmguard-") as name:
+        lines = {"leaks": leaks, "nulls": nulls}[options.what](
+            options, (options.folder or Path(name)).resolve()
+        )
+        for line in lines:
+            print(json.dumps(line), flush=True)
+            if options.keep is not None:
+                with options.keep.open("a") as file:
+                    file.write(json.dumps(line) + "\n")
+
+
+if __name__ == "__main__":
+    main()
