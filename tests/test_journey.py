@@ -210,6 +210,8 @@ def test_demo_beats_unigram_and_its_gate_reaches_a_verdict(tmp_path):
     assert found["epsilon", "one_run_lower_bound", ""]["examples"] == 500
     page = (tmp_path / "demo" / "reports" / "report.html").read_text()
     assert "default-src 'none'" in page and len(page) < 400_000
+    judged = json.loads((tmp_path / "demo" / "reports" / "report.json").read_text())["judgement"]
+    assert judged["status"] == "pass"
 
 
 @pytest.mark.slow
