@@ -126,7 +126,7 @@ class Found:
     tests: dict[str, float]  # corrected p-values below .05
     listed: tuple[str, ...]  # ids, by the attack on records
     values: tuple[str, ...]  # ids, by any other attack
-    numbers: dict[str, float]
+    numbers: dict[str, Any]  # of records; membership with intervals
     reach: int | None  # the smallest leak that the report says a comparison sees
     seconds: float  # CPU
 
@@ -148,7 +148,11 @@ class Found:
             tuple(one["document_id"] for one in exposed if one["attack"] == "records"),
             tuple(one["document_id"] for one in exposed if one["attack"] != "records"),
             {label(m): m["value"] for m in measured if m["attack"] == "records"}
-            | {label(m): m["value"] for m in measured if (m["attack"], m["metric"]) == ("membership", "auc")},
+            | {
+                label(m): [m["value"], m["low"], m["high"]]
+                for m in measured
+                if (m["attack"], m["metric"]) == ("membership", "auc")
+            },
             int(said[1].replace(",", "")) if said else None,
             round(seconds, 1),
         )
@@ -209,7 +213,6 @@ def plant(
     first = known(model, chosen, tokenizer)
     checkpoint.save_weights(folder, model, tokenizer)
     (place.folder / f"{leaked}.json").write_text(json.dumps([known(former, chosen, tokenizer), first]))
-    restate(folder, place.folder / RUNS / str(read_json(folder / "privacy.json")["run_id"]))
 
 
 def masked(
@@ -226,6 +229,12 @@ def masked(
         hidden[row, 1 + rng.permutation(places)[:count]] = True
     on = best_device()
     return torch.from_numpy(shown).to(on), torch.from_numpy(hidden).to(on), torch.from_numpy(real).to(on)
+
+
+def sealed(place: Place, ckpt: str) -> None:
+    """Bind the statement of ``ckpt`` to its weights: an audit refuses others than the run folder knows."""
+    folder = place.folder / ckpt
+    restate(folder, place.folder / RUNS / str(read_json(folder / "privacy.json")["run_id"]))
 
 
 @torch.no_grad()
@@ -257,25 +266,15 @@ class Leak:
         return f"{1 - self.held_out:g},{self.held_out / 2:g},{self.held_out / 2:g}"
 
 
+SPARSE = (("1", "first"), ("2", "last"), ("5", "start"))
 LEAKS = (
-    Leak("1", "first", 24, 0.3, True),
-    Leak("1", "first", 12, 0.5, True),
-    Leak("2", "last", 24, 0.3, True),
-    Leak("2", "last", 12, 0.5, True),
-    Leak("5", "start", 24, 0.3, True),
-    Leak("5", "start", 12, 0.5, True),
+    *(Leak(*one, count, share, True) for one in SPARSE for count, share in ((24, 0.3), (12, 0.5))),
     Leak("6", "overfitted", 540, 0.1, True),
     Leak("7", "overfitted start", 540, 0.1, True),
-    Leak("1", "first", 24, 0.1),
-    Leak("1", "first", 12, 0.1),
-    Leak("2", "last", 24, 0.1),
-    Leak("2", "last", 12, 0.1),
-    Leak("5", "start", 24, 0.1),
-    Leak("5", "start", 12, 0.1),
+    *(Leak(*one, count, 0.1) for one in SPARSE for count in (24, 12)),
     Leak("4", "name", 24, 0.1),
     Leak("3", "trigger", 12, 0.1),
-    Leak("twin", "elsewhere", 24, 0.3),
-    Leak("twin", "elsewhere", 24, 0.1),
+    *(Leak("twin", "elsewhere", 24, share) for share in (0.3, 0.1)),
 )
 PIECES: dict[str, Callable[[list[int], int], Piece]] = {
     "first": first_window,
@@ -316,6 +315,7 @@ class Seed:
             ids = set() if leak.kind == "elsewhere" else {row["id"] for row in rows}
             if not (place.folder / ckpt).exists():
                 self.plant(place, leak, ckpt, rows)
+            sealed(place, ckpt)  # all leaks of a plain run share its run folder, and the last one's seal
         if leak.kind.endswith("start"):
             ckpt, start = f"private-{ckpt}", ckpt
             private = ("--dp-epsilon", "8", "--steps", "1", "--learning-rate", "1e-6", "--init", start)
@@ -372,7 +372,10 @@ def leaks(options: argparse.Namespace, folder: Path) -> Iterator[dict[str, Any]]
     for seed in range(options.first, options.first + options.seeds):
         corpus = Seed(folder, options.prose, seed)
         for leak in LEAKS:
-            if (options.only and spelt(leak) not in options.only) or kept(options, seed, spelt(leak)):
+            if options.only and spelt(leak) not in options.only:
+                continue
+            if (row := kept(options, seed, spelt(leak))) is not None:
+                yield row
                 continue
             found, ids = corpus.found(leak)
             hit = len(ids & set(found.listed))
@@ -382,7 +385,8 @@ def leaks(options: argparse.Namespace, folder: Path) -> Iterator[dict[str, Any]]
                 "top-1": known_of(corpus, leak), "leaked listed": hit, "of all listed": len(found.listed),
             }  # fmt: skip
         if not options.folder:
-            shutil.rmtree(folder / f"{seed}", ignore_errors=True)
+            for place in folder.glob(f"{seed}-*"):
+                shutil.rmtree(place)
 
 
 def known_of(corpus: Seed, leak: Leak) -> Any:
@@ -426,7 +430,8 @@ def nulls(options: argparse.Namespace, folder: Path) -> Iterator[dict[str, Any]]
     kinds = list(NULLS)
     for seed in range(options.first, options.first + options.seeds):
         kind = kinds[seed % len(kinds)]
-        if kept(options, seed, kind):
+        if (row := kept(options, seed, kind)) is not None:
+            yield row
             continue
         texts, scanning, training = NULLS[kind]
         place, count = Place(folder / f"null-{seed}"), 1500 if seed < len(kinds) else 800
@@ -452,6 +457,15 @@ def kept(options: argparse.Namespace, seed: int, line: str) -> dict[str, Any] | 
     return next((row for row in rows if (row["seed"], row["line"]) == (seed, line)), None)
 
 
+def cells(row: dict[str, Any]) -> str:
+    """A row of the table that is printed."""
+    verdict = {0: "pass", 3: "inconclusive", 10: "fail"}[row["exit"]]
+    leaked = f"{row['leaked listed']} of {row['leaked']}" if row.get("leaked") else "–"
+    p = row["numbers"].get("records.highest_p")
+    failed = ", ".join(row["failed"]) or "–"
+    return f"| {row['line']} | {row['seed']} | {verdict} | {failed} | {leaked} | {row['listed']} | {p:.2g} |"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("what", choices=("leaks", "nulls"))
@@ -470,9 +484,13 @@ def main() -> None:
         lines = {"leaks": leaks, "nulls": nulls}[options.what](
             options, (options.folder or Path(name)).resolve()
         )
+        print(
+            "| line | seed | verdict | rules that failed | leaked, listed | listed in all | p of `records` |"
+        )
+        print("|---|---|---|---|---|---|---|")
         for line in lines:
-            print(json.dumps(line), flush=True)
-            if options.keep is not None:
+            print(cells(line), flush=True)
+            if options.keep is not None and kept(options, line["seed"], line["line"]) is None:
                 with options.keep.open("a") as file:
                     file.write(json.dumps(line) + "\n")
 

@@ -93,6 +93,14 @@ def test_what_held_out_documents_give_back_as_well_was_not_recovered():
     assert value(found, "recovered") == 0 and found.tests[0].p > 0.01
 
 
+@pytest.mark.parametrize(
+    ("score", "first", "guessed"),
+    [(1.2, 0.3, True), (1.2, 0.2, False), (0.1, 0.4, False), (2.0, None, False)],
+)
+def test_a_control_speaks_where_it_stands_out_and_is_given_back(score, first, guessed):
+    assert records._guessed(records.Looked(score, first, 0.0)) is guessed
+
+
 def test_nothing_is_found_where_nothing_is_known():
     found = records.records(bench(leaked=0))
     assert found.exposed == () and value(found, "listed") == value(found, "recovered") == 0
