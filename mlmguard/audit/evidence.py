@@ -141,7 +141,11 @@ def _reach(audited: Audited, tests: Sequence[PValue]) -> tuple[str, ...]:
     share = f"Reach: with {held_out:,} of {trained + held_out:,} units held out"
     if fewest > trained:
         return (f"{share} no test against them can reach p < {records.SURE:g}, corrected: they are too few.",)
-    do = "are listed (--records), and fail where their tokens are recovered" if scored else "are not seen"
+    do = "are not seen"
+    if scored:
+        do = (
+            "are listed (--records) where a window is known by heart, and fail where its tokens are recovered"
+        )
     return (
         f"{share} a model fails by comparison with them where {fewest:,} or more units are known by heart, "
         "or stand out otherwise above all others. Fewer may all lie in the training set by chance: "
