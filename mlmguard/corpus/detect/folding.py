@@ -11,6 +11,7 @@ import re
 import sys
 import unicodedata
 from bisect import bisect_right
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 
@@ -49,6 +50,7 @@ _AT = (
 )
 _DOT = r"(?<=\w)[ ]?[(\[{<][ ]?(?i:dot)[ ]?[)\]}>][ ]?(?=\w)"
 _WRITTEN = re.compile(rf"(?P<at>{_AT})|{_DOT}")
+# What one of them begins with, or has at its second place: signs that are known are found fast.
 _MARKS = ("%40", "&#", "&commat;", "\\u0040", " AT ", " @", "@ ")
 _IN_WORDS = re.compile(r"[(\[{<] ?(?:[aA][tT]|[dD][oO][tT]) ?[)\]}>]")
 
@@ -88,10 +90,8 @@ def fold(text: str) -> Folded:
     folded = Folded(text)
     if not text.isascii() and (there := _TABLE.keys() & set(text)):
         folded = _one_by_one(text, there)
-    seen = folded.text
-    if any(mark in seen for mark in _MARKS) or _IN_WORDS.search(seen):
-        return _replaced(folded)
-    return folded
+    written = _written(folded.text)
+    return _replaced(folded, written) if written else folded
 
 
 def _one_by_one(text: str, there: set[str]) -> Folded:
@@ -125,7 +125,28 @@ def _one_by_one(text: str, there: set[str]) -> Folded:
     return Folded("".join(pieces), tuple(starts), tuple(raw))
 
 
-def _replaced(folded: Folded) -> Folded:
+def _written(text: str) -> list[re.Match[str]]:
+    """What is written for an at sign or a dot: matches of ``_WRITTEN``, tried only where one can begin."""
+    starts = {start for mark in _MARKS for start in _places(mark, text)}
+    for found in _IN_WORDS.finditer(text):
+        starts.update((found.start() - 1, found.start()))
+    matches: list[re.Match[str]] = []
+    free = 0
+    for start in sorted(starts):
+        if start >= free and (match := _WRITTEN.match(text, start)) is not None:
+            matches.append(match)
+            free = match.end()
+    return matches
+
+
+def _places(mark: str, text: str) -> Iterator[int]:
+    at = text.find(mark)
+    while at >= 0:
+        yield at
+        at = text.find(mark, at + 1)
+
+
+def _replaced(folded: Folded, written: Iterable[re.Match[str]]) -> Folded:
     """An at sign or a dot for what is written for it."""
     text = folded.text
     pieces: list[str] = []
@@ -147,13 +168,11 @@ def _replaced(folded: Folded) -> Folded:
         pieces.append(text[start:end])
         length += end - start
 
-    for match in _WRITTEN.finditer(text):
+    for match in written:
         stretch(at, match.start())
         note(length, folded._place(match.start()))
         pieces.append("@" if match["at"] else ".")
         length += 1
         at = match.end()
-    if at == 0:
-        return folded
     stretch(at, len(text))
     return Folded("".join(pieces), tuple(starts), tuple(raw))

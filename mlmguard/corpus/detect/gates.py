@@ -15,30 +15,22 @@ import re
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache, reduce
+from functools import lru_cache
 from heapq import heapify, heappop, heappush
 from itertools import combinations, product
 from math import prod
 from operator import or_
 from typing import Any
 
-import numpy as np
-
 from mlmguard.corpus.detect.characters import (
     ANYTHING,
-    ASCII,
     CHARACTER,
-    DIGITS,
     EDGE,
-    SPACES,
-    SPACES_OR_SEPARATORS,
     WILD,
     WORDS,
     Class,
-    class_of,
-    kinds,
 )
-from mlmguard.corpus.detect.expressions import sre, sre_parser
+from mlmguard.corpus.detect.expressions import Node, among, certain, one_character, sre, sre_parser
 
 Classes = tuple[Class, ...]
 """Classes of characters that stand one after the other."""
@@ -141,10 +133,6 @@ _BOUNDARY = _Point(frozenset([(ANYTHING & ~WORDS, WORDS), (WORDS, ANYTHING & ~WO
 _UNBOUNDED = 1 << 30
 
 
-_Node = tuple[Any, Any]
-"""What an operation of ``re``'s parser is, and its arguments."""
-
-
 class _Unreadable(Exception):
     """``re`` reads the expression in another way than ``regex`` may."""
 
@@ -162,25 +150,18 @@ def _read(expression: str, flags: int) -> list[_Part] | None:
         return None
 
 
-def _parts(tree: Iterable[_Node], flags: int) -> Iterator[_Part]:
+def _parts(tree: Iterable[Node], flags: int) -> Iterator[_Part]:
     for node in tree:
         yield from _part(node, flags)
 
 
-def _part(node: _Node, flags: int) -> Iterator[_Part]:
+def _part(node: Node, flags: int) -> Iterator[_Part]:
     kind, value = node
     match kind, value:
-        case sre.LITERAL, int(code):
-            if code == ord("{"):
+        case ((sre.LITERAL | sre.NOT_LITERAL | sre.ANY | sre.IN), _):
+            if (kind, value) == (sre.LITERAL, ord("{")):
                 raise _Unreadable  # to ``regex`` it may open a fuzzy match
-            yield _One(_character(code, flags))
-        case sre.NOT_LITERAL, int(code):
-            yield _One(_without([(sre.LITERAL, code)], flags))
-        case sre.ANY, _:
-            yield _One(CHARACTER)
-        case sre.IN, list(items):
-            negated = items[0][0] is sre.NEGATE
-            yield _One(_without(items[1:], flags) if negated else _among(items, flags))
+            yield _One(one_character(node, flags))
         case sre.BRANCH, (_, ways):
             yield _Either(tuple(tuple(_parts(way, flags)) for way in ways))
         case sre.SUBPATTERN, (_, add, remove, tree):
@@ -214,64 +195,10 @@ def _not_behind(tree: Any, flags: int) -> Iterator[_Part]:
     if kind is sre.LITERAL and value < 128:
         yield _Point(frozenset([(ANYTHING & ~(1 << value), ANYTHING)]))
     elif kind is sre.IN and value[0][0] is not sre.NEGATE:
-        held = reduce(or_, (_item(item, 0, most=False) for item in value), 0)
+        held = certain(value)
         yield _Point(frozenset([(ANYTHING & ~held, ANYTHING)]))
     elif kind is sre.IN:
-        yield _Point(frozenset([(_among(value[1:], flags) | 1 << EDGE, ANYTHING)]))
-
-
-def _character(code: int, flags: int) -> Class:
-    if code < 128:
-        cases = {chr(code).lower(), chr(code).upper()} if flags & re.IGNORECASE else {chr(code)}
-        return class_of(map(ord, cases)) | 1 << WILD
-    kind = int(kinds()[code])  # the same in both cases, but for those that are WILD
-    return CHARACTER if kind == WILD and flags & re.IGNORECASE else 1 << kind | 1 << WILD
-
-
-def _range(low: int, high: int, flags: int) -> Class:
-    whole = reduce(or_, (_character(c, flags) for c in range(low, min(high, 127) + 1)), 0)
-    foreign = map(int, np.unique(kinds()[max(low, 128) : high + 1]))
-    return reduce(
-        or_, (CHARACTER if kind == WILD and flags & re.IGNORECASE else 1 << kind for kind in foreign), whole
-    )
-
-
-def _among(items: Iterable[_Node], flags: int) -> Class:
-    """At least every character that the set holds."""
-    return reduce(or_, (_item(item, flags, most=True) for item in items), 1 << WILD)
-
-
-def _without(items: Iterable[_Node], flags: int) -> Class:
-    """Every character but those that the set holds for certain, in both cases."""
-    held = reduce(or_, (_item(item, 0, most=False) for item in items), 0)
-    if flags & re.IGNORECASE:
-        alone = class_of(
-            c for c in range(128) if not all(held >> ord(x) & 1 for x in (chr(c).lower(), chr(c).upper()))
-        )
-        held &= ~alone
-    return CHARACTER & ~held
-
-
-def _item(item: _Node, flags: int, *, most: bool) -> Class:
-    """The characters of an item of a set: at least all of them, or only those that it holds for certain."""
-    match item:
-        case sre.LITERAL, int(code):
-            return _character(code, flags) if most else 1 << code & ASCII
-        case sre.RANGE, (int(low), int(high)):
-            return _range(low, high, flags) if most else class_of(range(low, min(high, 127) + 1))
-        case sre.CATEGORY, (sre.CATEGORY_DIGIT | sre.CATEGORY_UNI_DIGIT):
-            return DIGITS
-        case sre.CATEGORY, (sre.CATEGORY_WORD | sre.CATEGORY_UNI_WORD):
-            return WORDS
-        case sre.CATEGORY, (sre.CATEGORY_SPACE | sre.CATEGORY_UNI_SPACE):
-            return SPACES_OR_SEPARATORS if most else SPACES
-        case sre.CATEGORY, (sre.CATEGORY_NOT_DIGIT | sre.CATEGORY_UNI_NOT_DIGIT):
-            return CHARACTER & ~DIGITS
-        case sre.CATEGORY, (sre.CATEGORY_NOT_WORD | sre.CATEGORY_UNI_NOT_WORD):
-            return CHARACTER & ~WORDS
-        case sre.CATEGORY, (sre.CATEGORY_NOT_SPACE | sre.CATEGORY_UNI_NOT_SPACE):
-            return CHARACTER & ~(SPACES if most else SPACES_OR_SEPARATORS)
-    return CHARACTER if most else 0
+        yield _Point(frozenset([(among(value[1:], flags) | 1 << EDGE, ANYTHING)]))
 
 
 # --- what is certain about a sequence of parts --------------------------------------------------------

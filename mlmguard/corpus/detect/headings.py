@@ -33,6 +33,13 @@ _COMMA = re.compile(
 _WIDE = re.compile(
     r"^[ ]*[^\n\d ]+(?: [^\n\d ]+)*(?:[ ]{2,}[^\n\d ]+(?: [^\n\d ]+)*)+[ ]*\n" + _RULE + r"(?=[^\n]*\d)", re.M
 )
+# What a line of a heading holds; behind a comma of one there is no space.
+_SIGNS = {
+    "|": re.compile(r"\|"),
+    "\t": re.compile(r"\t"),
+    ";": re.compile(";"),
+    ",": re.compile(r",[^\n\d, ]"),
+}
 _GAP = re.compile(r"[ ]{2,}|\Z")
 _ROW = re.compile(r"<tr\b[^>]{0,200}>(.{0,20000}?)</tr>", re.I | re.S)
 _CELL = re.compile(r"<t[hd]\b[^>]{0,200}>(?:\s|<[^>]{1,100}>)*([^<>]{1,120}?)\s*<", re.I)
@@ -89,22 +96,25 @@ def _cells(text: str) -> Iterator[tuple[str, _Cell]]:
 def _tables(text: str) -> Iterator[tuple[list[_Cell], Iterator[list[_Cell]]]]:
     for mark, head in _HEADS.items():
         if mark in text:
-            yield from _lined(text, head, mark)
+            yield from _lined(text, head, mark, _lines_with(_SIGNS[mark], text))
     if "," in text:
-        yield from _lined(text, _COMMA, ",")
+        yield from _lined(text, _COMMA, ",", _lines_with(_SIGNS[","], text))
     if "  " in text:
-        yield from _lined(text, _WIDE, "")
+        yield from _lined(text, _WIDE, "", _lines_with_a_gap(text))
     if ("<tr" in text and "</tr" in text) or ("<TR" in text and "</TR" in text):
         yield from _tagged(text)
 
 
 def _lined(
-    text: str, head: re.Pattern[str], mark: str
+    text: str, head: re.Pattern[str], mark: str, starts: Iterator[int]
 ) -> Iterator[tuple[list[_Cell], Iterator[list[_Cell]]]]:
+    """The tables whose heading stands in one of the lines that begin at ``starts``."""
     free = 0
-    while (found := _next_head(text, head, mark or "  ", free)) is not None:
-        first = text.index("\n", found.start())
-        heading = _parted(text, found.start(), first, mark)
+    for start in starts:
+        if start < free or (found := head.match(text, start)) is None:
+            continue
+        first = text.index("\n", start)
+        heading = _parted(text, start, first, mark)
         rows: list[list[_Cell]] = []
         free = found.end()
         while free < len(text) and len(rows) < _ROWS:
@@ -119,17 +129,23 @@ def _lined(
             yield heading, iter(rows)
 
 
-def _next_head(text: str, head: re.Pattern[str], mark: str, at: int) -> re.Match[str] | None:
-    """As ``head.search``, trying only lines that hold ``mark``: an expression is tried at every character."""
-    while (place := text.find(mark, at)) >= 0:
-        start = max(at, text.rfind("\n", at, place) + 1)
-        if (found := head.match(text, start)) is not None:
-            return found
-        end = text.find("\n", place)
+def _lines_with(sign: re.Pattern[str], text: str) -> Iterator[int]:
+    """Where the lines begin that hold ``sign``: an expression of a heading is tried at every character."""
+    end = 0
+    while (found := sign.search(text, end)) is not None:
+        yield text.rfind("\n", end, found.start()) + 1 or end
+        end = text.find("\n", found.end())
         if end < 0:
-            return None
-        at = end + 1
-    return None
+            return
+
+
+def _lines_with_a_gap(text: str) -> Iterator[int]:
+    """Where the lines begin that hold two spaces between words."""
+    start = 0
+    for line in text.split("\n"):
+        if "  " in line.strip(" "):
+            yield start
+        start += len(line) + 1
 
 
 def _parted(text: str, start: int, end: int, mark: str) -> list[_Cell]:

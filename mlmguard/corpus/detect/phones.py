@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import version
 from typing import Any
@@ -154,26 +155,57 @@ def _is_number(candidate: str, region: str, digits_needed: int, leniency: int) -
 
 
 def _may_be_valid(candidate: str, region: str) -> bool:
-    """Whether digits that begin with no prefix of the region have the form of one of its numbers."""
+    """Whether what can be left of the digits, as prefixes are cut off, has the form of a number of the region."""
     if not _PLAIN.fullmatch(candidate):
         return True
     digits = "".join(filter(str.isdigit, candidate))
-    prefix, number = _forms(region)
-    return bool(prefix.match(digits) or number.fullmatch(digits))
+    of = _forms(region)
+    if of.abroad.match(digits):
+        return True  # with a country of its own
+    forms = [digits, *([digits[len(of.code) :]] if digits.startswith(of.code) else [])]
+    for _ in range(_TWICE):
+        if any(number.fullmatch(form) for form in forms for number in of.numbers):
+            return True
+        found = [(form, prefix.match(form)) for form in forms for prefix in of.prefixes]
+        forms = [form[match.end() :] for form, match in found if match]
+        if of.rewrites and forms:
+            return True  # another number is made of it
+    return any(number.fullmatch(form) for form in forms for number in of.numbers)
 
 
 _PLAIN = re.compile(r"[0-9 ().\[\]/-]+")  # no sign of an extension
+_TWICE = 2  # times that the prefix of a country is cut off: behind its code, and before the rest is looked at
+_KINDS = (
+    "fixed_line", "mobile", "toll_free", "premium_rate", "shared_cost", "personal_number", "voip", "pager",
+    "uan", "voicemail",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Forms:
+    """The numbers of all regions that share a country's code, kind by kind, and what is cut off before them."""
+
+    code: str
+    abroad: re.Pattern[str]
+    prefixes: tuple[re.Pattern[str], ...]
+    rewrites: bool
+    numbers: tuple[re.Pattern[str], ...]
 
 
 @lru_cache(maxsize=256)
-def _forms(region: str) -> tuple[re.Pattern[str], re.Pattern[str]]:
-    """What is cut off before a number of ``region`` is looked at; the numbers of all that share its code."""
+def _forms(region: str) -> _Forms:
     own: Any = PhoneMetadata.metadata_for_region(region)
-    prefixes = [str(own.country_code), own.international_prefix, own.national_prefix_for_parsing]
     sharing: list[Any] = [
         PhoneMetadata.metadata_for_region(other)
         for other in phonenumberutil.region_codes_for_country_code(own.country_code)
     ]
-    prefix = "|".join(f"(?:{one})" for one in prefixes if one)
-    numbers = "|".join(f"(?:{of.general_desc.national_number_pattern})" for of in sharing)
-    return re.compile(f"(?=.)(?:{prefix})(?<=.)"), re.compile(numbers)
+    prefixes = {of.national_prefix_for_parsing for of in sharing if of.national_prefix_for_parsing}
+    descriptions = [getattr(of, kind) for of in sharing for kind in _KINDS]
+    numbers = {of.national_number_pattern for of in descriptions if of and of.national_number_pattern}
+    return _Forms(
+        str(own.country_code),
+        re.compile(own.international_prefix or r"(?!)"),
+        tuple(re.compile(f"(?=.)(?:{one})(?<=.)") for one in sorted(prefixes)),
+        any(of.national_prefix_transform_rule for of in sharing),
+        tuple(map(re.compile, sorted(numbers, key=len))),
+    )

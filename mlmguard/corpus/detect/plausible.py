@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import lru_cache
 
+import regex
+
 from mlmguard.corpus.detect.hosts import suffixes
 from mlmguard.corpus.detect.labels import START, words
 from mlmguard.corpus.detect.languages import LANGUAGES
@@ -138,23 +140,40 @@ def _is_host(host: str) -> bool:
 
 # --- mail: names of messages ----------------------------------------------------------------------------
 
-_NAMING = re.compile(
-    r"(?im)^(?:message-id|references|in-reply-to|(?:x-|resent-)[\w-]*message-id|supersedes|content-id|nntp[\w-]*)"
-    r":[^\n]*(?:\n[ \t]+[^\n]*)*|\b(?:articles?|message-id:?|messages?|news:|references:?)[ \t]*\n?[> \t]*<[^<>\s]{3,200}>"
-)
 _NAMED = re.compile(r"<[^<>\s@]{1,150}@[^<>\s]{1,100}>")
+_FIELD = re.compile(
+    r"(?i)(?:message-id|references|in-reply-to|(?:x-|resent-)[\w-]*message-id|supersedes|content-id|nntp[\w-]*):"
+)
+_ANNOUNCED = regex.compile(
+    r"(?ir)\b(?:articles?|message-id:?|messages?|news:|references:?)[ \t]*\n?[> \t]*\G"
+)
+_LONGEST_NAME = 200
 
 
 def _message_ids(text: str) -> list[tuple[int, int]]:
-    """Where names of messages stand: they look like addresses and reach nobody."""
-    if not any(map(_is_numbered, _NAMED.findall(text))):
-        return []
-    return [
-        (inner.start(), inner.end())
-        for outer in _NAMING.finditer(text)
-        for inner in _NAMED.finditer(text, outer.start(), outer.end())
-        if _is_numbered(inner.group())
-    ]
+    """Where names of messages stand, in a field of a mail or behind such a word: they look like addresses and
+    reach nobody."""
+    ids = []
+    line, in_field = -1, False
+    for name in _NAMED.finditer(text):
+        if not _is_numbered(name.group()):
+            continue
+        start, end = name.span()
+        begin = text.rfind("\n", 0, start) + 1
+        if begin > line:
+            line, in_field = begin, _in_field(text, begin, line, in_field)
+        announced = end - start - 2 <= _LONGEST_NAME and _ANNOUNCED.search(text, 0, start)
+        if in_field or announced:
+            ids.append((start, end))
+    return ids
+
+
+def _in_field(text: str, line: int, known: int, verdict: bool) -> bool:
+    """If the line at ``line`` is one of a field that names messages or goes on with it, as ``verdict`` says of
+    the line at ``known``."""
+    while line > known and line and text[line] in " \t":
+        line = text.rfind("\n", 0, line - 1) + 1
+    return verdict if line == known else _FIELD.match(text, line) is not None
 
 
 def _is_numbered(name: str) -> bool:

@@ -15,13 +15,15 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, reduce
 from importlib.util import find_spec
+from itertools import chain
 from operator import or_
 from typing import Any
 
 import numpy as np
 import regex
 
-from mlmguard.corpus.detect.characters import EDGE, Class, skeleton
+from mlmguard.corpus.detect.characters import DIGITS, EDGE, WILD, Class, skeleton
+from mlmguard.corpus.detect.effort import is_small
 from mlmguard.corpus.detect.expressions import longest
 from mlmguard.corpus.detect.gates import LENGTH, Classes, Gate, gate
 
@@ -59,6 +61,7 @@ class Patterns:
         scanner = _Hyperscan if hyperscan and owners else _Numpy
         self._scan: Callable[[bytes], Places] = scanner(owners)
         self._ungated = [number for number, its in enumerate(self._gates) if its is None]
+        self._tries = [_try(*each, expression) for each, expression in zip(expressions, self._compiled)]
         self._behind = [behind(expression, flags) for expression, flags in expressions]
         self._leads = [_Lead.of(its) if its and its.lead is not None else None for its in self._gates]
 
@@ -73,13 +76,24 @@ class Patterns:
             if at is not None and words is not None and len(at) * _MANY > len(text):
                 at = _before(words, text, at)
             if at is None or len(at) * _DENSE > len(text):
-                everywhere = compiled.finditer(text, timeout=_TIMEOUT)
+                everywhere = compiled.finditer(text, timeout=_TIMEOUT, concurrent=False)
                 yield number, (found for found in everywhere if found.end() > found.start())
             else:
-                yield (
-                    number,
-                    lead.matches(compiled, text, seen, at) if lead else _matches_at(compiled, text, at),
-                )
+                match = self._tries[number]
+                yield number, lead.matches(match, text, seen, at) if lead else _matches_at(match, text, at)
+
+
+_Try = Callable[[str, int], Any]
+"""(text, place) -> the match that begins there, or None."""
+
+
+def _try(expression: str, flags: int, compiled: Any) -> _Try:
+    """One try of an expression, without a clock where it cannot take long: a clock costs ten times as much as
+    most tries, and letting go of the interpreter (``concurrent``) half of that; there are no threads."""
+    if is_small(expression, flags):
+        match: _Try = compiled.match
+        return match
+    return lambda text, at: compiled.match(text, at, timeout=_TIMEOUT, concurrent=False)
 
 
 _FAR = 160  # characters: what an expression matches, and what it looks at behind it, is shorter
@@ -135,13 +149,12 @@ def _before(words: Any, text: str, places: list[int]) -> list[int]:
     return kept
 
 
-def _matches_at(compiled: Any, text: str, starts: Iterable[int]) -> Iterator[Any]:
+def _matches_at(match: _Try, text: str, starts: Iterable[int]) -> Iterator[Any]:
     """The matches that ``finditer`` gives, if none starts anywhere else than at ``starts``."""
     free = 0
-    match = compiled.match
     for start in starts:
         if start >= free:
-            found = match(text, start, timeout=_TIMEOUT)
+            found = match(text, start)
             if found is not None and found.end() > found.start():
                 yield found
                 free = found.end()
@@ -166,10 +179,10 @@ class _Lead:
         )
         return _Lead(regex.compile(b"(?r)" + _as_set(~its.lead)), regex.compile(heads), its.reach)
 
-    def matches(self, compiled: Any, text: str, seen: bytes, places: Iterable[int]) -> Iterator[Any]:
+    def matches(self, match: _Try, text: str, seen: bytes, places: Iterable[int]) -> Iterator[Any]:
         """As :func:`_matches_at`; ``seen`` has one byte more at its start than the text."""
         free = 0
-        match, other, start = compiled.match, self.other.search, self.start.search
+        other, start = self.other.search, self.start.search
         for place in places:
             if place < free:
                 continue
@@ -178,7 +191,7 @@ class _Lead:
             at = stop.end() - 1 if stop else low
             while at <= place and (head := start(seen, at, place + 2)) is not None:
                 at = head.start()
-                found = match(text, at, timeout=_TIMEOUT)
+                found = match(text, at)
                 if found is not None and found.end() > found.start():
                     yield found
                     at = free = found.end()
@@ -270,35 +283,30 @@ def _members(of: Class) -> np.ndarray:
 
 
 class _Hyperscan:
-    """Each sequence is one expression over bytes, of a fixed length: its end says where it starts."""
+    """Each sequence is one expression over bytes, of a fixed length: its end says where it starts. Those that
+    hold a digit are slow to look for: that is done near digits only."""
 
     def __init__(self, owners: dict[_Key, list[int]]) -> None:
-        import hyperscan
-
         # alike ones together; several databases are made much faster than one, and run as fast
-        keys = sorted(owners, key=lambda key: (bool(key[1]), key))
+        keys = sorted(owners, key=lambda key: (_holds_a_digit(key), bool(key[1]), key))
+        numbered = sum(map(_holds_a_digit, keys))
         self._owners = [owners[key] for key in keys]
-        self._databases = []
-        for first in range(0, len(keys), _TOGETHER):
-            some = keys[first : first + _TOGETHER]
-            database = hyperscan.Database()
-            database.compile(
-                expressions=[
-                    before + b"".join(map(_as_set, sequence[1:] if before else sequence))
-                    for sequence, before in some
-                ],
-                ids=list(range(first, first + len(some))),
-                elements=len(some),
-                flags=[hyperscan.HS_FLAG_DOTALL] * len(some),
-            )
-            self._databases.append(database)
+        self._anywhere = _databases(keys[:-numbered] if numbered else keys, 0)
+        self._near_digits = _databases(keys[len(keys) - numbered :], len(keys) - numbered)
 
     def __call__(self, seen: bytes) -> Places:
         ends: dict[int, list[int]] = defaultdict(list)  # of one sequence they come in order
-        for database in self._databases:
-            database.scan(
-                seen, match_event_handler=lambda id, start, end, flags, context: ends[id].append(end)
-            )
+        for database in self._anywhere:
+            _scan(database, seen, ends)
+        if len(seen) < _SHORT:
+            for database in self._near_digits:
+                _scan(database, seen, ends)
+        elif self._near_digits:
+            near = _NearDigits(seen)
+            there: dict[int, list[int]] = defaultdict(list)
+            for database in self._near_digits:
+                _scan(database, near.text, there)
+            ends.update(near.back(there))
         found: dict[int, list[list[int]]] = {}
         for id, its in ends.items():
             places = [end - LENGTH - 1 for end in dict.fromkeys(its)]
@@ -308,6 +316,67 @@ class _Hyperscan:
             number: several[0] if len(several) == 1 else sorted({place for its in several for place in its})
             for number, several in found.items()
         }
+
+
+def _databases(keys: Sequence[_Key], first: int) -> list[Any]:
+    """Databases of Hyperscan for ``keys``, which are numbered from ``first`` on."""
+    import hyperscan
+
+    made = []
+    for at in range(0, len(keys), _TOGETHER):
+        some = keys[at : at + _TOGETHER]
+        database = hyperscan.Database()
+        database.compile(
+            expressions=[
+                before + b"".join(map(_as_set, sequence[1:] if before else sequence))
+                for sequence, before in some
+            ],
+            ids=list(range(first + at, first + at + len(some))),
+            elements=len(some),
+            flags=[hyperscan.HS_FLAG_DOTALL] * len(some),
+        )
+        made.append(database)
+    return made
+
+
+def _scan(database: Any, seen: bytes, ends: dict[int, list[int]]) -> None:
+    database.scan(seen, match_event_handler=lambda id, start, end, flags, context: ends[id].append(end))
+
+
+_DIGIT = DIGITS | 1 << WILD  # what a class that holds digits alone admits
+
+
+def _holds_a_digit(key: _Key) -> bool:
+    sequence, before = key
+    return not before and any(not of & ~_DIGIT for of in sequence)
+
+
+class _NearDigits:
+    """The stretches of a text in which a sequence with a digit can lie, one after the other."""
+
+    def __init__(self, seen: bytes) -> None:
+        at = np.flatnonzero(_IS_DIGIT[np.frombuffer(seen, np.uint8)])
+        far = np.flatnonzero(np.diff(at) > 2 * LENGTH + 1)
+        starts = np.maximum(at[np.concatenate([[0], far + 1])[: len(at)]] - LENGTH, 0)
+        stops = np.minimum(at[np.concatenate([far, [-1]])[: len(at)]] + LENGTH + 1, len(seen))
+        self.text = _BETWEEN.join([seen[a:b] for a, b in zip(starts.tolist(), stops.tolist())])
+        lengths = stops - starts + len(_BETWEEN)
+        self._begins = np.cumsum(lengths) - lengths
+        self._shifts = starts - self._begins
+
+    def back(self, ends: dict[int, list[int]]) -> Iterator[tuple[int, list[int]]]:
+        """``ends`` of matches in ``text`` by their places in the whole."""
+        here = np.fromiter(chain.from_iterable(ends.values()), np.int64)
+        there = (here + self._shifts[np.searchsorted(self._begins, here) - 1]).tolist()
+        done = 0
+        for id, its in ends.items():
+            yield id, there[done : done + len(its)]
+            done += len(its)
+
+
+_BETWEEN = b"\xff"  # of no class
+_SHORT = 1 << 11  # characters below which cutting out costs more than it saves
+_IS_DIGIT = _members(_DIGIT)
 
 
 def _as_set(of: Class) -> bytes:

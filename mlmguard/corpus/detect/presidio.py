@@ -235,8 +235,10 @@ class Engine:
             raise DetectorTimeout
         by_entity: dict[str, list[_Found]] = {}
         around = _Around(text)
+        weak = sum(len(its) for (id, _), its in found.items() if self._context[id])
+        said = around.said if weak * _SPARSE > len(text) else frozenset
         for (recognizer_id, entity), its in found.items():
-            context = self._context[recognizer_id]
+            context = said(self._context[recognizer_id])
             likely = [
                 f for f in (_in_context(around, f, context) for f in _outermost(its)) if f[2] >= threshold
             ]
@@ -306,6 +308,13 @@ class _Around(dict[int, set[str]]):
         self._text = text
         self._words: list[str] = []
         self._ends: list[int] = []
+        self._there: set[str] | None = None
+
+    def said(self, context: frozenset[str]) -> frozenset[str]:
+        """Those words of ``context`` that stand anywhere in the text."""
+        if context and self._there is None:
+            self._there = {word.lower() for word in set(_WORD.findall(self._text))}
+        return context & (self._there or frozenset())
 
     def __missing__(self, start: int) -> set[str]:
         if len(self) < _MANY:
@@ -326,6 +335,7 @@ class _Around(dict[int, set[str]]):
 
 
 _MANY = 64
+_SPARSE = 200  # characters for each place from which on reading around them costs less than reading the text
 
 
 def _in_context(around: _Around, found: _Found, context: frozenset[str]) -> _Found:
@@ -336,11 +346,20 @@ def _in_context(around: _Around, found: _Found, context: frozenset[str]) -> _Fou
     return start, end, min(max(score + _BOOST, _AT_LEAST), EntityRecognizer.MAX_SCORE)
 
 
-def _outermost(found: Iterable[_Found]) -> list[_Found]:
+def _outermost(found: list[_Found]) -> list[_Found]:
     """Without those that lie within another one of at least their score."""
+    if len(found) == 1:
+        return found
     kept: list[_Found] = []
     active: list[_Found] = []
+    reach = -1
     for one in sorted(set(found), key=lambda f: (f[0], f[0] - f[1], -f[2])):
+        if one[0] > reach:
+            active = [one]
+            kept.append(one)
+            reach = one[1]
+            continue
+        reach = max(reach, one[1])
         active = [other for other in active if other[1] >= one[0]]
         if not any(one[1] <= other[1] and one[2] <= other[2] for other in active):
             kept.append(one)

@@ -21,6 +21,11 @@ _APART = "\n\n.\n\n"  # between strips: words of one are no context of the next
 
 # From the end of a line to the second half, with the marks of a quotation.
 _LINE_END = re.compile(r"\n[ \t]*(?:[>|][>| \t]*)?(?=[\w(@.+-])")
+# Those that can be in a number: its second half begins with digits, perhaps behind capitals.
+_NUMBER_END = re.compile(_LINE_END.pattern + r"(?=[0-9]|[A-Z][A-Z()+ .-]{0,38}[0-9])")
+# Those that can be in an address: at signs, and how far the word behind one reaches.
+_ADDRESS = re.compile(r"@(?=([^ ]{0,40}[ \t\r]*\n?))")
+_ADDRESS_END = re.compile(_LINE_END.pattern + r"(?=\S{0,39}@)")
 _HALF = re.compile(r"[\w)@.+/-]")  # what the first half ends in, before the spaces of format=flowed
 _GROUP = re.compile(r"[\dA-Z()+]{1,34}")  # of a value that is written in groups
 _GROUPS = 8
@@ -29,7 +34,7 @@ _AT_START, _AT_END = re.compile(r"\A\d+"), re.compile(r"\d+\Z")
 _LEAST, _MOST = 9, 34  # digits of a value that may stand in two halves: a social security number, an IBAN
 _JOINED = frozenset("-@._/")  # an end that goes on without a space
 
-_RUN = re.compile(r"[+(]?\d(?:[-.() /]{0,2}\d){6,24}")
+_RUN = re.compile(r"[0-9](?:[-.() /]{0,2}[0-9]){6,24}")  # folded: no other digits
 _WORD_BEFORE = re.compile(r"(?<![^\W_])(?:[A-Za-z]{1,20}|[A-Za-z_]{0,30}_)\Z")
 _WORD_BEHIND = re.compile(r"(?:_|[A-Za-z]{1,20})(?!\d)")
 _GLUED = frozenset(("US_SSN", "CREDIT_CARD", "PHONE_NUMBER", "IP_ADDRESS", "US_ITIN", "IBAN_CODE"))
@@ -85,10 +90,24 @@ def _placed(strip: _Strip, span: Span, begin: int) -> Span | None:
     return Span(start, end, span.rule, span.score) if end <= strip.end else None
 
 
+def _candidates(text: str) -> Iterator[tuple[int, int]]:
+    """Of the line ends those, in order, around which there can be two halves of a number or of an address."""
+    ends = {match.start(): match.end() for match in _NUMBER_END.finditer(text)}
+    if "@" in text:
+        ends.update(match.span() for match in _ADDRESS_END.finditer(text))
+        free = 0
+        for behind in _ADDRESS.finditer(text):
+            end = behind.end(1)
+            while (place := text.find("\n", max(free, behind.start(1)), end)) >= 0:
+                free = place + 1
+                if (match := _LINE_END.match(text, place)) is not None:
+                    ends[place] = match.end()
+    yield from sorted(ends.items())
+
+
 def _line_ends(text: str) -> Iterator[_Strip]:
     addresses = "@" in text
-    for match in _LINE_END.finditer(text):
-        start, end = match.span()
+    for start, end in _candidates(text):
         if start and text[start - 1] == "\r":
             start -= 1
         while start and text[start - 1] in " \t":
@@ -136,6 +155,8 @@ def _one_address(left: str, right: str) -> bool:
 def _edges(text: str) -> Iterator[_Strip]:
     for match in _RUN.finditer(text):
         start, end = match.span()
+        if start and text[start - 1] in "+(":
+            start -= 1
         before = start and (text[start - 1].isalpha() or text[start - 1] == "_")
         behind = end < len(text) and (text[end].isalpha() or text[end] == "_")
         if not before and not behind:

@@ -258,7 +258,7 @@ def test_gated_telephone_numbers_are_stock_ones(stock_phone: Any, our_phone: Any
     from mlmguard.corpus.detect.presidio import _outermost
 
     stock = {(r.start, r.end, r.score) for r in stock_phone.analyze(text, ["PHONE_NUMBER"])}
-    assert set(_outermost((*place, stock_phone.SCORE) for place in our_phone(text))) == stock
+    assert set(_outermost([(*place, stock_phone.SCORE) for place in our_phone(text)])) == stock
 
 
 @pytest.fixture(scope="module")
