@@ -52,6 +52,7 @@ _DOT = r"(?<=\w)[ ]?[(\[{<][ ]?(?i:dot)[ ]?[)\]}>][ ]?(?=\w)"
 _WRITTEN = re.compile(rf"(?P<at>{_AT})|{_DOT}")
 # What one of them begins with, or has at its second place: signs that are known are found fast.
 _MARKS = ("%40", "&#", "&commat;", "\\u0040", " AT ", " @", "@ ")
+_SIGN = re.compile(r"[%&\\@(\[{<]| AT ")  # without one of these nothing is written out, as in most values
 _IN_WORDS = re.compile(r"[(\[{<] ?(?:[aA][tT]|[dD][oO][tT]) ?[)\]}>]")
 
 
@@ -90,7 +91,7 @@ def fold(text: str) -> Folded:
     folded = Folded(text)
     if not text.isascii() and (there := _TABLE.keys() & set(text)):
         folded = _one_by_one(text, there)
-    written = _written(folded.text)
+    written = _written(folded.text) if _SIGN.search(folded.text) else []
     return _replaced(folded, written) if written else folded
 
 
@@ -127,7 +128,7 @@ def _one_by_one(text: str, there: set[str]) -> Folded:
 
 def _written(text: str) -> list[re.Match[str]]:
     """What is written for an at sign or a dot: matches of ``_WRITTEN``, tried only where one can begin."""
-    starts = {start for mark in _MARKS for start in _places(mark, text)}
+    starts = {start for mark in _MARKS if mark in text for start in _places(mark, text)}
     for found in _IN_WORDS.finditer(text):
         starts.update((found.start() - 1, found.start()))
     matches: list[re.Match[str]] = []

@@ -35,6 +35,7 @@ _STRETCH = re.compile(rf"[\d{_LEAD_CLASS_CHARS}]{_OF_STRETCH}*")
 _BACK = regex.compile(rf"(?r){_OF_STRETCH}*")
 # Between two digits of one number lie at most four characters of punctuation.
 _RUN = re.compile(rf"\d(?:[{_VALID_PUNCTUATION}X]{{0,4}}\d){{3,}}")
+_RUN_OF_ASCII = re.compile(rf"[0-9](?:[{_VALID_PUNCTUATION}X]{{0,4}}[0-9]){{3,}}")  # there the same
 _LEAD = re.compile(f"[{_LEAD_CLASS_CHARS}]")
 _INTERNATIONAL = 6  # digits of the shortest number with a country code (two, and four national ones)
 
@@ -81,7 +82,7 @@ class Phones:
 def _stretches(text: str) -> Iterator[tuple[int, int, int]]:
     """(start, end, the most digits of a run) of each stretch with a run of digits."""
     start = end = digits = 0
-    for run in _RUN.finditer(text):
+    for run in (_RUN_OF_ASCII if text.isascii() else _RUN).finditer(text):
         if run.start() >= end:
             if digits:
                 yield start, end, digits
@@ -143,34 +144,37 @@ def _tries_for_nothing(candidate: str, needed: tuple[tuple[str, int], ...], leni
 
 @lru_cache(maxsize=4 * ANSWERS)
 def _is_number(candidate: str, region: str, digits_needed: int, leniency: int) -> bool:
-    digits = sum(c.isdigit() for c in candidate)
-    if digits < (
+    digits = _digits(candidate)
+    if len(digits) < (
         min(digits_needed, _INTERNATIONAL) if "+" in candidate or "＋" in candidate else digits_needed
     ):
         return False
-    if leniency >= Leniency.VALID and not _may_be_valid(candidate, region):
+    if leniency >= Leniency.VALID and _PLAIN.fullmatch(candidate) and not _may_be_valid(digits, region):
         return False
     alone = PhoneNumberMatcher(candidate, region, leniency=leniency)
     return alone._parse_and_verify(candidate, 0) is not None
 
 
-def _may_be_valid(candidate: str, region: str) -> bool:
-    """Whether what can be left of the digits, as prefixes are cut off, has the form of a number of the region."""
-    if not _PLAIN.fullmatch(candidate):
-        return True
-    digits = "".join(filter(str.isdigit, candidate))
+@lru_cache(maxsize=16)
+def _digits(candidate: str) -> str:
+    """Its digits: one candidate is tried for each region in turn."""
+    return "".join(filter(str.isdigit, candidate))
+
+
+def _may_be_valid(digits: str, region: str) -> bool:
+    """Whether what can be left of the digits, as prefixes are cut off, has the form of one of its numbers."""
     of = _forms(region)
     if of.abroad.match(digits):
         return True  # with a country of its own
     forms = [digits, *([digits[len(of.code) :]] if digits.startswith(of.code) else [])]
     for _ in range(_TWICE):
-        if any(number.fullmatch(form) for form in forms for number in of.numbers):
+        if any(map(of.number.fullmatch, forms)):
             return True
         found = [(form, prefix.match(form)) for form in forms for prefix in of.prefixes]
         forms = [form[match.end() :] for form, match in found if match]
         if of.rewrites and forms:
             return True  # another number is made of it
-    return any(number.fullmatch(form) for form in forms for number in of.numbers)
+    return any(map(of.number.fullmatch, forms))
 
 
 _PLAIN = re.compile(r"[0-9 ().\[\]/-]+")  # no sign of an extension
@@ -183,13 +187,13 @@ _KINDS = (
 
 @dataclass(frozen=True)
 class _Forms:
-    """The numbers of all regions that share a country's code, kind by kind, and what is cut off before them."""
+    """The numbers, of any kind, of all regions that share a code, and what is cut off before them."""
 
     code: str
     abroad: re.Pattern[str]
     prefixes: tuple[re.Pattern[str], ...]
     rewrites: bool
-    numbers: tuple[re.Pattern[str], ...]
+    number: re.Pattern[str]
 
 
 @lru_cache(maxsize=256)
@@ -207,5 +211,5 @@ def _forms(region: str) -> _Forms:
         re.compile(own.international_prefix or r"(?!)"),
         tuple(re.compile(f"(?=.)(?:{one})(?<=.)") for one in sorted(prefixes)),
         any(of.national_prefix_transform_rule for of in sharing),
-        tuple(map(re.compile, sorted(numbers, key=len))),
+        re.compile("|".join(f"(?:{one})" for one in sorted(numbers))),
     )

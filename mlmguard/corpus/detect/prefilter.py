@@ -62,6 +62,7 @@ class Patterns:
         self._scan: Callable[[bytes], Places] = scanner(owners)
         self._ungated = [number for number, its in enumerate(self._gates) if its is None]
         self._tries = [_try(*each, expression) for each, expression in zip(expressions, self._compiled)]
+        self._everywhere = [_all(*each, compiled) for each, compiled in zip(expressions, self._compiled)]
         self._behind = [behind(expression, flags) for expression, flags in expressions]
         self._leads = [_Lead.of(its) if its and its.lead is not None else None for its in self._gates]
 
@@ -71,12 +72,12 @@ class Patterns:
         seen = edge + skeleton(text) + edge * LENGTH
         places = self._scan(seen)
         for number in sorted({*self._ungated, *places}):
-            compiled, lead, at = self._compiled[number], self._leads[number], places.get(number)
+            lead, at = self._leads[number], places.get(number)
             words = self._behind[number]
             if at is not None and words is not None and len(at) * _MANY > len(text):
                 at = _before(words, text, at)
             if at is None or len(at) * _DENSE > len(text):
-                everywhere = compiled.finditer(text, timeout=_TIMEOUT, concurrent=False)
+                everywhere = self._everywhere[number](text)
                 yield number, (found for found in everywhere if found.end() > found.start())
             else:
                 match = self._tries[number]
@@ -94,6 +95,14 @@ def _try(expression: str, flags: int, compiled: Any) -> _Try:
         match: _Try = compiled.match
         return match
     return lambda text, at: compiled.match(text, at, timeout=_TIMEOUT, concurrent=False)
+
+
+def _all(expression: str, flags: int, compiled: Any) -> Callable[[str], Iterable[Any]]:
+    """The same for all matches in a text."""
+    if is_small(expression, flags):
+        every: Callable[[str], Iterable[Any]] = compiled.finditer
+        return every
+    return lambda text: compiled.finditer(text, timeout=_TIMEOUT, concurrent=False)
 
 
 _FAR = 160  # characters: what an expression matches, and what it looks at behind it, is shorter
