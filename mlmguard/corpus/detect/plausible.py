@@ -45,11 +45,16 @@ def plausible(text: str, found: Iterable[Span]) -> list[Span]:
 # --- ends ---------------------------------------------------------------------------------------------
 
 
+_ORDINAL = "\u00aa\u00ba"  # letters that end a word ("n\u00ba")
+
+
 def inside_a_word(text: str, at: int) -> bool:
     """If a cut at ``at`` would divide letters or digits that belong together; a capital begins a new word."""
     if not 0 < at < len(text):
         return False
     before, behind = text[at - 1], text[at]
+    if before in _ORDINAL:
+        return False
     if before.isalpha() and behind.isalpha():
         return not (before.islower() and behind.isupper()) and _is_latin(before) == _is_latin(behind)
     return before.isdigit() and behind.isdigit()

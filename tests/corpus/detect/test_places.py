@@ -67,6 +67,13 @@ def test_headings_of_columns(text: str) -> None:
         assert cells == list(headings._cells(text))
 
 
+def test_an_ordinal_ends_a_word() -> None:
+    text = "sitio n\u00bahttp://www.example.org"
+    (found,) = finder.finder().find(text)
+    assert text[found.start : found.end] == "http://www.example.org"
+    assert not plausible.inside_a_word(text, found.start) and plausible.inside_a_word("word", 2)
+
+
 @pytest.mark.parametrize(
     ("text", "count"),
     [
