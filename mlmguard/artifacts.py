@@ -78,7 +78,10 @@ def _sweep(folder: Path) -> None:
 def _temporary(folder: Path) -> tuple[int, str]:
     """A new file in ``folder``, open and locked, so that :func:`_sweep` of another process leaves it."""
     while True:
-        handle, name = tempfile.mkstemp(dir=folder, prefix=_TEMPORARY)
+        try:
+            handle, name = tempfile.mkstemp(dir=folder, prefix=_TEMPORARY)
+        except FileNotFoundError:  # there is the folder, and the system keeps no files in it
+            raise _no_place(folder) from None
         with suppress(OSError):  # somebody sweeps it this moment; or a file system without locks
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if Path(name).exists():
@@ -94,9 +97,16 @@ def made(folder: Path) -> Path:
     if not folder.is_dir():
         made(folder.parent)
         with suppress(FileExistsError):  # made by somebody else by now; or a file, which whoever writes names
-            folder.mkdir()
+            try:
+                folder.mkdir()
+            except FileNotFoundError:  # its parent is there: see _temporary
+                raise _no_place(folder.parent) from None
             folder.chmod(0o750)
     return folder
+
+
+def _no_place(folder: Path) -> InputError:
+    return InputError(str(folder), "the system keeps no files there", do="name another folder")
 
 
 @contextmanager

@@ -221,6 +221,8 @@ def test_the_three_commands_on_real_mail(tmp_path):
     for arguments in (["scan", "corpus/"], ["train", "--dp-epsilon", "8"], ["audit", "ckpt/"]):
         done = command(tmp_path, *arguments)
         assert done.returncode == 0, done.stderr
+        lines = done.stdout.splitlines()
+        assert len(lines) <= 30 and max(map(len, lines)) <= 80, arguments
     manifest = json.loads((tmp_path / "clean" / "manifest.json").read_text())
     # of the 204 files that are not UTF-8, mails that say how they are encoded are read so
     assert sum(s["reason"] == "not UTF-8" for s in manifest["skipped"]) == 25
