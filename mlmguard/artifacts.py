@@ -44,8 +44,11 @@ def replacing(path: Path, mode: int = 0o644) -> Iterator[IO[bytes]]:
 
     What killed processes have left half-written beside it is removed first.
     """
-    _sweep(made(path.parent))
-    handle, name = _temporary(path.parent)
+    try:
+        _sweep(made(path.parent))
+        handle, name = _temporary(path.parent)
+    except FileNotFoundError:  # as in /proc, where nobody can make a file
+        raise InputError(str(path), "the system keeps no files there", do="name another place") from None
     try:
         with os.fdopen(handle, "wb") as stream:
             yield stream
@@ -78,10 +81,7 @@ def _sweep(folder: Path) -> None:
 def _temporary(folder: Path) -> tuple[int, str]:
     """A new file in ``folder``, open and locked, so that :func:`_sweep` of another process leaves it."""
     while True:
-        try:
-            handle, name = tempfile.mkstemp(dir=folder, prefix=_TEMPORARY)
-        except FileNotFoundError:  # there is the folder, and the system keeps no files in it
-            raise _no_place(folder) from None
+        handle, name = tempfile.mkstemp(dir=folder, prefix=_TEMPORARY)
         with suppress(OSError):  # somebody sweeps it this moment; or a file system without locks
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if Path(name).exists():
@@ -97,16 +97,9 @@ def made(folder: Path) -> Path:
     if not folder.is_dir():
         made(folder.parent)
         with suppress(FileExistsError):  # made by somebody else by now; or a file, which whoever writes names
-            try:
-                folder.mkdir()
-            except FileNotFoundError:  # its parent is there: see _temporary
-                raise _no_place(folder.parent) from None
+            folder.mkdir()
             folder.chmod(0o750)
     return folder
-
-
-def _no_place(folder: Path) -> InputError:
-    return InputError(str(folder), "the system keeps no files there", do="name another folder")
 
 
 @contextmanager

@@ -191,5 +191,5 @@ with scratch(Path(sys.argv[1]), "x") as folder:
 @pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="no file system without files here")
 @pytest.mark.parametrize("name", ["page.html", "new/page.html"])
 def test_a_place_where_the_system_keeps_no_files_is_refused(name):
-    with pytest.raises(InputError, match="^/proc: the system keeps no files there"):
+    with pytest.raises(InputError, match=r"^/proc/\S+: the system keeps no files there"):
         artifacts.write_text(Path("/proc") / name, "")

@@ -15,7 +15,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,7 @@ from mlmguard.artifacts import (
 )
 from mlmguard.commands.ledger import ledger
 from mlmguard.commands.options import FILE, FOLDER, Page, shared, show
+from mlmguard.commands.outcomes import UTILITY, Outcome, frontiers, kept, repeated
 from mlmguard.commands.probe import linear_probe
 from mlmguard.commands.watching import interruptible
 from mlmguard.corpus.synthetic import private_documents, write_corpus
@@ -47,14 +48,13 @@ from mlmguard.errors import InputError
 from mlmguard.measures import COPIES_SLICE, METRICS
 from mlmguard.report import ablation as page
 from mlmguard.settings import AuditSettings, ScanSettings, TrainSettings, check
-from mlmguard.types import SILENT, Curve, Evidence, Measurement, Watcher
+from mlmguard.types import SILENT, Evidence, Measurement, Watcher
 
 EMBEDDED = "embedded"
 DEDUP = "dedup"  # the one axis that is not a setting of train
 # invented notes of another seed, labelled by their kind, for the probe of the embedded corpus
 PROBE_NOTES = 600
 
-UTILITY = {"accuracy": "held-out accuracy", "probe": "probe AUC"}
 LEAKAGE = {metric.name: metric.column for metric in METRICS.values() if metric.column}
 """What is read of a cell's evidence, and what the page calls it."""
 _REPEATED = ("canary.auc", "canary.extraction_rate")
@@ -121,49 +121,16 @@ class Cell:
     dedup: bool
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """The result of a cell. ``refused`` is why it was not run, as the error says it."""
-
-    place: Mapping[str, Any]
-    seed: int
-    refused: str = ""
-    run_id: str = ""
-    epsilon: float | None = None
-    numbers: tuple[Measurement, ...] = ()  # utility and leakage, by the names that `_names` gives
-
-    def number(self, name: str) -> Measurement | None:
-        """The number called ``name``, if it was formed."""
-        return next((m for m in self.numbers if _name(m) == name), None)
-
-    def value(self, name: str) -> float | None:
-        """Its value alone."""
-        found = self.number(name)
-        return found.value if found else None
-
-
-def _name(m: Measurement) -> str:
-    if m.attack == "utility":
-        return m.metric
-    return f"{m.attack}.{m.metric}" + (f", {m.slice}" if m.slice.startswith(COPIES_SLICE) else "")
-
-
-def _repeated(name: str, copies: int) -> str:
-    return f"{name}, {COPIES_SLICE}{copies}"
-
-
 def _tiers(plan: Plan) -> tuple[int, ...]:
     return tuple(plan.train.get("canary_tiers", ()))
 
 
 def _names(plan: Plan) -> dict[str, str]:
     """Every number of a cell, and what the page calls it."""
-    repeated = {
-        _repeated(name, tier): f"{LEAKAGE[name]}, {tier} copies"
-        for tier in _tiers(plan)
-        for name in _REPEATED
+    again = {
+        repeated(name, tier): f"{LEAKAGE[name]}, {tier} copies" for tier in _tiers(plan) for name in _REPEATED
     }
-    return {**UTILITY, "canary.auc": LEAKAGE["canary.auc"], **repeated, **LEAKAGE}
+    return {**UTILITY, "canary.auc": LEAKAGE["canary.auc"], **again, **LEAKAGE}
 
 
 def cells(plan: Plan) -> list[Cell]:
@@ -214,7 +181,7 @@ class _Run:
         except InputError as refusal:
             outcome = Outcome(cell.place, cell.seed, refused=str(refusal))
         else:
-            numbers = [_accuracy(trained.unprotected), *_leakage(evidence)]
+            numbers = [_accuracy(trained.unprotected), _gain(trained.unprotected), *_leakage(evidence)]
             if self.probe is not None:
                 numbers.append(_probe_auc(ckpt, self.probe))
             statement = trained.statement
@@ -229,6 +196,11 @@ def _accuracy(numbers: Mapping[str, float]) -> Measurement:
     count = int(numbers["heldout_tokens"])
     found = metrics.rate(round(numbers["heldout_accuracy"] * count), count)
     return Measurement("utility", "accuracy", found.value, found.low, found.high, 0.95, count)
+
+
+def _gain(numbers: Mapping[str, float]) -> Measurement:
+    gain = numbers["start_loss"] - numbers["heldout_loss"]
+    return Measurement("utility", "gain", gain, None, None, 0.95, int(numbers["heldout_tokens"]))
 
 
 def _leakage(evidence: Evidence) -> list[Measurement]:
@@ -439,7 +411,8 @@ def _shown(plan: Plan, outcomes: Sequence[Outcome], found: Sequence[Effect], tog
             )
             for (axis, change), own in changes.items()
         ),
-        frontier=tuple(_frontiers(outcomes, _memorised(plan, names))),
+        frontier=tuple(frontiers(outcomes, *_memorised(plan, names))),
+        kept=kept(outcomes),
         together=together,
     )
 
@@ -447,33 +420,8 @@ def _shown(plan: Plan, outcomes: Sequence[Outcome], found: Sequence[Effect], tog
 def _memorised(plan: Plan, names: Mapping[str, str]) -> tuple[str, str]:
     """Return the number that the frontier shows over accuracy: of the canaries planted most often."""
     tiers = _tiers(plan)
-    name = _repeated("canary.auc", max(tiers)) if tiers else "canary.auc"
+    name = repeated("canary.auc", max(tiers)) if tiers else "canary.auc"
     return name, names[name]
-
-
-def _frontiers(outcomes: Sequence[Outcome], memorised: tuple[str, str]) -> list[Curve]:
-    """Plain and private cells that no other of the kind beats in accuracy and in what is memorised."""
-    number, series = memorised
-    kinds: dict[str, Callable[[Outcome], bool]] = {
-        "not private": lambda one: one.epsilon is None,
-        "private": lambda one: one.epsilon is not None,
-    }
-    found = []
-    for kind, belongs in kinds.items():
-        points = [
-            (x, m, m.value)
-            for x, m in ((one.value("accuracy"), one.number(number)) for one in outcomes if belongs(one))
-            if x is not None and m is not None and m.value is not None
-        ]
-        best = sorted(
-            (x, y, m.low or y, m.high or y)
-            for x, m, y in points
-            if not any(a >= x and b <= y and (a, b) != (x, y) for a, _, b in points)
-        )
-        if best:
-            x, y, low, high = zip(*best)
-            found.append(Curve("ablation", "frontier", UTILITY["accuracy"], series, kind, x, y, low, high))
-    return found
 
 
 # --- the command ----------------------------------------------------------------------------------------

@@ -62,7 +62,7 @@ def demo(
 
 @contextmanager
 def _ledger_in(runs: Path) -> Iterator[None]:
-    """Enter runs beside their run folders, where later commands look too, unless ``MLMGUARD_STATE`` is set."""
+    """Enter runs beside their folders, where later commands look, unless ``MLMGUARD_STATE`` is set."""
     if "MLMGUARD_STATE" in os.environ:
         yield
         return

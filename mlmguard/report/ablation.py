@@ -39,6 +39,7 @@ class Shown:
     rows: tuple[Row, ...]
     effects: tuple[tuple[str, tuple[Change | None, ...]], ...]
     frontier: tuple[Curve, ...]
+    kept: str  # which share of the gain ε leaves; "" where no two cells say
     together: str
 
 
@@ -65,7 +66,11 @@ def render(shown: Shown) -> str:
 
 def markdown(shown: Shown) -> str:
     """The same tables as Markdown."""
-    parts = [f"# Ablation of {len(shown.rows)} cells", prose(shown.together)]
+    parts = [
+        f"# Ablation of {len(shown.rows)} cells",
+        prose(shown.together),
+        *([shown.kept] if shown.kept else []),
+    ]
     for table in (_effects(shown), _cells(shown)):
         head = "| " + " | ".join(table.columns) + " |"
         rule = "|" + "---|" * len(table.columns)
@@ -127,4 +132,5 @@ def _frontier(shown: Shown) -> Figure | None:
     known = case(Evidence("ablation", nobody, None, None, (), shown.frontier, (), (), ""))
     points = tables.points("The numbers behind the figure", list(known.evidence.curves))
     takeaway = "Cells that no other of their kind beats: more accuracy to the right, less memorisation below."
+    takeaway = f"{takeaway} {shown.kept}".rstrip()
     return Figure("frontier", takeaway, Markup(figures.frontier(known)), points)

@@ -13,7 +13,8 @@ import pytest
 from mlmguard import cli
 from mlmguard.artifacts import read_json
 from mlmguard.commands import ablate as ablation
-from mlmguard.commands.ablate import Outcome, Plan, cells, effects, read_plan
+from mlmguard.commands.ablate import Plan, cells, effects, read_plan
+from mlmguard.commands.outcomes import Outcome, frontiers, kept
 from mlmguard.errors import InputError
 from mlmguard.types import Measurement
 from tests.fixtures.evidence import clean
@@ -141,9 +142,22 @@ def test_the_frontier_holds_the_cells_that_none_of_their_kind_beats() -> None:
 
     made = [cell(*point, None) for point in ((0.5, 0.9), (0.4, 0.7), (0.3, 0.8), (0.3, 0.8))]
     made += [cell(*point, 8.0) for point in ((0.2, 0.5), (0.1, 0.5))]
-    plain, private = ablation._frontiers(made, ("canary.auc", "canary AUC"))
+    plain, private = frontiers(made, "canary.auc", "canary AUC")
     assert (plain.series, plain.x, plain.y) == ("not private", (0.4, 0.5), (0.7, 0.9))
     assert (private.series, private.x, private.y) == ("private", (0.2,), (0.5,))
+
+
+def test_the_gain_kept_is_of_cells_that_differ_in_epsilon_alone() -> None:
+    def cell(masking: str, seed: int, epsilon: float | None, gain: float) -> Outcome:
+        numbers = (Measurement("utility", "gain", gain, None, None, None, 9),)
+        return Outcome({"masking": masking, "dp_epsilon": epsilon}, seed, "", "r", epsilon, numbers)
+
+    made = [cell("token", 0, None, 2.0), cell("token", 0, 8.0, 1.0), cell("token", 0, 2.0, 0.2)]
+    assert "keep 30% (10% to 50%)" in kept(made) and "pairs: 2" in kept(made)
+    alone = [cell("span", 0, 8.0, 1.0), cell("token", 1, 8.0, 1.0)]
+    worse = [cell("word", 0, None, -0.1), cell("word", 0, 8.0, -0.2)]  # nothing was gained that could be kept
+    assert kept([*made, *alone, *worse]) == kept(made)
+    assert kept([*made[:1], *alone, *worse]) == ""
 
 
 # --- from beginning to end ----------------------------------------------------------------------------
