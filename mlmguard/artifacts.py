@@ -47,7 +47,7 @@ def replacing(path: Path, mode: int = 0o644) -> Iterator[IO[bytes]]:
     try:
         _sweep(made(path.parent))
         handle, name = _temporary(path.parent)
-    except FileNotFoundError:  # as in /proc, where nobody can make a file
+    except FileNotFoundError:  # as in /proc
         raise InputError(str(path), "the system keeps no files there", do="name another place") from None
     try:
         with os.fdopen(handle, "wb") as stream:
@@ -57,8 +57,7 @@ def replacing(path: Path, mode: int = 0o644) -> Iterator[IO[bytes]]:
         Path(name).chmod(mode)
         Path(name).replace(path)
     except BaseException:
-        with suppress(FileNotFoundError):
-            Path(name).unlink()
+        Path(name).unlink(missing_ok=True)
         raise
     _sync_folder(path.parent)
 
