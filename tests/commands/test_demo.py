@@ -14,13 +14,19 @@ def reviews(monkeypatch):
     """What each review of a demo was called with, in place of the review."""
     seen = []
 
+    def written(corpus, gold, notes):
+        corpus.mkdir()
+        gold.write_text("")
+
     def review(corpus, folder, **settings):
         seen.append((os.environ["MLMGUARD_STATE"], sorted(path.name for path in folder.iterdir())))
         (folder / RUNS).mkdir(parents=True)
         (folder / RUNS / "ledger.jsonl").write_text("of this demo")
 
     monkeypatch.setattr(demo, "review", review)
-    monkeypatch.setattr(demo, "write_corpus", lambda corpus, gold: (corpus.mkdir(), gold.write_text("")))
+    monkeypatch.setattr(
+        demo, "write_corpus", lambda corpus, gold, notes: (corpus.mkdir(), gold.write_text(""))
+    )
     return seen
 
 
