@@ -47,12 +47,9 @@ def verify(
     ``public_key`` a missing signature is a contradiction: else who strips it passes. Without ``evidence``
     the one in ``usual`` is compared, if there is one and it is of these weights.
     """
-    if not ckpt.is_dir():
-        raise InputError(
-            str(ckpt), "no such folder", "a checkpoint that mlmguard train wrote", "check the path"
-        )
     if not (ckpt / "privacy.json").is_file():
-        raise InputError(str(ckpt), "no privacy.json", "a checkpoint that mlmguard train wrote")
+        found = "no privacy.json" if ckpt.is_dir() else "no such folder"
+        raise InputError(str(ckpt), found, "a checkpoint that mlmguard train wrote")
     from mlmguard.commands import verify_claim, verify_run  # they know torch, which --help must not wait for
 
     statement = read_noun(ckpt / "privacy.json", PrivacyStatement)

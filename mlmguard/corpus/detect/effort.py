@@ -6,14 +6,12 @@ none: repeats whose characters cannot begin what follows end at one place, whate
 
 from __future__ import annotations
 
-import re
-import warnings
 from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
 from mlmguard.corpus.detect.characters import ANYTHING, WILD, Class
-from mlmguard.corpus.detect.expressions import Node, one_character, sre, sre_parser
+from mlmguard.corpus.detect.expressions import Node, one_character, parsed, sre
 
 _MOST = 1 << 30  # ways from which on nobody counts
 _LONG = 1 << 10  # what a repeat without an end counts as
@@ -28,14 +26,12 @@ def is_small(expression: str, flags: int) -> bool:
 
 def ways(expression: str, flags: int) -> int:
     """At least as many as there are, up to a great number; that for what cannot be read."""
-    if sre_parser is None:
+    tree = parsed(expression, flags)
+    if tree is None:
         return _MOST
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")
-            tree = sre_parser.parse(expression.replace(r"\K", "(?:)"), flags)
         return _sequence(list(tree), ANYTHING, tree.state.flags)
-    except (re.error, Warning, RecursionError):
+    except RecursionError:
         return _MOST
 
 

@@ -52,6 +52,19 @@ def longest(expression: str, flags: int) -> int | None:
         return None
 
 
+def parsed(expression: str, flags: int) -> Any:
+    """The expression as ``re`` reads it; None where ``regex`` may read it in another way."""
+    if sre_parser is None or flags & ~(re.IGNORECASE | re.MULTILINE | re.DOTALL | re.UNICODE):
+        return None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # "[[" is a nested set to ``regex`` and a warning to ``re``
+            # what \K cuts off must still be there
+            return sre_parser.parse(expression.replace(r"\K", "(?:)"), flags)
+    except (re.error, Warning, RecursionError):
+        return None
+
+
 Node = tuple[Any, Any]
 """What an operation of ``re``'s parser is, and its arguments."""
 
@@ -127,4 +140,4 @@ def _item(item: Node, flags: int, *, most: bool) -> Class:
     return CHARACTER if most else 0
 
 
-__all__ = ["Node", "among", "certain", "longest", "one_character", "sre", "sre_parser"]
+__all__ = ["Node", "among", "certain", "longest", "one_character", "parsed", "sre"]

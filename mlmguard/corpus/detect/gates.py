@@ -11,8 +11,6 @@ Texts are seen as bytes, one for each character (:mod:`mlmguard.corpus.detect.ch
 
 from __future__ import annotations
 
-import re
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -30,7 +28,7 @@ from mlmguard.corpus.detect.characters import (
     WORDS,
     Class,
 )
-from mlmguard.corpus.detect.expressions import Node, among, certain, one_character, sre, sre_parser
+from mlmguard.corpus.detect.expressions import Node, among, certain, one_character, parsed, sre
 
 Classes = tuple[Class, ...]
 """Classes of characters that stand one after the other."""
@@ -138,15 +136,12 @@ class _Unreadable(Exception):
 
 
 def _read(expression: str, flags: int) -> list[_Part] | None:
-    if sre_parser is None or flags & ~(re.IGNORECASE | re.MULTILINE | re.DOTALL | re.UNICODE):
+    tree = parsed(expression, flags)
+    if tree is None:
         return None
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")  # "[[" is a nested set to ``regex`` and a warning to ``re``
-            # what \K cuts off must still be there
-            tree = sre_parser.parse(expression.replace(r"\K", "(?:)"), flags)
         return list(_parts(tree, tree.state.flags))
-    except (re.error, Warning, _Unreadable, RecursionError):
+    except (_Unreadable, RecursionError):
         return None
 
 

@@ -13,7 +13,7 @@ from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache, reduce
+from functools import lru_cache, partial, reduce
 from importlib.util import find_spec
 from itertools import chain
 from operator import or_
@@ -61,8 +61,9 @@ class Patterns:
         scanner = _Hyperscan if hyperscan and owners else _Numpy
         self._scan: Callable[[bytes], Places] = scanner(owners)
         self._ungated = [number for number, its in enumerate(self._gates) if its is None]
-        self._tries = [_try(*each, expression) for each, expression in zip(expressions, self._compiled)]
-        self._everywhere = [_all(*each, compiled) for each, compiled in zip(expressions, self._compiled)]
+        small = [is_small(expression, flags) for expression, flags in expressions]
+        self._tries = [_timed(each.match, its) for each, its in zip(self._compiled, small)]
+        self._everywhere = [_timed(each.finditer, its) for each, its in zip(self._compiled, small)]
         self._behind = [behind(expression, flags) for expression, flags in expressions]
         self._leads = [_Lead.of(its) if its and its.lead is not None else None for its in self._gates]
 
@@ -88,21 +89,11 @@ _Try = Callable[[str, int], Any]
 """(text, place) -> the match that begins there, or None."""
 
 
-def _try(expression: str, flags: int, compiled: Any) -> _Try:
-    """One try of an expression, without a clock where it cannot take long: a clock costs ten times as much as
-    most tries, and letting go of the interpreter (``concurrent``) half of that; there are no threads."""
-    if is_small(expression, flags):
-        match: _Try = compiled.match
-        return match
-    return lambda text, at: compiled.match(text, at, timeout=_TIMEOUT, concurrent=False)
-
-
-def _all(expression: str, flags: int, compiled: Any) -> Callable[[str], Iterable[Any]]:
-    """The same for all matches in a text."""
-    if is_small(expression, flags):
-        every: Callable[[str], Iterable[Any]] = compiled.finditer
-        return every
-    return lambda text: compiled.finditer(text, timeout=_TIMEOUT, concurrent=False)
+def _timed(method: Callable[..., Any], small: bool) -> Callable[..., Any]:
+    """``match`` or ``finditer`` of an expression, without a clock where it cannot take long: a clock costs
+    ten times as much as most tries, letting go of the interpreter (``concurrent``) half of that; there are no
+    threads."""
+    return method if small else partial(method, timeout=_TIMEOUT, concurrent=False)
 
 
 _FAR = 160  # characters: what an expression matches, and what it looks at behind it, is shorter
