@@ -14,7 +14,7 @@ from mlmguard.corpus.detect.characters import ANYTHING, WILD, Class
 from mlmguard.corpus.detect.expressions import Node, one_character, parsed, sre
 
 _MOST = 1 << 30  # ways from which on nobody counts
-_LONG = 1 << 10  # what a repeat without an end counts as
+_LONG = 1 << 10  # times from which on a repeat may go on over the whole text
 _FEW = 1 << 18  # ways that are tried in some hundredths of a second
 
 
@@ -66,10 +66,13 @@ def _node(node: Node, follow: Class, flags: int) -> int:
 def _repeat(low: int, high: int, nodes: list[Node], follow: Class, flags: int, possessive: bool) -> int:
     first, may_be_empty = _first(nodes, flags)
     once = _sequence(nodes, first | follow, flags)
-    ends = 1 if possessive or not first & follow & ~(1 << WILD) else min(high, _LONG) - min(low, _LONG) + 1
+    one_end = possessive or not first & follow & ~(1 << WILD)
+    if high > _LONG:
+        return 1 if one_end and once == 1 else _MOST
+    ends = 1 if one_end else high - low + 1
     if once == 1:
         return ends
-    return _MOST if may_be_empty or high > _LONG else min(_MOST, ends * once**high)
+    return _MOST if may_be_empty else min(_MOST, ends * once**high)
 
 
 def _first(nodes: Iterable[Node], flags: int) -> tuple[Class, bool]:

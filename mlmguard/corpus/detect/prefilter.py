@@ -63,7 +63,8 @@ class Patterns:
         self._ungated = [number for number, its in enumerate(self._gates) if its is None]
         small = [is_small(expression, flags) for expression, flags in expressions]
         self._tries = [_timed(each.match, its) for each, its in zip(self._compiled, small)]
-        self._everywhere = [_timed(each.finditer, its) for each, its in zip(self._compiled, small)]
+        short = [its and (longest(*one) or _FAR) < _FAR for one, its in zip(expressions, small)]
+        self._everywhere = [_timed(each.finditer, its) for each, its in zip(self._compiled, short)]
         self._behind = [behind(expression, flags) for expression, flags in expressions]
         self._leads = [_Lead.of(its) if its and its.lead is not None else None for its in self._gates]
 
@@ -89,11 +90,11 @@ _Try = Callable[[str, int], Any]
 """(text, place) -> the match that begins there, or None."""
 
 
-def _timed(method: Callable[..., Any], small: bool) -> Callable[..., Any]:
+def _timed(method: Callable[..., Any], fast: bool) -> Callable[..., Any]:
     """``match`` or ``finditer`` of an expression, without a clock where it cannot take long: a clock costs
     ten times as much as most tries, letting go of the interpreter (``concurrent``) half of that; there are no
-    threads."""
-    return method if small else partial(method, timeout=_TIMEOUT, concurrent=False)
+    threads. Over a whole text only what matches some characters is fast: a long repeat is read from each."""
+    return method if fast else partial(method, timeout=_TIMEOUT, concurrent=False)
 
 
 _FAR = 160  # characters: what an expression matches, and what it looks at behind it, is shorter

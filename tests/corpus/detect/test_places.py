@@ -133,10 +133,19 @@ def test_ways_to_read_an_expression(expression: str, count: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "expression", ["(a+)+b", "(?:a|a)*b", "(?:a?){40}a", r"(?:\w+\s?)*x", "[[:alpha:]]+", "a{e<=1}+"]
+    "expression",
+    ["(a+)+b", "(?:a|a)*b", "(?:a?){40}a", r"(?:\w+\s?)*x", "[[:alpha:]]+", "a{e<=1}+", "a*[ab]*c"],
 )
 def test_what_can_take_long_or_cannot_be_read_keeps_its_clock(expression: str) -> None:
     assert not is_small(expression, 0)
+
+
+def test_over_a_whole_text_a_long_repeat_keeps_its_clock() -> None:
+    assert is_small(r"\d+x", 0)
+    with patch.object(prefilter, "_TIMEOUT", 0.01):
+        ((_, matches),) = prefilter.Patterns([(r"\d+x", 0)]).matches("1" * 20_000 + "!x")
+        with pytest.raises(TimeoutError):
+            list(matches)
 
 
 def test_labels_keep_their_clock_and_plain_numbers_need_none() -> None:
