@@ -29,9 +29,10 @@ from rich.text import Text
 
 from mlmguard import logs
 from mlmguard.heartbeat import heartbeat
-from mlmguard.measures import applied, show_epsilon
+from mlmguard.measures import applied
 from mlmguard.report import briefing, tables, words
 from mlmguard.report.clearance import Case, case, cleared, line, prose
+from mlmguard.showing import show_epsilon
 from mlmguard.types import (
     SILENT,
     Detector,
@@ -151,12 +152,11 @@ def _count(number: int, what: str) -> str:
 def scan_summary(manifest: Manifest, facts: Mapping[str, str] | None = None) -> None:
     """What a scan read, removed, wrote and could not look for."""
     manifest = cleared(manifest)
-    found, redacted = tables.totals(manifest.findings)
     rows = {
         "read": _count(manifest.documents_read, "document"),
         "left out": _left_out(manifest),
         "duplicates": f"{manifest.duplicates.exact:,} exact, {manifest.duplicates.near:,} near",
-        "personal data": f"{_count(found, 'value')} found, {redacted:,} redacted",
+        "personal data": words.taken_out(*tables.totals(manifest.findings)),
         "written": f"{_count(manifest.documents_written, 'document')} "
         f"({', '.join(f'{split} {n:,}' for split, n in manifest.splits.items())})",
         "run": manifest.run_id,
@@ -350,7 +350,7 @@ def _print(*parts: RenderableType | None) -> None:
 
 
 def _heading(title: str) -> RenderableType:
-    return Padding(_text(title, "bold"), (1, 0, 0, 0), expand=False)
+    return _text(title, "bold")
 
 
 def _facts(facts: Mapping[str, str]) -> RenderableType:
@@ -363,23 +363,21 @@ def _pairs(lines: Sequence[tuple[str, str]]) -> RenderableType:
     table.add_column(overflow="fold")
     for label, value in lines:
         table.add_row(_text(label), _text(str(value)))
-    return Padding(table, (0, 0, 1, 2), expand=False)
+    return Group(Padding(table, (0, 0, 0, 2), expand=False), "")
 
 
 def _table(content: tables.Table | None, whole: Sequence[int] = ()) -> RenderableType | None:
     """The table of ``content``; columns that are ``whole`` are never broken."""
     if content is None or not content.rows:
         return None
-    caption = _text(content.caption, "dim")
-    table = Table(
-        box=box.SIMPLE_HEAD, pad_edge=False, header_style="dim", title=caption, title_justify="left"
-    )
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="dim")
     for i, column in enumerate(content.columns):
         justify: Literal["left", "right"] = "right" if i in content.numeric else "left"
         table.add_column(column, justify=justify, overflow="fold", no_wrap=i in whole)
     for row in content.rows:
         table.add_row(*(_text(cell) for cell in row))
-    return table
+    # above the table and not its title: a title is broken at the width of a narrow table
+    return Group(_text(content.caption, "dim"), table)
 
 
 _FEW_TYPES = 8

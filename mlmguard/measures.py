@@ -15,9 +15,9 @@ from mlmguard.types import (
     ALONE,
     DEALT,
     Evidence,
+    FindingCount,
     LedgerEntry,
     Measurement,
-    MechanismCheck,
     Metric,
     PrivacyStatement,
     looked_for,
@@ -211,6 +211,7 @@ COMPARED = frozenset({"ngram", "pii", "rare", "records", "generation", "vocabula
 NOT_LEAKAGE = frozenset({"model", "privacy", "scan", "audit"})
 OF_THE_RUN = frozenset({"epsilon.white_box_lower_bound", "epsilon.white_box_if"})
 """Measured on the releases of the run: a model that learnt nothing does not make them say less."""
+_BOUNDS = frozenset({"epsilon.one_run_lower_bound", "epsilon.white_box_lower_bound"})
 YES_NO = frozenset(metric.name for metric in _METRICS if metric.yes_no)
 
 #: A number that follows from the nouns: its slice, its value (None: unknown) and what it counts.
@@ -262,6 +263,22 @@ def broken(evidence: Evidence) -> str:
         if ALONE in evidence.notes:
             return "no text is known that it was not trained on, so nobody can say whether the model works"
         return "the model is no better than word frequencies, so finding nothing in it says nothing"
+    return ""
+
+
+def refuted(evidence: Evidence) -> str:
+    """Return why the claimed ε does not hold, or "" where nothing in the evidence speaks against it."""
+    claimed = claim(evidence)
+    if claimed is None or claimed.epsilon is None:
+        return ""
+    failed = [check.id for check in claimed.mechanism_checks if check.outcome == "failed"]
+    if failed:
+        return f"the run failed tests of its own mechanism ({', '.join(failed)})"
+    for m in evidence.measurements:
+        if f"{m.attack}.{m.metric}" in _BOUNDS and m.value is not None and m.value > claimed.epsilon:
+            return f"the run demonstrably spent ε ≥ {m.value:.3g}"
+    if any(hazard.id == "initial-weights" and hazard.status == "present" for hazard in claimed.hazards):
+        return "the initial weights knew the corpus without privacy"
     return ""
 
 
@@ -330,6 +347,8 @@ def _mechanism_checks(evidence: Evidence) -> list[_Derived]:
     claimed = claim(evidence)
     if claimed is None or not claimed.mechanism_checks:
         return []
+    if all(check.outcome == "not run" for check in claimed.mechanism_checks):
+        return [("", None, "the run made none of its tests")]
     return _counted(check.id for check in claimed.mechanism_checks if check.outcome == "failed")
 
 
@@ -361,15 +380,25 @@ def _skipped_share(evidence: Evidence) -> list[_Derived]:
     return [("", skipped / met, "")] if met else []
 
 
+_UNTOLD = 0.5
+"""The share of documents of no language that could be told, above which nothing is known of the corpus'."""
+
+
 def _foreign_share(evidence: Evidence) -> list[_Derived]:
     """Scans of before say nothing of languages: not known."""
     if evidence.manifest is None:
         return []
     if not evidence.manifest.languages:
         return [("", None, "the scan did not tell the languages of the documents")]
-    foreign = {
-        row.language: row.documents for row in evidence.manifest.languages if row.status == "not looked for"
+    told = {
+        status: {row.language: row.documents for row in evidence.manifest.languages if row.status == status}
+        for status in ("not looked for", "undetermined")
     }
+    untold, foreign = sum(told["undetermined"].values()), told["not looked for"]
+    if untold > _UNTOLD * evidence.manifest.documents_read:
+        of = f"{untold:,} of {evidence.manifest.documents_read:,} documents"
+        why = f"the language of {of} could not be told"
+        return [("", None, why)]
     named = ", ".join(f"{language} {count:,}" for language, count in list(foreign.items())[:5])
     return [("", sum(foreign.values()) / max(1, evidence.manifest.documents_read), named)]
 
@@ -381,22 +410,30 @@ def _missing_detectors(evidence: Evidence) -> list[_Derived]:
 
 
 def _redacted(evidence: Evidence) -> Iterator[_Derived]:
-    """By type. Values in removed copies count as found only, so that no rule can require "all of them"."""
-    if evidence.manifest is None:
+    """By type: whether all of it is out of the written text. Values in removed copies count as found only."""
+    manifest = evidence.manifest
+    if manifest is None:
         return
-    available = looked_for(evidence.manifest.coverage)
+    available = looked_for(manifest.coverage)
     counts: dict[str, tuple[int, int]] = {}
-    for row in evidence.manifest.findings:
-        found, redacted = counts.get(row.rule, (0, 0))
-        counts[row.rule] = (found + row.found, redacted + row.redacted)
-    for entity in sorted(available | not_looked_for(evidence.manifest.coverage) | set(counts)):
-        found, redacted = counts.get(entity, (0, 0))
-        if found and not redacted:
-            yield entity, 0.0, f"{found:,} values were found and left in the text"
+    for row in manifest.findings:
+        unredacted, left = counts.get(row.rule, (0, 0))
+        counts[row.rule] = (unredacted + row.found - row.redacted, left + _left(row))
+    for entity in sorted(available | not_looked_for(manifest.coverage) | set(counts)):
+        unredacted, left = counts.get(entity, (0, 0))
+        if left or (unredacted and manifest.documents_written == manifest.documents_read):
+            yield entity, 0.0, f"{max(left, unredacted):,} values were found and left in the text"
         elif entity not in available:
             yield entity, None, f"no detector looked for {entity}"
         else:
             yield entity, 1.0, ""
+
+
+def _left(row: FindingCount) -> int:
+    """Values in the written text. A manifest of before says it only where nothing was redacted."""
+    if row.left is not None:
+        return row.left
+    return 0 if row.redacted else row.found
 
 
 def _attacks_not_run(evidence: Evidence) -> list[_Derived]:
@@ -439,53 +476,3 @@ DERIVED: Mapping[str, Callable[[Evidence], Iterable[_Derived]]] = {
     "audit.attacks_not_run": _attacks_not_run,
     "audit.attack_run": _attack_run,
 }
-
-
-# --- showing ------------------------------------------------------------------------------------------
-
-
-_CLAIMS = ("epsilon.claimed", "privacy.epsilon", "privacy.corpus_epsilon")
-
-
-def show_number(metric: str, value: float) -> str:
-    """A number as a reader expects it: yes or no, a count, an ε that holds, or three digits."""
-    if metric in YES_NO:
-        return "yes" if value else "no"
-    if metric in _CLAIMS:
-        return show_epsilon(value)
-    return f"{int(value):,}" if abs(value) < 1e15 and value == int(value) else f"{value:.3g}"
-
-
-def show_epsilon(value: float) -> str:
-    """An ε that is claimed or was accounted for, in four digits: rounded up, since less would not hold.
-
-    >>> show_epsilon(7.9951), show_epsilon(8.0)
-    ('7.996', '8')
-    """
-    if not math.isfinite(value) or value <= 0:
-        return f"{value:g}"
-    scale = 10.0 ** (3 - math.floor(math.log10(value)))
-    return f"{math.ceil(round(value * scale, 6)) / scale:,.6g}"
-
-
-def show_checks(checks: Iterable[MechanismCheck]) -> str:
-    """What the tests of a mechanism came to, by outcome."""
-    tests: dict[str, list[str]] = {}
-    for check in checks:
-        tests.setdefault(check.outcome, []).append(check.id)
-    return "; ".join(f"{', '.join(tests[outcome])} {outcome}" for outcome in sorted(tests))
-
-
-def show_measurement(number: Measurement) -> str:
-    """A number with its interval, its examples and its ceiling."""
-    if number.value is None:
-        return "not formed"
-    parts = [show_number(f"{number.attack}.{number.metric}", number.value)]
-    if number.low is not None and number.high is not None:
-        parts.append(f"[{number.low:.3g}, {number.high:.3g}]")
-    if number.examples:
-        parts.append(f"n = {number.examples:,}")
-    if number.ceiling is not None:
-        parts.append(f"ceiling {number.ceiling:.3g}")
-    shown = ", ".join(parts).replace(", [", " [")
-    return f"{shown} ({number.slice})" if number.slice else shown

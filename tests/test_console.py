@@ -58,7 +58,7 @@ def shown(capsys: pytest.CaptureFixture[str], width: int) -> str:
 def test_scan(capsys: pytest.CaptureFixture[str], width: int) -> None:
     console.scan_summary(manifest(), {"throughput": "3.1 MB/s"})
     text = shown(capsys, width)
-    for expected in ("3,284 documents", "8,813 values found", "641 / 640", "not UTF-8", "3.1 MB/s"):
+    for expected in ("3,284 documents", "8,813 found", "641 / 640", "not UTF-8", "3.1 MB/s"):
         assert expected in text
     assert "not looked for: LOCATION, ORGANIZATION" in text
 

@@ -14,7 +14,7 @@ import torch
 from safetensors.numpy import load_file
 
 from mlmguard.leakage import metrics
-from mlmguard.measures import show_epsilon
+from mlmguard.showing import show_epsilon
 from mlmguard.training.privacy.self_audit import (
     COINS,
     SCORES,

@@ -11,7 +11,7 @@ import click
 from mlmguard import accounting, artifacts, console
 from mlmguard.commands.options import FOLDER, Page, shared, show
 from mlmguard.errors import InputError
-from mlmguard.measures import show_epsilon
+from mlmguard.showing import show_epsilon
 from mlmguard.training.privacy import derived
 from mlmguard.training.privacy.ledger import CorpusLedger, RunOnCorpus, epsilon_together, same_corpus
 from mlmguard.types import UnitKind

@@ -11,9 +11,10 @@ import click
 from mlmguard import accounting, console
 from mlmguard.commands import leading_on
 from mlmguard.commands.options import Page, options, shared, show
-from mlmguard.measures import DERIVED, show_epsilon
+from mlmguard.measures import DERIVED
 from mlmguard.policy.rule import Policy, Rule, Threshold
 from mlmguard.settings import TrainSettings, UnitChoice, check
+from mlmguard.showing import show_epsilon
 from mlmguard.types import LedgerEntry
 
 

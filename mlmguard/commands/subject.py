@@ -25,7 +25,7 @@ from mlmguard.commands.options import FILE, FOLDER, Page, shared, show
 from mlmguard.corpus.clean import CleanCorpus, read_clean
 from mlmguard.corpus.detect.identity import fingerprint
 from mlmguard.errors import InputError
-from mlmguard.measures import show_epsilon
+from mlmguard.showing import show_epsilon
 
 SHORTEST = 4  # characters: anything shorter stands in every other document
 

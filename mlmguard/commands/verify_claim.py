@@ -8,8 +8,8 @@ from dataclasses import asdict
 from typing import Any
 
 from mlmguard import accounting
-from mlmguard.measures import show_checks, show_epsilon
 from mlmguard.settings import FROM_SCRATCH, UnitChoice
+from mlmguard.showing import show_checks, show_epsilon
 from mlmguard.training.privacy import claim, derived
 from mlmguard.training.privacy.claim import UnitOfPrivacy
 from mlmguard.training.privacy.origin import PUBLIC, UNKNOWN, Origin

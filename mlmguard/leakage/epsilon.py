@@ -9,7 +9,8 @@ from mlmguard.leakage.answers import Ids
 from mlmguard.leakage.attack import Audited, Part
 from mlmguard.leakage.exposure import CanaryScores
 from mlmguard.leakage.results import Result
-from mlmguard.measures import family, show_epsilon
+from mlmguard.measures import family
+from mlmguard.showing import show_epsilon
 from mlmguard.types import Measurement
 
 

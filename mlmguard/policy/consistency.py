@@ -14,7 +14,7 @@ from itertools import pairwise
 from mlmguard import accounting
 from mlmguard.errors import InputError
 from mlmguard.hazards import HAZARDS, MECHANISM_CHECKS
-from mlmguard.measures import DERIVED, REQUIRED, YES_NO, charged_steps
+from mlmguard.measures import ATTACKS, DERIVED, REQUIRED, YES_NO, charged_steps
 from mlmguard.types import (
     ALONE,
     LABEL_OF_NO_TYPE,
@@ -41,7 +41,10 @@ _SHARE_ENDS = ("rate", "rate_heldout", "auc", "top1", "top10", "top1_train", "to
 _HAZARD = ("absent", "present", "unknown")
 _OLDEST = ("initial-weights", "tokenizer", "tuning")
 """Hazards that statements older than digests answered, too."""
+_MEASURING = frozenset({*ATTACKS, "epsilon"})
 _LEAST_NOISE = 0.1  # of its norm; with less, a claim says nothing
+_DERIVED_ROUNDING = 0.01  # relative: their grids are coarser, and were others in versions of before
+_RATES = ("0.001", "0.01", "0.1")
 _SAYS_NOTHING = 50.0
 """A claim above this is not checked against its ledger: its odds are e⁵⁰, more than any audit can show."""
 _MOST_STEPS = 2_000_000
@@ -158,6 +161,10 @@ def _of_attacks(evidence: Evidence) -> Iterator[str]:
         if one.status == "not applicable" and one.attack in REQUIRED and not alone:
             yield f"attack {one.attack[:40]!r} applies to every checkpoint"
     yield from _twice("attack", (one.attack for one in evidence.attacks))
+    told = {number.attack for number in evidence.measurements}
+    for one in evidence.attacks:
+        if one.status == "run" and one.attack in _MEASURING - told:
+            yield f"attack {one.attack[:40]!r} was run, and no number of it is there"
 
 
 def _of_manifest(manifest: Manifest) -> Iterator[str]:
@@ -180,7 +187,8 @@ def _of_manifest(manifest: Manifest) -> Iterator[str]:
     if sum(manifest.splits.values()) != manifest.documents_written:
         yield "the splits do not hold the documents that were written"
     for row in manifest.findings:
-        if not 0 <= row.redacted <= row.found or not 0 <= row.documents <= row.found:
+        sound = 0 <= row.redacted <= row.found and 0 <= row.documents <= row.found
+        if not sound or (row.left or 0) < 0:
             yield f"findings of {row.rule[:40]!r} do not add up"
     for column in manifest.columns:
         if not 0 <= column.documents <= column.found:
@@ -277,8 +285,30 @@ def _spent(statement: PrivacyStatement) -> Iterator[str]:
         return
     if statement.corpus_epsilon is not None and statement.corpus_epsilon < epsilon * (1 - _CLAIM_ROUNDING):
         yield "the runs on the corpus together cost less than this one"
-    if epsilon < _SAYS_NOTHING and _costs_more(statement.ledger, delta, epsilon * (1 + _CLAIM_ROUNDING)):
+    if epsilon >= _SAYS_NOTHING:
+        return
+    if _costs_more(statement.ledger, delta, epsilon * (1 + _CLAIM_ROUNDING)):
         yield f"claims ε = {epsilon:.4g}, and its ledger costs more"
+        return
+    yield from _derived(statement, delta)
+
+
+def _derived(statement: PrivacyStatement, delta: float) -> Iterator[str]:
+    """What follows from the ledger and is said to be less: what an attack can do, what a group has."""
+    for rate, ceiling in statement.true_positive_ceilings.items():
+        if rate not in _RATES:
+            yield f"a ceiling at a rate that is not known ({rate[:20]!r})"
+            continue
+        allowed = accounting.true_positive_ceiling(statement.ledger, float(rate))
+        if ceiling < allowed * (1 - _DERIVED_ROUNDING):
+            yield f"a ceiling of {ceiling:.3g} at {rate} false accusations, and its ledger allows more"
+    for size, said in statement.group_epsilon.items():
+        if size not in map(str, accounting.GROUPS):
+            yield f"a group of a size that is not known ({size[:20]!r})"
+            continue
+        found = accounting.group_epsilon(statement.ledger, int(size), delta)
+        if said is not None and (found is None or said < found * (1 - _DERIVED_ROUNDING)):
+            yield f"ε = {said:.4g} for a group of {size}, and its ledger costs more"
 
 
 def _costs_more(ledger: Sequence[LedgerEntry], delta: float, claimed: float) -> bool:

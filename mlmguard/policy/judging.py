@@ -13,6 +13,7 @@ from datetime import date, timedelta
 from typing import Literal
 
 from mlmguard.measures import (
+    ATTACKS,
     COMPARED,
     DERIVED,
     METRICS,
@@ -21,9 +22,6 @@ from mlmguard.measures import (
     claim,
     claimed_epsilon,
     numbers,
-    show_epsilon,
-    show_measurement,
-    show_number,
     unlike,
 )
 from mlmguard.policy.rule import (
@@ -38,6 +36,7 @@ from mlmguard.policy.rule import (
     limit_of,
 )
 from mlmguard.policy.waiver import Outcome, Register
+from mlmguard.showing import show_epsilon, show_measurement, show_number
 from mlmguard.types import Attested, Evidence, Judgement, Measurement, Status, Verdict
 
 #: Worst last. A live waiver is worse than a pass and better than a warning.
@@ -179,7 +178,9 @@ def _apply(
     if why := _why_not_applicable(rule, evidence, bool(matching)):
         return [_not_applicable(rule.slice, why)]
     if not matching:
-        return [_unknown(rule, rule.slice, "not available", _why_missing(rule, evidence))]
+        missing = _unknown(rule, rule.slice, "not available", _why_missing(rule, evidence))
+        return [_not_tried(missing) if _was_not_run(rule, evidence) else missing]
+    matching.sort(key=lambda m: _badness(rule, m), reverse=True)  # of several alike, the worst is named
     void = next((m for m in known.get(rule.void_if or "", ()) if m.value), None)
     if void is not None:
         reason = void.note or METRICS[rule.void_if or ""].says.removeprefix("1 if ")
@@ -192,6 +193,27 @@ def _apply(
         else _compare(rule, m, claimed)
         for m in matching
     ]
+
+
+def _was_not_run(rule: Rule, evidence: Evidence) -> bool:
+    """Whether the attack that would give a rule's number was left out, or is not told of."""
+    family = rule.metric.split(".")[0]
+    run = {one.attack for one in evidence.attacks if one.status != "not run"}
+    return family in ATTACKS and family not in run
+
+
+def _not_tried(outcome: Outcome) -> Outcome:
+    """Out of reach is what an attack could not have seen; what was not tried is unknown, and warns."""
+    return replace(outcome, status=Status.WARN) if outcome.status is Status.OUT_OF_REACH else outcome
+
+
+def _badness(rule: Rule, number: Measurement) -> float:
+    """How far a number is towards failing, for the order of slices only."""
+    compared = {"value": number.value, "upper_ci": number.high, "lower_ci": number.low}[rule.end]
+    if compared is None or math.isnan(compared):
+        return -math.inf
+    text = rule.fail or rule.warn or rule.inconclusive or ">"
+    return compared if text.startswith(">") else -compared
 
 
 def _compares(number: Measurement) -> bool:

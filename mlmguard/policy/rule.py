@@ -21,8 +21,9 @@ import rfc8785
 from pydantic import AfterValidator, Field, PrivateAttr, model_validator
 
 from mlmguard import plugins
-from mlmguard.measures import DERIVED, METRICS, NOT_LEAKAGE, OF_THE_RUN, YES_NO, show_epsilon, show_number
+from mlmguard.measures import DERIVED, METRICS, NOT_LEAKAGE, OF_THE_RUN, YES_NO
 from mlmguard.policy.waiver import Line, Slug, Strict, Waiver, same_person
+from mlmguard.showing import show_epsilon, show_number
 from mlmguard.types import Metric
 
 _COMPARE: Mapping[str, Callable[[float, float], bool]] = {

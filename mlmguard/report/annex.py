@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from mlmguard.measures import claim, show_checks, show_epsilon
+from mlmguard.measures import DERIVED, claim, refuted
 from mlmguard.report import briefing, words
 from mlmguard.report.clearance import DECLARED, Case
 from mlmguard.report.markdown import escaped
+from mlmguard.showing import show_checks, show_epsilon
 from mlmguard.types import PrivacyStatement
 
 Row = tuple[str, str]
@@ -63,7 +64,7 @@ def edpb(case: Case) -> list[Row]:
     manifest, statement = case.evidence.manifest, claim(case.evidence)
     asked = dict(briefing.answers(case))
     design = (
-        f"ε = {show_epsilon(statement.epsilon)} for one {statement.unit}"
+        f"ε = {show_epsilon(statement.epsilon)} for one {statement.unit} {_standing(case)}"
         if statement and statement.epsilon is not None
         else "no differential privacy is claimed"
     )
@@ -74,7 +75,7 @@ def edpb(case: Case) -> list[Row]:
         ("58: sources and their selection", " ".join(asked["Corpus"])),
         ("58: what was not looked for", " ".join(asked["Never looked for"])),
         ("58: threat model", "An attacker with the weights, the tokenizer and contexts of what is sought."),
-        ("58: tests and their controls", f"{words.exposure(case)} {words.unknown(case)}"),
+        ("58: tests and their controls", f"{words.values(case)} {words.unknown(case)}"),
         ("58: what the tests could not have seen", " ".join(asked["Smallest leak it would see"])),
         (
             "58: versions and seeds",
@@ -101,6 +102,18 @@ def _attempts(case: Case, ours: Sequence[str]) -> str:
     return ". ".join([*told, *([f"Corrected p-values: {', '.join(tests)}"] if tests else [])])
 
 
+def _standing(case: Case) -> str:
+    """Whether anything here speaks against the claim."""
+    fault = refuted(case.evidence)
+    return f"is claimed, and {fault}: it does not hold" if fault else "is claimed"
+
+
+def _times_n(case: Case) -> str:
+    """δ beside one over the number of units, as the rule ``dp-delta`` judges it."""
+    found = next((value for _, value, _ in DERIVED["privacy.delta_times_n"](case.evidence)), None)
+    return "" if found is None else f", which is {found:.2g} of one over the number of units"
+
+
 def _seed(case: Case) -> str:
     note = next((note for note in case.evidence.notes if note.startswith("Seed ")), "")
     return note.split(";")[0].lower() or "the seed is not told"
@@ -122,8 +135,8 @@ def nist(case: Case) -> list[Row]:
         else statement.corpus_epsilon_reason or "the runs on this corpus together are not told"
     )
     return [
-        ("2.2: a large ε", briefing.of_a_person(statement)),
-        ("2.3: δ allows a catastrophe", f"{delta}, for the number of units that the plan names"),
+        ("2.2: a large ε", briefing.of_a_person(case)),
+        ("2.3: δ allows a catastrophe", f"{delta}{_times_n(case)}"),
         ("2.4: a unit that does not capture the harm", _hazard(statement, "unit-smaller-than-person")),
         ("2.5: different units or δ are not compared", f"{statement.unit}; {delta}; {together}"),
         ("2.6: other releases of the same data", _hazard(statement, "non-private-releases")),
@@ -163,4 +176,7 @@ def _collected(case: Case) -> str:
 
 def _hazard(statement: PrivacyStatement, name: str) -> str:
     one = next((hazard for hazard in statement.hazards if hazard.id == name), None)
-    return f"{one.status}: {one.detail}" if one else "the statement does not say"
+    if one is None:
+        return "the statement does not say"
+    status = {"absent": "no hazard here", "present": "a hazard here"}.get(one.status, "not known")
+    return f"{status}: {one.detail}"

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from mlmguard.hazards import STANDING, STATED
-from mlmguard.measures import claim, show_epsilon
-from mlmguard.report import words
+from mlmguard.measures import claim, refuted
+from mlmguard.report import tables, words
 from mlmguard.report.clearance import Case
 from mlmguard.report.tables import UNMET, count, totals
+from mlmguard.showing import show_epsilon
 from mlmguard.types import Manifest, PrivacyStatement, Status, looked_for, not_looked_for
 
 _PERSON = "PERSON"
@@ -21,7 +22,7 @@ def answers(case: Case) -> list[tuple[str, list[str]]]:
         ("Corpus", [_corpus(manifest)]),
         ("Names of persons", [_names(manifest)]),
         ("Never looked for", [_never(manifest)]),
-        ("What ε says of a person", [of_a_person(claim(case.evidence))]),
+        ("What ε says of a person", [of_a_person(case)]),
         ("Who must act", who_acts(case)),
         ("Smallest leak it would see", [reach(case) or "The evidence does not say."]),
     ]
@@ -46,7 +47,10 @@ def _corpus(manifest: Manifest | None) -> str:
     text += f"; by language: {', '.join(shown)}{f' and {more} more' if more > 0 else ''}"
     foreign = sum(row.documents for row in manifest.languages if row.status == "not looked for")
     if foreign:
-        return f"{text}. In {count(foreign)} of them nobody looked for the identifiers of their language."
+        text += f". In {count(foreign)} of them nobody looked for the identifiers of their language"
+    untold = sum(row.documents for row in manifest.languages if row.status == "undetermined")
+    if untold:
+        text += f". The language of {count(untold)} could not be told"
     return f"{text}."
 
 
@@ -57,10 +61,10 @@ def _names(manifest: Manifest | None) -> str:
         return "Not known: the scan did not say what was looked for."
     if _PERSON not in looked_for(manifest.coverage):
         return "Nobody looked for them: whatever names the corpus holds were trained on."
-    found, redacted = totals(row for row in manifest.findings if row.rule == _PERSON)
+    found, redacted, left = totals(row for row in manifest.findings if row.rule == _PERSON)
     recall = next((d.recall for d in manifest.coverage if d.entity == _PERSON and d.recall), "not measured")
     return (
-        f"Looked for: {count(found)} found, {count(redacted)} redacted. Share found of labelled text: "
+        f"Looked for: {words.taken_out(found, redacted, left)}. Share found of labelled text: "
         f"{recall}. Names that were missed were trained on."
     )
 
@@ -69,22 +73,32 @@ def _never(manifest: Manifest | None) -> str:
     if manifest is None or not manifest.coverage:
         return "Not known."
     missing = sorted(not_looked_for(manifest.coverage))
-    if not missing:
-        return f"Nothing of the {len(manifest.coverage)} types known here. Types that are not known were not."
-    more = len(missing) - _LISTED
-    return f"{', '.join(missing[:_LISTED])}{f' and {more} more' if more > 0 else ''}."
+    looked = len(looked_for(manifest.coverage))
+    text = f"All {looked} types that the scan knew were looked for. Types it does not know were not."
+    if missing:
+        more = len(missing) - _LISTED
+        text = f"{', '.join(missing[:_LISTED])}{f' and {more} more' if more > 0 else ''}."
+    foreign = [row.language for row in manifest.languages if row.status == "not looked for"]
+    if foreign:
+        more = len(foreign) - _FEW
+        named = f"{', '.join(foreign[:_FEW])}{f' and {more} more' if more > 0 else ''}"
+        text += f" In documents of another language ({named}): the identifiers of that language."
+    return text
 
 
-def of_a_person(statement: PrivacyStatement | None) -> str:
+def of_a_person(case: Case) -> str:
     """Return in words what ε bounds for one unit, and for a person who has several."""
+    statement = claim(case.evidence)
     if statement is None or statement.epsilon is None:
         return "Nothing: no differential privacy is claimed. Only the attacks that were tried speak."
     unit = statement.unit or "unit"
+    if fault := refuted(case.evidence):
+        return f"Nothing: ε = {show_epsilon(statement.epsilon)} for one {unit} is claimed, and {fault}."
     text = f"ε = {show_epsilon(statement.epsilon)} for one {unit}"
     ceiling = statement.true_positive_ceilings.get("0.01")
     if ceiling is not None:
         text += (
-            f": an attacker who accuses 1 in 100 wrongly recognises at most {words.percent(ceiling)} of "
+            f": an attacker who accuses 1 in 100 wrongly recognises {words.at_most(ceiling)} of "
             "those trained on"
         )
     hollow = [h.id for h in statement.hazards if h.status != "absent" and h.id not in STANDING | STATED]
@@ -111,7 +125,7 @@ def who_acts(case: Case) -> list[str]:
     if judgement is None:
         return ["Nobody has judged this evidence: mlmguard gate EVIDENCE --policy base."]
     acts = []
-    statements = {one.id for one in judgement.attestations}
+    statements = {one.id: one for one in judgement.attestations}
     unmet = [v for v in judgement.verdicts if v.status in UNMET and v.rule not in statements]
     for status, does in (
         (Status.FAIL, "do not release; mend"),
@@ -124,9 +138,10 @@ def who_acts(case: Case) -> list[str]:
             named = ", ".join(rules[:_FEW]) + (f" and {more} more" if more > 0 else "")
             acts.append(f"Who trained the model: {does} {named}.")
     roles: dict[str, int] = {}
-    for one in judgement.attestations:
-        if not one.signed_by:
-            roles[one.role] = roles.get(one.role, 0) + 1
+    for verdict in judgement.verdicts:
+        if verdict.rule in statements and verdict.status in UNMET:
+            role = statements[verdict.rule].role
+            roles[role] = roles.get(role, 0) + 1
     acts += [
         f"{role[:1].upper()}{role[1:]}: sign {'1 statement' if n == 1 else f'{n} statements'}."
         for role, n in roles.items()
@@ -134,6 +149,12 @@ def who_acts(case: Case) -> list[str]:
     expiring = [use.rule for use in judgement.waivers if use.state == "expires soon"]
     if expiring:
         acts.append(f"Owners of waivers: {', '.join(expiring)} end within a month.")
+    suspicious = next(iter(tables.of(case.evidence, "records.listed")), None)
+    if suspicious is not None and suspicious.value:
+        listed = f"{count(suspicious.value)} documents that the model may know by heart"
+        acts.append(f"The data owner: look at {listed} (audit --records names them).")
+    if not acts and judgement.status not in (Status.PASS, Status.WAIVED):
+        return [words.headline(case)[1]]
     return acts or ["Nobody before the release; who answers for it signs below."]
 
 

@@ -246,6 +246,7 @@ DECLARED: Mapping[str, str] = {
     "categories": "whose data and of which kinds the corpus holds",
     "recipients": "who receives the data",
     "retention": "how long the corpus and the run folders are kept",
+    "security": "who can read the corpus, the run folders and the reports",
 }
 
 

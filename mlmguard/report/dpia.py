@@ -8,12 +8,13 @@ mlmguard.toml declares; necessity and proportionality are never computed.
 
 from __future__ import annotations
 
-from mlmguard.measures import claim
+from mlmguard.measures import charged_steps
 from mlmguard.report import briefing, words
 from mlmguard.report.annex import Row, said, section
 from mlmguard.report.clearance import Case
 from mlmguard.report.markdown import escaped
-from mlmguard.report.tables import UNMET
+from mlmguard.report.tables import UNMET, count
+from mlmguard.types import PrivacyStatement
 
 
 def render(case: Case) -> str:
@@ -35,13 +36,13 @@ def _assessment(case: Case) -> list[Row]:
         ),
         ("(a) purposes", said(case, "intended-use")),
         ("(b) necessity and proportionality", said(case, "necessity")),
-        ("(c) risk: values come out", f"{words.exposure(case)} {words.personal_data(case)}"),
+        ("(c) risk: values come out", words.values(case)),
         ("(c) risk: who was in the corpus is told", words.roc(case)),
         ("(c) risk: phrases are given back", words.unknown(case)),
         ("(c) what the tests could not have seen", " ".join(asked["Smallest leak it would see"])),
         ("(d) measure: redaction", " ".join((*asked["Names of persons"], *asked["Never looked for"]))),
         ("(d) measure: duplicates", words.duplicates(case)),
-        ("(d) measure: differential privacy", briefing.of_a_person(claim(case.evidence))),
+        ("(d) measure: differential privacy", briefing.of_a_person(case)),
         ("(d) how it is demonstrated", _demonstrated(case)),
     ]
 
@@ -64,22 +65,32 @@ def _records(case: Case) -> list[Row]:
         ("recipients", said(case, "recipients")),
         ("retention", said(case, "retention")),
         ("ground", said(case, "legal-basis")),
-        ("security", "run folders are private to their owner; findings are kept as keyed fingerprints"),
+        ("security", f"findings are kept as keyed fingerprints; {said(case, 'security')}"),
     ]
 
 
 def _documentation(case: Case) -> list[Row]:
-    manifest, statement = case.evidence.manifest, case.evidence.statement
-    runs = [one.run_id for one in (manifest, statement) if one is not None]
+    parts = (case.evidence.manifest, case.evidence.statement, case.evidence)
+    runs = dict.fromkeys(one.run_id for one in parts if one is not None)
     day = case.judgement.day if case.judgement and case.judgement.day else "no judgement is dated"
-    trained = "[to be written: how the model was trained; no statement of a training is in the evidence]"
-    if statement is not None:
-        trained = f"{statement.covers}. {statement.sampler}"
     return [
-        ("2(d) training", trained),
+        ("2(d) training", _trained(case.evidence.statement)),
         ("2(d) provenance of the text", said(case, "categories")),
         ("2(d) labelling and cleaning", f"{words.personal_data(case)} {words.duplicates(case)}"),
-        ("2(g) validation and testing", f"{len(case.evidence.attacks)} attacks; {words.unknown(case)}"),
-        ("2(g) logs", f"runs {', '.join([*runs, case.evidence.run_id])}"),
+        ("2(g) validation and testing", f"{words.attacks(case)} {words.unknown(case)}"),
+        ("2(g) logs", f"runs {', '.join(runs)}"),
         ("2(g) dated and signed by", f"{day}; {said(case, 'authors')}"),
     ]
+
+
+def _trained(statement: PrivacyStatement | None) -> str:
+    if statement is None:
+        return "[to be written: how the model was trained; no statement of a training is in the evidence]"
+    plan = statement.plan
+    if plan is None:
+        return f"Trained without privacy, in {statement.sampler}."
+    return (
+        f"{count(charged_steps(statement.ledger))} steps with DP-SGD: each {statement.unit} drawn with "
+        f"probability {plan.sample_rate:.3g} a step ({statement.sampler}), its gradient clipped to a norm of "
+        f"{plan.max_grad_norm:g}, noise of {plan.noise_multiplier:.4g} times that norm."
+    )

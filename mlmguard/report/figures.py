@@ -12,10 +12,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
-from mlmguard.measures import claim, show_epsilon
+from mlmguard.measures import claim
 from mlmguard.report.clearance import Case
 from mlmguard.report.tables import by_copies, curves, figure, of, thinned
 from mlmguard.report.words import dp_ceiling
+from mlmguard.showing import show_epsilon
 from mlmguard.types import Curve
 
 if TYPE_CHECKING:

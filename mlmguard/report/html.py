@@ -11,10 +11,11 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup
 
-from mlmguard.measures import claim, show_epsilon
+from mlmguard.measures import claim
 from mlmguard.report import briefing, figures, tables, words
 from mlmguard.report.clearance import Case
 from mlmguard.report.tables import Table, count, figure
+from mlmguard.showing import show_epsilon
 
 
 @dataclass(frozen=True)

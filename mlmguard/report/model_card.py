@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from mlmguard.errors import InputError
-from mlmguard.measures import show_epsilon
 from mlmguard.report import words
 from mlmguard.report.clearance import Case
 from mlmguard.report.markdown import escaped
+from mlmguard.showing import show_epsilon
 from mlmguard.tiers import disclosure
 
 BEGIN, END = "<!-- mlmguard: begin -->", "<!-- mlmguard: end -->"

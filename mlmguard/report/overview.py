@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mlmguard.measures import claim, show_epsilon
+from mlmguard.measures import claim
 from mlmguard.report import tables, words
 from mlmguard.report.clearance import Case
 from mlmguard.report.html import template
 from mlmguard.report.tables import Table, figure
+from mlmguard.showing import show_epsilon
 from mlmguard.types import Measurement, Verdict
 
 COLUMNS = ("policy", "day", "ε claimed", "ε shown", "secrets extracted", "redacted recovered", "AUC, worst")

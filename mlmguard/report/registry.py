@@ -13,10 +13,11 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from mlmguard.errors import InputError
-from mlmguard.measures import charged_steps, claim, show_checks, show_epsilon
+from mlmguard.measures import charged_steps, claim
 from mlmguard.report import words
 from mlmguard.report.annex import said
 from mlmguard.report.clearance import Case
+from mlmguard.showing import show_checks, show_epsilon
 from mlmguard.tiers import tier
 from mlmguard.types import PrivacyStatement
 

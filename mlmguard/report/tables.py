@@ -7,8 +7,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from mlmguard.hazards import STANDING
-from mlmguard.measures import claim, show_epsilon
+from mlmguard.measures import claim
 from mlmguard.report.clearance import Case
+from mlmguard.showing import show_epsilon
 from mlmguard.tiers import disclosure
 from mlmguard.types import Curve, Evidence, FindingCount, Judgement, Manifest, Measurement, Status, Verdict
 
@@ -216,14 +217,17 @@ def personal_data(
         return None
     by_source: Counter[str] = Counter()
     by_type: Counter[str] = Counter()
+    left: Counter[str] = Counter()
     for finding in manifest.findings:
         by_source[_folder(finding.source)] += finding.found
         by_type[finding.rule] += finding.found
+        left[finding.rule] += finding.left or 0
     sources = sorted(by_source, key=lambda s: (-by_source[s], s))
     most = columns_of_sources if len(sources) > 1 else 1
     shown = sources if 1 < len(sources) <= most else sources[: most - 1]
     columns = [*shown, *(["other"] if shown and len(shown) < len(sources) else [])]
     types = sorted(by_type, key=lambda t: (-by_type[t], t))
+    most_types += len(types) == most_types + 1  # a row "other types" of one would hide its name for nothing
     cells: dict[tuple[str, str], list[int]] = {}
     for finding in manifest.findings:
         row = finding.rule if finding.rule in types[:most_types] else "other types"
@@ -239,8 +243,13 @@ def personal_data(
 
     names = [*types[:most_types], *(["other types"] if len(types) > most_types else [])]
     rows = [(t, *(shown_cell(cells.get((t, c))) for c in (*columns, "all"))) for t in names]
+    heads = ("type", *columns, "all")
+    if any(left.values()):
+        heads = (*heads, "left in")
+        folded = sum(left[t] for t in types[most_types:])
+        rows = [(*row, f"{left.get(row[0], folded):,}") for row in rows]
     caption = "Found / redacted, by type and folder; values in removed copies are found and not redacted"
-    return _table(caption, ("type", *columns, "all"), rows, range(1, len(columns) + 2))
+    return _table(caption, heads, rows, range(1, len(heads)))
 
 
 def _folder(source: str) -> str:
@@ -248,13 +257,11 @@ def _folder(source: str) -> str:
     return "files" if "." in source else source
 
 
-def totals(findings: Iterable[FindingCount]) -> tuple[int, int]:
-    """Return the numbers of values found and redacted."""
-    found = redacted = 0
-    for finding in findings:
-        found += finding.found
-        redacted += finding.redacted
-    return found, redacted
+def totals(findings: Iterable[FindingCount]) -> tuple[int, int, int | None]:
+    """Return the numbers of values found, redacted, and left in the written text (None: not told)."""
+    rows = list(findings)
+    left = None if any(row.left is None for row in rows) else sum(row.left or 0 for row in rows)
+    return sum(row.found for row in rows), sum(row.redacted for row in rows), left
 
 
 def coverage(manifest: Manifest | None) -> Table | None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from mlmguard.measures import broken, claim, show_checks, show_epsilon
+from mlmguard.measures import broken, claim
 from mlmguard.report.clearance import Case
 from mlmguard.report.tables import UNMET, by_copies, count, figure, gravest_first, of, tally, totals
+from mlmguard.showing import show_checks, show_epsilon
 from mlmguard.types import Measurement, Status, Verdict, not_looked_for
 
 VERDICT = {
@@ -54,6 +55,7 @@ def headline(case: Case) -> tuple[str, str]:
         return "Not judged", "No policy was applied. The numbers below are evidence without a verdict."
     counts = dict(tally(case.judgement))
     status = case.judgement.status
+    told = _besides(counts)
     if status is Status.FAIL:
         n = counts.get(Status.FAIL, 0)
         sentence = f"{_rules(n, 'is', 'are')} not met. The model should not be released."
@@ -61,10 +63,11 @@ def headline(case: Case) -> tuple[str, str]:
         sentence = "The evidence is not enough to say whether the model may be released."
     elif status is Status.WARN:
         n = counts.get(Status.WARN, 0)
-        sentence = f"Every gate is passed; {_rules(n, 'needs', 'need')} attention before release."
+        sentence = f"No rule is failed; {_rules(n, 'needs', 'need')} attention before release{told}."
     elif status is Status.WAIVED:
         n = counts.get(Status.WAIVED, 0)
-        sentence = f"Every other gate is passed; {_rules(n, 'is', 'are')} waived by name and for a time."
+        waived = f"{_rules(n, 'is', 'are')} waived by name and for a time"
+        sentence = f"No other rule is failed; {waived}{told}."
     else:
         sentence = _all_met(counts)
     return VERDICT[status], f"{sentence} {unclearable(case)}".strip()
@@ -74,11 +77,17 @@ def _all_met(counts: Mapping[Status, int]) -> str:
     far, absent = (counts.get(one, 0) for one in (Status.OUT_OF_REACH, Status.NOT_APPLICABLE))
     if not far + absent:
         return f"All {sum(counts.values())} rules of the policy are met."
+    met = sum(counts.values()) - far - absent
+    return f"All {met} rules that could be judged are met{_besides(counts)}."
+
+
+def _besides(counts: Mapping[Status, int]) -> str:
+    """How many rules were not judged, and why; "" where all were."""
+    far, absent = (counts.get(one, 0) for one in (Status.OUT_OF_REACH, Status.NOT_APPLICABLE))
     asks, speaks = ("ask" if far > 1 else "asks"), ("speak" if absent > 1 else "speaks")
     others = [f"{far} {asks} for more than an audit of this size can tell"] if far else []
     others += [f"{absent} {speaks} of what is not here"] if absent else []
-    met = sum(counts.values()) - far - absent
-    return f"All {met} rules that could be judged are met; {' and '.join(others)}."
+    return f"; {' and '.join(others)}" if others else ""
 
 
 def heading(verdict: Verdict) -> str:
@@ -143,6 +152,18 @@ def percent(value: float | None) -> str:
     return f"{digits}\N{NO-BREAK SPACE}%"
 
 
+def at_most(value: float | None) -> str:
+    """Return an upper end in percent, rounded up: less would not hold.
+
+    >>> at_most(0.0881).replace(chr(160), " "), at_most(0.123).replace(chr(160), " ")
+    ('at most 8.9 %', 'at most 13 %')
+    """
+    if value is None or value <= 0:
+        return f"at most {percent(value)}"
+    step = 0.01 if value >= 0.0995 else 10.0 ** (math.floor(math.log10(value)) - 1)
+    return f"at most {percent(min(1.0, math.ceil(round(value / step, 6)) * step))}"
+
+
 def _one(case: Case, name: str, slice: str | None = None) -> Measurement | None:
     return next((m for m in of(case.evidence, name, slice) if m.value is not None), None)
 
@@ -193,7 +214,7 @@ def roc(case: Case) -> str:
     found = [m for m in of(case.evidence, "membership.auc") if m.value is not None]
     if not found:
         return "Membership was not measured."
-    best = max(found, key=lambda m: m.value or 0)
+    best = max(found, key=lambda m: (m.low if m.low is not None else 0.0, m.value or 0.0))
     chance = best.low is None or best.low <= 0.5
     most = max((m.high for m in found if m.high is not None), default=None)
     text = (
@@ -212,12 +233,12 @@ def roc(case: Case) -> str:
     tail = allowed = ""
     for metric, false in (("tpr_at_1pct_fpr", 0.01), ("tpr_at_10pct_fpr", 0.1)):
         if (tpr := _one(case, f"membership.{metric}")) is not None:
-            share = percent(tpr.value) + (f", at most {percent(tpr.high)}," if tpr.high is not None else "")
+            share = percent(tpr.value) + (f", {at_most(tpr.high)}," if tpr.high is not None else "")
             tail = f"; at {percent(false)} false accusations {share} of members are recognised"
             statement = case.evidence.statement
             if statement is not None and statement.private and statement.epsilon is not None:
-                most = dp_ceiling(statement.epsilon, statement.delta or 0.0, false)
-                allowed = f" (ε, δ) alone would allow up to {percent(most)} there."
+                ceiling = dp_ceiling(statement.epsilon, statement.delta or 0.0, false)
+                allowed = f" (ε, δ) alone would allow {at_most(ceiling)} there."
             break
     return f"{text}{tail}.{allowed}"
 
@@ -240,7 +261,8 @@ def exposure(case: Case) -> str:
     rate = _one(case, "canary.extraction_rate")
     if mean is None or mean.value is None:
         return "No canaries were measured."
-    stands = p is not None and p.value is not None and p.value < 0.05
+    given_back = rate is not None and rate.low is not None and rate.low > 0
+    stands = given_back or (p is not None and p.value is not None and p.value < 0.05)
     text = (
         "Planted secrets stand out from their never-planted twins"
         if stands
@@ -249,8 +271,44 @@ def exposure(case: Case) -> str:
     low, high = figure(mean.low), figure(mean.high)
     between = f" ({low} to {high})" if mean.low is not None and mean.high is not None else ""
     tail = f"; search got back {percent(rate.value)}" if rate else ""
-    tail += f", at most {percent(rate.high)}" if rate and rate.high is not None else ""
+    tail += f", {at_most(rate.high)}" if rate and rate.high is not None else ""
     return f"{text}: mean exposure {figure(mean.value)} bits{between}, where chance is 1.44{tail}."
+
+
+def values(case: Case) -> str:
+    """Say which values came out: planted ones, those of the corpus, and its rarest words."""
+    told = [exposure(case)]
+    for name, slice_, what in _EXTRACTED:
+        rate = _one(case, f"{name}.extraction_rate", slice_)
+        excess = _one(case, f"{name}.extraction_excess", slice_)
+        if rate is None or not rate.examples:
+            continue
+        text = f"Search got back {percent(rate.value)} of {count(rate.examples)} {what}"
+        if excess is not None and excess.low is not None and excess.low > 0:
+            text += f", more than of values it never saw (by at least {figure(100 * excess.low)} points)"
+        elif rate.high is not None:
+            text += f", {at_most(rate.high)}"
+        told.append(f"{text}.")
+    return " ".join(told)
+
+
+_EXTRACTED = (
+    ("pii", "redacted", "values that were redacted"),
+    ("pii", "kept", "personal values left in the text"),
+    ("rare", "train", "of the rarest words"),
+)
+
+
+def attacks(case: Case) -> str:
+    """Say how many of the known attacks were run, and which were not."""
+    known = case.evidence.attacks
+    if not known:
+        return "The evidence does not say which attacks were run."
+    text = f"{sum(one.status == 'run' for one in known)} of {len(known)} attacks were run"
+    for status in ("not run", "not applicable"):
+        named = [one.attack for one in known if one.status == status]
+        text += f"; {status}: {', '.join(named)}" if named else ""
+    return f"{text}."
 
 
 def secrets(case: Case) -> str:
@@ -270,7 +328,7 @@ def named(case: Case) -> str:
     hits, of = round(found.value * found.examples), count(found.examples)
     if hits:
         return f"Of {of} values named, {count(hits)} were found: given back by search, or before every decoy."
-    most = f"; at most {percent(found.high)} of such values would be" if found.high is not None else ""
+    most = f"; {at_most(found.high)} of such values would be" if found.high is not None else ""
     return f"None of {of} values named was found{most}."
 
 
@@ -287,13 +345,22 @@ def personal_data(case: Case) -> str:
     manifest = case.evidence.manifest
     if manifest is None:
         return "No scan is part of this evidence: what personal data the corpus held is unknown."
-    found, redacted = totals(manifest.findings)
+    found, redacted, left = totals(manifest.findings)
     missing = sorted(not_looked_for(manifest.coverage))
     documents = count(manifest.documents_read)
-    text = f"{count(found)} values were found in {documents} documents and {count(redacted)} redacted."
+    text = f"In {documents} documents: {taken_out(found, redacted, left)}."
     if missing:
         text += f" No detector looked for {', '.join(missing[:6])}{' …' if len(missing) > 6 else ''}."
     return text
+
+
+def taken_out(found: int, redacted: int, left: int | None) -> str:
+    """Say what became of values: redacted, gone with a copy that was removed, or still there."""
+    text = f"{count(found)} found, {count(redacted)} redacted"
+    if found > redacted:
+        where = "in copies that were removed" + (", or left in the text" if left is None else "")
+        text += f", {count(found - redacted)} {where}"
+    return text + (f", and {count(left)} more left in the text by the settings of the scan" if left else "")
 
 
 def duplicates(case: Case) -> str:

@@ -72,8 +72,12 @@ def _manifest(job: Job, books: Books, written: Written, commitment: str) -> Mani
         outputs=written.shards,
         skipped=tuple(books.skipped),
         findings=tuple(
-            FindingCount(rule, source, found, written.redacted[rule, source], books.affected[rule, source])
-            for (rule, source), found in sorted(books.found.items())
+            FindingCount(
+                *(rule, source, books.found[rule, source], written.redacted[rule, source]),
+                documents=books.affected[rule, source],
+                left=written.left[rule, source],
+            )
+            for rule, source in sorted(books.found.keys() | written.left.keys())
         ),
         duplicates=DuplicateCounts(
             exact=count[Status.EXACT_DUPLICATE],

@@ -30,10 +30,11 @@ SHARD_ROWS = 10_000
 
 @dataclass(frozen=True)
 class Written:
-    """The files of a scan's output, and how many findings were taken out by (entity type, source)."""
+    """The files of a scan's output; how many findings were taken out, and left, by (entity type, source)."""
 
     shards: tuple[Shard, ...]
     redacted: Counter[tuple[str, str]]
+    left: Counter[tuple[str, str]]
 
 
 def write(job: Job, place: Workplace, folder: Path, watcher: Watcher) -> Written:
@@ -42,6 +43,7 @@ def write(job: Job, place: Workplace, folder: Path, watcher: Watcher) -> Written
     surrogates = _surrogates(job, place) if job.settings.mode == Cleaning.SURROGATE else None
     cutting = examining(job.settings, job.key)
     redacted: Counter[tuple[str, str]] = Counter()
+    left: Counter[tuple[str, str]] = Counter()
     with (
         artifacts.replacing(job.run / "spans.jsonl", mode=0o600) as spans,
         artifacts.replacing(job.run / "passages.jsonl", mode=0o600) as cuts,
@@ -66,6 +68,7 @@ def write(job: Job, place: Workplace, folder: Path, watcher: Watcher) -> Written
                     span = {"id": item.id, **vars(placed), "redacted": True, "fingerprint": fingerprint}
                     spans.write(_line(span))
                 for one in item.left:
+                    left[one.rule, item.source] += 1
                     spans.write(_line(_kept(item, one)))
             for finding in _findings(item, books, index):
                 findings.write(_line(vars(finding) | {"location": vars(finding.location)}))
@@ -73,7 +76,7 @@ def write(job: Job, place: Workplace, folder: Path, watcher: Watcher) -> Written
                     books.copied[finding.rule] = max(books.copied[finding.rule], finding.document_copies)
             documents.write(_line(_entry(item, place, index)))
             watcher.progress("write", index + 1, len(books))
-    return Written(shards.done, redacted)
+    return Written(shards.done, redacted, left)
 
 
 def _surrogates(job: Job, place: Workplace) -> Surrogates:

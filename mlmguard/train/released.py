@@ -11,8 +11,8 @@ from statistics import median
 from mlmguard import __version__
 from mlmguard.artifacts import load_key, source_date, write_json
 from mlmguard.corpus.clean import Damaged
-from mlmguard.measures import show_epsilon
 from mlmguard.settings import TrainSettings
+from mlmguard.showing import show_epsilon
 from mlmguard.train.data import Corpus
 from mlmguard.train.planning import Plan
 from mlmguard.train.run import Run

@@ -88,13 +88,18 @@ class Shard:
 
 @noun
 class FindingCount:
-    """Findings of one entity type in one source, over the documents that were read."""
+    """Findings of one entity type in one source, over the documents that were read.
+
+    What was found and not redacted lies in copies that were removed. ``left`` counts what stays in the
+    written text: accepted, too weak a match, or of a type that was not asked for. None: not known.
+    """
 
     rule: str
     source: str
     found: int
     redacted: int
     documents: int
+    left: int | None = None
 
 
 @noun
@@ -185,12 +190,19 @@ class Manifest:
         return sum(one.records for one in self.skipped)
 
 
+#: Types of which every scan says whether it looked for them.
+ALWAYS_TOLD = frozenset({"PERSON", "LOCATION", "EMAIL_ADDRESS", "PHONE_NUMBER", "CREDIT_CARD", "IBAN_CODE"})
+
+
 def looked_for(coverage: Iterable[Detector]) -> frozenset[str]:
     """Those entity types of a coverage that a detector looks for."""
     return frozenset(d.entity for d in coverage if d.status == "available")
 
 
 def not_looked_for(coverage: Iterable[Detector]) -> frozenset[str]:
-    """Those that none looks for: of a model's label that means no type nobody knows what it would be."""
+    """Those that none looks for: of a model's label that means no type nobody knows what it would be.
+
+    A coverage that does not speak of a type that every scan tells of has not looked for it.
+    """
     types = {d.entity for d in coverage if d.status != LABEL_OF_NO_TYPE}
-    return frozenset(types) - looked_for(coverage)
+    return frozenset(types | ALWAYS_TOLD) - looked_for(coverage)

@@ -122,6 +122,15 @@ IMPOSSIBLE: dict[str, Callable[[Data], object]] = {
     "an unknown detector status": lambda data: data["manifest"]["coverage"][0].update(status="yes"),
     "redacted more than found": lambda data: data["manifest"]["findings"][0].update(redacted=10**6),
     "a curve of other lengths": lambda data: data["curves"][0]["y"].pop(),
+    "an attack that ran and gave no number": lambda data: data.update(
+        measurements=[m for m in data["measurements"] if m["attack"] != "ngram"]
+    ),
+    "a smaller ceiling": claim(true_positive_ceilings={"0.01": 0.02}),
+    "a ceiling at another rate": claim(true_positive_ceilings={"0.5": 1.0}),
+    "a smaller cost of two": claim(group_epsilon={"2": 8.0}),
+    "a cost of ten, which have no bound": claim(group_epsilon={"10": 60.0}),
+    "a group of half a unit": claim(group_epsilon={"0.5": 60.0}),
+    "fewer than none left": lambda data: data["manifest"]["findings"][0].update(left=-1),
     "no schema": lambda data: data.pop("schema"),
     "a schema of another tool": lambda data: data.update(schema="mlmguard/evidence/v2"),
     "a key that nobody knows": lambda data: data.update(verdict="pass"),

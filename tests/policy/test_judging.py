@@ -17,7 +17,16 @@ from mlmguard.measures import broken
 from mlmguard.policy.judging import exit_code, judge
 from mlmguard.policy.reading import load
 from mlmguard.policy.rule import Policy
-from mlmguard.types import DEALT, AttackRun, Evidence, Measurement, Status, Verdict
+from mlmguard.types import (
+    DEALT,
+    AttackRun,
+    Evidence,
+    FindingCount,
+    LanguageCount,
+    Measurement,
+    Status,
+    Verdict,
+)
 from tests.fixtures.evidence import TODAY, changed, clean, extractable, not_private, number, untrained
 
 RULE = {
@@ -136,6 +145,96 @@ def test_every_slice_counts_and_the_worst_one_is_shown() -> None:
     found = verdict({"slice": "*"}, leaky)
     assert found.status is Status.FAIL
     assert "(redacted)" in found.observed
+
+
+def test_of_slices_with_one_status_the_worst_is_shown() -> None:
+    def auc(slice_: str, low: float) -> Measurement:
+        return Measurement("membership", "auc", low + 0.05, low, low + 0.1, 0.95, 500, slice=slice_)
+
+    rule = {"metric": "membership.auc", "slice": "*", "fail": "> 0.6", "bound": "lower_ci"}
+    areas = (auc("loss", 0.41), auc("calibrated", 0.48), auc("min-k", 0.45))
+    assert "calibrated" in verdict(rule, replace(clean(), measurements=areas)).observed
+    rule = {"metric": "pii.top1_p", "slice": "*", "fail": "< 0.005", "bound": "value"}
+    tests = tuple(
+        Measurement("pii", "top1_p", p, None, None, 0.95, 500, slice=name)
+        for name, p in (("a", 0.4), ("b", 0.1), ("c", 0.9))
+    )
+    assert "(b)" in verdict(rule, replace(clean(), measurements=tests)).observed
+
+
+@pytest.mark.parametrize("listed", [True, False])
+def test_what_was_not_tried_is_never_out_of_reach(listed: bool) -> None:
+    rule = {"metric": "rare.extraction_excess", "slice": "train", "on_inconclusive": "out of reach"}
+    tried = replace(clean(), measurements=())
+    others = tuple(one for one in tried.attacks if one.attack != "rare")
+    left_out = (*others, *([AttackRun("rare", "not run", "skipped")] if listed else []))
+    assert verdict(rule, replace(tried, attacks=left_out)).status is Status.WARN
+    ran = (*others, AttackRun("rare", "run", "no such word"))
+    assert verdict(rule, replace(tried, attacks=ran)).status is Status.OUT_OF_REACH
+
+
+def test_languages_that_could_not_be_told_are_not_looked_for() -> None:
+    rule = {"metric": "scan.foreign_share", "slice": "", "fail": "> 0.05"}
+    scanned = clean().manifest
+    assert scanned is not None
+
+    def told(undetermined: int) -> Verdict:
+        rest = scanned.documents_read - undetermined
+        rows = LanguageCount("en", rest, "looked for"), LanguageCount("und", undetermined, "undetermined")
+        return verdict(rule, replace(clean(), manifest=replace(scanned, languages=rows)))
+
+    assert told(scanned.documents_read // 2).status is Status.PASS
+    unknown = told(scanned.documents_read)
+    assert unknown.status is Status.INCONCLUSIVE and "could not be told" in unknown.reason
+
+
+def test_a_coverage_that_keeps_silent_of_an_everyday_type_has_not_looked_for_it() -> None:
+    scanned = clean().manifest
+    assert scanned is not None
+    short = tuple(one for one in scanned.coverage if one.entity == "EMAIL_ADDRESS")
+    found = verdict(
+        {"metric": "scan.missing_detectors", "slice": "", "fail": "> 0"},
+        replace(clean(), manifest=replace(scanned, coverage=short)),
+    )
+    assert found.status is Status.FAIL and "PERSON" in found.reason
+
+
+@pytest.mark.parametrize(
+    "found, redacted, left, copies, expected",
+    [
+        (10, 4, 0, 1, Status.PASS),  # six in copies that were removed
+        (10, 0, 0, 1, Status.PASS),  # all of them
+        (10, 10, 3, 1, Status.FAIL),
+        (10, 4, None, 1, Status.PASS),  # a manifest of before: not told
+        (10, 0, None, 1, Status.FAIL),
+        (10, 4, None, 0, Status.FAIL),  # and no copy was removed
+    ],
+)
+def test_what_stays_in_the_text_is_not_redacted(
+    found: int, redacted: int, left: int | None, copies: int, expected: Status
+) -> None:
+    scanned = clean().manifest
+    assert scanned is not None
+    counted = replace(
+        scanned,
+        documents_read=scanned.documents_written + copies,
+        findings=(FindingCount("EMAIL_ADDRESS", "mail", found, redacted, 1, left),),
+    )
+    rule = {"metric": "scan.redacted", "slice": "EMAIL_ADDRESS", "fail": "< 1"}
+    assert verdict(rule, replace(clean(), manifest=counted)).status is expected
+
+
+def test_tests_of_the_mechanism_that_did_not_run_passed_nothing() -> None:
+    claimed = clean().statement
+    assert claimed is not None
+    silent = tuple(replace(check, outcome="not run") for check in claimed.mechanism_checks)
+    rule = {"metric": "privacy.mechanism_checks_failed", "slice": "", "fail": "> 0"}
+    none = replace(clean(), statement=replace(claimed, mechanism_checks=silent))
+    assert verdict(rule, none).status is Status.INCONCLUSIVE
+    some = replace(
+        clean(), statement=replace(claimed, mechanism_checks=(*silent[1:], claimed.mechanism_checks[0]))
+    )
+    assert verdict(rule, some).status is Status.PASS
 
 
 def test_a_ceiling_under_the_threshold_is_not_a_pass() -> None:

@@ -26,7 +26,8 @@ FACTS = {
     "access": "interface, by contract",
     "actors": "two engineers of the clinic", "legal-basis": "consent",
     "necessity": "no smaller corpus will do",
-    "categories": "patients; notes", "recipients": "nobody", "retention": "two years",
+    "security": "the privacy officer", "categories": "patients; notes",
+    "recipients": "nobody", "retention": "two years",
     "description": "a model of ward notes",
 }  # fmt: skip
 

@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from typing import Any
+
+import pytest
 
 from mlmguard.policy.judging import judge
 from mlmguard.policy.reading import load
-from mlmguard.report import briefing
+from mlmguard.report import annex, briefing, tables
 from mlmguard.report.clearance import Case, case
 from mlmguard.report.formats import render
-from mlmguard.types import Evidence, Hazard, LanguageCount
+from mlmguard.types import (
+    Evidence,
+    Hazard,
+    LanguageCount,
+    Measurement,
+    MechanismCheck,
+    PrivacyStatement,
+    Status,
+)
 from tests.fixtures.evidence import TODAY, clean, extractable, manifest, not_private, statement, untrained
 
 
@@ -20,6 +31,10 @@ def judged(evidence: Evidence, policy: str = "base") -> Case:
 
 def answer(evidence: Evidence, question: str, policy: str = "base") -> str:
     return " ".join(dict(briefing.answers(judged(evidence, policy)))[question])
+
+
+def of_a_person(claimed: PrivacyStatement | None) -> str:
+    return briefing.of_a_person(case(replace(clean(), statement=claimed, measurements=())))
 
 
 def test_what_is_not_in_the_evidence_is_said_to_be_unknown() -> None:
@@ -69,20 +84,42 @@ def test_epsilon_in_words_never_promises_a_person_what_holds_for_a_document() ->
             statement(), hazards=hazards, group_epsilon={"10": None, "2": 19.1},
             true_positive_ceilings={"0.01": 0.22},
         )  # fmt: skip
-        return briefing.of_a_person(claimed)
+        return of_a_person(claimed)
 
     for status in ("present", "unknown", None):
         assert said(status).endswith("with several documents it is weaker (2: ε = 19.1, 10: no bound).")
     assert "one unit" in said("absent") and "weaker" not in said("absent")
     assert "at most 22\N{NO-BREAK SPACE}% of those trained on" in said("absent")
-    assert briefing.of_a_person(not_private().statement).startswith("Nothing: no differential privacy")
+    assert of_a_person(not_private().statement).startswith("Nothing: no differential privacy")
 
 
 def test_an_epsilon_that_a_hazard_hollows_is_no_bound_without_its_name() -> None:
-    hazards = (Hazard("initial-weights", "present", "another run"), Hazard("timing", "unknown", "clocks"))
-    told = briefing.of_a_person(replace(statement(), hazards=hazards))
-    assert told.startswith("Less than it seems, for initial-weights (see Hazards): ε =")
-    assert briefing.of_a_person(replace(statement(), hazards=hazards[1:])).startswith("ε =")
+    hazards = (Hazard("tokenizer", "present", "its own text"), Hazard("timing", "unknown", "clocks"))
+    told = of_a_person(replace(statement(), hazards=hazards))
+    assert told.startswith("Less than it seems, for tokenizer (see Hazards): ε =")
+    assert of_a_person(replace(statement(), hazards=hazards[1:])).startswith("ε =")
+
+
+def bound(value: float) -> Measurement:
+    return Measurement("epsilon", "one_run_lower_bound", value, value, None, 0.95, 500, 9.9)
+
+
+REFUTED: dict[str, Any] = {
+    "a start that knew the corpus": {"hazards": (Hazard("initial-weights", "present", "another run"),)},
+    "a failed test": {"mechanism_checks": (MechanismCheck("noise", "failed", "variances", "correlation"),)},
+    "a bound above it": {},
+}
+
+
+@pytest.mark.parametrize("why", REFUTED)
+def test_a_claim_that_is_refuted_is_worded_as_no_bound_anywhere(why: str) -> None:
+    numbers = (bound(9.0),) if why == "a bound above it" else ()
+    evidence = replace(clean(), statement=replace(statement(), **REFUTED[why]), measurements=numbers)
+    shown = case(evidence)
+    assert briefing.of_a_person(shown).startswith("Nothing: ε = 7.98 for one document is claimed, and")
+    assert "does not hold" in dict(annex.edpb(shown))["58: design"]
+    for name in ("dpia", "annex"):
+        assert "recognises at most" not in render(name, shown), name
 
 
 def test_a_scan_that_does_not_say_what_it_looked_for_is_not_one_that_looked_for_everything() -> None:
@@ -99,6 +136,40 @@ def test_who_must_act_names_rules_and_roles() -> None:
     )
     nobody = case(clean())
     assert "Nobody has judged" in briefing.who_acts(nobody)[0]
+
+
+def test_documents_that_are_listed_are_somebodys_to_look_at() -> None:
+    listed = Measurement("records", "listed", 12.0, None, None, 0.95, 2000)
+    others = tuple(m for m in clean().measurements if m.metric != "listed")
+    shown = judged(replace(clean(), measurements=(*others, listed)))
+    assert any("data owner: look at 12 documents" in line for line in briefing.who_acts(shown))
+
+
+def test_nobody_is_to_act_only_where_the_verdict_is_a_pass() -> None:
+    shown = judged(clean())
+    assert shown.judgement is not None
+    silent = replace(shown.judgement, verdicts=(), attestations=(), status=Status.INCONCLUSIVE)
+    assert briefing.who_acts(replace(shown, judgement=silent)) == [
+        "The evidence is not enough to say whether the model may be released."
+    ]
+    passed = replace(silent, status=Status.PASS)
+    assert briefing.who_acts(replace(shown, judgement=passed))[0].startswith("Nobody before the release")
+
+
+def test_an_attestation_that_is_settled_asks_nobody_to_sign() -> None:
+    shown = judged(clean(), "gdpr-anonymity-evidence")
+    assert shown.judgement is not None
+    asked = sum(int(n) for n in re.findall(r"sign (\d+) statement", " ".join(briefing.who_acts(shown))))
+    statements = {one.id for one in shown.judgement.attestations}
+    open_ = [v for v in shown.judgement.verdicts if v.rule in statements and v.status in tables.UNMET]
+    assert asked == len(open_)
+
+
+def test_types_and_languages_nobody_looked_for_are_both_named() -> None:
+    known = manifest()
+    rows = LanguageCount("en", 3_000, "looked for"), LanguageCount("fi", 284, "not looked for")
+    never = answer(replace(clean(), manifest=replace(known, languages=rows)), "Never looked for")
+    assert "ORGANIZATION" in never and "another language (fi)" in never
 
 
 def test_the_smallest_leak_is_the_first_of_what_the_audit_says_of_its_reach() -> None:

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mlmguard.errors import InputError
-from mlmguard.measures import show_epsilon
 from mlmguard.settings import UnitChoice
+from mlmguard.showing import show_epsilon
 from mlmguard.training.privacy.origin import PUBLIC, Origin
 from mlmguard.types import CorpusRelease, Hazard, UnitKind
 
