@@ -198,6 +198,9 @@ def test_nobody_else_may_read_the_run_folder(planted):
             assert path.stat().st_mode & 0o077 == 0, path.name
 
 
+MET = ("pass", "out of reach", "not applicable")
+
+
 @pytest.mark.slow
 def test_demo_beats_unigram_and_its_gate_reaches_a_verdict(tmp_path):
     done = command(tmp_path, "demo")
@@ -211,7 +214,11 @@ def test_demo_beats_unigram_and_its_gate_reaches_a_verdict(tmp_path):
     page = (tmp_path / "demo" / "reports" / "report.html").read_text()
     assert "default-src 'none'" in page and len(page) < 400_000
     judged = json.loads((tmp_path / "demo" / "reports" / "report.json").read_text())["judgement"]
-    assert judged["status"] == "pass"
+    unmet = {v["rule"]: v["reason"] for v in judged["verdicts"] if v["status"] not in MET}
+    # the family of tests is judged at .05, and this run draws its noise and its key anew: one in twenty warns
+    assert judged["status"] == "pass" or (judged["status"] == "warn" and unmet.keys() <= {"not-chance"}), (
+        unmet
+    )
 
 
 @pytest.mark.slow

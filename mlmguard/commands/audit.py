@@ -118,7 +118,7 @@ def command(
     **settings: Any,
 ) -> int:
     from mlmguard.policy.reading import load
-    from mlmguard.report.formats import parse_out, write
+    from mlmguard.report.formats import parse_out, refuse_taken, write
 
     if selftest is not None and (policy or out or records or earlier):
         raise click.UsageError(
@@ -135,6 +135,8 @@ def command(
         raise click.UsageError("--earlier goes with a checkpoint of `mlmguard train`, not with --members")
     rules = load(policy) if policy else None
     wanted = [parse_out(text) for text in out] or [("html", reports / "audit.html")]
+    for name, path in wanted:
+        refuse_taken(name, path, [reports / "audit.json"])
 
     from mlmguard import audit as verb
     from mlmguard.commands import leading_on, project

@@ -111,7 +111,8 @@ def _entity(row: Entity, policies: Sequence[Policy]) -> Explanation:
     lines += [("found in", text) for one in ours for text in one.finds[:3]]
     lines += [("left alone", text) for one in ours for text in one.leaves[:2]]
     if not row.looked_for:
-        lines.append(("detector", "none: values of this type stay in the text, unseen"))
+        what = "no pattern: a network (--ner) can find it; mlmguard doctor says whether one looks for it"
+        lines.append(("detector", what))
     else:
         lines.append(("detector", "mlmguard doctor names it and its version"))
     asking = [f"{rule.id} ({one.id})" for one in policies for rule in one.rules if rule.slice == name]

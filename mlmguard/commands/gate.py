@@ -23,7 +23,7 @@ from mlmguard.policy.reading import load
 from mlmguard.policy.rule import Policy
 from mlmguard.report import json
 from mlmguard.report.clearance import Case, case
-from mlmguard.report.formats import content
+from mlmguard.report.formats import content, holds, refuse_taken
 from mlmguard.training.privacy import seals
 from mlmguard.types import Evidence, Judgement, Review
 
@@ -168,6 +168,8 @@ def write_cases(cases: Sequence[tuple[Path, Case]], out: Sequence[tuple[str, Pat
     targets = [path for _, _, path in jobs]
     if len(set(targets)) < len(targets):
         raise InputError("--out", "two reports would be written to one path", "different names")
+    for name, _, path in jobs:
+        refuse_taken(name, path, [source for source, _ in cases])
     rendered = [(path, content(name, one, path)) for name, one, path in jobs]
     for path, text in rendered:
         write_text(path, text)
@@ -213,6 +215,8 @@ def command(
         else:
             console.verdicts(one.case)
     console.written([path for _, path in targets], quiet)
+    if len(judged) == 1:
+        leading_on.gaps(targets, quiet)
     worst = min(judged, key=lambda one: _PRECEDENCE.index(exit_code(one.judgement, fail_on)))
     leading_on.after_verdict(worst.case, worst.path, quiet)
     return code
@@ -225,9 +229,4 @@ def _pages_beside(evidence: Sequence[Path]) -> list[tuple[str, Path]]:
     """
     pages = [path.with_suffix(".html") for path in evidence]
     ours = len(pages) == 1 and pages[0].is_file() and os.access(pages[0].parent, os.W_OK)
-    return [("html", pages[0])] if ours and _is_our_page(pages[0]) else []
-
-
-def _is_our_page(path: Path) -> bool:
-    with path.open("rb") as page:
-        return b" mlmguard release report</title>" in page.read(1 << 16)
+    return [("html", pages[0])] if ours and holds("html", pages[0]) else []

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Iterable
 from pathlib import Path
 
 from mlmguard import console
+from mlmguard.report.annex import GAP
 from mlmguard.report.clearance import Case
 from mlmguard.types import Status
 
@@ -25,4 +27,22 @@ def after_verdict(judged: Case, evidence: Path, quiet: bool = False) -> None:
             if verdict.status == status:
                 then("explain", verdict.rule, quiet=quiet)
                 return
-    console.say(f"next: mlmguard verify CKPT --evidence {shlex.quote(str(evidence))}", quiet)
+    ckpt = _beside(evidence)
+    then("verify", ckpt or "CKPT", "--evidence", evidence, quiet=quiet)
+
+
+def _beside(evidence: Path) -> Path | None:
+    """The checkpoint in the working folder that the evidence lies in, as a review leaves it."""
+    ckpt = evidence.parent.parent / "ckpt"
+    return ckpt if (ckpt / "config.json").is_file() else None
+
+
+def gaps(written: Iterable[tuple[str, Path]], quiet: bool = False) -> None:
+    """Say how many items of an annex, an excerpt or a registry entry a person still has to write."""
+    for name, path in written:
+        open_ = path.read_text("utf-8").count(GAP) if name in ("annex", "dpia", "registry") else 0
+        if open_:
+            items = "1 item" if open_ == 1 else f"{open_} items"
+            console.say(
+                f"{path}: {items} to be written, most of them under [release] in mlmguard.toml", quiet
+            )

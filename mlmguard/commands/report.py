@@ -15,8 +15,9 @@ from mlmguard.commands.gate import judge_evidence, read_evidence, write_cases
 from mlmguard.commands.options import FILE, Page, outputs
 from mlmguard.errors import InputError
 from mlmguard.policy.reading import load
-from mlmguard.report import json
+from mlmguard.report import json, words
 from mlmguard.report.clearance import Case, case
+from mlmguard.report.formats import holds
 from mlmguard.types import Judgement
 
 
@@ -35,7 +36,18 @@ def rerender(
         shown = as_saved(path)
     if not out:
         raise InputError("report", "no format", "--out FORMAT=PATH", "e.g. --out html=report.html")
+    if shown.judgement is None:
+        _keep_verdicts(out)
     return shown, write_cases([(path, shown)], out)
+
+
+def _keep_verdicts(out: Sequence[tuple[str, Path]]) -> None:
+    """Refuse to write a page without a verdict over one that has it."""
+    unjudged = f"<title>{words.UNJUDGED} "
+    for name, page in out:
+        if name == "html" and page.is_file() and not holds("html", page, unjudged):
+            what = f"--out html={page}", "a page with a verdict, and no policy was named", "--policy NAME"
+            raise InputError(*what, "judge anew, e.g. --policy base, or write to another file")
 
 
 def as_saved(path: Path) -> Case:
@@ -69,4 +81,5 @@ def command(evidence: Path, policy: str | None, out: tuple[str, ...], quiet: boo
     targets = [parse_out(text) for text in out] or [("html", evidence.with_suffix(".html"))]
     shown, paths = rerender(evidence, targets, policy)
     console.written(paths, quiet)
+    leading_on.gaps(targets, quiet)
     leading_on.after_verdict(shown, evidence, quiet)

@@ -17,6 +17,9 @@ from mlmguard.types import PrivacyStatement
 
 Row = tuple[str, str]
 
+GAP = "[to be written: "
+"""How what a person has to write begins."""
+
 #: Attacks of the Opinion's paragraph 55, and what of ours is one of them.
 EDPB_ATTACKS: Mapping[str, tuple[str, ...]] = {
     "attribute inference": ("pii",),
@@ -30,7 +33,7 @@ EDPB_ATTACKS: Mapping[str, tuple[str, ...]] = {
 
 def gap(key: str) -> str:
     """Return the words that stand where somebody has to write something."""
-    return f"[to be written: {DECLARED[key]}]"
+    return f"{GAP}{DECLARED[key]}]"
 
 
 def said(case: Case, key: str) -> str:
@@ -164,7 +167,7 @@ def _beyond_epsilon(case: Case) -> list[Row]:
     better = "better than" if case.evidence.model.beats_unigram else "no better than"
     return [
         ("utility", f"the model predicts held-out text {better} word frequencies"),
-        ("bias", "[to be written: for whom the model works worse; mlmguard does not measure it]"),
+        ("bias", f"{GAP}for whom the model works worse; mlmguard does not measure it]"),
         ("4.2: actors and trust", said(case, "actors")),
         ("4.4: who gets access", said(case, "access")),
     ]

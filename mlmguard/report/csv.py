@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from mlmguard.report.clearance import Case
 
 COLUMNS = ("kind", "name", "part", "status", "value", "low", "high", "n", "ceiling", "required", "detail")
+HEAD = ",".join(COLUMNS[:5])
+"""How every file of this format begins."""
 _Row = tuple[object, ...]
 _COMPUTED = frozenset("=+-@\t\r\n\N{MINUS SIGN}")
 

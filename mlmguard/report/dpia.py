@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from mlmguard.measures import charged_steps
 from mlmguard.report import briefing, words
-from mlmguard.report.annex import Row, said, section
+from mlmguard.report.annex import GAP, Row, said, section
 from mlmguard.report.clearance import Case
 from mlmguard.report.markdown import escaped
 from mlmguard.report.tables import UNMET, count
@@ -85,7 +85,7 @@ def _documentation(case: Case) -> list[Row]:
 
 def _trained(statement: PrivacyStatement | None) -> str:
     if statement is None:
-        return "[to be written: how the model was trained; no statement of a training is in the evidence]"
+        return f"{GAP}how the model was trained; no statement of a training is in the evidence]"
     plan = statement.plan
     if plan is None:
         return f"Trained without privacy, in {statement.sampler}."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from mlmguard import plugins
@@ -53,6 +53,22 @@ SUFFIXES: Mapping[str, str] = {
     ".csv": "csv",
     ".prom": "prometheus",
 }
+#: What every file of a format holds, near its beginning or its end: what else is there is not overwritten.
+MARKS: Mapping[str, str] = {
+    "html": " mlmguard release report</title>",
+    "json": json.SCHEMA,
+    "sarif": "sarif-schema",
+    "junit": "<testsuites",
+    "markdown": "## mlmguard: ",
+    "csv": csv.HEAD,
+    "cyclonedx": '"bomFormat": "CycloneDX"',
+    "in-toto": "https://in-toto.io/Statement",
+    "prometheus": "# HELP mlmguard_",
+    "annex": "# Annexes to the release report",
+    "registry": "url_slug: ",
+    "dpia": "# Excerpt for an impact assessment",
+}
+_LOOKED_AT = 1 << 16  # bytes at each end
 #: Formats that own a part of a file: (the file as it is, the part) to the file as it shall be.
 PARTS: Mapping[str, Callable[[str, str], str]] = {"model-card": model_card.merge}
 
@@ -82,8 +98,35 @@ def _writer(name: str) -> Writer:
     return found  # type: ignore[no-any-return]
 
 
+def refuse_taken(name: str, path: Path, inputs: Sequence[Path] = ()) -> None:
+    """Refuse a place that is a folder, one of ``inputs``, or a file that holds something else.
+
+    A format that owns a part of a file takes any text in Markdown. Of what a plug-in wrote nothing is known.
+    """
+    what = f"--out {name}={path}"
+    if path.is_dir():
+        raise InputError(what, "a folder", "a file", f"{name}={path / 'report'}, with its ending")
+    if any(path.resolve() == one.resolve() for one in inputs):
+        raise InputError(what, "the evidence itself", "a file of its own", "name another file")
+    if not path.is_file() or not path.stat().st_size or (name not in MARKS and name not in PARTS):
+        return
+    if not (path.suffix.lower() in (".md", ".markdown") if name in PARTS else holds(name, path)):
+        raise InputError(
+            what, "a file that holds something else", f"a new file, or one of {name}", "name another"
+        )
+
+
+def holds(name: str, path: Path, mark: str = "") -> bool:
+    """Return whether a file holds what the format ``name`` writes (or ``mark``)."""
+    with path.open("rb") as file:
+        ends = file.read(_LOOKED_AT)
+        file.seek(max(0, path.stat().st_size - _LOOKED_AT))
+        return (mark or MARKS[name]).encode() in ends + file.read()
+
+
 def content(name: str, case: Case, path: Path) -> str:
     """Return the new content of ``path``: the whole, or what is there with this format's part renewed."""
+    refuse_taken(name, path)
     text = render(name, case)
     if name not in PARTS or not path.exists():
         return text
@@ -99,7 +142,9 @@ def write(name: str, case: Case, path: Path) -> None:
 
 
 def parse_out(text: str) -> tuple[str, Path]:
-    """Split ``FORMAT=PATH``, or a path whose ending names the format; the format must exist and load.
+    """Split ``FORMAT=PATH``, or a path whose ending names the format.
+
+    Raises :class:`InputError` where the format does not exist or load, or something else is at the path.
 
     >>> parse_out("reports/audit.html")[0]
     'html'
@@ -110,4 +155,5 @@ def parse_out(text: str) -> tuple[str, Path]:
     if not given or not path:
         raise InputError(f"--out {text[:80]}", "no format", "FORMAT=PATH, e.g. html=reports/audit.html")
     _writer(given)
+    refuse_taken(given, Path(path))
     return given, Path(path)

@@ -38,6 +38,9 @@ MARK = {
     Status.NOT_APPLICABLE: "–",
 }
 
+UNJUDGED = "Not judged"
+"""What stands where a verdict would."""
+
 LIMITS = (
     "This report was computed from private text and is not covered by ε; treat it like the corpus.",
     "ε covers weights and tokenizer for the rows of clean/train. It does not cover the raw corpus, because "
@@ -52,7 +55,7 @@ LIMITS = (
 def headline(case: Case) -> tuple[str, str]:
     """Return the verdict in one to three words, and the sentence under it."""
     if case.judgement is None:
-        return "Not judged", "No policy was applied. The numbers below are evidence without a verdict."
+        return UNJUDGED, "No policy was applied. The numbers below are evidence without a verdict."
     counts = dict(tally(case.judgement))
     status = case.judgement.status
     told = _besides(counts)

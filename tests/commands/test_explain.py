@@ -53,7 +53,7 @@ def test_metrics() -> None:
 
 
 def test_entity_types() -> None:
-    assert "unseen" in dict(explain("PERSON").lines)["detector"]
+    assert "a network (--ner) can find it" in dict(explain("PERSON").lines)["detector"]
     assert "«" in dict(explain("STREET_ADDRESS").lines)["found in"]
     assert "a-names (hipaa-safe-harbor)" in dict(explain("PERSON").lines)["rules"]
 

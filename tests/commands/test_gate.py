@@ -206,3 +206,67 @@ def test_one_line_and_exit_2(
     (line,) = err.splitlines()
     assert line.startswith(f"error: {said}")
     assert not (tmp_path / "out").exists()
+
+
+ELSE = {  # what is there, and what would be written over it
+    "the evidence": ("clean.json", "annex", None),
+    "weights": ("ckpt/model.safetensors", "html", b"\x08\x00\x00\x00\x00\x00\x00\x00{}"),
+    "weights, as a card": ("ckpt/model.safetensors", "model-card", b"{}"),
+    "a statement": ("ckpt/privacy.json", "json", b'{"schema": "mlmguard/privacy/v1"}'),
+    "findings": ("findings.jsonl", "csv", b'{"rule": "EMAIL_ADDRESS"}\n'),
+    "a page of others": ("index.html", "html", b"<!doctype html><title>Ward</title>"),
+}
+
+
+@pytest.mark.parametrize("name", ELSE)
+def test_what_is_no_report_is_not_written_over(name: str, saved: dict[str, Path], tmp_path: Path) -> None:
+    place, format_, held = ELSE[name]
+    path = tmp_path / place
+    if held is not None:
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(held)
+    before = path.read_bytes()
+    with pytest.raises(InputError):
+        rerender(saved["clean"], [(format_, path)], "base", TODAY)
+    assert path.read_bytes() == before
+    assert cli.run(["gate", str(saved["clean"]), "--out", f"{format_}={path}"]) == 2
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("format_", FORMATS)
+def test_a_report_is_written_over_its_own_kind_and_into_no_folder(
+    format_: str, saved: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / ("card.md" if format_ == "model-card" else "report")
+    for name in ("clean", "extractable"):
+        assert rerender(saved[name], [(format_, path)], "base", TODAY)[1] == [path]
+    assert cli.run(["report", str(saved["clean"]), "--out", f"{format_}={tmp_path}"]) == 2
+    assert "a folder" in capsys.readouterr().err
+
+
+def test_a_page_with_a_verdict_is_not_replaced_by_one_without(saved: dict[str, Path], tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    gate([saved["clean"]], "base", out=[("html", page)], today=TODAY)
+    judged = page.read_bytes()
+    with pytest.raises(InputError, match="a page with a verdict"):
+        rerender(saved["clean"], [("html", page)])
+    assert page.read_bytes() == judged
+    rerender(saved["clean"], [("html", page)], "base", TODAY)
+    assert page.read_bytes() == judged
+    bare = tmp_path / "bare.html"
+    for _ in range(2):
+        rerender(saved["clean"], [("html", bare)])
+
+
+def test_gaps_that_a_person_has_to_fill_are_counted(
+    saved: dict[str, Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("annex", "dpia"):
+        out = f"{name}={tmp_path / name}.md"
+        assert cli.run(["report", str(saved["clean"]), "--policy", "base", "--out", out]) == 0
+        gaps = (tmp_path / f"{name}.md").read_text("utf-8").count("[to be written: ")
+        assert f"{gaps} items to be written" in capsys.readouterr().err

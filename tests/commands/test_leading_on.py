@@ -74,7 +74,10 @@ def test_a_page_that_is_not_ours_or_may_not_be_written_stays_and_the_verdict_is_
     page.write_text("<title>my notes</title>", "utf-8")
     assert cli.run(["gate", str(evidence)]) == 10
     assert page.read_text("utf-8") == "<title>my notes</title>"
-    assert cli.run(["report", str(evidence)]) == 0  # which was asked to write it
+    assert cli.run(["report", str(evidence)]) == 2
+    assert page.read_text("utf-8") == "<title>my notes</title>"
+    page.unlink()
+    assert cli.run(["report", str(evidence)]) == 0
     before = page.read_bytes()
     monkeypatch.setattr("mlmguard.commands.gate.os.access", lambda path, mode: mode != os.W_OK)
     assert cli.run(["gate", str(evidence)]) == 10
