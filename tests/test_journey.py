@@ -216,9 +216,9 @@ def test_demo_beats_unigram_and_its_gate_reaches_a_verdict(tmp_path):
     judged = json.loads((tmp_path / "demo" / "reports" / "report.json").read_text())["judgement"]
     unmet = {v["rule"]: v["reason"] for v in judged["verdicts"] if v["status"] not in MET}
     # the family of tests is judged at .05, and this run draws its noise and its key anew: one in twenty warns
-    assert judged["status"] == "pass" or (judged["status"] == "warn" and unmet.keys() <= {"not-chance"}), (
-        unmet
-    )
+    assert judged["status"] == "pass" or (
+        judged["status"] == "warn" and unmet.keys() <= {"not-chance", "canary-exposure"}
+    ), unmet
 
 
 @pytest.mark.slow

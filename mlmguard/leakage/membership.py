@@ -10,6 +10,7 @@ Every attack scores the same random masks, so that what it adds to ``loss`` is n
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +28,8 @@ RATE = 0.15
 SHIFT_AUC = 0.55
 """A blind AUC whose whole interval lies above this is a shift: chance is 0.5, and 0.05 is the room that an
 interval of a few hundred documents leaves."""
+SHIFT_P = 0.01
+"""And a shift is what at most this share of random deals of the same documents shows as well."""
 SHIFTED = "shift: members and held-out documents differ in kind; verdict withheld"
 
 
@@ -60,10 +63,11 @@ def membership(
     outside = masked_answers(reference, windows, hidden) if reference is not None else None
     scores = _scores(model, own, outside, shadows, windows, hidden, by_unit, rng)
     blind = {"blind": blind_scores(windows, split, by_unit.halves(rng))}
+    seen, shifted = told_apart(windows, by_unit, blind["blind"], rng)
     if reference is not None:
         blind["reference"] = scores.pop("reference")
     baselines = {name: metrics.auc(*by_unit.means(values)) for name, values in blind.items()}
-    shifted = baselines["blind"].low > SHIFT_AUC
+    baselines["blind"] = seen
     note = SHIFTED if shifted else ""
     pairs = {name: by_unit.means(values) for name, values in scores.items()}
     tested = pairs if reference is None else {**pairs, "reference": by_unit.means(blind["reference"])}
@@ -254,6 +258,32 @@ def blind_scores(windows: Sequence[Ids], members: int, fold: Ids) -> Floats:
     return scores
 
 
+_DEALS = 199
+
+
+def told_apart(
+    windows: Sequence[Ids], by_unit: Units, blind: Floats, rng: np.random.Generator
+) -> tuple[metrics.Interval, bool]:
+    """Return the AUC of the blind scores, and whether the two sets differ in kind.
+
+    Documents made from few templates are not independent: a template that fell to one side by chance is told
+    apart by each of its documents, and the interval of an AUC does not know it. Where that interval shows a
+    shift, whole units are dealt anew: what as many deals show is no shift, and their spread is the interval.
+    """
+    found = metrics.auc(*by_unit.means(blind))
+    if found.low <= SHIFT_AUC:
+        return found, False
+    null = []
+    for _ in range(_DEALS):
+        order, dealt = by_unit.dealt(rng)
+        again = [windows[k] for k in order]
+        null.append(metrics.auc(*dealt.means(blind_scores(again, dealt.split, dealt.halves(rng)))).value)
+    shifted = (1 + sum(value >= found.value for value in null)) / (1 + _DEALS) <= SHIFT_P
+    reach = 1.96 * float(np.std(null))
+    low, high = max(0.0, found.value - reach), min(1.0, found.value + reach)
+    return replace(found, low=min(found.low, low), high=max(found.high, high)), shifted
+
+
 # --- from scores to numbers ---------------------------------------------------------------------------
 
 
@@ -266,8 +296,18 @@ class Units:
             numbers: dict[str, int] = {}
             order = [numbers.setdefault(passage.owner, len(numbers)) for passage in part]
             self._order.append(np.array(order))
+        self._passages = passages
         self.split = split
         self.count = sum(int(order.max()) + 1 for order in self._order)
+
+    def dealt(self, rng: np.random.Generator) -> tuple[list[int], Units]:
+        """Whole units dealt anew, as many to each side: the documents in their new order, and their units."""
+        inside, out = self._order
+        first = int(inside.max()) + 1
+        side = rng.permutation(self.count) >= first
+        of = side[np.concatenate([inside, first + out])]
+        order = np.argsort(of, kind="stable").tolist()
+        return order, Units([self._passages[k] for k in order], int((~of).sum()))
 
     def halves(self, rng: np.random.Generator) -> Ids:
         """(N,) 0 or 1 for each document, whole units in one half, as many in both."""

@@ -19,11 +19,11 @@ from mlmguard.leakage.attack import Attack, Audited, Bench
 from mlmguard.leakage.learned import learned
 from mlmguard.leakage.membership import (
     RATE,
-    SHIFT_AUC,
     SHIFTED,
     Units,
     blind_scores,
     mean_by_text,
+    told_apart,
     votes,
 )
 from mlmguard.leakage.results import Passage, PValue, Result, measured
@@ -74,8 +74,8 @@ def _compared(
     windows = [passage.ids for passage in passages]
     hidden = [spaced_masks(len(ids), RATE, rng) for ids in windows]
     by_unit = Units(passages, len(changed))
-    blind = metrics.auc(*by_unit.means(blind_scores(windows, len(changed), by_unit.halves(rng))))
-    shifted = blind.low > SHIFT_AUC
+    blind = blind_scores(windows, len(changed), by_unit.halves(rng))
+    _, shifted = told_apart(windows, by_unit, blind, rng)
     own = masked_answers(knows, windows, hidden, moments=True)
     outside = masked_answers(beside, windows, hidden)
     scores = {

@@ -143,3 +143,45 @@ def test_every_membership_attack_separates_what_a_model_knows_from_what_it_does_
     assert aucs == dict.fromkeys((ATTACKS | {"lira"}) - {"learned"}, 1)
     assert all((t.p < 1e-4) == (t.slice != "reference") for t in found.tests)
     assert {e.document_id for e in found.exposed} == {p.document_id for p in members}
+
+
+def of_templates(seed, sides):
+    """500 members and 50 others, each a copy of one of its side's templates."""
+    rng = np.random.default_rng(seed)
+    templates = [rng.integers(0, 400, 20) for _ in range(30)]
+    taken = [sides[0][rng.integers(len(sides[0]))] for _ in range(500)]
+    taken += [sides[1][rng.integers(len(sides[1]))] for _ in range(50)]
+    passages = [results.Passage(str(k), templates[t]) for k, t in enumerate(taken)]
+    return [p.ids for p in passages], membership.Units(passages, 500), rng
+
+
+def test_templates_that_fell_to_one_side_by_chance_are_no_shift():
+    """The deal of 200 whose AUC claims most: its interval counts documents, of thirty templates."""
+    most = 0.0
+    for seed in range(200):
+        windows, units, rng = of_templates(seed, (range(30), range(30)))
+        blind = membership.blind_scores(windows, 500, units.halves(rng))
+        claimed = metrics.auc(*units.means(blind)).low
+        if claimed > most:
+            most, worst = claimed, (windows, units, blind, rng)
+    assert most > membership.SHIFT_AUC
+    found, shifted = membership.told_apart(*worst)
+    assert not shifted and found.low <= membership.SHIFT_AUC
+
+
+def test_templates_of_two_kinds_are_a_shift_however_few_there_are():
+    windows, units, rng = of_templates(0, (range(20), range(10, 30)))
+    blind = membership.blind_scores(windows, 500, units.halves(rng))
+    found, shifted = membership.told_apart(windows, units, blind, rng)
+    assert shifted and found.low > membership.SHIFT_AUC
+
+
+def test_a_deal_keeps_units_whole_and_sides_as_large():
+    rng = np.random.default_rng(0)
+    passages = [results.Passage(str(k), np.arange(3), f"u{k // 4}") for k in range(48)]
+    units = membership.Units(passages, 32)
+    order, dealt = units.dealt(rng)
+    assert sorted(order) == list(range(48)) and dealt.split == 32 and dealt.count == 12
+    inside = {passages[k].unit for k in order[:32]}
+    assert len(inside) == 8 and inside.isdisjoint({passages[k].unit for k in order[32:]})
+    assert order != list(range(48))
