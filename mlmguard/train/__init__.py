@@ -50,12 +50,14 @@ def train(
             named = initial.named(run, settings, tokenizer, watcher)  # before anything is counted
             units = data.tokenised(run, tokenizer, texts, unit, settings, corpus)
             plan = planning.plan(run, settings, len(units), unit)
+            visible.tell_mostly_planted(secrets, plan, len(units), watcher)
             visible.tell_unseen(secrets, tokenizer, plan, len(units), watcher)
             model = initial.model(run, settings, tokenizer, plan.recipe, named, watcher)
             mode = planning.mode(run, plan, settings, model, tokenizer, units)
             mode.prepare(settings, watcher)
             held_out = data.held_out(corpus, tokenizer, units, plan.recipe)
             run.enter(unit, plan, mode.plan)  # in the ledger of the corpus, before the first step
+            run.tell_together(plan, watcher)
             with run.journal(mode.plan, settings, track) as journal:
                 run_steps(mode, journal, validate=held_out.loss_of(mode), watcher=watcher)
         return run.team.from_first(

@@ -29,11 +29,12 @@ from mlmguard.errors import CannotGoOn
 from mlmguard.leakage import canaries
 from mlmguard.loading import folder as folders
 from mlmguard.settings import LEARNT_TOKENIZERS, TrainSettings
+from mlmguard.showing import show_epsilon
 from mlmguard.training.distributed import Team
 from mlmguard.training.journal import Journal
 from mlmguard.training.privacy import seals
 from mlmguard.training.privacy.claim import UnitOfPrivacy
-from mlmguard.training.privacy.ledger import CorpusLedger, RunOnCorpus
+from mlmguard.training.privacy.ledger import CorpusLedger, RunOnCorpus, epsilon_together
 from mlmguard.training.privacy.origin import Origin, origin_of
 from mlmguard.training.privacy.randomness import private_rng
 from mlmguard.training.tracking import Trackers
@@ -208,13 +209,6 @@ class Run:
     ) -> None:
         """Put the run into the ledger of its corpus; entered again, it replaces what it had planned."""
         known = self.facts()
-        planned = list(spent)
-        if plan is not None:
-            planned.append(
-                LedgerEntry(
-                    "poisson-gaussian", plan.noise_multiplier, plan.sample_rate, plan.steps, what="training"
-                )
-            )
         self.ledger.start(
             self.id,
             corpus=known["commitment"],
@@ -225,7 +219,7 @@ class Run:
             cut=known.get("cut", ""),
             started_from=known.get("origin", {}).get("started_from", ""),
             delta=delta,
-            planned=planned,
+            planned=_planned(spent, plan),
         )
 
     def enter(self, unit: UnitOfPrivacy, plan: Plan, measured: DpPlan | None) -> None:
@@ -237,6 +231,20 @@ class Run:
         if not self.facts().get("entered"):  # a resumed run is there already
             self.charge(unit, plan.dp.delta if plan.dp else None, plan.spent, plan.dp)
             self.update(entered=True)
+
+    def tell_together(self, plan: Plan, watcher: Watcher) -> None:
+        """Say what this run and the earlier private ones on its corpus cost together, where there are any."""
+        if plan.dp is None or not self.team.first:
+            return
+        own, others = self.ledger.on_corpus_of(self.id)
+        earlier = [run for run in others if run.private]
+        if not earlier:
+            return
+        entries = tuple(_planned(plan.spent, plan.dp))
+        together, reason = epsilon_together([replace(own, entries=entries), *earlier], plan.dp.delta)
+        cost = f"with them this run costs ε = {show_epsilon(together)}" if together is not None else reason
+        runs = "1 earlier private run" if len(earlier) == 1 else f"{len(earlier):,} earlier private runs"
+        watcher.tell(f"{runs} on this corpus in the ledger: {cost} (mlmguard ledger shows them)")
 
     def finish(self, charged: Sequence[LedgerEntry]) -> None:
         """Enter that the run has ended and what it charged."""
@@ -265,6 +273,14 @@ class Run:
         self._journal = Journal(self.folder, plan, writes=first, quiet=quiet, track=trackers.log)
         yield self._journal
         trackers.close()
+
+
+def _planned(spent: Sequence[LedgerEntry], plan: DpPlan | None) -> list[LedgerEntry]:
+    """What a run will have charged: what planning spent, and its steps."""
+    if plan is None:
+        return list(spent)
+    rate, steps = plan.sample_rate, plan.steps
+    return [*spent, LedgerEntry("poisson-gaussian", plan.noise_multiplier, rate, steps, what="training")]
 
 
 def _opened(corpus: Corpus, settings: TrainSettings, runs: Path, team: Team) -> Run:

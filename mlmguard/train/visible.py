@@ -48,6 +48,21 @@ def tell_unseen(
         )
 
 
+def tell_mostly_planted(secrets: Sequence[Secret], plan: Plan, units: int, watcher: Watcher) -> None:
+    """Say where more of what is trained on is planted canaries than text of the corpus.
+
+    A private plan knows the size that it derives from, and the exact one is not told. Half of the canaries
+    are planted, by coin.
+    """
+    size = units if plan.dp is None else round(plan.dp.normaliser / plan.dp.sample_rate)
+    planted = sum(secret.canary.repetitions for secret in secrets) // 2
+    if planted and size < 2 * planted:
+        watcher.tell(
+            f"about {max(0, size - planted):,} of {size:,} units are text of the corpus, the others planted "
+            "canaries: the model learns those; more documents or fewer --canaries would help"
+        )
+
+
 def draws(plan: Plan, units: int) -> float:
     """How often the plan is expected to draw one unit."""
     if plan.dp is not None:

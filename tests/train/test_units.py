@@ -15,6 +15,7 @@ from mlmguard.commands.verify import verify
 from mlmguard.errors import InputError
 from mlmguard.leakage import canaries
 from mlmguard.scan import ScanSettings, scan
+from mlmguard.showing import show_epsilon
 from mlmguard.train import TrainSettings, train
 from mlmguard.training import gradients, mechanism, models
 from mlmguard.training.examples import example
@@ -24,7 +25,7 @@ from mlmguard.training.recipes import Recipe
 from mlmguard.training.text import units
 from mlmguard.training.text.tokenizer import Tokenizer
 from mlmguard.training.text.tokens import Text, tokenised
-from mlmguard.types import DpPlan, LedgerEntry, PrivacyStatement
+from mlmguard.types import SILENT, DpPlan, LedgerEntry, PrivacyStatement, Watcher
 from tests.fixtures.models import small
 from tests.fixtures.workbench import KEY
 
@@ -65,8 +66,9 @@ def runs(folder):
     return folder / ".mlmguard" / "runs"
 
 
-def trained(folder, settings):
-    return train(folder / "clean", folder / "ckpt", folder / "reports", settings, runs=runs(folder))
+def trained(folder, settings, watcher=SILENT):
+    places = folder / "clean", folder / "ckpt", folder / "reports"
+    return train(*places, settings, runs=runs(folder), watcher=watcher)
 
 
 # --- what the unit is ---------------------------------------------------------------------------------
@@ -98,7 +100,13 @@ def test_pieces_compose_only_where_the_same_window_cut_them(tmp_path):
     folder = scanned(tmp_path)
     pieces = {**CHEAP, "unit": "sequence"}
     first = trained(folder, TrainSettings(**pieces)).statement
-    second = trained(folder, TrainSettings(**pieces)).statement
+    heard = []
+    second = trained(folder, TrainSettings(**pieces), Watcher(tell=heard.append)).statement
+    cost = show_epsilon(second.corpus_epsilon)  # said before the first step is charged
+    assert any(
+        f"1 earlier private run on this corpus in the ledger: with them this run costs ε = {cost}" in line
+        for line in heard
+    )
     assert second.corpus_epsilon > first.corpus_epsilon == first.epsilon
     wider = trained(folder, TrainSettings(**{**pieces, "window": 40})).statement
     assert wider.corpus_epsilon is None and "different units" in wider.corpus_epsilon_reason

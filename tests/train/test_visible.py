@@ -15,7 +15,7 @@ from mlmguard.train.planning import Plan
 from mlmguard.training.recipes import Recipe
 from mlmguard.training.text.masking import Masking
 from mlmguard.training.text.tokenizer import Tokenizer
-from mlmguard.types import Watcher
+from mlmguard.types import DpPlan, Watcher
 from tests.fixtures.places import scanned
 
 RECIPE = Recipe(steps=100, batch_units=8, learning_rate=1e-3, warmup_steps=0, window=64)
@@ -107,3 +107,22 @@ def test_train_says_so_before_its_first_step(tmp_path: Path) -> None:
     )  # fmt: skip
     told = next(k for k, line in enumerate(heard) if "receive no loss" in line)
     assert not any("step" in line or line == "training" for line in heard[:told])
+
+
+@pytest.mark.parametrize("units, told", [(1, True), (99, True), (100, False), (5_000, False)])
+def test_a_corpus_that_is_mostly_canaries_is_told(
+    secrets: list[canaries.Secret], units: int, told: bool
+) -> None:
+    heard: list[str] = []
+    plan, watcher = Plan(RECIPE, None, ()), Watcher(tell=heard.append)
+    visible.tell_mostly_planted(secrets, plan, units, watcher)
+    assert bool(heard) == told
+    assert all(f"about {max(0, units - 50)} of {units} units are text of the corpus" in h for h in heard)
+    heard.clear()
+    # a private plan is told by the size that it derives from, and not by the exact number
+    private = replace(plan, dp=DpPlan(1.0, 1.0, 0.5, 10, 1e-5, "document", 30.0, 8.0))
+    visible.tell_mostly_planted(secrets, private, units, watcher)
+    assert heard == [h for h in heard if "about 10 of 60 units" in h] and len(heard) == 1
+    heard.clear()
+    visible.tell_mostly_planted([], plan, units, watcher)
+    assert heard == []
