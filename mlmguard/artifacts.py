@@ -135,14 +135,13 @@ def scratch(parent: Path, name: str) -> Iterator[Path]:
             os.close(lock)
 
 
-def hold(folder: Path) -> int:
-    """A descriptor that keeps others away from ``folder`` until it is closed, or the process ends.
-
-    Raises :class:`InputError` where somebody else has it.
+def hold(folder: Path, shared: bool = False) -> int:
+    """A descriptor that keeps others from ``folder`` until it is closed, or the process ends (``shared``:
+    those who want it alone). Raises :class:`InputError` where somebody else has it.
     """
     descriptor = os.open(folder, os.O_RDONLY)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(descriptor)
         found, do = "another process works in it", "wait for it, or give it another place or other settings"

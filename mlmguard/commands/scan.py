@@ -2,6 +2,7 @@
 
 CORPUS is a folder, a file, a pattern ("notes/**/*.txt"), "-" for standard input, or an address that fsspec
 knows ("s3://..."). The corpus is read and left as it is; what is written is a cleaned copy with a manifest.
+Jobs on many machines examine a part each with --shard; --merge then writes what one scan would have written.
 """
 
 from __future__ import annotations
@@ -9,14 +10,18 @@ from __future__ import annotations
 import sys
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from mlmguard import artifacts, console
 from mlmguard.commands.options import FILE, Page, options, overwriting, place, shared, show
 from mlmguard.commands.watching import interruptible
-from mlmguard.settings import ScanSettings
+from mlmguard.errors import InputError
+from mlmguard.settings import ScanSettings, check
+
+if TYPE_CHECKING:
+    from mlmguard.corpus.shards import ShardRecord
 
 
 @click.command("scan", cls=Page, renamed={"--leave-out": "--forget-list"})
@@ -55,7 +60,7 @@ def command(
     from mlmguard.commands import forget_list, leading_on
     from mlmguard.corpus.read.sources import local
     from mlmguard.engine import default_workers
-    from mlmguard.scan import scan
+    from mlmguard.scan import examine_shard, scan
 
     key = artifacts.load_key()
     today = date.fromisoformat(artifacts.source_date())
@@ -65,11 +70,22 @@ def command(
     if forget:
         settings["left_out"] = frozenset(one.id for one in forget_list.read(forget).documents)
     chosen = ScanSettings(workers=workers or default_workers(), **settings)
+    check(chosen)
+    if chosen.part or chosen.merge:
+        _refuse_what_is_copied(corpus, "--merge" if chosen.merge else "--shard")
     with interruptible(quiet or as_json) as watcher:
-        manifest = scan(
-            local(corpus, key, sys.stdin.buffer), clean, reports,
-            key=key, settings=chosen, overwrite=overwrite, watcher=watcher,
-        )  # fmt: skip
+        place = local(corpus, key, sys.stdin.buffer)
+        if chosen.part:
+            record = examine_shard(
+                place, clean, reports, key=key, settings=chosen, overwrite=overwrite, watcher=watcher
+            )
+        else:
+            manifest = scan(
+                place, clean, reports, key=key, settings=chosen, overwrite=overwrite, watcher=watcher
+            )
+    if chosen.part:
+        _say_what_was_examined(record, as_json)
+        return 0
     show(manifest, as_json, lambda: console.scan_summary(manifest))
     console.written([clean, reports / "scan.json", reports / "findings.jsonl"], quiet)
     if accepted is None:
@@ -79,3 +95,21 @@ def command(
     if not as_json:
         console.explanation("Beside the baseline", compared.lines())
     return 10 if compared.new else 0
+
+
+def _refuse_what_is_copied(corpus: str, flag: str) -> None:
+    """Raise :class:`InputError` for a corpus of which every job would read a copy of its own."""
+    if corpus == "-" or "://" in corpus:
+        found = "standard input" if corpus == "-" else "an address"
+        raise InputError(
+            flag, f"{found}, which is copied first", "a folder that all jobs see", "copy it to one"
+        )
+
+
+def _say_what_was_examined(record: ShardRecord, as_json: bool) -> None:
+    """Print how much a shard held; names of files can be personal."""
+    told = {"shard": record.number, "of": record.of, "files": len(record.files), "bytes": record.bytes}
+    lines = [("files", f"{len(record.files):,}"), ("MB", f"{record.bytes / 1e6:,.1f}")]
+    if not record.files:
+        lines.append(("note", "there are fewer files than shards: nothing to do here"))
+    show(told, as_json, lambda: console.explanation(f"Examined {record.name}", lines))

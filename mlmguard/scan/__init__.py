@@ -4,7 +4,8 @@
 
 One pass reads, finds, cleans and looks for copies; a second one splits and writes. Copies are looked for
 in the raw text (two letters that differ only in the name are not copies), cleaning comes after. Nothing
-of a document's text leaves ``clean/`` and the run folder, not even in an error.
+of a document's text leaves ``clean/`` and the run folder, not even in an error. The first pass can be done
+by jobs on many machines, a shard each (:func:`examine_shard`).
 """
 
 from __future__ import annotations
@@ -18,11 +19,12 @@ from mlmguard.scan.divide import compare_passages, divide
 from mlmguard.scan.examining import examine
 from mlmguard.scan.job import Job, check_places, one_line_for_the_usual_failures, workers
 from mlmguard.scan.publish import building, publish, write_timings
+from mlmguard.scan.shards import examine_shard, gathered
 from mlmguard.scan.write import write
 from mlmguard.settings import ScanSettings, check
 from mlmguard.types import SILENT, Manifest, Watcher
 
-__all__ = ["ScanSettings", "scan"]
+__all__ = ["ScanSettings", "examine_shard", "scan"]
 
 
 def scan(
@@ -46,9 +48,9 @@ def scan(
     check(settings)
     check_places(corpus, clean)
     engine = engine or workers(settings)  # their detectors load while ours do
-    with one_line_for_the_usual_failures():
-        job = Job.of(corpus, clean, reports, runs, key, settings, overwrite)
-        with Workplace(job) as place:
+    with one_line_for_the_usual_failures(), gathered(corpus, clean, reports, runs, key, settings) as shards:
+        job = Job.of(corpus, clean, reports, runs, key, settings, overwrite, shards.inputs)
+        with Workplace(job, shards.spools) as place:
             examine(job, place, engine, watcher)
             books = place.close(watcher)  # all copies are known
             divide(job, books)
@@ -57,5 +59,6 @@ def scan(
                 written = write(job, place, folder, watcher)
                 manifest = publish(job, books, written, folder)
             place.done()
+        shards.done()
         write_timings(job, place)
     return manifest

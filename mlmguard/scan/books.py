@@ -19,7 +19,7 @@ from mlmguard.corpus.copies.minhash import Array
 from mlmguard.corpus.copies.passages import Passages
 from mlmguard.corpus.examine import Examined, skipped_of, unpacked
 from mlmguard.corpus.read.left_out import LeftOut
-from mlmguard.corpus.spool import Spool, forget_abandoned
+from mlmguard.corpus.spool import Spool, Spools, forget_abandoned
 from mlmguard.corpus.values import Repeated, Values
 from mlmguard.errors import PartialRun
 from mlmguard.scan.job import Job, made_by
@@ -105,16 +105,19 @@ class Workplace:
     is temporary, and keeps the spool, so that an interrupted scan can go on, until :meth:`done`.
     """
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: Job, spools: Spools | None = None) -> None:
+        """``spools``: what was examined elsewhere, all of it."""
         self.books = Books()
+        self.read = 0  # documents of the corpus
         self._job = job
-        self._read = 0
+        self._spools = spools
 
     def __enter__(self) -> Self:
         settings, run = self._job.settings, self._job.run
         forget_abandoned(run)
         with ExitStack() as stack:
-            self.spool = stack.enter_context(Spool(run, made_by(settings)))
+            self.spool: Spool | Spools = self._spools or Spool(run, made_by(settings))
+            stack.enter_context(self.spool)
             self._values = stack.enter_context(Values(run))
             self.passages = stack.enter_context(Passages(run))
             self._copies = stack.enter_context(
@@ -147,12 +150,12 @@ class Workplace:
                 continue
             if "skipped" not in record:
                 self._count(Examined.of_record(record))
-                self._read += 1
+                self.read += 1
                 continue
             books.skipped.add(skipped_of(record))
             if record["read"]:
-                books.skipped_after_reading.append(self._read)
-                self._read += 1
+                books.skipped_after_reading.append(self.read)
+                self.read += 1
 
     def _count(self, item: Examined) -> None:
         books = self.books

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import chain, islice
+from pathlib import Path
 
 from mlmguard.corpus.examine import Batch
 from mlmguard.corpus.read import documents
+from mlmguard.corpus.spool import Spool, Spools
 from mlmguard.engine import Engine
 from mlmguard.errors import InputError
 from mlmguard.scan.books import Workplace
@@ -21,19 +23,24 @@ BATCH_CHARS = 200_000
 def examine(job: Job, place: Workplace, engine: Engine, watcher: Watcher) -> None:
     """Put every batch through the detectors, into the spool and into the books.
 
-    What an interrupted run has done is kept. Raises :class:`InputError` for a corpus without a document.
+    What an interrupted run, or the jobs of the shards, have done is kept. Raises :class:`InputError` for a
+    corpus without a document.
     """
+    for records, packed in place.spool:
+        place.add(records, packed)
+        watcher.progress("read again", place.read, None)
+    if isinstance(place.spool, Spools):
+        if not place.read:
+            raise documents.no_document(job.corpus, reading(job.settings))
+        return
     try:
-        _examine(job, place, engine, watcher)
+        _examine(job, place, place.spool, engine, watcher)
     except InputError:
         place.done()  # nothing to go on with
         raise
 
 
-def _examine(job: Job, place: Workplace, engine: Engine, watcher: Watcher) -> None:
-    spool = place.spool
-    for records, packed in spool:
-        place.add(records, packed)
+def _examine(job: Job, place: Workplace, spool: Spool, engine: Engine, watcher: Watcher) -> None:
     total = documents.size(job.corpus, job.ours)
     passed = 0
 
@@ -42,15 +49,21 @@ def _examine(job: Job, place: Workplace, engine: Engine, watcher: Watcher) -> No
         passed = at
 
     how = reading(job.settings)
-    corpus = map(Batch, _batched(documents.read(job.corpus, how, job.ours, advance)))
-    evaluation = chain.from_iterable(
-        documents.read(folder, replace(how, unit_key=None)) for folder in job.settings.against
-    )
-    against = (Batch(batch, against=True) for batch in _batched(evaluation))
-    left = islice(chain(corpus, against), spool.frames, None)
-    for frame in engine.map(examining(job.settings, job.key), left):
+    everything = batches(documents.read(job.corpus, how, job.ours, advance), job.settings.against, how)
+    for frame in engine.map(examining(job.settings, job.key), islice(everything, spool.frames, None)):
         place.add(*spool.append(frame))
         watcher.progress("scan (MB)", passed // 1_000_000, -(-total // 1_000_000))
+
+
+def batches(
+    corpus: Iterable[Document | Skipped], against: Iterable[Path], how: documents.Settings
+) -> Iterator[Batch]:
+    """Give the batches of a corpus, and after them those of the sets it is held against."""
+    evaluation = chain.from_iterable(
+        documents.read(folder, replace(how, unit_key=None)) for folder in against
+    )
+    yield from map(Batch, _batched(corpus))
+    yield from (Batch(batch, against=True) for batch in _batched(evaluation))
 
 
 def _batched(items: Iterable[Document | Skipped]) -> Iterator[list[Document | Skipped]]:

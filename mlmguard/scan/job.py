@@ -8,11 +8,12 @@ import json
 import os
 import re
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Self
 
 from mlmguard import __version__, artifacts
 from mlmguard.corpus.detect import strong
@@ -26,6 +27,8 @@ from mlmguard.settings import ScanSettings
 
 _NOT_SHOWN = (
     "workers",
+    "shard",
+    "merge",
     "max_skipped",
     "against",
     "ner",
@@ -36,6 +39,20 @@ _NOT_SHOWN = (
     "deny_list",
     "allow_list",
 )
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What is read: of the corpus, and of each set it is held against, every file with its SHA-256."""
+
+    files: Mapping[str, str]
+    against: Sequence[Mapping[str, str]]
+
+    @classmethod
+    def of(cls, corpus: Path, ours: Iterable[Path], settings: ScanSettings) -> Self:
+        """Digest all of it."""
+        files = documents.digests(corpus, ours)
+        return cls(files, [documents.digests(folder) for folder in settings.against])
 
 
 @dataclass(frozen=True)
@@ -64,8 +81,9 @@ class Job:
         key: artifacts.Key,
         settings: ScanSettings,
         overwrite: bool,
+        inputs: Inputs | None = None,
     ) -> Job:
-        """Digest the inputs, name the run by them and make its folder.
+        """Digest the inputs, unless shards have, name the run by them and make its folder.
 
         Raises :class:`InputError` for settings that cannot be met, and where another run has left its
         outputs, unless ``overwrite`` is set.
@@ -73,15 +91,16 @@ class Job:
         began = time.perf_counter()
         check_settings(settings)
         ours = (clean, reports, runs.parent)
-        inputs = documents.digests(corpus, ours)
-        against = [documents.digests(folder) for folder in settings.against]
-        listing = json.dumps([inputs, against, shown(settings, key)], sort_keys=True)
+        read = inputs or Inputs.of(corpus, ours, settings)
+        listing = json.dumps([read.files, read.against, shown(settings, key)], sort_keys=True)
         run_id = f"scan-{key.fingerprint('scan run', listing)}"
         if not overwrite:
             _refuse_another_run(run_id, clean, reports)
         run = artifacts.run_folder(run_id, runs)
         there = frozenset(_published(clean, reports).values())
-        return Job(corpus, clean, reports, ours, run, run_id, inputs, listing, key, settings, began, there)
+        return Job(
+            corpus, clean, reports, ours, run, run_id, read.files, listing, key, settings, began, there
+        )
 
     def refuse_another_meanwhile(self) -> None:
         """Raise :class:`InputError` where a run that was not there at the beginning has published since."""
@@ -135,6 +154,8 @@ def examining(settings: ScanSettings, key: artifacts.Key) -> Examine:
 
 def workers(settings: ScanSettings) -> LocalEngine:
     """Give the processes of this machine, with the detectors on their way into memory."""
+    if settings.merge:  # all is examined: the little that is left is done here
+        return LocalEngine()
     return LocalEngine(settings.workers, preload=["mlmguard.corpus.detect.presidio"])
 
 

@@ -9,11 +9,12 @@ from typing import ClassVar
 
 from mlmguard.errors import InputError
 from mlmguard.settings.choices import Cleaning, CutPassages, Keep
-from mlmguard.settings.dial import dial
+from mlmguard.settings.dial import Contradiction, dial
 
 READING, FINDING, COPIES, RUNNING = "Reading", "Finding and cleaning", "Copies and splits", "Running"
 
 SPLITS = ("train", "validation", "test")
+MOST_PARTS = 100_000
 
 
 def shares(text: str) -> Mapping[str, float]:
@@ -28,6 +29,19 @@ def shares(text: str) -> Mapping[str, float]:
     if len(found) != len(SPLITS) or any(not 0 <= one <= 1 for one in found) or abs(sum(found) - 1) > 1e-6:
         raise InputError("--splits", repr(text[:40]), f"shares of {', '.join(SPLITS)} that add up to 1")
     return dict(zip(SPLITS, found))
+
+
+def part(text: str) -> tuple[int, int]:
+    """Read which part of how many, as in ``2/8``.
+
+    Raises :class:`InputError` unless they are whole numbers, the first from 1 to the second.
+    """
+    number, slash, of = text.partition("/")
+    digits = number.isascii() and number.isdigit() and of.isascii() and of.isdigit()
+    if not slash or not digits or not 1 <= int(number) <= int(of) <= MOST_PARTS:
+        expected = f"a number, a slash and how many there are (up to {MOST_PARTS:,}), as in 2/8"
+        raise InputError("--shard", repr(text[:40]), expected, "numbers begin with 1")
+    return int(number), int(of)
 
 
 @dataclass(frozen=True)
@@ -111,10 +125,33 @@ class ScanSettings:
         least=0,
     )
     workers: int = dial(1, "Processes that read and find.", group=RUNNING, derived="one a core", least=1)
+    shard: str | None = dial(
+        None,
+        "Examine one part of the corpus, as in 2/8: a job of many machines. --merge does the rest.",
+        group=RUNNING,
+        metavar="I/N",
+        read=part,
+    )
+    merge: bool = dial(False, "Put together what the --shard jobs have examined, and write.", group=RUNNING)
 
     #: The order of ``--help``: what most people need, then the groups.
     MOST_USED: ClassVar = ("mode", "text_key", "unit_key", "languages", "countries", "ner", "workers")
     GROUPS: ClassVar = (READING, FINDING, COPIES, RUNNING)
+
+    CONTRADICTIONS: ClassVar[tuple[Contradiction, ...]] = (
+        Contradiction(
+            lambda s: s.shard is not None and s.merge,
+            "--merge",
+            "beside --shard",
+            "one of the two",
+            "run the --shard jobs first, then --merge once",
+        ),
+    )
+
+    @property
+    def part(self) -> tuple[int, int] | None:
+        """Which part of how many is examined; None for a whole scan."""
+        return part(self.shard) if self.shard else None
 
     @property
     def shares(self) -> Mapping[str, float]:

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from mlmguard import artifacts
-from mlmguard.scan import ScanSettings, scan
+from mlmguard.corpus.shards import ShardRecord
+from mlmguard.scan import ScanSettings, examine_shard, scan
 from mlmguard.types import Manifest
 
 KEY = artifacts.Key(b"k" * 32)
@@ -30,6 +31,24 @@ class Place:
         return scan(
             self.corpus, self.clean, self.reports, key=key, settings=chosen, runs=self.runs, overwrite=True
         )
+
+    def shard(self, number: int, of: int, key: artifacts.Key = KEY, **settings: Any) -> ShardRecord:
+        overwrite = settings.pop("overwrite", False)
+        chosen = ScanSettings(**{"shard": f"{number}/{of}", **settings})
+        return examine_shard(
+            self.corpus,
+            self.clean,
+            self.reports,
+            key=key,
+            settings=chosen,
+            runs=self.runs,
+            overwrite=overwrite,
+        )
+
+    @property
+    def shards(self) -> Path:
+        (folder,) = self.runs.glob("shards-*")
+        return folder
 
     @property
     def run(self) -> Path:

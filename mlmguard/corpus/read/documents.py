@@ -28,7 +28,7 @@ from mlmguard.corpus.read.text import plain
 from mlmguard.errors import InputError
 from mlmguard.types import Document, Skipped
 
-__all__ = ["Settings", "digests", "files", "read", "read_file", "size"]
+__all__ = ["Settings", "digests", "files", "no_document", "read", "read_file", "read_files", "size"]
 
 Reader = Callable[[IO[bytes], str, Settings], Iterator[Document | Skipped]]
 """(stream, name, settings) -> the documents of one file, and what of it was left out."""
@@ -46,23 +46,38 @@ def read(
     of the corpus's files have been passed. Raises :class:`InputError` where there is no document.
     """
     settings = settings or Settings()
-    seen_any, before = False, 0
-    for name, path in files(corpus, ignore):
+    seen_any = False
+    for item in read_files(files(corpus, ignore), settings, advance):
+        seen_any = seen_any or isinstance(item, Document)
+        yield item
+    if not seen_any:
+        raise no_document(corpus, settings)
+
+
+def no_document(corpus: Path, settings: Settings) -> InputError:
+    """Make the error of a corpus without a document."""
+    return InputError(
+        str(corpus),
+        "no readable document",
+        f"files ending in {' '.join(FORMATS)}, also {' '.join(PACKED)}",
+        f'rows need a "{settings.text_key}" column, or set --text-key',
+    )
+
+
+def read_files(
+    some: Iterable[tuple[str, Path | Skipped]],
+    settings: Settings,
+    advance: Callable[[int], None] = lambda passed: None,
+) -> Iterator[Document | Skipped]:
+    """Yield the documents of these files, which :func:`files` gave, and everything left out and why."""
+    before = 0
+    for name, path in some:
         if isinstance(path, Skipped):
             yield path
             continue
-        for item in child.read(path, name, settings, lambda at, before=before: advance(before + at)):  # type: ignore[misc]
-            seen_any = seen_any or isinstance(item, Document)
-            yield item
+        yield from child.read(path, name, settings, lambda at, before=before: advance(before + at))  # type: ignore[misc]
         before += path.stat().st_size
         advance(before)
-    if not seen_any:
-        raise InputError(
-            str(corpus),
-            "no readable document",
-            f"files ending in {' '.join(FORMATS)}, also {' '.join(PACKED)}",
-            f'rows need a "{settings.text_key}" column, or set --text-key',
-        )
 
 
 def serve() -> None:

@@ -107,10 +107,11 @@ def _shown(name: str) -> str:
 
 def digests(corpus: Path, ignore: Iterable[Path] = ()) -> dict[str, str]:
     """Give name -> SHA-256 of every file that :func:`read` would open."""
-    return {name: _sha256(path) for name, path in files(corpus, ignore) if isinstance(path, Path)}
+    return {name: digest(path) for name, path in files(corpus, ignore) if isinstance(path, Path)}
 
 
-def _sha256(path: Path) -> str:
+def digest(path: Path) -> str:
+    """Give the SHA-256 of a file, or "unreadable"."""
     try:
         with path.open("rb") as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()
