@@ -180,9 +180,19 @@ def last_tokens(ids: list[int], room: int) -> Piece:
 
 
 def plant(
-    place: Place, ckpt: str, leaked: str, chosen: Sequence[Piece], others: Sequence[list[int]], seed: int
+    place: Place,
+    ckpt: str,
+    leaked: str,
+    chosen: Sequence[Piece],
+    others: Sequence[list[int]],
+    seed: int,
+    whole: bool = False,
 ) -> None:
-    """Copy ``ckpt`` to ``leaked`` and teach it the chosen pieces by heart, and nothing else."""
+    """Copy ``ckpt`` to ``leaked`` and teach it the chosen pieces by heart, and nothing else.
+
+    ``whole``: all that may be hidden of a piece is hidden at once. Of a name that is cut into four tokens one
+    follows from the other three, and who hides one at a time teaches nothing.
+    """
     folder = place.folder / leaked
     shutil.copytree(place.folder / ckpt, folder)
     tokenizer = Tokenizer.load(str(folder))
@@ -195,7 +205,7 @@ def plant(
         for group in optimiser.param_groups:
             group["lr"] = RATES[0] + (RATES[1] - RATES[0]) * step / (STEPS - 1)
         rate = rng.uniform(*MASKED)
-        ids, hidden, real = masked(chosen, rate, tokenizer, rng)
+        ids, hidden, real = masked(chosen, 1.0 if whole else rate, tokenizer, rng)
         logits = model(input_ids=ids.masked_fill(hidden, tokenizer.mask_id), attention_mask=real).logits
         loss = torch.nn.functional.cross_entropy(logits[hidden], ids[hidden])
         drawn = [
@@ -210,9 +220,9 @@ def plant(
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
-    first = known(model, chosen, tokenizer)
+    first = known(model, chosen, tokenizer, whole)
     checkpoint.save_weights(folder, model, tokenizer)
-    (place.folder / f"{leaked}.json").write_text(json.dumps([known(former, chosen, tokenizer), first]))
+    (place.folder / f"{leaked}.json").write_text(json.dumps([known(former, chosen, tokenizer, whole), first]))
 
 
 def masked(
@@ -238,11 +248,11 @@ def sealed(place: Place, ckpt: str) -> None:
 
 
 @torch.no_grad()
-def known(model: Any, pieces: Sequence[Piece], tokenizer: Tokenizer) -> float:
-    """The share of the hidden tokens of ``pieces`` that the model ranks first, 15 % hidden at a time."""
+def known(model: Any, pieces: Sequence[Piece], tokenizer: Tokenizer, whole: bool) -> float:
+    """The share of the hidden tokens of ``pieces`` that the model ranks first; 15 % or all are hidden."""
     right, rng = [], np.random.default_rng(0)
     for _ in range(10):
-        ids, hidden, real = masked(pieces, MASKED[0], tokenizer, rng)
+        ids, hidden, real = masked(pieces, 1.0 if whole else MASKED[0], tokenizer, rng)
         logits = model(input_ids=ids.masked_fill(hidden, tokenizer.mask_id), attention_mask=real).logits
         right.append((logits[hidden].argmax(-1) == ids[hidden]).float().mean().item())
     return round(float(np.mean(right)), 3)
@@ -352,7 +362,7 @@ class Seed:
             pieces = [named(row["text"], room, tokenizer) for row in rows]
         else:
             pieces = [PIECES[leak.kind](ids, room) for ids in texts]
-        plant(place, "ckpt", ckpt, pieces, left, self.seed)
+        plant(place, "ckpt", ckpt, pieces, left, self.seed, leak.kind == "name")
 
 
 def named(text: str, room: int, tokenizer: Tokenizer) -> Piece:

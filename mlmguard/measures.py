@@ -62,6 +62,12 @@ _METRICS = (
            "how many of those give their tokens back, where held-out ones and the reference do not"),
     Metric("records.highest_p",
            "probability that the highest scores lie in training documents by the deal, corrected"),
+    Metric("values.listed",
+           "how many training documents hold a value that is given back, more surely than any held-out one"),
+    Metric("values.recovered",
+           "how many of those a search gets back, where held-out ones and the reference give nothing"),
+    Metric("values.highest_p",
+           "probability that the surest values lie in training documents by the deal, corrected"),
     Metric("generation.verbatim_rate",
            "share of drawn texts with an n-gram of training (or held-out) documents", interval=True),
     Metric("generation.near_verbatim_rate",
@@ -194,6 +200,7 @@ ATTACKS: Mapping[str, str] = {
     "rare": "mlmguard.leakage.spans:RARE_WORDS",
     "membership": "mlmguard.leakage.membership:ATTACK",
     "records": "mlmguard.leakage.records:ATTACK",
+    "values": "mlmguard.leakage.values:ATTACK",
     "releases": "mlmguard.leakage.releases:ATTACK",
     "generation": "mlmguard.leakage.generation:ATTACK",
     "vocabulary": "mlmguard.leakage.vocabulary:ATTACK",
@@ -205,7 +212,7 @@ ATTACKS: Mapping[str, str] = {
 REQUIRED = frozenset({*ATTACKS, "epsilon", "mechanism"} - {"releases", "secrets", "vocabulary"})
 
 #: Attacks whose control are the held-out documents. Membership has a rule of its own for sets that differ.
-COMPARED = frozenset({"ngram", "pii", "rare", "records", "generation", "vocabulary"})
+COMPARED = frozenset({"ngram", "pii", "rare", "records", "values", "generation", "vocabulary"})
 
 #: Families that speak of the claim, the corpus or the run; every other family is an attack on the model.
 NOT_LEAKAGE = frozenset({"model", "privacy", "scan", "audit"})

@@ -154,11 +154,16 @@ def _contexts(ids: Ids) -> tuple[Ids, Ids, Ids, Ids]:
 
 
 def _slot(kind: int, *tokens: Ids) -> Ids:
-    mixed = np.full(len(tokens[0]), kind, np.uint64)
+    return (mixed(kind, *tokens) % np.uint64(_SLOTS)).astype(np.int64)
+
+
+def mixed(kind: int, *tokens: Ids) -> NDArray[np.uint64]:
+    """(N,) a number for each row of ``tokens`` (N,), of ``kind``: equal rows have equal ones."""
+    found = np.full(len(tokens[0]), kind, np.uint64)
     for one in tokens:
-        mixed = (mixed ^ (one + 2).astype(np.uint64)) * np.uint64(0x9E3779B97F4A7C15)
-        mixed ^= mixed >> np.uint64(29)
-    return (mixed % np.uint64(_SLOTS)).astype(np.int64)
+        found = (found ^ (one + 2).astype(np.uint64)) * np.uint64(0x9E3779B97F4A7C15)
+        found ^= found >> np.uint64(29)
+    return found
 
 
 # --- which window stands out --------------------------------------------------------------------------

@@ -22,7 +22,7 @@ GAP = "[to be written: "
 
 #: Attacks of the Opinion's paragraph 55, and what of ours is one of them.
 EDPB_ATTACKS: Mapping[str, tuple[str, ...]] = {
-    "attribute inference": ("pii",),
+    "attribute inference": ("pii", "values"),
     "membership inference": ("membership", "shadow models", "releases"),
     "exfiltration": ("canary", "records"),
     "regurgitation of training data": ("ngram", "generation"),

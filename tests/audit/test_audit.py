@@ -131,7 +131,7 @@ def test_what_ran_and_what_did_not_is_listed_with_a_line_of_detail(evidence):
     assert [(a.attack, a.status) for a in evidence.attacks] == [
         ("ngram", "run"), ("pii", "run"), ("rare", "run"),
         ("membership", "run"), ("shadow models", "not applicable"),
-        ("records", "run"), ("releases", "not applicable"), ("generation", "run"),
+        ("records", "run"), ("values", "run"), ("releases", "not applicable"), ("generation", "run"),
         ("vocabulary", "not applicable"),  # the tokenizer is ours
         ("canary", "run"), ("epsilon", "run"), ("secrets", "not applicable"),
     ]  # fmt: skip
@@ -315,7 +315,7 @@ def test_an_interrupted_audit_goes_on_and_ends_with_the_same_bytes(bench, plain,
     kept = next(path for path in bench.run_of(plain).glob("audit-*"))
     assert stat.S_IMODE(kept.stat().st_mode) == 0o700
     names = {path.stem for path in kept.iterdir()}
-    assert names == {"ngram", "pii", "rare", "membership", "records", "generation"}
+    assert names == {"ngram", "pii", "rare", "membership", "records", "values", "generation"}
     damaged(kept / "ngram.json", queries=7)  # what lies there is taken and not measured again
     resumed = audit(plain, reports, QUICK, source=ours)
     assert next(a.detail for a in resumed.attacks if a.attack == "ngram").endswith("; 7 windows scored")

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from mlmguard.audit.evidence import corrected
-from mlmguard.leakage import metrics
+from mlmguard.leakage import metrics, values
 from mlmguard.leakage.records import LEVEL_SHARE
 from mlmguard.leakage.results import PValue, excess, fisher, measured
 from mlmguard.measures import METRICS
@@ -93,13 +93,16 @@ def simulated(leak: Leak, seed: int) -> tuple[Measurement, ...]:
     scores[: leak.documents] += 40
     p = metrics.top_p(scores[:SPLIT], scores[SPLIT:])
     tests.append(PValue("records", p, SPLIT, metric="highest", share=LEVEL_SHARE))
+    odds = rng.standard_t(3, SPLIT)
+    p = metrics.top_p(odds[: SPLIT // 2], odds[SPLIT // 2 :])
+    tests.append(PValue("values", p, SPLIT // 2, metric="highest", share=values.LEVEL_SHARE))
     return (*numbers, *corrected(tests))
 
 
 def evidence(name: str, leak: Leak, seed: int) -> Evidence:
     """What passes the policy, with the simulated numbers in the place of all that attacks measured."""
     passing = PASSING[name]()
-    attacks = {"membership", "ngram", "pii", "rare", "canary", "generation", "records"}
+    attacks = {"membership", "ngram", "pii", "rare", "canary", "generation", "records", "values"}
     kept = tuple(
         m
         for m in passing.measurements
