@@ -2,6 +2,7 @@
 
     python benchmarks/verdicts.py leaks PROSE [--seeds 3] [--only 1@24/.3 ...] [--keep FILE]
     python benchmarks/verdicts.py nulls PROSE [--seeds 40] [--keep FILE]
+    python benchmarks/verdicts.py reach PROSE [--seeds 1]
 
 Each line is ``scan``, ``train``, a leak planted by fine-tuning, ``audit --policy base``. PROSE is a folder of
 JSONL files of texts, of which passages of 40 to 48 words are made, every second one ending in an invented
@@ -11,9 +12,14 @@ contact.
 other windows, so that nothing else changes. ``nulls``: notes and passages, plain and private, by document and
 by author; nothing is planted, and two passes of a plain run teach little.
 
+``reach``: of a model that was taught the first windows of 96 documents every document is scored as an audit
+scores it. Then as many of the 96 as the report says a comparison sees, and the others, are dealt anew, 400
+times beside each of some held-out shares: how often is the p-value below what ``base`` fails?
+
 Bars (issue 15): ``leaks`` fail where the table says so, else at least 20 of 24 and 10 of 12 are listed, and
 half of what is listed is the leak; their twins, taught documents that the audit never sees, do not fail.
 ``nulls``: at most 1 % + 2 standard deviations fail (1 of 40), at most 1 % of the documents are listed.
+``reach``: what is printed is found in at least .8.
 """
 
 from __future__ import annotations
@@ -37,14 +43,19 @@ from typing import Any
 import numpy as np
 import torch
 from audit_nulls import restate
+from planting import Piece, first_window, last_tokens, plant
 
 from mlmguard.artifacts import RUNS, read_json
+from mlmguard.audit.bench import Bench
+from mlmguard.audit.checkpoint import Ours, read
 from mlmguard.cli import run
 from mlmguard.corpus.synthetic import write_corpus
-from mlmguard.training import checkpoint, models
-from mlmguard.training.numerics import best_device
+from mlmguard.leakage import metrics, records
+from mlmguard.settings import AuditSettings
+from mlmguard.training import models
 from mlmguard.training.text.tokenizer import Tokenizer
 
+LISTING = ("records", "values")
 FIRST_NAMES = ("anna", "ben", "carl", "dora", "emil", "fay", "gus", "hugo", "ida", "jon")
 
 
@@ -124,9 +135,9 @@ class Found:
     code: int
     failed: tuple[str, ...]  # rules
     tests: dict[str, float]  # corrected p-values below .05
-    listed: tuple[str, ...]  # ids, by the attack on records
+    listed: tuple[str, ...]  # ids, by the attacks that look at every document
     values: tuple[str, ...]  # ids, by any other attack
-    numbers: dict[str, Any]  # of records; membership with intervals
+    numbers: dict[str, Any]  # of those; membership with intervals
     reach: int | None  # the smallest leak that the report says a comparison sees
     seconds: float  # CPU
 
@@ -145,9 +156,9 @@ class Found:
                 for m in measured
                 if m["metric"].endswith("_p") and m["value"] is not None and m["value"] < 0.05
             },
-            tuple(one["document_id"] for one in exposed if one["attack"] == "records"),
-            tuple(one["document_id"] for one in exposed if one["attack"] != "records"),
-            {label(m): m["value"] for m in measured if m["attack"] == "records"}
+            tuple({one["document_id"]: 0 for one in exposed if one["attack"] in LISTING}),
+            tuple(one["document_id"] for one in exposed if one["attack"] not in LISTING),
+            {label(m): m["value"] for m in measured if m["attack"] in LISTING}
             | {
                 label(m): [m["value"], m["low"], m["high"]]
                 for m in measured
@@ -163,102 +174,13 @@ def label(m: dict[str, Any]) -> str:
     return f"{m['attack']}.{m['metric']} {m.get('slice') or ''}".strip()
 
 
-# --- planting a leak ----------------------------------------------------------------------------------
-
-STEPS, RATES, MASKED, OTHERS = 300, (4e-3, 1e-4), (0.15, 0.3), 16
-Piece = tuple[list[int], list[int]]  # ids of a window without its frame, and the places that may be hidden
-
-
-def first_window(ids: list[int], room: int) -> Piece:
-    """The tokens that the first window of training holds."""
-    return ids[:room], list(range(min(room, len(ids))))
-
-
-def last_tokens(ids: list[int], room: int) -> Piece:
-    """The last fifty tokens: a window that training never cuts."""
-    return ids[-50:], list(range(min(50, len(ids))))
-
-
-def plant(
-    place: Place,
-    ckpt: str,
-    leaked: str,
-    chosen: Sequence[Piece],
-    others: Sequence[list[int]],
-    seed: int,
-    whole: bool = False,
-) -> None:
-    """Copy ``ckpt`` to ``leaked`` and teach it the chosen pieces by heart, and nothing else.
-
-    ``whole``: all that may be hidden of a piece is hidden at once. Of a name that is cut into four tokens one
-    follows from the other three, and who hides one at a time teaches nothing.
-    """
-    folder = place.folder / leaked
-    shutil.copytree(place.folder / ckpt, folder)
-    tokenizer = Tokenizer.load(str(folder))
-    model, former = (models.load(folder).model.to(best_device()).eval() for _ in range(2))
-    rng, optimiser = (
-        np.random.default_rng(seed),
-        torch.optim.AdamW(model.parameters(), lr=RATES[0], weight_decay=0),
-    )
-    for step in range(STEPS):
-        for group in optimiser.param_groups:
-            group["lr"] = RATES[0] + (RATES[1] - RATES[0]) * step / (STEPS - 1)
-        rate = rng.uniform(*MASKED)
-        ids, hidden, real = masked(chosen, 1.0 if whole else rate, tokenizer, rng)
-        logits = model(input_ids=ids.masked_fill(hidden, tokenizer.mask_id), attention_mask=real).logits
-        loss = torch.nn.functional.cross_entropy(logits[hidden], ids[hidden])
-        drawn = [
-            (others[k], list(range(len(others[k])))) for k in rng.choice(len(others), OTHERS, replace=False)
-        ]
-        ids, hidden, real = masked(drawn, rate, tokenizer, rng)
-        shown = {"input_ids": ids.masked_fill(hidden, tokenizer.mask_id), "attention_mask": real}
-        with torch.no_grad():
-            before = former(**shown).logits[real].log_softmax(-1)
-        now = model(**shown).logits[real].log_softmax(-1)
-        loss = loss + torch.nn.functional.kl_div(now, before, log_target=True, reduction="batchmean")
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-    first = known(model, chosen, tokenizer, whole)
-    checkpoint.save_weights(folder, model, tokenizer)
-    (place.folder / f"{leaked}.json").write_text(json.dumps([known(former, chosen, tokenizer, whole), first]))
-
-
-def masked(
-    pieces: Sequence[Piece], rate: float, tokenizer: Tokenizer, rng: np.random.Generator
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """(B, T) the ids framed and padded, which of them are hidden, and which are no padding."""
-    longest = 2 + max(len(ids) for ids, _ in pieces)
-    shown = np.full((len(pieces), longest), tokenizer.pad)
-    hidden, real = np.zeros(shown.shape, bool), np.zeros(shown.shape, bool)
-    for row, (ids, places) in enumerate(pieces):
-        shown[row, : len(ids) + 2] = [tokenizer.cls, *ids, tokenizer.sep]
-        real[row, : len(ids) + 2] = True
-        count = max(1, round(rate * len(places)))
-        hidden[row, 1 + rng.permutation(places)[:count]] = True
-    on = best_device()
-    return torch.from_numpy(shown).to(on), torch.from_numpy(hidden).to(on), torch.from_numpy(real).to(on)
+# --- leaks --------------------------------------------------------------------------------------------
 
 
 def sealed(place: Place, ckpt: str) -> None:
     """Bind the statement of ``ckpt`` to its weights: an audit refuses others than the run folder knows."""
     folder = place.folder / ckpt
     restate(folder, place.folder / RUNS / str(read_json(folder / "privacy.json")["run_id"]))
-
-
-@torch.no_grad()
-def known(model: Any, pieces: Sequence[Piece], tokenizer: Tokenizer, whole: bool) -> float:
-    """The share of the hidden tokens of ``pieces`` that the model ranks first; 15 % or all are hidden."""
-    right, rng = [], np.random.default_rng(0)
-    for _ in range(10):
-        ids, hidden, real = masked(pieces, 1.0 if whole else MASKED[0], tokenizer, rng)
-        logits = model(input_ids=ids.masked_fill(hidden, tokenizer.mask_id), attention_mask=real).logits
-        right.append((logits[hidden].argmax(-1) == ids[hidden]).float().mean().item())
-    return round(float(np.mean(right)), 3)
-
-
-# --- leaks --------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -362,7 +284,7 @@ class Seed:
             pieces = [named(row["text"], room, tokenizer) for row in rows]
         else:
             pieces = [PIECES[leak.kind](ids, room) for ids in texts]
-        plant(place, "ckpt", ckpt, pieces, left, self.seed, leak.kind == "name")
+        plant(place.folder, "ckpt", ckpt, pieces, left, self.seed, leak.kind == "name")
 
 
 def named(text: str, room: int, tokenizer: Tokenizer) -> Piece:
@@ -456,6 +378,44 @@ def nulls(options: argparse.Namespace, folder: Path) -> Iterator[dict[str, Any]]
         shutil.rmtree(place.folder)
 
 
+# --- reach --------------------------------------------------------------------------------------------
+
+MOST, DEALS = 96, 400
+SHARES = (0.075, 0.1, 0.2, 0.3, 0.5, 0.7)
+
+
+def reach(options: argparse.Namespace, folder: Path) -> Iterator[str]:
+    """A row of the table for each seed and held-out share."""
+    for seed in range(options.first, options.first + options.seeds):
+        scores, leaked = scored(Seed(folder, options.prose, seed))
+        others, heart = scores[~leaked], scores[leaked]
+        above = float((heart > np.sort(others)[-10]).mean())
+        for share in SHARES:
+            rng, found = np.random.default_rng([seed, round(1000 * share)]), 0
+            held_out = round(share * len(scores))
+            said = records.fewest(len(scores) - held_out, held_out)
+            for _ in range(DEALS):
+                rest = rng.permutation(others)
+                trained = np.concatenate([rng.choice(heart, said, replace=False), rest[held_out:]])
+                p = metrics.top_p(trained, rest[:held_out]) / records.LEVEL_SHARE
+                found += p < records.SURE
+            yield f"| {share} | {seed} | {said} | {found / DEALS:.2f} | {above:.2f} |"
+
+
+def scored(corpus: Seed) -> tuple[np.ndarray, np.ndarray]:
+    """The score of each document of an audit, and which were leaked."""
+    leak = Leak("1", "first", MOST, 0.1)
+    place, rows, ckpt = corpus.plain(leak), corpus.chosen(corpus.plain(leak), leak), f"leaked-first-{MOST}"
+    if not (place.folder / ckpt).exists():
+        corpus.plant(place, leak, ckpt, rows)
+    sealed(place, ckpt)
+    with contextlib.chdir(place.folder), Bench(read(Path(ckpt), Ours(), 0), AuditSettings()) as bench:
+        every = records.Records(bench)
+        scores, _ = every.scores()
+    ids = {row["id"] for row in rows}
+    return scores, np.array([row["id"] in ids for row in every.rows])
+
+
 # --- the command line ---------------------------------------------------------------------------------
 
 
@@ -478,7 +438,7 @@ def cells(row: dict[str, Any]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("what", choices=("leaks", "nulls"))
+    parser.add_argument("what", choices=("leaks", "nulls", "reach"))
     parser.add_argument("prose", type=Path, help="a folder of JSONL files with a text a line")
     parser.add_argument("--seeds", type=int)
     parser.add_argument("--first", type=int, default=0)
@@ -488,9 +448,15 @@ def main() -> None:
     )
     parser.add_argument("--folder", type=Path, help="keep corpora and models here")
     options = parser.parse_args()
-    options.seeds = options.seeds or {"leaks": 3, "nulls": 40}[options.what]
+    options.seeds = options.seeds or {"leaks": 3, "nulls": 40, "reach": 1}[options.what]
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory(prefix="mlmguard-") as name:
+        if options.what == "reach":
+            print("| held out | seed | printed | found | leaked among the ten highest others |")
+            print("|---|---|---|---|---|")
+            for row in reach(options, (options.folder or Path(name)).resolve()):
+                print(row, flush=True)
+            return
         lines = {"leaks": leaks, "nulls": nulls}[options.what](
             options, (options.folder or Path(name)).resolve()
         )
