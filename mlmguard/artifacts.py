@@ -275,12 +275,9 @@ def as_noun(data: Any, noun: type[_T], thing: str) -> _T:
         raise InputError(thing, "not a JSON object", f"a {noun.__name__}")
     found = data.get("schema", "")
     if found != expected:
-        raise InputError(
-            thing,
-            f"schema {str(found)[:60]!r}",
-            f"{expected!r}",
-            "was it written by another version of mlmguard?",
-        )
+        alike = str(found).rpartition("/")[0] == expected.rpartition("/")[0]
+        do = "was it written by another version of mlmguard?" if alike else "that is a file of another kind"
+        raise InputError(thing, f"schema {str(found)[:60]!r}", f"{expected!r}", do)
     try:
         # as JSON, for which strict means: no text where a number belongs, and "yes" is no boolean
         return TypeAdapter(noun).validate_json(json.dumps(data, default=_plain), strict=True)

@@ -59,12 +59,22 @@ def run(arguments: list[str]) -> int:
     return code
 
 
+def _in_one_line(problem: click.ClickException) -> str:
+    """What was typed wrong, in the form of every other error."""
+    said = problem.format_message().rstrip(".").replace("\n", " ")
+    context = getattr(problem, "ctx", None)
+    return f"{context.command_path}: {said}; {context.command_path} --help" if context else said
+
+
 def _run(arguments: list[str]) -> int:
     try:
         result = cli.main(arguments, prog_name="mlmguard", standalone_mode=False)
         return result if isinstance(result, int) else 0
     except click.ClickException as problem:
-        problem.show()
+        if isinstance(problem, getattr(click.exceptions, "NoArgsIsHelpError", ())):  # of click 8.2
+            problem.show()
+        else:
+            console.error(_in_one_line(problem))
         return problem.exit_code
     except MlmguardError as problem:
         console.error(str(problem))

@@ -91,7 +91,10 @@ def test_a_damaged_file_is_named_with_its_fault(tmp_path, text, said):
 def test_another_schema_is_refused(tmp_path):
     path = tmp_path / "manifest.json"
     path.write_text(json.dumps({"schema": "mlmguard/manifest/v9"}))
-    with pytest.raises(InputError, match="manifest/v9"):
+    with pytest.raises(InputError, match=r"manifest/v9.*another version"):
+        artifacts.read_noun(path, Manifest)
+    path.write_text(json.dumps({"schema": "mlmguard/scan/v1"}))
+    with pytest.raises(InputError, match=r"scan/v1.*a file of another kind"):
         artifacts.read_noun(path, Manifest)
 
 

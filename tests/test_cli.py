@@ -433,7 +433,7 @@ def test_readme_and_docs_name_only_commands_and_options_that_exist():
     ("written", "arguments", "said"),
     [
         ("", ["scna"], "No such command 'scna'. Did you mean 'scan'?"),
-        ("", ["xyzzy"], "No such command 'xyzzy'."),
+        ("", ["xyzzy"], "No such command 'xyzzy'; mlmguard --help"),
         ("[scan]\ntreshold = 0.5\n", ["scan", "x"], "workers. Did you mean 'threshold'?"),
         ("[scan]\nleaf_out = 'x'\n", ["scan", "x"], "json, keep, language, mail_headers,"),
         ("[scam]\nthreshold = 0.5\n", ["scan", "x"], "waive. Did you mean 'scan'?"),

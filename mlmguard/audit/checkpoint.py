@@ -374,10 +374,13 @@ def _sides(ckpt: Path, foreign: Foreign) -> tuple[Rows, Rows, list[str]]:
         if path is None:
             return sides[0], [], [ALONE]
         documents = [item for item in read_documents(path, reading) if isinstance(item, Document)]
-        if len(documents) < FEWEST_DOCUMENTS:
-            one = "1 document" if len(documents) == 1 else f"{len(documents)} documents"
-            raise InputError(f"{flag} {path}", one, f"at least {FEWEST_DOCUMENTS}")
-        sides.append([{"id": d.id, "text": d.text, "unit": d.unit or d.id} for d in documents])
+        rows = [{"id": d.id, "text": d.text, "unit": d.unit or d.id} for d in documents]
+        different = len(set(map(_words, rows)))
+        if different < FEWEST_DOCUMENTS:
+            found = "1 document" if len(rows) == 1 else f"{len(rows)} documents"
+            found += f", {different} of them different" if different < len(rows) else ""
+            raise InputError(f"{flag} {path}", found, f"at least {FEWEST_DOCUMENTS}")
+        sides.append(rows)
     told = [elsewhere.refuse_undealt(ckpt, record, foreign.members, sides)] if record else []
     members, others = sides
     known = set(map(_words, members))
@@ -424,6 +427,9 @@ FEWEST_DOCUMENTS = 10
 
 def _refuse_incomplete(ckpt: Path) -> None:
     refuse_adapter(ckpt)
+    if not ckpt.exists():
+        do = "a name on a hub, as any model trained elsewhere, goes with --members"
+        raise InputError(str(ckpt), "no such folder", "a checkpoint of `mlmguard train`", do)
     if not (ckpt / "config.json").is_file():
         raise InputError(str(ckpt), "no config.json", "a checkpoint folder", "did `mlmguard train` finish?")
     if not folders.has_vocabulary(ckpt):

@@ -127,8 +127,10 @@ def command(
         )
     if members is None and (non_members or reference or shadows):
         raise click.UsageError("--non-members, --reference and --shadow go with --members")
-    if secrets is not None and (members is None or selftest is not None):
-        raise click.UsageError("--secrets goes with --members, and not with --selftest")
+    if secrets is not None and members is None:
+        raise click.UsageError("--secrets goes with --members: the texts that the model was trained on")
+    if secrets is not None and selftest is not None:
+        raise click.UsageError("--selftest asks after no values: leave out --secrets")
     if selftest is not None and members is not None and non_members is None:
         raise click.UsageError("--selftest deals members and non-members anew: name both")
     if earlier is not None and members is not None:

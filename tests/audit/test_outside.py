@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from mlmguard.audit import Foreign, audit, checkpoint, given
+from mlmguard.audit import Foreign, Ours, audit, checkpoint, given
 from mlmguard.audit.bench import Bench
 from mlmguard.cli import run
 from mlmguard.commands.gate import judge_evidence
@@ -169,6 +169,11 @@ def test_a_list_that_cannot_be_read_and_a_name_without_a_network_are_refused(els
     one = rows(tmp_path / "one.jsonl", filler(1, 0))
     with pytest.raises(InputError, match="1 document; expected at least 10"):
         checkpoint.read(elsewhere.model, Foreign(one))
+    copies = rows(tmp_path / "copies.jsonl", filler(1, 0) * 20)
+    with pytest.raises(InputError, match="20 documents, 1 of them different; expected at least 10"):
+        checkpoint.read(elsewhere.model, Foreign(copies))
+    with pytest.raises(InputError, match=r"no such folder.* a name on a hub, .* goes with --members"):
+        checkpoint.read(Path("nobody/no-such-model"), Ours())
     with pytest.raises(InputError, match="nor does a hub give it"):
         checkpoint.read(Path("nobody/no-such-model"), Foreign(elsewhere.members))
 
@@ -212,7 +217,7 @@ def test_weights_that_were_there_before_the_deal_are_refused(elsewhere, tmp_path
 def test_the_summary_says_how_many_of_the_values_named_were_found(elsewhere):
     evidence = elsewhere.audit(non_members=None, secrets=elsewhere.named("\n".join(SECRETS[:5])))
     none = words.named(case(evidence)).replace("\u00a0", " ")
-    assert none == "None of 5 values named was found; at most 52 % of such values would be."
+    assert none == "None of 5 values named was found; at most 53 % of such values would be."
     known = [replace(m, value=0.8) if m.metric == "found" else m for m in evidence.measurements]
     told = words.named(case(replace(evidence, measurements=tuple(known))))
     assert told == "Of 5 values named, 4 were found: given back by search, or before every decoy."
@@ -245,7 +250,7 @@ def test_the_command_shows_no_value_and_says_what_was_found(elsewhere, capsys, m
         (("--members", "x", "--selftest", "2"), "name both"),
         (
             ("--members", "x", "--non-members", "x", "--secrets", "-", "--selftest", "2"),
-            "not with --selftest",
+            "leave out --secrets",
         ),
     ],
 )
