@@ -26,10 +26,15 @@ def show_epsilon(value: float) -> str:
     >>> show_epsilon(7.9951), show_epsilon(8.0)
     ('7.996', '8')
     """
-    if not math.isfinite(value) or value <= 0:
-        return f"{value:g}"
-    scale = 10.0 ** (3 - math.floor(math.log10(value)))
-    return f"{math.ceil(round(value * scale, 6)) / scale:,.6g}"
+    return f"{rounded_up(value):,.6g}"
+
+
+def rounded_up(epsilon: float) -> float:
+    """Return the smallest ε of four digits that is no less."""
+    if not math.isfinite(epsilon) or epsilon <= 0:
+        return epsilon
+    scale = 10.0 ** (3 - math.floor(math.log10(epsilon)))
+    return math.ceil(round(epsilon * scale, 6)) / scale
 
 
 def show_checks(checks: Iterable[MechanismCheck]) -> str:

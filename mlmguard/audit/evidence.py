@@ -138,17 +138,19 @@ def _reach(audited: Audited, tests: Sequence[PValue]) -> tuple[str, ...]:
     scored = any(test.attack == records.ATTACK.name for test in tests)
     level = records.SURE / len(tests)
     fewest = records.fewest(trained, held_out) if scored else metrics.fewest_leaked(trained, held_out, level)
-    share = f"Reach: with {held_out:,} of {trained + held_out:,} units held out"
+    beside = f"the {held_out:,} held out"
     if fewest > trained:
-        return (f"{share} no test against them can reach p < {records.SURE:g}, corrected: they are too few.",)
+        return (
+            f"Reach: none by comparison: beside {beside} no test can reach p < {records.SURE:g}, corrected.",
+        )
     do = "are not seen"
     if scored:
         do = (
             "are listed (--records) where a window is known by heart, and fail where its tokens are recovered"
         )
     return (
-        f"{share} a model fails by comparison with them where {fewest:,} or more units are known by heart, "
-        "or stand out otherwise above all others. Fewer may all lie in the training set by chance: "
+        f"Reach: a model that knows {fewest:,} of {trained + held_out:,} units by heart, or scores so many "
+        f"above all others, fails by comparison with {beside}. Fewer could all lie in the training set by chance: "
         f"they {do}. A larger held-out share (scan --splits) lowers this; canaries have coins of their own "
         "and are not bound by it.",
     )

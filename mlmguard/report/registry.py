@@ -17,7 +17,7 @@ from mlmguard.measures import charged_steps, claim
 from mlmguard.report import words
 from mlmguard.report.annex import said
 from mlmguard.report.clearance import Case
-from mlmguard.showing import show_checks, show_epsilon
+from mlmguard.showing import rounded_up, show_checks, show_epsilon
 from mlmguard.tiers import tier
 from mlmguard.types import PrivacyStatement
 
@@ -49,7 +49,10 @@ def render(case: Case) -> str:
             "privacy_loss": {
                 "privacy_unit": statement.unit,
                 "privacy_unit_details": f"{statement.unit_definition}; neighbours: {statement.adjacency}",
-                "privacy_parameters": {"epsilon": statement.epsilon, "delta": statement.delta or 0.0},
+                "privacy_parameters": {
+                    "epsilon": rounded_up(statement.epsilon),
+                    "delta": statement.delta or 0.0,
+                },
                 "privacy_parameters_details": _accountants(statement),
             },
             "deployment_model": {
