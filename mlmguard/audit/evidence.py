@@ -151,8 +151,8 @@ def _reach(audited: Audited, tests: Sequence[PValue]) -> tuple[str, ...]:
     return (
         f"Reach: a model that knows {fewest:,} of {trained + held_out:,} units by heart, or scores so many "
         f"above all others, fails by comparison with {beside}. Fewer could all lie in the training set by "
-        f"chance: they {do}. A larger held-out share (scan --splits) lowers this; canaries have coins of their own "
-        "and are not bound by it.",
+        f"chance: they {do}. A larger held-out share (scan --splits) lowers this; canaries have coins of "
+        "their own and are not bound by it.",
     )
 
 
