@@ -13,6 +13,10 @@ from mlmguard.types import Manifest, PrivacyStatement, Status, looked_for, not_l
 _PERSON = "PERSON"
 _LISTED = 8
 _FEW = 6
+_LISTS = {
+    "records.listed": "that the model may know by heart",
+    "values.listed": "with a value that the model is surer of than of any held-out one",
+}
 
 
 def answers(case: Case) -> list[tuple[str, list[str]]]:
@@ -149,10 +153,11 @@ def who_acts(case: Case) -> list[str]:
     expiring = [use.rule for use in judgement.waivers if use.state == "expires soon"]
     if expiring:
         acts.append(f"Owners of waivers: {', '.join(expiring)} end within a month.")
-    suspicious = next(iter(tables.of(case.evidence, "records.listed")), None)
-    if suspicious is not None and suspicious.value:
-        listed = f"{count(suspicious.value)} documents that the model may know by heart"
-        acts.append(f"The data owner: look at {listed} (audit --records names them).")
+    for name, what in _LISTS.items():
+        listed = next((m.value for m in tables.of(case.evidence, name) if m.value), None)
+        if listed:
+            documents = "1 document" if listed == 1 else f"{count(listed)} documents"
+            acts.append(f"The data owner: look at {documents} {what} (audit --records names them).")
     if not acts and judgement.status not in (Status.PASS, Status.WAIVED):
         return [words.headline(case)[1]]
     return acts or ["Nobody before the release; who answers for it signs below."]

@@ -138,11 +138,13 @@ def test_who_must_act_names_rules_and_roles() -> None:
     assert "Nobody has judged" in briefing.who_acts(nobody)[0]
 
 
-def test_documents_that_are_listed_are_somebodys_to_look_at() -> None:
-    listed = Measurement("records", "listed", 12.0, None, None, 0.95, 2000)
+@pytest.mark.parametrize("attack, what", [("records", "by heart"), ("values", "with a value")])
+def test_documents_that_are_listed_are_somebodys_to_look_at(attack: str, what: str) -> None:
+    listed = Measurement(attack, "listed", 12.0, None, None, 0.95, 2000)
     others = tuple(m for m in clean().measurements if m.metric != "listed")
     shown = judged(replace(clean(), measurements=(*others, listed)))
-    assert any("data owner: look at 12 documents" in line for line in briefing.who_acts(shown))
+    told = " ".join(briefing.who_acts(shown))
+    assert re.search(f"data owner: look at 12 documents .*{what}", told)
 
 
 def test_nobody_is_to_act_only_where_the_verdict_is_a_pass() -> None:
