@@ -11,11 +11,13 @@ import signal
 import sys
 import threading
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager, suppress
 from types import ModuleType
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, Self, TypeVar
+
+from mlmguard.errors import InputError, MlmguardError, PartialRun
 
 S = TypeVar("S")
 R = TypeVar("R")
@@ -108,6 +110,100 @@ def _end_with_parent() -> None:
     if parent := multiprocessing.parent_process():
         parent.join()
         os._exit(1)
+
+
+# --- Ray ----------------------------------------------------------------------------------------------
+
+_RETRIES = 5  # of one shard, where its worker or its machine is lost
+
+
+class RayEngine:
+    """Tasks of a Ray cluster, or of one on this machine where no ``address`` is given.
+
+    Shards and results pass through this process and Ray's own files, so they must not hold a text: what a
+    task works on and what it leaves are files that every machine sees. ``variables`` are set where it runs.
+    """
+
+    def __init__(self, address: str | None, workers: int, variables: Mapping[str, str]) -> None:
+        self._address, self._workers, self._variables = address, max(1, workers), dict(variables)
+
+    def __enter__(self) -> Self:
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # it would report to its makers
+        self._ray = ray = _imported_ray()
+        about: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+        if self._address:
+            about["address"] = self._address
+        else:  # nobody else is to reach it
+            about |= {"address": "local", "num_cpus": self._workers, "_node_ip_address": "127.0.0.1"}
+            about["include_dashboard"] = False
+        try:
+            ray.init(**about)
+        except RuntimeError as error:
+            if "mismatch" not in str(error):
+                raise
+            here = f"Python {sys.version_info.major}.{sys.version_info.minor} and Ray {ray.__version__}"
+            do = "run this on a machine of the cluster, or in its image"
+            raise InputError("--address", "the cluster has another Python or Ray", here, do) from None
+        except (ConnectionError, ValueError, TimeoutError, OSError):
+            do = "check the address"
+            raise InputError(
+                "--address", "no Ray cluster answers", "its host and port, or auto", do
+            ) from None
+        self.workers = max(1, int(ray.cluster_resources().get("CPU", 1)))
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._ray.shutdown()
+
+    def map(self, work: Callable[[S], R], shards: Iterable[S]) -> Iterator[R]:
+        """Yield ``work(shard)`` in order. A shard whose machine is lost is given to another."""
+        task = self._ray.remote(num_cpus=1, max_retries=_RETRIES)(_task)
+        given, pending = self._ray.put((work, self._variables)), []
+        try:
+            for shard in shards:
+                pending.append(task.remote(given, shard))
+                if len(pending) >= 2 * self.workers:
+                    yield _result(self._ray.get(pending.pop(0)))
+            while pending:
+                yield _result(self._ray.get(pending.pop(0)))
+        except self._ray.exceptions.RayError as error:
+            raise PartialRun(
+                f"a task of Ray was lost {_RETRIES} times ({type(error).__name__}), perhaps for lack of "
+                "memory; what is done is kept: run the same line again."
+            ) from None
+
+
+def _imported_ray() -> Any:
+    try:
+        import ray
+    except ImportError:
+        do = "pip install 'mlmguard[ray]', here and on every machine of the cluster"
+        raise InputError("--engine ray", "Ray is not installed", do=do) from None
+    return ray
+
+
+def _task(given: tuple[Callable[[S], R], Mapping[str, str]], shard: S) -> tuple[R | None, tuple[str, int]]:
+    """On the other machine: what the work gives, or a line and an exit code. Of an exception Ray would write
+    down the words, which can hold text."""
+    work, variables = given
+    os.environ.update(variables)
+    logging.getLogger().addHandler(logging.NullHandler())
+    warnings.simplefilter("ignore")
+    try:
+        return work(shard), ("", 0)
+    except MlmguardError as error:
+        return None, (str(error), error.exit_code)
+    except Exception as error:
+        return None, (f"shard {shard} broke ({type(error).__name__}).", 1)
+
+
+def _result(told: tuple[R | None, tuple[str, int]]) -> R:
+    result, (line, code) = told
+    if code:
+        failure = MlmguardError(line)
+        failure.exit_code = code
+        raise failure
+    return result  # type: ignore[return-value]
 
 
 def default_workers() -> int:

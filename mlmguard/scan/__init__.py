@@ -15,6 +15,7 @@ from pathlib import Path
 from mlmguard.artifacts import RUNS, Key
 from mlmguard.engine import Engine
 from mlmguard.scan.books import Workplace
+from mlmguard.scan.cluster import spread
 from mlmguard.scan.divide import compare_passages, divide
 from mlmguard.scan.examining import examine
 from mlmguard.scan.job import Job, check_places, one_line_for_the_usual_failures, workers
@@ -47,6 +48,7 @@ def scan(
     settings = settings or ScanSettings()
     check(settings)
     check_places(corpus, clean)
+    settings = spread(corpus, clean, reports, runs, settings, overwrite, watcher)
     engine = engine or workers(settings)  # their detectors load while ours do
     with one_line_for_the_usual_failures(), gathered(corpus, clean, reports, runs, key, settings) as shards:
         job = Job.of(corpus, clean, reports, runs, key, settings, overwrite, shards.inputs)

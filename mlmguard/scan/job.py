@@ -29,6 +29,8 @@ _NOT_SHOWN = (
     "workers",
     "shard",
     "merge",
+    "engine",
+    "address",
     "max_skipped",
     "against",
     "ner",

@@ -244,10 +244,21 @@ def gathered(
         yield Shards(Inputs(files, against), Spools(finished), base)
 
 
+def division(corpus: Path, runs: Path) -> int | None:
+    """Say into how many shards an interrupted scan divided a corpus; None where there are none, or two."""
+    base = runs / _id(corpus)
+    counts = _counts(base) if base.is_dir() else []
+    return counts[0] if len(counts) == 1 else None
+
+
+def _counts(base: Path) -> list[int]:
+    named = (_FOLDER.fullmatch(path.name) for path in base.iterdir())
+    return sorted({int(found[2]) for found in named if found})
+
+
 def _whole(base: Path) -> list[ShardRecord]:
     """The records of all shards in order. Raises :class:`InputError` where one is missing."""
-    named = [found for path in base.iterdir() if (found := _FOLDER.fullmatch(path.name))]
-    counts = sorted({int(found[2]) for found in named})
+    counts = _counts(base)
     if not counts:
         raise InputError(str(base), "no shard in it", "all of them", "run the --shard jobs first")
     if len(counts) > 1:

@@ -105,6 +105,13 @@ class CutPassages(StrEnum):
     NOWHERE = "nowhere"
 
 
+class EngineChoice(StrEnum):
+    """Who examines a corpus."""
+
+    LOCAL = "local"
+    RAY = "ray"
+
+
 #: Tokenizers that ``--tokenizer`` learns from the corpus: from noised word counts, or from the text as it is.
 LEARNT_TOKENIZERS = ("dp", "learn")
 FROM_SCRATCH = "scratch"

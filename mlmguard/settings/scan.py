@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from mlmguard.errors import InputError
-from mlmguard.settings.choices import Cleaning, CutPassages, Keep
+from mlmguard.settings.choices import Cleaning, CutPassages, EngineChoice, Keep
 from mlmguard.settings.dial import Contradiction, dial
 
 READING, FINDING, COPIES, RUNNING = "Reading", "Finding and cleaning", "Copies and splits", "Running"
@@ -132,6 +132,18 @@ class ScanSettings:
         metavar="I/N",
         read=part,
     )
+    engine: str = dial(
+        EngineChoice.LOCAL,
+        "Who reads and finds: processes of this machine, or tasks of Ray (pip install 'mlmguard[ray]').",
+        group=RUNNING,
+        choices=EngineChoice,
+    )
+    address: str | None = dial(
+        None,
+        "The Ray cluster: host:port, ray://…, or auto.",
+        group=RUNNING,
+        derived="one on this machine, for this scan",
+    )
     merge: bool = dial(False, "Put together what the --shard jobs have examined, and write.", group=RUNNING)
 
     #: The order of ``--help``: what most people need, then the groups.
@@ -145,6 +157,18 @@ class ScanSettings:
             "beside --shard",
             "one of the two",
             "run the --shard jobs first, then --merge once",
+        ),
+        Contradiction(
+            lambda s: s.engine == EngineChoice.RAY and (s.shard is not None or s.merge),
+            "--engine ray",
+            "beside --shard or --merge",
+            "one of them: Ray runs the jobs of all shards, and the merge follows",
+        ),
+        Contradiction(
+            lambda s: s.address is not None and s.engine != EngineChoice.RAY,
+            "--address",
+            "without --engine ray",
+            "both",
         ),
     )
 
