@@ -93,7 +93,7 @@ class Spool:
 
     def __enter__(self) -> Spool:
         self._file: IO[bytes] = os.fdopen(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600), "r+b")
-        if not _locked(self._file):
+        if _taken(self._file):
             self._file.close()
             raise InputError(
                 str(self._path.parent),
@@ -146,13 +146,17 @@ class Spool:
     def __iter__(self) -> Iterator[tuple[list[dict[str, Any]], bytes]]:
         """(records, signatures) of every batch that is there when it begins."""
         at = _MARK + 1
+        expected, total = self._total.digest(), hashlib.blake2b(self._mark, digest_size=16)
         for number in range(self.frames):
             self._file.seek(at)
             found = _whole_frame(self._file)
             if found is None:
                 raise OSError(5, "damaged while it was used", str(self._path))
+            total.update(found[0])
             yield self._places.records(found[1], number, at), found[2]
             at += sum(map(len, found))
+        if total.digest() != expected:
+            raise OSError(5, "somebody else wrote to it", str(self._path))
 
     def record(self, document: int) -> dict[str, Any]:
         """Return the record of a document by its number, once its frame was appended or passed."""
@@ -254,7 +258,20 @@ def _damaged(one: Finished) -> InputError:
     return InputError(one.name, "what it left is damaged or gone", "the file as its job wrote it", do)
 
 
+def _taken(file: IO[bytes]) -> bool:
+    """Whether somebody else writes it. Where a file system has no locks nobody can tell: then it is ours, and
+    two writers are found by the digest over all frames."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
 def _locked(file: IO[bytes]) -> bool:
+    """Whether it is certain that nobody else writes it."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:

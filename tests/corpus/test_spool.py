@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
+import os
 import stat
 from pathlib import Path
 
 import pytest
 
-from mlmguard.corpus.spool import Spool, forget_abandoned, frame
+from mlmguard.corpus.spool import Finished, Spool, Spools, forget_abandoned, frame
 from mlmguard.errors import InputError
 
 RECORDS = [[{"text": f"text {i}\n\u2028é", "i": i}, {"skipped": ["x", "y", 0]}] for i in range(3)]
@@ -72,6 +75,53 @@ def test_two_at_a_time_are_refused(tmp_path: Path) -> None:
             pass
         forget_abandoned(tmp_path.parent / "scan-other")
         assert (tmp_path / "examined.part").exists()
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS])
+def test_where_there_are_no_locks_one_scan_works_and_two_are_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def without(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", without)
+    path = filled(tmp_path)
+    with Spool(tmp_path, "us") as spool:
+        assert len(list(spool)) == 3
+        forget_abandoned(tmp_path.parent / "scan-other")
+        assert path.exists()  # perhaps somebody writes it
+        with Spool(tmp_path, "us") as other:
+            other.append(FRAMES[1])
+        spool.append(FRAMES[2])
+        with pytest.raises(OSError, match="somebody else wrote to it"):
+            list(spool)
+
+
+def test_finished_spools_are_read_as_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mlmguard.corpus.spool._OPEN", 1)
+    finished = []
+    for number, held in enumerate(([0, 1], [], [2], [1, 0, 2])):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        with Spool(folder, f"shard {number}") as spool:
+            for one in held:
+                spool.put(FRAMES[one])
+            finished.append(Finished(folder, spool.frames, spool.finished(), f"shard {number}"))
+    order = [0, 1, 2, 1, 0, 2]
+    with Spools(finished) as spools:
+        for _ in range(2):
+            assert [records for records, _ in spools] == [RECORDS[one] for one in order]
+        for document in (5, 0, 3, 2, 4, 1):
+            assert spools.text(document) == RECORDS[order[document]][0]["text"]
+        passed = iter(spools)
+        next(passed)
+        assert spools.text(5) == RECORDS[2][0]["text"]  # another file is open by now
+        assert next(passed)[0] == RECORDS[1]
+    whole = (tmp_path / "3" / "examined.part").read_bytes()
+    for damaged in (whole[:-1], whole[:200], b"x" + whole[1:], whole[:65] + FRAMES[2] + whole[65:]):
+        (tmp_path / "3" / "examined.part").write_bytes(damaged)
+        with Spools(finished) as spools, pytest.raises(InputError, match="shard 3: what it left is damaged"):
+            list(spools)
 
 
 def test_abandoned_spools_of_other_scans_go(tmp_path: Path) -> None:
