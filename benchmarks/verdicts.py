@@ -147,7 +147,7 @@ class Found:
         exposed = [json.loads(line) for line in (reports / "listed.jsonl").open()]
         measured = evidence["measurements"]
         note = next((n for n in evidence["notes"] if n.startswith("Reach")), "")
-        said = re.search(r"where ([\d,]+) or more", note)
+        said = re.search(r"knows ([\d,]+) of", note)
         return cls(
             code,
             tuple(v["rule"] for v in verdict["judgement"]["verdicts"] if v["status"] == "fail"),
@@ -381,7 +381,7 @@ def nulls(options: argparse.Namespace, folder: Path) -> Iterator[dict[str, Any]]
 # --- reach --------------------------------------------------------------------------------------------
 
 MOST, DEALS = 96, 400
-SHARES = (0.075, 0.1, 0.2, 0.3, 0.5, 0.7)
+SHARES = (0.085, 0.1, 0.2, 0.3, 0.5, 0.7, 0.8)
 
 
 def reach(options: argparse.Namespace, folder: Path) -> Iterator[str]:
@@ -393,7 +393,7 @@ def reach(options: argparse.Namespace, folder: Path) -> Iterator[str]:
         for share in SHARES:
             rng, found = np.random.default_rng([seed, round(1000 * share)]), 0
             held_out = round(share * len(scores))
-            said = records.fewest(len(scores) - held_out, held_out)
+            said = records.detectable(len(scores) - held_out, held_out)
             for _ in range(DEALS):
                 rest = rng.permutation(others)
                 trained = np.concatenate([rng.choice(heart, said, replace=False), rest[held_out:]])

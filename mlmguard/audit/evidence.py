@@ -14,7 +14,7 @@ from mlmguard.artifacts import weights_digest, write_text
 from mlmguard.audit import mechanism
 from mlmguard.audit.bench import Bench
 from mlmguard.audit.checkpoint import Audited
-from mlmguard.leakage import metrics, records
+from mlmguard.leakage import metrics, records, values
 from mlmguard.leakage.answers import Floats, Probe
 from mlmguard.leakage.attack import Attack
 from mlmguard.leakage.results import PValue, Result, measured
@@ -135,11 +135,13 @@ def _reach(audited: Audited, tests: Sequence[PValue]) -> tuple[str, ...]:
     if not tests or not audited.held_out:
         return ()
     trained, held_out = (len({row["unit"] for row in rows}) for rows in (audited.members, audited.held_out))
-    scored = any(test.attack == records.ATTACK.name for test in tests)
+    scored, hidden = (any(test.attack == one.ATTACK.name for test in tests) for one in (records, values))
     level = records.SURE / len(tests)
-    fewest = records.fewest(trained, held_out) if scored else metrics.fewest_leaked(trained, held_out, level)
+    seen = (
+        records.detectable(trained, held_out) if scored else metrics.fewest_leaked(trained, held_out, level)
+    )
     beside = f"the {held_out:,} held out"
-    if fewest > trained:
+    if seen > trained:
         return (
             f"Reach: none by comparison: beside {beside} no test can reach p < {records.SURE:g}, corrected.",
         )
@@ -148,11 +150,15 @@ def _reach(audited: Audited, tests: Sequence[PValue]) -> tuple[str, ...]:
         do = (
             "are listed (--records) where a window is known by heart, and fail where its tokens are recovered"
         )
+    some = (
+        f"Values of a field, or findings of a type, fail where {values.detectable(trained, held_out):,} or "
+        "more units give theirs back, hidden whole, and fewer are listed. "
+    )
     return (
-        f"Reach: a model that knows {fewest:,} of {trained + held_out:,} units by heart, or scores so many "
-        f"above all others, fails by comparison with {beside}. Fewer could all lie in the training set by "
-        f"chance: they {do}. A larger held-out share (scan --splits) lowers this; canaries have coins of "
-        "their own and are not bound by it.",
+        f"Reach: a model that knows {seen:,} of {trained + held_out:,} units by heart, or scores so many "
+        f"above all others, fails by comparison with {beside} in four audits of five. Fewer could all lie in "
+        f"the training set by chance: they {do}. {some * hidden}A larger held-out share (scan --splits) "
+        "lowers this; canaries have coins of their own and are not bound by it.",
     )
 
 

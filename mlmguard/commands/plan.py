@@ -100,7 +100,7 @@ def _reach(trained: int) -> Iterator[Reach]:
     total = round(trained / (1 - HELD_OUT[0]))
     for share in HELD_OUT:
         held_out = round(total * share)
-        found = records.fewest(total - held_out, held_out)
+        found = records.detectable(total - held_out, held_out)
         yield Reach(share, found if found <= total - held_out else None)
 
 
@@ -170,7 +170,7 @@ def command(quiet: bool, as_json: bool, policy: str, **settings: Any) -> None:
         *(
             (
                 f"leaks, {reach.held_out:.0%} held out",
-                f"{reach.units:,} units known by heart, or more, fail by comparison"
+                f"{reach.units:,} units known by heart fail four audits of five by comparison"
                 if reach.units
                 else "too few units for a comparison",
             )

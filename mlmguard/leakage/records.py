@@ -206,6 +206,16 @@ def fewest(trained: int, held_out: int) -> int:
     return metrics.fewest_leaked(trained, held_out, SURE * LEVEL_SHARE * metrics.FIRST_CUT)
 
 
+STANDS_OUT, FOUND = 0.9, 0.8
+"""The share of leaked documents that stand above all held-out ones (.95 of 96 first windows, less of other
+pieces), and how likely an audit is to fail where as many are leaked as it says that it sees."""
+
+
+def detectable(trained: int, held_out: int) -> int:
+    """The fewest leaked units that this test finds with probability :data:`FOUND`; ``trained`` + 1: none."""
+    return min(metrics.trials(fewest(trained, held_out), STANDS_OUT, FOUND), trained + 1)
+
+
 LEARNT = 4000
 """Documents, drawn from all, that say what is to be expected."""
 AT_ONCE = 64

@@ -183,3 +183,17 @@ def test_as_few_as_are_named_are_found_by_the_deal():
             for side in (scores[0], np.r_[scores[0][1:], 0.5])
         ]
         assert fails[0] < records.SURE <= fails[1]
+
+
+@pytest.mark.parametrize("trained, held_out", [(2160, 240), (1680, 720), (1200, 1200)])
+def test_what_is_printed_as_detectable_is_found_in_four_audits_of_five(trained, held_out):
+    """One leaked document in ten is lost among the others, whose order is dealt."""
+    rng, found = np.random.default_rng(0), 0
+    k, times = records.detectable(trained, held_out), 400
+    for _ in range(times):
+        others = rng.normal(size=trained + held_out - k)
+        heart = np.where(rng.random(k) < records.STANDS_OUT, 99.0, rng.normal(size=k))
+        p = metrics.top_p(np.r_[heart, others[held_out:]], others[:held_out])
+        found += p / records.LEVEL_SHARE < records.SURE
+    assert found >= times * records.FOUND - 2 * (times * 0.8 * 0.2) ** 0.5
+    assert records.detectable(30, 1) == 31
