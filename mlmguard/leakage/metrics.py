@@ -454,18 +454,6 @@ def fewest_leaked(trained: int, held_out: int, level: float) -> int:
     return k if chance <= level else trained + 1
 
 
-def trials(hits: int, rate: float, probability: float) -> int:
-    """The fewest trials of which at least ``hits`` succeed with ``probability``, each at ``rate``.
-
-    >>> trials(9, 0.9, 0.8), trials(0, 0.9, 0.8)
-    (11, 0)
-    """
-    n = hits
-    while stats.binom.sf(hits - 1, n, rate) < probability:
-        n += 1
-    return n
-
-
 DEALS = 20_000
 
 

@@ -22,6 +22,7 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import stats
 
 from mlmguard.leakage import metrics
 from mlmguard.leakage.answers import Answer, Answers, Floats, Ids, Probe, spaced_masks
@@ -211,9 +212,21 @@ STANDS_OUT, FOUND = 0.9, 0.8
 pieces), and how likely an audit is to fail where as many are leaked as it says that it sees."""
 
 
+def trials(hits: int, rate: float, probability: float) -> int:
+    """The fewest trials of which at least ``hits`` succeed with ``probability``, each at ``rate``.
+
+    >>> trials(9, 0.9, 0.8), trials(0, 0.9, 0.8)
+    (11, 0)
+    """
+    n = hits
+    while stats.binom.sf(hits - 1, n, rate) < probability:
+        n += 1
+    return n
+
+
 def detectable(trained: int, held_out: int) -> int:
     """The fewest leaked units that this test finds with probability :data:`FOUND`; ``trained`` + 1: none."""
-    return min(metrics.trials(fewest(trained, held_out), STANDS_OUT, FOUND), trained + 1)
+    return min(trials(fewest(trained, held_out), STANDS_OUT, FOUND), trained + 1)
 
 
 LEARNT = 4000

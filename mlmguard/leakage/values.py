@@ -27,7 +27,7 @@ from mlmguard.leakage import formats, metrics
 from mlmguard.leakage.answers import Answers, Floats, Ids, Probe
 from mlmguard.leakage.attack import Attack, Audited, Bench, fills_no_masks
 from mlmguard.leakage.extraction import Target, search
-from mlmguard.leakage.records import FOUND, mixed
+from mlmguard.leakage.records import FOUND, mixed, trials
 from mlmguard.leakage.results import CONTROL, Exposed, PValue, Result, Rows, Span
 from mlmguard.measures import family
 from mlmguard.types import Measurement
@@ -234,7 +234,7 @@ GIVEN_BACK = 0.8
 def detectable(trained: int, held_out: int) -> int:
     """The fewest units with a leaked value of a kind that four audits of five fail; ``trained`` + 1: none."""
     fewest = metrics.fewest_leaked(trained, held_out, SELDOM)
-    return min(metrics.trials(fewest, GIVEN_BACK, FOUND), trained + 1)
+    return min(trials(fewest, GIVEN_BACK, FOUND), trained + 1)
 
 
 def values(bench: Bench) -> Result:

@@ -234,12 +234,3 @@ def test_fewer_leaked_units_than_the_reach_give_no_smaller_p(trained, held_out, 
 def test_without_enough_held_out_units_nothing_is_in_reach():
     assert metrics.fewest_leaked(50, 0, 0.01) == 51
     assert metrics.fewest_leaked(5, 1, 0.001) == 6
-
-
-@pytest.mark.parametrize("hits, rate", [(1, 0.5), (7, 0.9), (33, 0.8)])
-def test_trials_are_the_fewest_by_adding_up_binomial_terms(hits, rate):
-    def at_least(n):
-        return sum(math.comb(n, k) * rate**k * (1 - rate) ** (n - k) for k in range(hits, n + 1))
-
-    n = metrics.trials(hits, rate, 0.8)
-    assert at_least(n) >= 0.8 > at_least(n - 1)

@@ -1,6 +1,7 @@
 """Leaks of a few documents: what is listed, what is recovered, and how often a clean model is accused."""
 
 import itertools
+import math
 
 import numpy as np
 import pytest
@@ -197,3 +198,12 @@ def test_what_is_printed_as_detectable_is_found_in_four_audits_of_five(trained, 
         found += p / records.LEVEL_SHARE < records.SURE
     assert found >= times * records.FOUND - 2 * (times * 0.8 * 0.2) ** 0.5
     assert records.detectable(30, 1) == 31
+
+
+@pytest.mark.parametrize("hits, rate", [(1, 0.5), (7, 0.9), (33, 0.8)])
+def test_trials_are_the_fewest_by_adding_up_binomial_terms(hits, rate):
+    def at_least(n):
+        return sum(math.comb(n, k) * rate**k * (1 - rate) ** (n - k) for k in range(hits, n + 1))
+
+    n = records.trials(hits, rate, 0.8)
+    assert at_least(n) >= 0.8 > at_least(n - 1)
