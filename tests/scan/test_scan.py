@@ -265,3 +265,17 @@ def test_documents_are_counted_by_language_and_what_nobody_looked_for_is_said(pl
     assert found == 5
     report = json.loads((place.reports / "scan.json").read_text("utf-8"))
     assert report["languages"][0]["documents"] == 4
+
+
+def test_what_stays_in_the_text_is_counted_by_type(place: Place) -> None:
+    """What was not asked for stays, and what lay in a copy that was removed does not."""
+    text = "Write to anna.berger@example.org or call +1 415 555 0132 about the order of last week.\n"
+    place.put("mail/a.txt", text)
+    place.put("mail/b.txt", text)
+    place.put("mail/c.txt", "The parcel came on time and nobody complained about it at all.\n")
+    asked = {row.rule: row for row in place.scan(entities=("EMAIL_ADDRESS",)).findings}
+    assert (asked["EMAIL_ADDRESS"].found, asked["EMAIL_ADDRESS"].redacted) == (2, 1)
+    assert asked["EMAIL_ADDRESS"].left == 0
+    phone = asked["PHONE_NUMBER"]
+    assert (phone.found, phone.redacted, phone.documents, phone.left) == (0, 0, 0, 1)
+    assert all(row.left == 0 for row in place.scan().findings)
