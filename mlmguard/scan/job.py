@@ -23,6 +23,7 @@ from mlmguard.corpus.examine import Examine
 from mlmguard.corpus.read import documents
 from mlmguard.engine import LocalEngine
 from mlmguard.errors import InputError, PartialRun
+from mlmguard.scan import card
 from mlmguard.settings import ScanSettings
 
 _NOT_SHOWN = (
@@ -215,6 +216,8 @@ def check_places(corpus: Path, clean: Path) -> None:
         raise InputError(str(clean), "not a folder", "a new folder for the cleaned corpus")
     entries = sorted(entry.name for entry in clean.iterdir())
     foreign = [name for name in entries if not _OUR_FILE.fullmatch(name)]
+    if card.NAME in foreign and card.is_ours(artifacts.text_of(clean / card.NAME, "a card")):
+        foreign.remove(card.NAME)
     ours = "manifest.json" in entries and _is_our_manifest(clean / "manifest.json")
     if entries and (foreign or not ours):
         raise InputError(

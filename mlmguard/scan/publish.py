@@ -19,6 +19,7 @@ from mlmguard import __version__, artifacts
 from mlmguard.corpus import split
 from mlmguard.corpus.detect.finder import coverage, spoken
 from mlmguard.corpus.detect.installed import entity
+from mlmguard.scan import card
 from mlmguard.scan.books import Books, Status, Workplace
 from mlmguard.scan.divide import would_have_crossed
 from mlmguard.scan.job import Job, names, reading, shown
@@ -50,6 +51,7 @@ def publish(job: Job, books: Books, written: Written, folder: Path) -> Manifest:
     outputs = {shard.path: artifacts.sha256_file(folder / shard.path) for shard in written.shards}
     sealed = hashlib.sha256(f"{job.salt}\n{job.listing}\n{json.dumps(outputs, sort_keys=True)}".encode())
     manifest = _manifest(job, books, written, sealed.hexdigest())
+    artifacts.write_text(folder / card.NAME, card.card(manifest))
     artifacts.write_json(folder / "manifest.json", manifest)
     _write_run(job, books, outputs)
     artifacts.write_json(job.reports / "scan.json", _report(books, manifest))

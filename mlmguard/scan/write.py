@@ -19,6 +19,7 @@ from mlmguard.corpus.detect.installed import entity
 from mlmguard.corpus.examine import Beside, Examined
 from mlmguard.corpus.records import Numbers
 from mlmguard.corpus.surrogate import Surrogates
+from mlmguard.scan import card
 from mlmguard.scan.books import Books, Status, Workplace
 from mlmguard.scan.job import Job, examining
 from mlmguard.settings import Cleaning
@@ -151,7 +152,7 @@ def _row(item: Examined) -> dict[str, Any]:
     """What is written to ``clean/``: four texts, whatever columns the corpus has. An object in the place of
     the last would be of another type in every shard, which no reader of tables takes."""
     columns = json.dumps(item.metadata, ensure_ascii=False)
-    return {"id": item.id, "text": item.clean.text, "unit": item.unit, "metadata": columns}
+    return dict(zip(card.COLUMNS, (item.id, item.clean.text, item.unit, columns)))
 
 
 def _entry(item: Examined, place: Workplace, index: int) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ruamel.yaml import YAML
 
 from mlmguard import artifacts
 from mlmguard.corpus.detect import finder as pii
@@ -125,11 +126,47 @@ def test_clean_opens_in_datasets_whatever_the_columns(place: Place, rows: list[d
         if "text" in row:
             row["text"] = f"{row['text']} {words[n % 10]} note {words[n // 10]} of {words[(n * 7) % 10]}"
     place.put("r.jsonl", "\n".join(map(json.dumps, many)))
-    place.scan(keep="all", splits="0.4,0.3,0.3")
-    files = {split: str(place.clean / f"{split}-*.jsonl") for split in ("train", "validation", "test")}
-    opened = datasets.load_dataset("json", data_files=files, cache_dir=str(place.clean.parent / "cache"))
-    assert {tuple(of.features) for of in opened.values()} == {("id", "text", "unit", "metadata")}
-    assert sum(map(len, opened.values())) == 30
+    manifest = place.scan(keep="all", splits="0.4,0.3,0.3")
+    opened = datasets.load_dataset(str(place.clean), cache_dir=str(place.clean.parent / "cache"))
+    text = datasets.Value("string")
+    assert all(
+        of.features == dict.fromkeys(("id", "text", "unit", "metadata"), text) for of in opened.values()
+    )
+    assert {name: len(of) for name, of in opened.items()} == manifest.splits
+    assert sum(manifest.splits.values()) == 30
+
+
+@pytest.mark.slow
+def test_clean_with_one_split_opens_in_datasets(place: Place) -> None:
+    import datasets
+
+    place.put("1.txt", "one text")
+    place.scan()
+    opened = datasets.load_dataset(str(place.clean), cache_dir=str(place.clean.parent / "cache"))
+    assert {name: list(of["text"]) for name, of in opened.items()} == {"train": ["one text"]}
+
+
+def test_the_card_has_counts_and_says_what_was_not_looked_for(place: Place) -> None:
+    place.put("a.txt", "write to ann@example.org or to bob@example.org")
+    place.put("b.txt", "write to ann@example.org or to bob@example.org")
+    manifest = place.scan(entities=("EMAIL_ADDRESS",))
+    card = (place.clean / "README.md").read_text("utf-8")
+    head, _, body = card.removeprefix("---\n").partition("---\n")
+    read = YAML(typ="safe", pure=True).load(head)
+    assert read["configs"][0]["data_files"] == [{"split": "train", "path": "train-*.jsonl"}]
+    assert [one["name"] for one in read["dataset_info"]["features"]] == list(place.rows()[0])
+    assert "1 of 2 documents, after 1 exact and 0 near copies" in body and manifest.run_id in body
+    assert "| `EMAIL_ADDRESS` | 4 | 2 |" in body and "not anonymous" in body
+    assert re.search(r"Not looked for: .*`PERSON`", body) and "example.org" not in card
+
+
+def test_a_card_of_somebody_else_is_not_replaced(place: Place) -> None:
+    place.put("a.txt", "one text")
+    place.scan()
+    place.scan(mode="mask")
+    (place.clean / "README.md").write_text("# ours")
+    with pytest.raises(InputError, match="did not write"):
+        place.scan()
 
 
 def test_a_value_that_stays_stays_in_every_column(place: Place) -> None:

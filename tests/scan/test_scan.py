@@ -29,6 +29,7 @@ def test_it_writes_the_files_of_the_architecture_and_no_others(notes: Place) -> 
     run = f".mlmguard/runs/{notes.run.name}"
     made = {name for name in files(notes.root) if not name.startswith(("corpus/", "gold"))}
     assert made == {
+        "clean/README.md",
         "clean/manifest.json",
         "clean/test-00000.jsonl",
         "clean/train-00000.jsonl",
