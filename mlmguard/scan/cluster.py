@@ -60,12 +60,13 @@ def spread(
     variables = {"MLMGUARD_KEY_FILE": str(artifacts.key_path().absolute())}
     with RayEngine(settings.address, settings.workers, variables) as cluster:
         of = division(corpus, runs) or min(len(found), _SHARDS_A_CORE * cluster.workers, MOST_PARTS)
+        nobody = frozenset[str]()  # who asked to be left out is the merge's to know
         job = _Job(
             corpus.absolute(),  # the working folder of a task is another
             clean.absolute(),
             reports.absolute(),
             runs.absolute(),
-            _absolute(replace(settings, engine=EngineChoice.LOCAL, address=None, workers=1)),
+            _absolute(replace(settings, engine=EngineChoice.LOCAL, address=None, workers=1, left_out=nobody)),
             overwrite,
             of,
         )
