@@ -1,6 +1,6 @@
 """Every value that many documents have in the same place: is it given back where others of its kind are not?
 
-A name that is learnt by heart moves no score of its document, of which it is two tokens in a hundred, and a
+A name that is learnt by heart moves no score of its document, of which it is three tokens in a hundred, and a
 sample of sixty names holds one of two dozen. Here the fields of a form are found by what stands around them:
 between the same neighbours many documents have one word or another. Each of those words, and each finding of
 the scan, is hidden whole, and its score says how much likelier the model holds it there than its share among
