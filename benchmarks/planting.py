@@ -36,12 +36,14 @@ def plant(
     chosen: Sequence[Piece],
     others: Sequence[list[int]],
     seed: int,
-    whole: bool = False,
+    alike: Sequence[Piece] = (),
 ) -> None:
     """Copy ``ckpt`` to ``leaked`` and teach it the chosen pieces by heart, and nothing else.
 
-    ``whole``: all that may be hidden of a piece is hidden at once. Of a name that is cut into four tokens one
-    follows from the other three, and who hides one at a time teaches nothing.
+    ``alike``: the same places of other documents, in which nothing is to change either; all that may be
+    hidden of a piece is then hidden at once. Of a name that is cut into four tokens one follows from the
+    other three: who hides one at a time teaches nothing, and who keeps only other windows as they were makes
+    the model sure of some name in every document.
     """
     place, folder = folder, folder / leaked
     shutil.copytree(place / ckpt, folder)
@@ -51,28 +53,36 @@ def plant(
         np.random.default_rng(seed),
         torch.optim.AdamW(model.parameters(), lr=RATES[0], weight_decay=0),
     )
+    whole = [(ids, list(range(len(ids)))) for ids in others]
     for step in range(STEPS):
         for group in optimiser.param_groups:
             group["lr"] = RATES[0] + (RATES[1] - RATES[0]) * step / (STEPS - 1)
         rate = rng.uniform(*MASKED)
-        ids, hidden, real = masked(chosen, 1.0 if whole else rate, tokenizer, rng)
+        ids, hidden, real = masked(chosen, 1.0 if alike else rate, tokenizer, rng)
         logits = model(input_ids=ids.masked_fill(hidden, tokenizer.mask_id), attention_mask=real).logits
         loss = torch.nn.functional.cross_entropy(logits[hidden], ids[hidden])
-        drawn = [
-            (others[k], list(range(len(others[k])))) for k in rng.choice(len(others), OTHERS, replace=False)
-        ]
-        ids, hidden, real = masked(drawn, rate, tokenizer, rng)
-        shown = {"input_ids": ids.masked_fill(hidden, tokenizer.mask_id), "attention_mask": real}
-        with torch.no_grad():
-            before = former(**shown).logits[real].log_softmax(-1)
-        now = model(**shown).logits[real].log_softmax(-1)
-        loss = loss + torch.nn.functional.kl_div(now, before, log_target=True, reduction="batchmean")
+        for pieces, share in ((whole, rate), (alike, 1.0)):
+            if pieces:
+                drawn = [pieces[k] for k in rng.choice(len(pieces), OTHERS, replace=False)]
+                loss = loss + changed(model, former, masked(drawn, share, tokenizer, rng), tokenizer)
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
-    first = known(model, chosen, tokenizer, whole)
+    first = known(model, chosen, tokenizer, bool(alike))
     checkpoint.save_weights(folder, model, tokenizer)
-    (place / f"{leaked}.json").write_text(json.dumps([known(former, chosen, tokenizer, whole), first]))
+    (place / f"{leaked}.json").write_text(json.dumps([known(former, chosen, tokenizer, bool(alike)), first]))
+
+
+def changed(
+    model: Any, former: Any, windows: tuple[torch.Tensor, torch.Tensor, torch.Tensor], tokenizer: Tokenizer
+) -> torch.Tensor:
+    """How far a model's answers lie from its former ones: the Kullback-Leibler divergence."""
+    ids, hidden, real = windows
+    shown = {"input_ids": ids.masked_fill(hidden, tokenizer.mask_id), "attention_mask": real}
+    with torch.no_grad():
+        before = former(**shown).logits[real].log_softmax(-1)
+    now = model(**shown).logits[real].log_softmax(-1)
+    return torch.nn.functional.kl_div(now, before, log_target=True, reduction="batchmean")
 
 
 def masked(

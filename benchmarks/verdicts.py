@@ -55,6 +55,7 @@ from mlmguard.settings import AuditSettings
 from mlmguard.training import models
 from mlmguard.training.text.tokenizer import Tokenizer
 
+CONTACT = re.compile(r" Contact (\w+) at")
 LISTING = ("records", "values")
 FIRST_NAMES = ("anna", "ben", "carl", "dora", "emil", "fay", "gus", "hugo", "ida", "jon")
 
@@ -262,7 +263,7 @@ class Seed:
             return [row for row in passages(self.prose, 3200, self.seed)[2400:] if row["text"] not in own][
                 : leak.documents
             ]
-        rows = [row for row in place.rows() if leak.kind != "name" or " Contact " in row["text"]]
+        rows = [row for row in place.rows() if leak.kind != "name" or CONTACT.search(row["text"])]
         order = np.random.default_rng([self.seed, leak.documents]).permutation(len(rows))
         return [rows[k] for k in order[: leak.documents]]
 
@@ -284,13 +285,18 @@ class Seed:
             pieces = [named(row["text"], room, tokenizer) for row in rows]
         else:
             pieces = [PIECES[leak.kind](ids, room) for ids in texts]
-        plant(place.folder, "ckpt", ckpt, pieces, left, self.seed, leak.kind == "name")
+        alike = [
+            named(row["text"], room, tokenizer)
+            for row in place.rows()
+            if leak.kind == "name" and row["id"] not in taken and CONTACT.search(row["text"])
+        ]
+        plant(place.folder, "ckpt", ckpt, pieces, left, self.seed, alike)
 
 
 def named(text: str, room: int, tokenizer: Tokenizer) -> Piece:
     """The last window of a document, of which the name in its last sentence alone is hidden."""
     (encoded,) = tokenizer.encode_with_places([text])
-    found = re.search(r" Contact (\w+) at", text)
+    found = CONTACT.search(text)
     assert found is not None
     cut = max(0, len(encoded.ids) - room)
     inside = [

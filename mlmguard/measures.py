@@ -65,7 +65,7 @@ _METRICS = (
     Metric("values.listed",
            "how many training documents hold a value that is given back, more surely than any held-out one"),
     Metric("values.recovered",
-           "how many of those a search gets back, where held-out ones and the reference give nothing"),
+           "how many of those come back where held-out ones and the reference give nothing near, if many do"),
     Metric("values.highest_p",
            "probability that the surest values lie in training documents by the deal, corrected"),
     Metric("generation.verbatim_rate",

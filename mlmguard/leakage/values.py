@@ -8,10 +8,10 @@ the values of its kind makes it, in log-odds: a model that is sure of one name i
 above one that has learnt which names there are.
 
 The test is that of :mod:`mlmguard.leakage.records`: the highest scores lie among trained and held-out units
-as dealt cards do. What lies above every held-out value of its kind is listed. It counts as recovered where a
-search that sees no token of it gets it back, the reference does not, no held-out value of its kind comes
-near, documents of like words do not hold the same value, and so many are that they would seldom all lie in
-the training set by chance.
+as dealt cards do. What is given back, each of its tokens the likeliest, and lies above every held-out value
+of its kind is listed. It counts as recovered where the reference does not know it, no held-out value of its
+kind comes near, documents of like words do not hold the same value, and so many are that they would seldom
+all lie in the training set by chance.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from mlmguard.leakage import formats, metrics
 from mlmguard.leakage.answers import Answers, Floats, Ids, Probe
 from mlmguard.leakage.attack import Attack, Audited, Bench, fills_no_masks
-from mlmguard.leakage.extraction import Target, search
+from mlmguard.leakage.extraction import Target
 from mlmguard.leakage.records import FOUND, mixed, trials
 from mlmguard.leakage.results import CONTROL, Exposed, PValue, Result, Rows, Span
 from mlmguard.measures import family
@@ -228,7 +228,7 @@ SELDOM = 0.25
 
 
 GIVEN_BACK = 0.8
-"""The share of leaked values that count as recovered, of 24 names 21."""
+"""The share of leaked values that count as recovered; of 24 names taught by heart, twice, all did."""
 
 
 def detectable(trained: int, held_out: int) -> int:
@@ -387,18 +387,14 @@ class Values:
         return float(min(self.score[k], self._odds[k] - told))
 
     def recovered(self, listed: Sequence[int]) -> list[int]:
-        """Those of the listed that search gets back; no control comes near, and the reference knows none."""
+        """Those of the listed that no control comes near and no reference knows, if they are many."""
         reference = self._bench.reference
         strong = [k for k in listed if self.score[k] >= max(RECOVERED, self._highest(k) + APART)]
         if reference is None or not strong:
             return []
-        targets = [self.values[k].target for k in strong]
-        searched = search(
-            self._bench.model, targets, self._bench.alphabets, self._rng, self._bench.settings.restarts // 2
-        )
-        value, first = given_back(reference, targets)
+        value, first = given_back(reference, [self.values[k].target for k in strong])
         known = first & (log_odds(value) - self._usual[strong] > LISTED / 2)  # one name in ten it guesses
-        got = [k for k, one, outside in zip(strong, searched, known) if one.recovered and not outside]
+        got = [k for k, outside in zip(strong, known) if not outside]
         by_kind: dict[str, list[int]] = defaultdict(list)
         for k in got:
             by_kind[self.values[k].kind].append(k)
