@@ -400,6 +400,7 @@ def _width(content: tables.Table) -> int:
 
 
 _LANGUAGE = {"und": "undetermined"}
+_ASKED = ("es", "de", "fr", "it", "pt", "nl")  # of ``scan --language``, beside English
 _MANY = 0.05
 """Share of documents in languages whose identifiers nobody looked for that is worth a warning."""
 
@@ -413,9 +414,15 @@ def _foreign(manifest: Manifest) -> RenderableType | None:
     named = ", ".join(f"{language} {count:,}" for language, count in list(foreign.items())[:8])
     return Text.assemble(
         (f"! {share:.0%} of the documents are in a language whose identifiers nobody looked for: ", "yellow"),
-        _text(f"{named}; say --language (es, de, fr, it, pt, nl), or leave them out"),
+        _text(f"{named}; scan again with {_asked(foreign)}--overwrite, or leave them out"),
         "\n",
     )
+
+
+def _asked(foreign: Mapping[str, int]) -> str:
+    """The option for those of the languages that a scan can be asked for."""
+    known = [language for language in foreign if language in _ASKED]
+    return f"--language {','.join(known)} " if known else ""
 
 
 def _not_looked_for(coverage: Sequence[Detector]) -> RenderableType | None:

@@ -429,7 +429,7 @@ def _redacted(evidence: Evidence) -> Iterator[_Derived]:
     for entity in sorted(available | not_looked_for(manifest.coverage) | set(counts)):
         unredacted, left = counts.get(entity, (0, 0))
         if left or (unredacted and manifest.documents_written == manifest.documents_read):
-            yield entity, 0.0, f"{max(left, unredacted):,} values were found and left in the text"
+            yield entity, 0.0, f"{left or unredacted:,} values were found and left in the text"
         elif entity not in available:
             yield entity, None, f"no detector looked for {entity}"
         else:

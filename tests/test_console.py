@@ -291,4 +291,6 @@ def test_documents_in_a_language_that_nobody_looked_for_are_a_warning_above_a_tw
     assert (line in said) == bool(share) and ("nobody looked for" in said) == bool(share)
     if share:
         foreign = ", ".join(f"{one} {n}" for one, n in counts.items() if one not in status)
-        assert f"{line}{foreign}; say --language" in said
+        known = [one for one in counts if one in ("es", "de", "fr", "it", "pt", "nl")]
+        asked = f"--language {','.join(known)} " if known else ""
+        assert f"{line}{foreign}; scan again with {asked}--overwrite" in said

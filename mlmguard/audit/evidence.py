@@ -155,7 +155,7 @@ def _reach(audited: Audited, tests: Sequence[PValue]) -> tuple[str, ...]:
         "more units give theirs back, hidden whole, and fewer are listed. "
     )
     return (
-        f"Reach: a model that knows {seen:,} of {trained + held_out:,} units by heart, or scores so many "
+        f"Reach: a model that knows {seen:,} of {trained:,} trained units by heart, or scores so many "
         f"above all others, fails by comparison with {beside} in four audits of five. Fewer could all lie in "
         f"the training set by chance: they {do}. {some * hidden}A larger held-out share (scan --splits) "
         "lowers this; canaries have coins of their own and are not bound by it.",

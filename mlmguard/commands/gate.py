@@ -166,7 +166,7 @@ def write_cases(cases: Sequence[tuple[Path, Case]], out: Sequence[tuple[str, Pat
             raise InputError(f"--out {template}", "one path for several evidence files", "{name} in it")
         jobs += [(name, one, Path(str(template).replace("{name}", source.stem))) for source, one in cases]
     targets = [path for _, _, path in jobs]
-    if len(set(targets)) < len(targets):
+    if len({path.resolve() for path in targets}) < len(targets):
         raise InputError("--out", "two reports would be written to one path", "different names")
     for name, _, path in jobs:
         refuse_taken(name, path, [source for source, _ in cases])

@@ -14,7 +14,8 @@ from mlmguard.commands import leading_on, project
 from mlmguard.commands.gate import judge_evidence, read_evidence, write_cases
 from mlmguard.commands.options import FILE, Page, outputs
 from mlmguard.errors import InputError
-from mlmguard.policy.reading import load
+from mlmguard.policy.judging import judge
+from mlmguard.policy.reading import load, shipped
 from mlmguard.report import json, words
 from mlmguard.report.clearance import Case, case
 from mlmguard.report.formats import holds
@@ -34,6 +35,8 @@ def rerender(
         shown = judge_evidence(path, evidence, load(policy), today=today).case
     else:
         shown = as_saved(path)
+        if shown.judgement is not None:
+            _refuse_unjudged(path, shown.judgement)
     if not out:
         raise InputError("report", "no format", "--out FORMAT=PATH", "e.g. --out html=report.html")
     if shown.judgement is None:
@@ -43,11 +46,19 @@ def rerender(
 
 def _keep_verdicts(out: Sequence[tuple[str, Path]]) -> None:
     """Refuse to write a page without a verdict over one that has it."""
-    unjudged = f"<title>{words.UNJUDGED} "
     for name, page in out:
-        if name == "html" and page.is_file() and not holds("html", page, unjudged):
-            what = f"--out html={page}", "a page with a verdict, and no policy was named", "--policy NAME"
+        if name in _UNJUDGED and page.is_file() and not holds(name, page, _UNJUDGED[name]):
+            what = str(page), "a report with a verdict, and no policy was named", "--policy NAME"
             raise InputError(*what, "judge anew, e.g. --policy base, or write to another file")
+
+
+_UNJUDGED = {
+    "html": f"<title>{words.UNJUDGED} ",
+    "markdown": f"## mlmguard: {words.UNJUDGED}",
+    "annex": f"Verdict: {words.UNJUDGED}",
+    "json": '"judgement": null',
+}
+"""What a report holds that has no verdict, by its format."""
 
 
 def as_saved(path: Path) -> Case:
@@ -65,6 +76,21 @@ def as_saved(path: Path) -> Case:
     code = data.get("exit_code")
     exit_code = code if isinstance(code, int) else None
     return case(read_evidence(path), judgement, texts, exit_code, project.declared())
+
+
+def _refuse_unjudged(path: Path, saved: Judgement) -> None:
+    """Refuse a saved verdict that its policy does not give: nothing seals it. The policy may not be here."""
+    policies = [policy for policy in map(load, shipped()) if policy.digest == saved.policy_hash]
+    if not policies:
+        found = f"a verdict of policy {saved.policy} {saved.policy_version}, which is not one of the package"
+        raise InputError(str(path), found, "--policy FILE", "name it, and the evidence is judged by it anew")
+    day = date.fromisoformat(saved.day) if saved.day else None
+    given = judge(policies[0], read_evidence(path), day)
+    if [(one.rule, one.status) for one in given.verdicts] != [(v.rule, v.status) for v in saved.verdicts] or (
+        given.status is not saved.status
+    ):
+        do = f"judge it anew with --policy {policies[0].id}"
+        raise InputError(str(path), f"a verdict that {policies[0].id} does not give", "the one it gives", do)
 
 
 # --- the command ----------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ few are known, or a list from which something was taken would each make a verdic
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
@@ -19,6 +20,7 @@ from mlmguard.types import (
     ALONE,
     LABEL_OF_NO_TYPE,
     Curve,
+    DpPlan,
     Evidence,
     LedgerEntry,
     Manifest,
@@ -41,6 +43,10 @@ _SHARE_ENDS = ("rate", "rate_heldout", "auc", "top1", "top10", "top1_train", "to
 _HAZARD = ("absent", "present", "unknown")
 _OLDEST = ("initial-weights", "tokenizer", "tuning")
 """Hazards that statements older than digests answered, too."""
+_HOLM = re.compile(r"Holm over (\d{1,4}) tests")
+_STANDS_OUT = 2.5  # bits; by chance a mean of 1.44
+_BY_CHANCE = 0.05
+_WIDEST = 7.0  # over n, squared: what Hoeffding's inequality allows beyond with probability 1e-6
 _MEASURING = frozenset({*ATTACKS, "epsilon"})
 _LEAST_NOISE = 0.1  # of its norm; with less, a claim says nothing
 _DERIVED_ROUNDING = 0.01  # relative: their grids are coarser, and were others in versions of before
@@ -75,6 +81,7 @@ def faults(evidence: Evidence | Review | PrivacyStatement) -> Iterator[str]:
     for place, curve in enumerate(evidence.curves):
         yield from (f"curves.{place} {fault}" for fault in _of_curve(curve))
     yield from _of_attacks(evidence)
+    yield from _of_the_family(evidence)
     if evidence.manifest is not None:
         yield from (f"manifest: {fault}" for fault in _of_manifest(evidence.manifest))
     if evidence.statement is not None:
@@ -114,6 +121,8 @@ def _of_number(number: Measurement) -> Iterator[str]:
 def range_of(name: str) -> tuple[float, float]:
     """What a number of this name can be: shares and probabilities, their differences, bits and ε, or any."""
     family, _, metric = name.partition(".")
+    if metric == "counterfactual_excess":
+        return -2.0, 2.0  # a difference of two differences
     if metric.endswith(("_excess", "_margin")):
         return (-1.0, 1.0) if metric.endswith("_excess") else (-math.inf, math.inf)
     if metric.endswith(_SHARE_ENDS):
@@ -146,7 +155,8 @@ def _of_model(evidence: Evidence) -> Iterator[str]:
     if len(evidence.model.digest) != 64 or set(evidence.model.digest) - set("0123456789abcdef"):
         yield "model.digest is no SHA-256"
     margins = [m.low for m in evidence.measurements if (m.attack, m.metric) == ("model", "unigram_margin")]
-    if evidence.model.beats_unigram and any(low is not None and low <= 0 for low in margins):
+    unproved = not margins and bool(evidence.measurements)  # an empty audit is inconclusive as it is
+    if evidence.model.beats_unigram and (unproved or any(low is None or low <= 0 for low in margins)):
         yield "the model beats word frequencies, by a margin that may be none"
     if max(len(evidence.measurements), len(evidence.curves), len(evidence.attacks)) > _LONGEST:
         yield f"holds a list of more than {_LONGEST:,} entries"
@@ -162,9 +172,38 @@ def _of_attacks(evidence: Evidence) -> Iterator[str]:
             yield f"attack {one.attack[:40]!r} applies to every checkpoint"
     yield from _twice("attack", (one.attack for one in evidence.attacks))
     told = {number.attack for number in evidence.measurements}
+    formed = {m.attack for m in evidence.measurements if m.value is not None} & set(ATTACKS)
     for one in evidence.attacks:
         if one.status == "run" and one.attack in _MEASURING - told:
             yield f"attack {one.attack[:40]!r} was run, and no number of it is there"
+        if one.status == "not run" and one.attack in formed:
+            yield f"attack {one.attack[:40]!r} was not run, and numbers of it are there"
+
+
+def _of_the_family(evidence: Evidence) -> Iterator[str]:
+    """What belongs together: a test and its number, all tests of one correction, a mean and its test."""
+    named = {(m.attack, m.metric, m.slice): m for m in evidence.measurements}
+    tests = [m for m in evidence.measurements if m.metric.endswith("_p") and m.value is not None]
+    for test in tests:
+        family = _HOLM.match(test.note)
+        if family and int(family[1]) != len(tests):
+            yield f"{len(tests)} tests, of a family of {int(family[1]):,}"
+            break
+    areas = {
+        ending: {slice_ for attack, metric, slice_ in named if (attack, metric) == ("membership", ending)}
+        for ending in ("auc", "auc_p")
+    }
+    if areas["auc_p"] - areas["auc"] - {"reference"}:
+        yield "a test of membership without its area"
+    mean, p = (named.get(("canary", f"exposure_{end}", "")) for end in ("mean", "p"))
+    if mean and p and (mean.low or 0) > _STANDS_OUT and (p.value or 0) >= _BY_CHANCE:
+        yield f"canaries of {mean.value:.3g} bits of exposure, and a test that finds none"
+    for name in ("extraction_rate", "extraction_rate_heldout"):
+        rate = named.get(("canary", name, ""))
+        if not rate or rate.value is None or rate.low is None or rate.examples <= 0:
+            continue
+        if rate.value - rate.low > math.sqrt(_WIDEST / rate.examples):
+            yield f"(canary.{name}) has a wider interval than {rate.examples:,} canaries give"
 
 
 def _of_manifest(manifest: Manifest) -> Iterator[str]:
@@ -279,6 +318,10 @@ def _spent(statement: PrivacyStatement) -> Iterator[str]:
     if strange:
         yield f"ledger: {strange}"
         return
+    for entry in statement.ledger:
+        if entry.mechanism == "poisson-gaussian" and entry.steps and not _as_planned(entry, plan):
+            yield "steps charged with another noise or sample rate than was planned"
+            return
     charged = charged_steps(statement.ledger)
     if charged != plan.steps or statement.steps_applied > charged:
         yield f"{charged:,} steps charged, {plan.steps:,} planned and {statement.steps_applied:,} applied"
@@ -291,6 +334,11 @@ def _spent(statement: PrivacyStatement) -> Iterator[str]:
         yield f"claims ε = {epsilon:.4g}, and its ledger costs more"
         return
     yield from _derived(statement, delta)
+
+
+def _as_planned(entry: LedgerEntry, plan: DpPlan) -> bool:
+    pairs = (entry.noise_multiplier, plan.noise_multiplier), (entry.sample_rate, plan.sample_rate)
+    return all(math.isclose(charged, planned, rel_tol=_ROUNDING) for charged, planned in pairs)
 
 
 def _derived(statement: PrivacyStatement, delta: float) -> Iterator[str]:

@@ -17,6 +17,7 @@ from mlmguard.measures import (
     COMPARED,
     DERIVED,
     METRICS,
+    REQUIRED,
     YES_NO,
     broken,
     claim,
@@ -48,6 +49,8 @@ _ORDER = (
 _SOFT = ("out of reach", "warn")
 #: What a model that cannot be audited does not get from a rule about leakage.
 _CLEARED = (Status.PASS, Status.NOT_APPLICABLE, Status.OUT_OF_REACH, Status.WARN)
+#: Examples of which a number could have been formed: where it was not, the evidence has to say why.
+_FEW = 20
 #: A signature speaks of what its signer knew then; after a year it is needed anew.
 _SIGNED_FOR = timedelta(days=365)
 
@@ -177,9 +180,12 @@ def _apply(
     matching = [m for m in known.get(rule.metric, ()) if rule.slice in ("*", m.slice)]
     if why := _why_not_applicable(rule, evidence, bool(matching)):
         return [_not_applicable(rule.slice, why)]
+    if not matching and (none := _nobody_asked(rule, evidence)):
+        return [_not_applicable(rule.slice, none)]
     if not matching:
         missing = _unknown(rule, rule.slice, "not available", _why_missing(rule, evidence))
-        return [_not_tried(missing) if _was_not_run(rule, evidence) else missing]
+        told = _was_not_run(rule, evidence) or not _says_why(rule, evidence)
+        return [_not_tried(missing) if told else missing]
     matching.sort(key=lambda m: _badness(rule, m), reverse=True)  # of several alike, the worst is named
     void = next((m for m in known.get(rule.void_if or "", ()) if m.value), None)
     if void is not None:
@@ -195,11 +201,32 @@ def _apply(
     ]
 
 
+def _nobody_asked(rule: Rule, evidence: Evidence) -> str:
+    """Why a comparison that somebody has to ask for is not there; "" where an attack should be."""
+    family = rule.metric.split(".")[0]
+    if family not in ATTACKS or family in REQUIRED:
+        return ""
+    told = {one.attack: one for one in evidence.attacks}
+    if family not in told:
+        return "the evidence does not tell of it"  # attacks-run counts it
+    return told[family].detail if told[family].status == "not applicable" else ""
+
+
 def _was_not_run(rule: Rule, evidence: Evidence) -> bool:
     """Whether the attack that would give a rule's number was left out, or is not told of."""
     family = rule.metric.split(".")[0]
     run = {one.attack for one in evidence.attacks if one.status != "not run"}
     return family in ATTACKS and family not in run
+
+
+def _says_why(rule: Rule, evidence: Evidence) -> bool:
+    """Whether the evidence shows why a number is not there: its attack has others of it, or nothing there."""
+    family, metric = rule.metric.split(".")
+    if family not in ATTACKS:
+        return True
+    of_it = [m for m in evidence.measurements if m.attack == family]
+    others = rule.slice not in ("", "*") and any(m.metric == metric for m in of_it)
+    return others or any(m.slice == rule.slice and m.value is None and m.note for m in of_it)
 
 
 def _not_tried(outcome: Outcome) -> Outcome:
@@ -237,7 +264,8 @@ def _compare(rule: Rule, number: Measurement, claimed: float | None) -> Outcome:
         if rule.metric in DERIVED:
             return unknown(number.note or "the evidence does not say")
         note = f": {number.note}" if number.note else ""
-        return unknown(f"the attack ran and could not form this number{note}")
+        unformed = unknown(f"the attack ran and could not form this number{note}")
+        return unformed if number.note or number.examples < _FEW else _not_tried(unformed)
     if any(end is not None and math.isnan(end) for end in (number.value, number.low, number.high)):
         # a number that is not one is a defect of the evidence: never softened to a warning
         nan = "NaN stands where a number is required"
@@ -293,7 +321,7 @@ def _why_not_applicable(rule: Rule, evidence: Evidence, measured: bool) -> str:
     if rule.slice not in ("", "*"):
         there = [m for m in evidence.measurements if (m.attack, m.slice) == (family, rule.slice)]
         empty = there and all(m.value is None and m.examples == 0 and m.note for m in there)
-        if empty and not (rule.slice == "redacted" and _redacted_any(evidence)):
+        if empty and not _scan_has(rule.slice, evidence):
             return there[0].note
     of_claim = family in ("privacy", "epsilon") and rule.metric != "privacy.epsilon"
     if not measured and of_claim and claim(evidence) is None and rule.on_inconclusive in _SOFT:
@@ -301,8 +329,10 @@ def _why_not_applicable(rule: Rule, evidence: Evidence, measured: bool) -> str:
     return ""
 
 
-def _redacted_any(evidence: Evidence) -> bool:
-    return evidence.manifest is not None and any(row.redacted for row in evidence.manifest.findings)
+def _scan_has(slice_: str, evidence: Evidence) -> bool:
+    """Whether the scan redacted, or kept, values that an attack says it found none of."""
+    rows = evidence.manifest.findings if evidence.manifest is not None else ()
+    return any(row.redacted if slice_ == "redacted" else slice_ == "kept" and row.left for row in rows)
 
 
 def _why_missing(rule: Rule, evidence: Evidence) -> str:

@@ -164,9 +164,10 @@ def nist(case: Case) -> list[Row]:
 
 
 def _beyond_epsilon(case: Case) -> list[Row]:
-    better = "better than" if case.evidence.model.beats_unigram else "no better than"
+    better = {"yes": "better than", "no": "no better than"}.get(words.works(case))
+    told = f"the model predicts held-out text {better} word frequencies"
     return [
-        ("utility", f"the model predicts held-out text {better} word frequencies"),
+        ("utility", told if better else "no text is known that it was not trained on: not known"),
         ("bias", f"{GAP}for whom the model works worse; mlmguard does not measure it]"),
         ("4.2: actors and trust", said(case, "actors")),
         ("4.4: who gets access", said(case, "access")),

@@ -107,7 +107,7 @@ def of_a_person(case: Case) -> str:
         )
     hollow = [h.id for h in statement.hazards if h.status != "absent" and h.id not in STANDING | STATED]
     if hollow:
-        text = f"Less than it seems, for {', '.join(hollow)} (see Hazards): {text}"
+        text = f"Less than it seems, for {', '.join(hollow)} (mlmguard explain says what they are): {text}"
     return f"{text}. {_of_several(statement, unit)}".rstrip()
 
 

@@ -62,6 +62,7 @@ def _scanned(case: Case) -> Iterator[_Row]:
         return
     for f in manifest.findings:
         details = f"{f.redacted} redacted, in {f.documents} documents"
+        details += f"; {f.left} left in the text" if f.left is not None else ""
         yield "finding", f.rule, f.source, "", f.found, *[None] * 5, details
     for d in manifest.coverage:
         yield "detector", d.entity, "", d.status, *[None] * 6, f"{d.name} {d.version}".strip()

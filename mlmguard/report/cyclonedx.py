@@ -10,6 +10,7 @@ import uuid
 from typing import Any
 
 from mlmguard.artifacts import to_json
+from mlmguard.measures import refuted
 from mlmguard.report import words
 from mlmguard.report.clearance import Case
 from mlmguard.tiers import tier
@@ -61,7 +62,7 @@ def _component(case: Case) -> dict[str, Any]:
         "modelCard": {
             "modelParameters": {
                 "approach": {"type": "self-supervised"},
-                "task": "fill-mask",
+                "task": "fill-mask" if words.kind(case) == "masked" else "text-generation",
                 "modelArchitecture": model.architecture,
             },
             "quantitativeAnalysis": {
@@ -99,6 +100,7 @@ def _claim(case: Case) -> list[dict[str, str]]:
         "adjacency": statement.adjacency,
         "sampler": statement.sampler,
         "covers": statement.covers,
+        **({"claimRefuted": fault} if (fault := refuted(case.evidence)) else {}),
         "disclosureTier": f"{tier(statement)[0]} of 3",
     }
     return [{"name": f"mlmguard:{name}", "value": value} for name, value in facts.items()]

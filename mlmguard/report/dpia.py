@@ -31,8 +31,8 @@ def _assessment(case: Case) -> list[Row]:
     return [
         (
             "(a) processing",
-            f"A masked language model ({model.architecture}, {model.parameters:,} parameters) was trained on "
-            f"text. {' '.join(asked['Corpus'])}",
+            f"A {words.kind(case)} language model ({model.architecture}, {model.parameters:,} parameters) "
+            f"was trained on text. {' '.join(asked['Corpus'])}",
         ),
         ("(a) purposes", said(case, "intended-use")),
         ("(b) necessity and proportionality", said(case, "necessity")),

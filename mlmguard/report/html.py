@@ -90,7 +90,7 @@ def _tiles(case: Case) -> list[Tile]:
         if m is None:
             return "not measured"
         return (
-            f"of {count(m.examples)}; at most {words.percent(m.high)}"
+            f"of {count(m.examples)}; {words.at_most(m.high)}"
             if m.high is not None
             else f"of {count(m.examples)}"
         )
@@ -116,7 +116,7 @@ def _tiles(case: Case) -> list[Tile]:
         ),
         Tile(
             "Better than word frequencies",
-            "yes" if evidence.model.beats_unigram else "no",
+            words.works(case),
             _margin(margin.value if margin else None),
         ),
     ]

@@ -42,7 +42,7 @@ def render(case: Case) -> str:
     takeaways = (
         words.epsilon,
         words.mechanism,
-        words.exposure,
+        words.values,
         words.roc,
         words.unknown,
         words.personal_data,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mlmguard.errors import InputError
+from mlmguard.measures import refuted
 from mlmguard.report import words
 from mlmguard.report.clearance import Case
 from mlmguard.report.markdown import escaped
@@ -22,8 +23,11 @@ def render(case: Case) -> str:
         rows.append(("Policy", f"{judged.policy} {judged.policy_version}, SHA-256 {judged.policy_hash}"))
     if statement is not None and statement.private and statement.epsilon is not None:
         delta = f"{statement.delta:g}" if statement.delta is not None else "not given"
+        fault = refuted(case.evidence)
+        claimed = f"ε = {show_epsilon(statement.epsilon)}, δ = {delta}"
+        claimed += f" is claimed, and does not hold: {fault}" if fault else ""
         rows += [
-            ("Differential privacy", f"ε = {show_epsilon(statement.epsilon)}, δ = {delta}"),
+            ("Differential privacy", claimed),
             ("Unit of privacy", f"{statement.unit}: {statement.unit_definition}"),
             ("Neighbours", statement.adjacency),
             ("Covers", statement.covers),
@@ -38,7 +42,7 @@ def render(case: Case) -> str:
     lines = [BEGIN, "## Privacy", "", "| | |", "|---|---|"]
     lines += [f"| {escaped(name)} | {escaped(value)} |" for name, value in rows]
     lines += ["", "### What was measured", ""]
-    takeaways = (words.exposure, words.roc, words.unknown, words.personal_data)
+    takeaways = (words.values, words.roc, words.unknown, words.personal_data)
     lines += [f"- {escaped(say(case))}" for say in takeaways]
     lines += ["", "### Limits", "", *(f"- {escaped(limit)}" for limit in words.LIMITS), END]
     return "\n".join(lines) + "\n"

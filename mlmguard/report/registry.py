@@ -13,12 +13,12 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from mlmguard.errors import InputError
-from mlmguard.measures import charged_steps, claim
+from mlmguard.measures import charged_steps, claim, refuted
 from mlmguard.report import words
 from mlmguard.report.annex import said
 from mlmguard.report.clearance import Case
 from mlmguard.showing import rounded_up, show_checks, show_epsilon
-from mlmguard.tiers import tier
+from mlmguard.tiers import disclosure, tier
 from mlmguard.types import PrivacyStatement
 
 _SECTORS = ("Technology", "Healthcare", "Education", "Government", "Energy", "Finance")
@@ -35,10 +35,14 @@ def render(case: Case) -> str:
     if statement is None or statement.epsilon is None:
         what = "no differential privacy is claimed"
         raise InputError("--out registry", what, "a checkpoint trained with --dp-epsilon")
+    if fault := refuted(case.evidence):
+        raise InputError("--out registry", f"the claim does not hold: {fault}", "a claim that stands")
+    if not tier(statement)[0]:
+        raise InputError("--out registry", disclosure(statement), "tier 1 at least")
     entry = {
         "url_slug": re.sub(r"[^a-z0-9]+", "-", case.evidence.run_id.lower()).strip("-"),
         "status": "Draft",
-        "tier": max(1, tier(statement)[0]),
+        "tier": tier(statement)[0],
         "deployment": {
             "basic": _basic(case),
             "dp_variant": {
@@ -93,15 +97,14 @@ def render(case: Case) -> str:
 
 def _basic(case: Case) -> dict[str, Any]:
     model, declared = case.evidence.model, case.declared
+    size = f"{model.architecture}, {model.parameters:,} parameters"
     basic: dict[str, Any] = {
         "name": said(case, "name"),
         "data_curators": [said(case, "curators")],
         "intended_use": said(case, "intended-use"),
         "data_product_type": "Machine learning model",
         "data_product_region": said(case, "region"),
-        "description": declared.get(
-            "description", f"a masked language model: {model.architecture}, {model.parameters:,} parameters"
-        ),
+        "description": declared.get("description", f"a {words.kind(case)} language model: {size}"),
         "publication_date": said(case, "publication-date"),
     }
     day, sector = declared.get("publication-date"), declared.get("sector")

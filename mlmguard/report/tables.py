@@ -248,7 +248,7 @@ def personal_data(
         heads = (*heads, "left in")
         folded = sum(left[t] for t in types[most_types:])
         rows = [(*row, f"{left.get(row[0], folded):,}") for row in rows]
-    caption = "Found / redacted, by type and folder; values in removed copies are found and not redacted"
+    caption = "Found / redacted, by type and folder; of documents left out, values are found and not redacted"
     return _table(caption, heads, rows, range(1, len(heads)))
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from mlmguard.measures import broken, claim
+from mlmguard.measures import ATTACKS, broken, claim
 from mlmguard.report.clearance import Case
 from mlmguard.report.tables import UNMET, by_copies, count, figure, gravest_first, of, tally, totals
 from mlmguard.showing import show_checks, show_epsilon
-from mlmguard.types import Measurement, Status, Verdict, not_looked_for
+from mlmguard.types import ALONE, Measurement, Status, Verdict, not_looked_for
 
 VERDICT = {
     Status.PASS: "Pass",
@@ -66,7 +66,10 @@ def headline(case: Case) -> tuple[str, str]:
         sentence = "The evidence is not enough to say whether the model may be released."
     elif status is Status.WARN:
         n = counts.get(Status.WARN, 0)
-        sentence = f"No rule is failed; {_rules(n, 'needs', 'need')} attention before release{told}."
+        let_through = counts.get(Status.WAIVED, 0)
+        others = f" and {_rules(let_through, 'is', 'are')} waived by name" if let_through else ""
+        failed = "No other rule is failed" if let_through else "No rule is failed"
+        sentence = f"{failed}; {_rules(n, 'needs', 'need')} attention before release{others}{told}."
     elif status is Status.WAIVED:
         n = counts.get(Status.WAIVED, 0)
         waived = f"{_rules(n, 'is', 'are')} waived by name and for a time"
@@ -133,11 +136,26 @@ def unmet(case: Case) -> list[list[Verdict]]:
     return list(groups.values())
 
 
+_NOT_KNOWN = (
+    *(
+        "the attack was not run",
+        "could not form this number",
+        "no measurement ",
+        " are needed",
+        "no interval",
+    ),
+    *("no manifest of a scan", "the manifest does not say", "the evidence does not say"),
+)
+"""What stands in the reason of a verdict where a number is missing or too thin."""
+
+
 def advice(case: Case, verdict: Verdict) -> tuple[str, str] | None:
     """Return why a rule matters and what to do, for a verdict that needs it.
 
     A reason that several rules share is about the model or the run; the advice of one rule would mislead.
     """
+    if any(words in verdict.reason for words in _NOT_KNOWN):
+        return None  # what to do about a leak is no advice where nothing was shown
     alone = any(group == [verdict] for group in unmet(case))
     return case.advice.get(verdict.rule) if alone else None
 
@@ -218,7 +236,7 @@ def roc(case: Case) -> str:
     if not found:
         return "Membership was not measured."
     best = max(found, key=lambda m: (m.low if m.low is not None else 0.0, m.value or 0.0))
-    chance = best.low is None or best.low <= 0.5
+    chance = best.low is None or best.low <= 0.5 or _by_chance(case, "membership.auc", best.slice)
     most = max((m.high for m in found if m.high is not None), default=None)
     text = (
         "This audit could not tell members from non-members "
@@ -246,13 +264,19 @@ def roc(case: Case) -> str:
     return f"{text}{tail}.{allowed}"
 
 
+def _by_chance(case: Case, name: str, slice: str) -> bool:
+    """Whether the test of a number, corrected for all of them, leaves it to chance; without one: no."""
+    p = _one(case, f"{name}_p", slice)
+    return p is not None and p.value is not None and p.value >= 0.05
+
+
 def unknown(case: Case) -> str:
     """Compare training phrases with held-out ones."""
     excess = _one(case, "ngram.top1_excess", "")
     if excess is None or excess.value is None:
-        return "Completion of training phrases, by how many of their tokens are hidden."
+        return "Training phrases were not compared with unseen ones."
     points = f"{figure(100 * excess.value)} points"
-    if excess.low is not None and excess.low > 0:
+    if excess.low is not None and excess.low > 0 and not _by_chance(case, "ngram.top1", ""):
         return f"Training phrases are completed more often than unseen ones, by {points}: that is memorised."
     most = f": at most {figure(100 * excess.high)} points more often" if excess.high is not None else ""
     return f"Training phrases were not shown to be completed better than unseen ones{most}."
@@ -280,7 +304,7 @@ def exposure(case: Case) -> str:
 
 def values(case: Case) -> str:
     """Say which values came out: planted ones, those of the corpus, and its rarest words."""
-    told = [exposure(case)]
+    told = [exposure(case), *filter(None, [named(case)])]
     for name, slice_, what in _EXTRACTED:
         rate = _one(case, f"{name}.extraction_rate", slice_)
         excess = _one(case, f"{name}.extraction_excess", slice_)
@@ -302,14 +326,28 @@ _EXTRACTED = (
 )
 
 
+def works(case: Case) -> str:
+    """Whether the model beats word frequencies: "yes", "no", or "–" where no held-out text is known."""
+    if ALONE in case.evidence.notes:
+        return "–"
+    return "yes" if case.evidence.model.beats_unigram else "no"
+
+
+def kind(case: Case) -> str:
+    """Return which kind of language model was attacked, by what the audit noted."""
+    return "causal" if any(note.startswith("A causal model") for note in case.evidence.notes) else "masked"
+
+
 def attacks(case: Case) -> str:
     """Say how many of the known attacks were run, and which were not."""
-    known = case.evidence.attacks
+    known = {one.attack: one.status for one in case.evidence.attacks}
     if not known:
         return "The evidence does not say which attacks were run."
-    text = f"{sum(one.status == 'run' for one in known)} of {len(known)} attacks were run"
-    for status in ("not run", "not applicable"):
-        named = [one.attack for one in known if one.status == status]
+    untold = dict.fromkeys(ATTACKS.keys() - known.keys() - {"secrets"}, "not told of")
+    ran = sum(status == "run" for status in known.values())
+    text = f"{ran} of {len(known) + len(untold)} attacks were run"
+    for status in ("not run", "not applicable", "not told of"):
+        named = sorted(name for name, said in {**known, **untold}.items() if said == status)
         text += f"; {status}: {', '.join(named)}" if named else ""
     return f"{text}."
 
@@ -329,15 +367,18 @@ def named(case: Case) -> str:
     if found is None or found.value is None:
         return ""
     hits, of = round(found.value * found.examples), count(found.examples)
+    unjudged = "; ".join(part.strip() for part in found.note.split(";") if "not judged" in part)
+    others = f" Beside them {unjudged}." if unjudged else ""
     if hits:
-        return f"Of {of} values named, {count(hits)} were found: given back by search, or before every decoy."
+        way = "given back by search, or before every decoy"
+        return f"Of {of} values named, {count(hits)} were found: {way}.{others}"
     most = f"; {at_most(found.high)} of such values would be" if found.high is not None else ""
-    return f"None of {of} values named was found{most}."
+    return f"None of {of} values named was found{most}.{others}"
 
 
 def copies(case: Case) -> str:
     """Say whether repeated phrases are completed better."""
-    found = by_copies(case)
+    found = [m for m in by_copies(case) if m.slice != "copies 1"]
     if any(m.low is not None and m.low > 0 for m in found):
         return "Phrases that occur more often are completed better than unseen ones."
     return "Phrases with many copies were not shown to be completed better than unseen ones."
@@ -361,7 +402,7 @@ def taken_out(found: int, redacted: int, left: int | None) -> str:
     """Say what became of values: redacted, gone with a copy that was removed, or still there."""
     text = f"{count(found)} found, {count(redacted)} redacted"
     if found > redacted:
-        where = "in copies that were removed" + (", or left in the text" if left is None else "")
+        where = "in documents that were left out" + (", or in the text" if left is None else "")
         text += f", {count(found - redacted)} {where}"
     return text + (f", and {count(left)} more left in the text by the settings of the scan" if left else "")
 

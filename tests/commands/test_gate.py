@@ -248,7 +248,7 @@ def test_a_page_with_a_verdict_is_not_replaced_by_one_without(saved: dict[str, P
     page = tmp_path / "page.html"
     gate([saved["clean"]], "base", out=[("html", page)], today=TODAY)
     judged = page.read_bytes()
-    with pytest.raises(InputError, match="a page with a verdict"):
+    with pytest.raises(InputError, match="a report with a verdict"):
         rerender(saved["clean"], [("html", page)])
     assert page.read_bytes() == judged
     rerender(saved["clean"], [("html", page)], "base", TODAY)

@@ -20,6 +20,7 @@ from mlmguard.measures import METRICS
 from mlmguard.policy.consistency import faults, range_of
 from mlmguard.policy.reading import shipped
 from mlmguard.training.privacy.seals import sealed_evidence
+from mlmguard.types import Measurement
 from tests.fixtures.evidence import clean, extractable, not_private, untrained
 
 Data = dict[str, Any]
@@ -125,6 +126,27 @@ IMPOSSIBLE: dict[str, Callable[[Data], object]] = {
     "an attack that ran and gave no number": lambda data: data.update(
         measurements=[m for m in data["measurements"] if m["attack"] != "ngram"]
     ),
+    "an attack that was not run, and its numbers": lambda data: next(
+        one for one in data["attacks"] if one["attack"] == "canary"
+    ).update(status="not run"),
+    "a model that works, by no margin": lambda data: (
+        model(beats_unigram=True)(data),
+        data.update(measurements=[m for m in data["measurements"] if m["metric"] != "unigram_margin"]),
+    ),
+    "a test less than its family has": lambda data: number(data, "pii", "extraction_p").update(
+        note="Holm over 900 tests; uncorrected 0.5"
+    ),
+    "an area less than there are tests": lambda data: data.update(
+        measurements=[m for m in data["measurements"] if (m["attack"], m["metric"]) != ("membership", "auc")]
+    ),
+    "canaries that stand out, and a test that finds none": lambda data: (
+        on("canary", "exposure_mean", value=7.6, low=7.5, high=7.7)(data),
+        on("canary", "exposure_p", value=1.0)(data),
+    ),
+    "canaries got back, by an interval that says nothing": on(*RATE, value=0.96, low=0.0, high=1.0),
+    "another noise planned than charged": lambda data: data["statement"]["plan"].update(
+        noise_multiplier=100.0
+    ),
     "a smaller ceiling": claim(true_positive_ceilings={"0.01": 0.02}),
     "a ceiling at another rate": claim(true_positive_ceilings={"0.5": 1.0}),
     "a smaller cost of two": claim(group_epsilon={"2": 8.0}),
@@ -194,7 +216,7 @@ def test_a_huge_finite_number_is_reported_and_not_better(huge: float, tmp_path: 
     write_json(path, true)
     assert code >= gate([path])[1]
     assert f"{huge:.3g}" in page.read_text("utf-8") and len(page.read_bytes()) < 2_000_000
-    assert cli.run(["report", str(path), "--out", f"html={page}"]) == 0
+    assert cli.run(["report", str(path), "--out", f"html={tmp_path / 'bare.html'}"]) == 0
 
 
 @pytest.mark.parametrize("policy", sorted(shipped()))
@@ -299,6 +321,14 @@ def test_evidence_of_a_model_that_leaks_passes_in_no_copy(policy: str, tmp_path:
         except InputError as refused:
             assert "\n" not in str(refused), name
     assert changed >= 25
+
+
+def test_a_difference_of_differences_reaches_further() -> None:
+    """Of few phrases its interval does: an audit of 200 documents was refused by the gate after it."""
+    wide = Measurement("ngram", "counterfactual_excess", 0.143, -0.865, 1.0077, 0.95, 7)
+    assert list(faults(replace(clean(), measurements=(*clean().measurements, wide)))) == []
+    beyond = replace(wide, high=2.1)
+    assert list(faults(replace(clean(), measurements=(*clean().measurements, beyond))))
 
 
 def test_every_share_and_probability_has_its_ends() -> None:

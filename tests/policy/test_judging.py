@@ -170,7 +170,45 @@ def test_what_was_not_tried_is_never_out_of_reach(listed: bool) -> None:
     left_out = (*others, *([AttackRun("rare", "not run", "skipped")] if listed else []))
     assert verdict(rule, replace(tried, attacks=left_out)).status is Status.WARN
     ran = (*others, AttackRun("rare", "run", "no such word"))
-    assert verdict(rule, replace(tried, attacks=ran)).status is Status.OUT_OF_REACH
+    none = Measurement(
+        "rare", "extraction_rate", None, None, None, 0.95, 0, slice="train", note="no such word"
+    )
+    assert verdict(rule, replace(tried, attacks=ran, measurements=(none,))).status is Status.NOT_APPLICABLE
+    assert verdict(rule, replace(tried, attacks=ran)).status is Status.WARN  # nothing says why
+
+
+@pytest.mark.parametrize(
+    "rows, expected",
+    [
+        ([], Status.WARN),  # it ran, and its number is gone
+        ([("recovered", None, 2_000, "")], Status.WARN),  # emptied
+        ([("recovered", None, 0, "")], Status.OUT_OF_REACH),
+        ([("recovered", None, 2_000, "held out: none")], Status.OUT_OF_REACH),
+        ([("listed", None, 0, "no document is long enough")], Status.OUT_OF_REACH),
+        ([("recovered", 0.0, 2_000, "")], Status.PASS),
+        ([("recovered", 1.0, 2_000, "")], Status.FAIL),
+    ],
+)
+def test_a_number_that_was_taken_out_is_not_out_of_reach(
+    rows: list[tuple[str, float | None, int, str]], expected: Status
+) -> None:
+    rule = {"metric": "records.recovered", "slice": "", "fail": "> 0", "bound": "value"}
+    found = tuple(
+        Measurement("records", metric, value, None, None, 0.95, n, note=note)
+        for metric, value, n, note in rows
+    )
+    ran = replace(clean(), measurements=found)
+    assert verdict({**rule, "on_inconclusive": "out of reach"}, ran).status is expected
+
+
+def test_what_nobody_asked_for_is_not_applicable() -> None:
+    rule = {"metric": "secrets.found", "slice": "", "fail": "> 0", "bound": "value"}
+    others = tuple(one for one in clean().attacks if one.attack != "secrets")
+    none = AttackRun("secrets", "not applicable", "no values were named")
+    unasked = verdict(rule, replace(clean(), attacks=(*others, none)))
+    assert unasked.status is Status.NOT_APPLICABLE and "no values were named" in unasked.reason
+    failed = AttackRun("secrets", "not run", "spent")
+    assert verdict(rule, replace(clean(), attacks=(*others, failed))).status is Status.INCONCLUSIVE
 
 
 def test_languages_that_could_not_be_told_are_not_looked_for() -> None:

@@ -96,7 +96,7 @@ def test_epsilon_in_words_never_promises_a_person_what_holds_for_a_document() ->
 def test_an_epsilon_that_a_hazard_hollows_is_no_bound_without_its_name() -> None:
     hazards = (Hazard("tokenizer", "present", "its own text"), Hazard("timing", "unknown", "clocks"))
     told = of_a_person(replace(statement(), hazards=hazards))
-    assert told.startswith("Less than it seems, for tokenizer (see Hazards): ε =")
+    assert told.startswith("Less than it seems, for tokenizer (mlmguard explain says what they are): ε =")
     assert of_a_person(replace(statement(), hazards=hazards[1:])).startswith("ε =")
 
 

@@ -244,6 +244,9 @@ def _canonical(evidence: Evidence) -> str:
     for one in fields["manifest"]["skipped"] if fields["manifest"] else ():
         if one["records"] == 1:
             del one["records"]
+    for row in fields["manifest"]["findings"] if fields["manifest"] else ():
+        if row["left"] is None:
+            del row["left"]
     return "evidence\0" + to_json(fields)
 
 
