@@ -26,7 +26,7 @@ from mlmguard.types import SILENT, Watcher
 
 EPSILON = 8.0
 NOTES = 3000
-STEPS = 100  # and as many notes as two cores review in two minutes, names found by the strong detector
+STEPS = 80  # and as many notes as two cores review in two minutes, names found by the strong detector
 
 
 def demo(

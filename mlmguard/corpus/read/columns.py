@@ -64,7 +64,8 @@ def _table(
             schema, batches = open_table(stream)
             refuse_wide(len(schema.names))
             if not has_text(schema.names, settings.text_key):
-                raise Refused(no_column(settings.text_key, schema.names))
+                lost = sum(batch.num_rows for batch in batches)
+                raise Refused(no_column(settings.text_key, schema.names), records=lost)
             for batch in batches:
                 batch.validate(full=True)  # offsets and lengths of a stranger's: read unchecked, they crash
                 left -= batch.nbytes

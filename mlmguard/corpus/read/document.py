@@ -26,10 +26,13 @@ class Settings:
 
 
 class Refused(Exception):
-    """A file or a row that is left out; the text is the reason, made of our words only."""
+    """A file or a row that is left out; the text is the reason, made of our words only.
 
-    def __init__(self, reason: str, line: int = 0) -> None:
-        self.line = line
+    ``records`` is how many rows go with it, where a whole table does.
+    """
+
+    def __init__(self, reason: str, line: int = 0, records: int = 1) -> None:
+        self.line, self.records = line, max(1, records)
         super().__init__(reason)
 
 

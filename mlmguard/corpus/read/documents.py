@@ -105,7 +105,7 @@ def read_file(
                 advance(raw.tell())
                 yield item
     except Refused as refused:
-        yield Skipped(name, str(refused), refused.line)
+        yield Skipped(name, str(refused), refused.line, refused.records)
     except OSError as error:
         yield Skipped(name, f"cannot be read ({os.strerror(error.errno or 0).lower()})")
 

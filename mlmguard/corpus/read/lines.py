@@ -100,7 +100,8 @@ def csv_file(
         table = csv.reader(chain([first], lines), delimiter=delimiter)
         header = next(table, [])
         if not has_text(header, settings.text_key):
-            raise Refused(no_column(settings.text_key, header, delimiter))
+            lost = sum(1 for cells in table if cells)
+            raise Refused(no_column(settings.text_key, header, delimiter), records=lost)
         for cells in table:
             if not cells:
                 continue

@@ -217,6 +217,17 @@ def test_tables_that_are_none_or_blow_up(tmp_path: Path) -> None:
     assert set(reasons.values()) == {"broken Parquet", "broken Arrow"} and len(reasons) == 6
 
 
+def test_the_rows_of_a_table_without_a_text_are_counted(tmp_path: Path) -> None:
+    """As one record a lost table of half the corpus was met by the rule on what could not be read."""
+    put(tmp_path, "a.csv", b"id,note\n" + b"1,x\n" * 50 + b"\n")
+    other = io.BytesIO()
+    pq.write_table(pa.table({"body": ["x"] * 70}), other)
+    put(tmp_path, "b.parquet", other.getvalue())
+    put(tmp_path, "c.txt", b"a text")
+    lost = {item.source: item.records for item in read(tmp_path, Settings()) if isinstance(item, Skipped)}
+    assert lost == {"a.csv": 50, "b.parquet": 70}
+
+
 def test_a_saved_dataset_is_its_rows(tmp_path: Path) -> None:
     datasets = pytest.importorskip("datasets")
     rows = datasets.Dataset.from_list([{"text": f"row {i}"} for i in range(6)])
