@@ -34,7 +34,8 @@ if "dependency" in given:
 first, last = map(int, re.fullmatch(r"(\\d+)-(\\d+)", given.get("array", "0-0")).groups())
 for task in range(first, last + 1):
     about = {"SLURM_ARRAY_TASK_ID": str(task), "SLURM_ARRAY_TASK_COUNT": "1"} if task else {}
-    subprocess.run(["sh", "-c", sys.argv[-1]], check=True, env={**os.environ, **about})
+    with open(f"slurm-{number}.out", "a") as out:
+        subprocess.run(["sh", "-c", sys.argv[-1]], check=True, env={**os.environ, **about}, stdout=out)
 print(f"{number};cluster")
 """
 #: mlmguard, which only notes how it was called.
