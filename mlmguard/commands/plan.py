@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,7 @@ from mlmguard.commands import leading_on
 from mlmguard.commands.options import Page, options, shared, show
 from mlmguard.measures import DERIVED
 from mlmguard.policy.rule import Policy, Rule, Threshold
-from mlmguard.settings import TrainSettings, UnitChoice, check
+from mlmguard.settings import TrainSettings, UnitChoice, check, dials
 from mlmguard.showing import show_epsilon
 from mlmguard.types import LedgerEntry
 
@@ -179,7 +179,17 @@ def command(quiet: bool, as_json: bool, policy: str, **settings: Any) -> None:
         *((size.rule, f"{size.examples:,} examples of {size.metric}, at least") for size in found.sizes),
     ]
     show(found, as_json, lambda: console.explanation("Plan", rows))
-    leading_on.then("train", "--dp-epsilon", f"{settings['dp_epsilon']:g}", quiet=quiet)
+    leading_on.then("train", *_as_typed(settings), quiet=quiet)
+
+
+def _as_typed(settings: Mapping[str, Any]) -> list[str]:
+    """What was planned, as options of ``train``; whether the size is public is for who trains to say."""
+    known = {one.name: one for one in dials(TrainSettings)}
+    words = []
+    for name in ("dp_epsilon", "delta", "steps", "batch_units", "canaries"):
+        if settings[name] not in (None, known[name].default):
+            words += [known[name].flag, f"{settings[name]:g}"]
+    return words
 
 
 def _canaries(needed: int | None) -> str:

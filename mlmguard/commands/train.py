@@ -58,7 +58,8 @@ def command(
     if found := useless(result.unprotected):
         console.warn(found)
     console.written([ckpt, reports / "train.json"], quiet)
-    leading_on.then("audit", ckpt, quiet=quiet)
+    elsewhere = () if reports == Path("reports") else ("--reports", reports)
+    leading_on.then("audit", ckpt, *elsewhere, quiet=quiet)
 
 
 def tables(result: TrainResult) -> None:

@@ -82,3 +82,11 @@ def test_a_page_that_is_not_ours_or_may_not_be_written_stays_and_the_verdict_is_
     monkeypatch.setattr("mlmguard.commands.gate.os.access", lambda path, mode: mode != os.W_OK)
     assert cli.run(["gate", str(evidence)]) == 10
     assert page.read_bytes() == before and "wrote" not in capsys.readouterr().err.rpartition("leaks.html")[2]
+
+
+def test_what_was_planned_is_what_is_typed_next(capsys: pytest.CaptureFixture[str]) -> None:
+    planned = ["--dp-epsilon", "4", "--steps", "200", "--canaries", "300"]
+    assert cli.run(["plan", "--public-size", "2000", *planned]) == 0
+    assert last(capsys) == f"next: mlmguard train {' '.join(planned)}"
+    assert cli.run(["plan", "--public-size", "2000", "--dp-epsilon", "8"]) == 0
+    assert last(capsys) == "next: mlmguard train --dp-epsilon 8"
