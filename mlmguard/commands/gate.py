@@ -214,6 +214,10 @@ def command(
             click.echo(render("json", one.case), nl=False)
         else:
             console.verdicts(one.case)
+    for one in judged:
+        seal = seals.compare_evidence(one.evidence, key_at_hand())
+        if seal.outcome != "holds":
+            console.say(f"{one.path}: {seal.found}", quiet)
     console.written([path for _, path in targets], quiet)
     if len(judged) == 1:
         leading_on.gaps(targets, quiet)
