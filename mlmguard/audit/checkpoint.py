@@ -375,10 +375,10 @@ def _sides(ckpt: Path, foreign: Foreign) -> tuple[Rows, Rows, list[str]]:
             return sides[0], [], [ALONE]
         documents = [item for item in read_documents(path, reading) if isinstance(item, Document)]
         rows = [{"id": d.id, "text": d.text, "unit": d.unit or d.id} for d in documents]
-        different = len(set(map(_words, rows)))
-        if different < FEWEST_DOCUMENTS:
+        same = len(set(map(_words, rows))) == 1
+        if same or len(rows) < FEWEST_DOCUMENTS:
             found = "1 document" if len(rows) == 1 else f"{len(rows)} documents"
-            found += f", {different} of them different" if different < len(rows) else ""
+            found += ", all of one text" if same and len(rows) > 1 else ""
             raise InputError(f"{flag} {path}", found, f"at least {FEWEST_DOCUMENTS}")
         sides.append(rows)
     told = [elsewhere.refuse_undealt(ckpt, record, foreign.members, sides)] if record else []

@@ -170,7 +170,7 @@ def test_a_list_that_cannot_be_read_and_a_name_without_a_network_are_refused(els
     with pytest.raises(InputError, match="1 document; expected at least 10"):
         checkpoint.read(elsewhere.model, Foreign(one))
     copies = rows(tmp_path / "copies.jsonl", filler(1, 0) * 20)
-    with pytest.raises(InputError, match="20 documents, 1 of them different; expected at least 10"):
+    with pytest.raises(InputError, match="20 documents, all of one text; expected at least 10"):
         checkpoint.read(elsewhere.model, Foreign(copies))
     with pytest.raises(InputError, match=r"no such folder.* a name on a hub, .* goes with --members"):
         checkpoint.read(Path("nobody/no-such-model"), Ours())

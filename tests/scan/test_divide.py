@@ -175,7 +175,9 @@ def test_a_value_that_stays_stays_in_every_column(place: Place) -> None:
     manifest = place.scan(kept=(("EMAIL_ADDRESS", mark),))
     (row,) = place.rows()
     assert "a.b@example.com" in row["text"] and row["metadata"] == '{"by": "a.b@example.com"}'
-    assert manifest.findings == () and manifest.columns == ()
+    (left,) = manifest.findings
+    assert (left.rule, left.found, left.redacted, left.left) == ("EMAIL_ADDRESS", 0, 0, 1)
+    assert manifest.columns == ()
     (span,) = jsonl(place.run / "spans.jsonl")
     assert (span["rule"], span["fingerprint"], span["redacted"]) == ("EMAIL_ADDRESS", mark, False)
 
