@@ -40,7 +40,7 @@ from mlmguard.training import models
 from mlmguard.training.privacy import seals
 from mlmguard.training.recipes import epochs
 from mlmguard.training.text.tokenizer import Tokenizer
-from mlmguard.types import ALONE, Document, Manifest, PrivacyStatement, UnitKind
+from mlmguard.types import ALONE, UNREAD, Document, Manifest, PrivacyStatement, UnitKind
 
 
 @dataclass(frozen=True)
@@ -357,6 +357,7 @@ def _read_foreign(ckpt: Path, foreign: Foreign, seed: int) -> Audited:
         causal=causal,
         notes=(
             "Not a run of mlmguard: members and non-members are as the user named them.",
+            *([UNREAD] if (ckpt / "privacy.json").is_file() else []),
             *dealt,
             *(planted.notes if planted else ()),
             *given.notes(named),

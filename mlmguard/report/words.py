@@ -9,7 +9,7 @@ from mlmguard.measures import ATTACKS, broken, claim
 from mlmguard.report.clearance import Case
 from mlmguard.report.tables import UNMET, by_copies, count, figure, gravest_first, of, tally, totals
 from mlmguard.showing import show_checks, show_epsilon
-from mlmguard.types import ALONE, Measurement, Status, Verdict, not_looked_for
+from mlmguard.types import ALONE, UNREAD, Measurement, Status, Verdict, not_looked_for
 
 VERDICT = {
     Status.PASS: "Pass",
@@ -197,7 +197,8 @@ def epsilon(case: Case) -> str:
     statement, bound = claim(case.evidence), _one(case, "epsilon.one_run_lower_bound")
     claimed = statement.epsilon if statement else None
     if claimed is None:
-        return "No differential privacy is claimed for this checkpoint."
+        unread = UNREAD in case.evidence.notes
+        return UNREAD if unread else "No differential privacy is claimed for this checkpoint."
     if bound is None or bound.value is None:
         return (
             f"ε = {show_epsilon(claimed)} is claimed; the audit computed no lower bound to compare with it."

@@ -134,6 +134,8 @@ class ModelFacts:
 
 ALONE = "No non-members were named: what compares with documents not trained on is not applicable."
 """The note of evidence that had nothing to compare with."""
+UNREAD = "The checkpoint's own privacy.json was not read: it was audited with --members, as one of others."
+"""Note of evidence without a claim whose checkpoint makes one."""
 DEALT = "Dealt by coin before the training"
 """How the note of evidence begins whose members and non-members `mlmguard split` dealt."""
 

@@ -22,7 +22,7 @@ from mlmguard.measures import broken
 from mlmguard.policy.reading import load
 from mlmguard.report import words
 from mlmguard.report.clearance import case
-from mlmguard.types import ALONE, Evidence
+from mlmguard.types import ALONE, UNREAD, Evidence
 from tests.fixtures.elsewhere import filler, plain_loop, rows, sentences, values
 from tests.fixtures.workbench import KEY, QUICK, findings, numbers
 
@@ -286,3 +286,11 @@ def of_few_entries(folder: Path, entries: list[str]) -> Path:
     sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
     BertForMaskedLM(BertConfig(vocab_size=len(entries), **sizes)).save_pretrained(folder)
     return folder
+
+
+def test_a_claim_that_was_not_read_is_not_called_none(elsewhere, tmp_path):
+    folder = tmp_path / "ours"
+    shutil.copytree(elsewhere.model, folder)
+    assert UNREAD not in checkpoint.read(folder, Foreign(elsewhere.members)).notes
+    (folder / "privacy.json").write_text("{}")
+    assert UNREAD in checkpoint.read(folder, Foreign(elsewhere.members)).notes

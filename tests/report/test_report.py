@@ -28,6 +28,7 @@ from mlmguard.report import figures, tables, words
 from mlmguard.report.clearance import CLEARANCE, WITHHELD, Case, case, cleared, digest, line, name, prose
 from mlmguard.report.formats import FORMATS, parse_out, render, write
 from mlmguard.types import (
+    UNREAD,
     AttackRun,
     Curve,
     Detector,
@@ -330,6 +331,8 @@ def test_the_takeaways_follow_the_numbers() -> None:
     refuted = changed(clean(), number("epsilon.one_run_lower_bound", 9.0, n=13_000, ceiling=10.0))
     assert "the claim is false" in words.epsilon(case(refuted))
     assert "No differential privacy" in words.epsilon(case(not_private()))
+    unread = replace(not_private(), notes=(UNREAD,))  # its claim is not known here, which is not "none"
+    assert words.epsilon(case(unread)) == UNREAD
     assert "could not tell members from non-members (AUC at most" in words.roc(case(clean()))
     assert "are told from non-members better than by a coin" in words.roc(case(extractable()))
     assert "stand out" in words.exposure(case(extractable()))
