@@ -308,9 +308,8 @@ def masks(rows: Sequence[tuple[str, Sequence[tuple[str, str, bool]]]]) -> None:
         line = Text(overflow="fold")
         for text, fate, personal in pieces:
             form, style = _FATES.get(fate, ("{}", ""))
-            line.append_text(_text(form.format(text), f"{style} underline" if personal else style)).append(
-                " "
-            )
+            # the token is cleared, not its marks: =@= would look like an address
+            line.append(form.format(prose(text)), f"{style} underline" if personal else style).append(" ")
         _print(_heading(strategy), Padding(line, (0, 0, 0, 2)))
     _print(
         _text("[MASK] hidden, ~token~ swapped for another, =token= kept and predicted; findings underlined")

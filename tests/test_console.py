@@ -294,3 +294,9 @@ def test_documents_in_a_language_that_nobody_looked_for_are_a_warning_above_a_tw
         known = [one for one in counts if one in ("es", "de", "fr", "it", "pt", "nl")]
         asked = f"--language {','.join(known)} " if known else ""
         assert f"{line}{foreign}; scan again with {asked}--overwrite" in said
+
+
+def test_the_marks_of_a_mask_make_no_address(capsys: pytest.CaptureFixture[str], width: int) -> None:
+    console.masks([("token", [("anna", "", False), ("@", "kept", False), ("@", "swapped", True)])])
+    text = shown(capsys, width)
+    assert "=@= ~@~" in text and "withheld" not in text

@@ -26,6 +26,10 @@ UNMET = (Status.FAIL, Status.INCONCLUSIVE, Status.WARN)
 _SEVERITIES = ("critical", "high", "medium", "low")
 
 
+#: Languages, and reasons, that are listed each; the others are added up.
+_ROWS = 12
+
+
 @dataclass(frozen=True)
 class Table:
     """Rows under a caption; ``numeric`` are the columns to set flush right."""
@@ -281,8 +285,12 @@ def languages(manifest: Manifest | None) -> Table | None:
         return None
     rows = [
         (row.language, count(row.documents), row.status, count(len(row.made)), count(len(row.measured)))
-        for row in manifest.languages[:12]
+        for row in manifest.languages[:_ROWS]
     ]
+    if others := manifest.languages[_ROWS:]:
+        statuses = ", ".join(sorted({row.status for row in others}))
+        documents = count(sum(row.documents for row in others))
+        rows.append((f"{len(others)} others", documents, statuses, "–", "–"))
     return _table(
         "Languages of the documents",
         ("language", "documents", "identifiers", "types", "measured"),
@@ -298,7 +306,9 @@ def skipped(manifest: Manifest | None) -> Table | None:
     reasons = Counter[str]()
     for record in manifest.skipped:
         reasons[record.reason] += record.records
-    rows = [(reason, count(n)) for reason, n in reasons.most_common(12)]
+    rows = [(reason, count(n)) for reason, n in reasons.most_common(_ROWS)]
+    if (others := reasons.total() - sum(n for _, n in reasons.most_common(_ROWS))) > 0:
+        rows.append((f"{len(reasons) - _ROWS} other reasons", count(others)))
     return _table("Records left out", ("reason", "records"), rows, (1,))
 
 

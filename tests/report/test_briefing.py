@@ -174,6 +174,13 @@ def test_types_and_languages_nobody_looked_for_are_both_named() -> None:
     assert "ORGANIZATION" in never and "another language (fi)" in never
 
 
+def test_languages_beyond_a_dozen_are_added_up() -> None:
+    rows = tuple(LanguageCount(f"l{k}", 100 - k, "not looked for") for k in range(15))
+    table = tables.languages(replace(manifest(), languages=rows))
+    assert table is not None and len(table.rows) == 13
+    assert table.rows[-1][:3] == ("3 others", str(88 + 87 + 86), "not looked for")
+
+
 def test_the_smallest_leak_is_the_first_of_what_the_audit_says_of_its_reach() -> None:
     note = "Reach: with 9 of 90 units held out a model fails where 7 units are known. Fewer are listed. More."
     shown = judged(replace(clean(), notes=(note,)))
