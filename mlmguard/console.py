@@ -32,6 +32,7 @@ from mlmguard.heartbeat import heartbeat
 from mlmguard.measures import applied
 from mlmguard.report import briefing, tables, words
 from mlmguard.report.clearance import Case, case, cleared, line, prose
+from mlmguard.settings import LANGUAGES
 from mlmguard.showing import show_epsilon
 from mlmguard.types import (
     SILENT,
@@ -399,14 +400,13 @@ def _width(content: tables.Table) -> int:
 
 
 _LANGUAGE = {"und": "undetermined"}
-_ASKED = ("es", "de", "fr", "it", "pt", "nl")  # of ``scan --language``, beside English
 _MANY = 0.05
 """Share of documents in languages whose identifiers nobody looked for that is worth a warning."""
 
 
 def _foreign(manifest: Manifest) -> RenderableType | None:
     """A warning where a part of the corpus is in a language whose identifiers nobody looked for."""
-    foreign = {row.language: row.documents for row in manifest.languages if row.status == "not looked for"}
+    foreign = manifest.foreign
     share = sum(foreign.values()) / max(1, manifest.documents_read)
     if share <= _MANY:
         return None
@@ -420,7 +420,7 @@ def _foreign(manifest: Manifest) -> RenderableType | None:
 
 def _asked(foreign: Mapping[str, int]) -> str:
     """The option for those of the languages that a scan can be asked for."""
-    known = [language for language in foreign if language in _ASKED]
+    known = [language for language in foreign if language in LANGUAGES]
     return f"--language {','.join(known)} " if known else ""
 
 

@@ -397,11 +397,8 @@ def _foreign_share(evidence: Evidence) -> list[_Derived]:
         return []
     if not evidence.manifest.languages:
         return [("", None, "the scan did not tell the languages of the documents")]
-    told = {
-        status: {row.language: row.documents for row in evidence.manifest.languages if row.status == status}
-        for status in ("not looked for", "undetermined")
-    }
-    untold, foreign = sum(told["undetermined"].values()), told["not looked for"]
+    foreign = evidence.manifest.foreign
+    untold = sum(row.documents for row in evidence.manifest.languages if row.status == "undetermined")
     if untold > _UNTOLD * evidence.manifest.documents_read:
         of = f"{untold:,} of {evidence.manifest.documents_read:,} documents"
         why = f"the language of {of} could not be told"

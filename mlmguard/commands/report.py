@@ -17,9 +17,9 @@ from mlmguard.errors import InputError
 from mlmguard.policy.judging import judge
 from mlmguard.policy.reading import load, shipped
 from mlmguard.report import json, words
-from mlmguard.report.clearance import Case, case
+from mlmguard.report.clearance import Case, case, cleared
 from mlmguard.report.formats import holds
-from mlmguard.types import Judgement
+from mlmguard.types import Evidence, Judgement
 
 
 def rerender(
@@ -36,7 +36,7 @@ def rerender(
     else:
         shown = as_saved(path)
         if shown.judgement is not None:
-            _refuse_unjudged(path, shown.judgement)
+            _refuse_unjudged(path, evidence, shown.judgement)
     if not out:
         raise InputError("report", "no format", "--out FORMAT=PATH", "e.g. --out html=report.html")
     if shown.judgement is None:
@@ -78,19 +78,19 @@ def as_saved(path: Path) -> Case:
     return case(read_evidence(path), judgement, texts, exit_code, project.declared())
 
 
-def _refuse_unjudged(path: Path, saved: Judgement) -> None:
+def _refuse_unjudged(path: Path, evidence: Evidence, saved: Judgement) -> None:
     """Refuse a saved verdict that its policy does not give: nothing seals it. The policy may not be here."""
-    policies = [policy for policy in map(load, shipped()) if policy.digest == saved.policy_hash]
-    if not policies:
+    policy = next((one for one in map(load, shipped()) if one.digest == saved.policy_hash), None)
+    if policy is None:
         found = f"a verdict of policy {saved.policy} {saved.policy_version}, which is not one of the package"
         raise InputError(str(path), found, "--policy FILE", "name it, and the evidence is judged by it anew")
-    day = date.fromisoformat(saved.day) if saved.day else None
-    given = judge(policies[0], read_evidence(path), day)
-    if [(one.rule, one.status) for one in given.verdicts] != [(v.rule, v.status) for v in saved.verdicts] or (
-        given.status is not saved.status
-    ):
-        do = f"judge it anew with --policy {policies[0].id}"
-        raise InputError(str(path), f"a verdict that {policies[0].id} does not give", "the one it gives", do)
+    try:
+        given = judge(policy, evidence, date.fromisoformat(saved.day) if saved.day else None)
+    except ValueError:  # no day
+        given = None
+    if cleared(given) != saved:
+        do = f"judge it anew with --policy {policy.id}"
+        raise InputError(str(path), f"a verdict that {policy.id} does not give", "the one it gives", do)
 
 
 # --- the command ----------------------------------------------------------------------------------------

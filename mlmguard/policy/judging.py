@@ -234,9 +234,14 @@ def _not_tried(outcome: Outcome) -> Outcome:
     return replace(outcome, status=Status.WARN) if outcome.status is Status.OUT_OF_REACH else outcome
 
 
+def _end(rule: Rule, number: Measurement) -> float | None:
+    """The end of a number that a rule compares."""
+    return {"value": number.value, "upper_ci": number.high, "lower_ci": number.low}[rule.end]
+
+
 def _badness(rule: Rule, number: Measurement) -> float:
     """How far a number is towards failing, for the order of slices only."""
-    compared = {"value": number.value, "upper_ci": number.high, "lower_ci": number.low}[rule.end]
+    compared = _end(rule, number)
     if compared is None or math.isnan(compared):
         return -math.inf
     text = rule.fail or rule.warn or rule.inconclusive or ">"
@@ -270,7 +275,7 @@ def _compare(rule: Rule, number: Measurement, claimed: float | None) -> Outcome:
         # a number that is not one is a defect of the evidence: never softened to a warning
         nan = "NaN stands where a number is required"
         return Outcome(number.slice, _unsoftened(rule), observed, nan, evaluated=False)
-    compared = {"value": number.value, "upper_ci": number.high, "lower_ci": number.low}[rule.end]
+    compared = _end(rule, number)
     if compared is None:
         return unknown(f"no interval, so its {END[rule.end]} cannot be compared")
     texts = (rule.fail, rule.warn, rule.inconclusive)

@@ -49,7 +49,7 @@ def _corpus(manifest: Manifest | None) -> str:
     shown = [f"{row.language} {count(row.documents)}" for row in manifest.languages[:_FEW]]
     more = len(manifest.languages) - len(shown)
     text += f"; by language: {', '.join(shown)}{f' and {more} more' if more > 0 else ''}"
-    foreign = sum(row.documents for row in manifest.languages if row.status == "not looked for")
+    foreign = sum(manifest.foreign.values())
     if foreign:
         text += f". In {count(foreign)} of them nobody looked for the identifiers of their language"
     untold = sum(row.documents for row in manifest.languages if row.status == "undetermined")
@@ -82,7 +82,7 @@ def _never(manifest: Manifest | None) -> str:
     if missing:
         more = len(missing) - _LISTED
         text = f"{', '.join(missing[:_LISTED])}{f' and {more} more' if more > 0 else ''}."
-    foreign = [row.language for row in manifest.languages if row.status == "not looked for"]
+    foreign = list(manifest.foreign)
     if foreign:
         more = len(foreign) - _FEW
         named = f"{', '.join(foreign[:_FEW])}{f' and {more} more' if more > 0 else ''}"

@@ -7,6 +7,7 @@ range and combinations that contradict each other, and the rooms key their table
 from mlmguard.settings.audit import AuditSettings
 from mlmguard.settings.choices import (
     FROM_SCRATCH,
+    LANGUAGES,
     LEARNT_TOKENIZERS,
     Adaptation,
     Cleaning,
@@ -28,6 +29,7 @@ from mlmguard.settings.train import TrainSettings, read_mix
 
 __all__ = [
     "FROM_SCRATCH",
+    "LANGUAGES",
     "LEARNT_TOKENIZERS",
     "Adaptation",
     "AuditSettings",

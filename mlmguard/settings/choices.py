@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+LANGUAGES = ("es", "de", "fr", "it", "pt", "nl")
+"""What ``scan --language`` can be asked for beside English."""
+
 
 class Size(StrEnum):
     """Sizes of a model that mlmguard makes itself."""

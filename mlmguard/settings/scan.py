@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from mlmguard.errors import InputError
-from mlmguard.settings.choices import Cleaning, CutPassages, EngineChoice, Keep
+from mlmguard.settings.choices import LANGUAGES, Cleaning, CutPassages, EngineChoice, Keep
 from mlmguard.settings.dial import Contradiction, dial
 
 READING, FINDING, COPIES, RUNNING = "Reading", "Finding and cleaning", "Copies and splits", "Running"
@@ -87,7 +87,7 @@ class ScanSettings:
     )
     languages: tuple[str, ...] = dial(
         ("en",),
-        "Languages beside English whose words and identifiers are looked for: es, de, fr, it, pt, nl.",
+        f"Languages beside English whose words and identifiers are looked for: {', '.join(LANGUAGES)}.",
         group=FINDING,
         flag="--language",
         separated=True,

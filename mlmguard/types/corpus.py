@@ -185,6 +185,11 @@ class Manifest:
     schema: str = "mlmguard/manifest/v1"
 
     @property
+    def foreign(self) -> dict[str, int]:
+        """Documents by language, of languages whose identifiers nobody looked for."""
+        return {row.language: row.documents for row in self.languages if row.status == "not looked for"}
+
+    @property
     def records_skipped(self) -> int:
         """How many records were left out: entries of ``skipped`` may stand for several."""
         return sum(one.records for one in self.skipped)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -270,3 +272,27 @@ def test_gaps_that_a_person_has_to_fill_are_counted(
         assert cli.run(["report", str(saved["clean"]), "--policy", "base", "--out", out]) == 0
         gaps = (tmp_path / f"{name}.md").read_text("utf-8").count("[to be written: ")
         assert f"{gaps} items to be written" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        lambda judged: judged.update(status="pass"),
+        lambda judged: [verdict.update(status="pass") for verdict in judged["verdicts"]],
+        lambda judged: judged["verdicts"][0].update(observed="0 of 10,000"),
+        lambda judged: judged.update(day="yesterday"),
+        lambda judged: judged.update(policy_hash="0" * 64),
+    ],
+    ids=["the word", "every rule", "what was observed", "no day", "another policy"],
+)
+def test_a_saved_verdict_that_its_policy_does_not_give_is_refused(
+    forged: Callable[[dict[str, Any]], object], saved: dict[str, Path], tmp_path: Path
+) -> None:
+    report, page = tmp_path / "report.json", tmp_path / "page.html"
+    gate([saved["extractable"]], "base", out=[("json", report)], today=TODAY)
+    data = json.loads(report.read_text("utf-8"))
+    forged(data["judgement"])
+    report.write_text(json.dumps(data), "utf-8")
+    with pytest.raises(InputError):
+        rerender(report, [("html", page)])
+    assert not page.exists()

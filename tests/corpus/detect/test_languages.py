@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from mlmguard import settings
 from mlmguard.corpus.detect import finder as detect
 from mlmguard.corpus.detect import presidio, recall, reference
 from mlmguard.corpus.detect.abroad import recognisers_abroad
@@ -155,3 +156,7 @@ def test_a_language_brings_the_identifiers_of_its_country() -> None:
     assert {"ES_NIF", "ES_NIE", "ES_PASSPORT", "POSTAL_CODE"} <= more
     assert {r.type for r in recognisers()} <= set(detect.supported_entities(languages=("es",)))
     assert presidio.of_countries().keys() >= {"es", "de", "it"}
+
+
+def test_what_can_be_asked_for_is_what_there_is() -> None:
+    assert settings.LANGUAGES == ALL
