@@ -90,7 +90,7 @@ def compare_passages(job: Job, place: Workplace, watcher: Watcher) -> None:
                 continue
             where = _where(books, passage.document, passage.other)
             books.shared[where] += 1
-            fingerprint = job.key.fingerprint("passage", f"{passage.other} {passage.other_start}")
+            fingerprint = job.key.fingerprint("passage", f"{passage.opening:016x}")
             originals.add(passage.document, [("passage", fingerprint)])
             between = cut == CutPassages.BETWEEN_SPLITS and where != _SAME_SPLIT
             if cut == CutPassages.EVERYWHERE or between:

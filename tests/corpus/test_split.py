@@ -121,3 +121,18 @@ def test_shares_must_make_a_whole(wrong: str) -> None:
         InputError, match=r"--splits: .*; expected shares of train, validation, test that add up to 1"
     ):
         check(ScanSettings(splits=wrong))
+
+
+def test_texts_of_which_there_were_copies_are_held_out_as_often_as_others() -> None:
+    # every third text had two copies; in the order of the least name nearly three times as many of them were
+    singles, copied = range(2000), range(2000, 3000)
+    units = [str(k) for k in singles] + [f"{k} copy {copy}" for k in copied for copy in range(3)]
+    clusters = [*singles, *(k for k in copied for _ in range(3))]
+    kept = [True] * 2000 + [True, False, False] * 1000
+    held_out = Counter({"single": 0, "copied": 0})
+    for seed in range(10):
+        sides = divide(units, clusters, kept, key=Key(bytes([seed]) * 32))
+        held_out["single"] += sum(side != "train" for side in sides[:2000])
+        held_out["copied"] += sum(side != "train" for side in sides[2000::3])
+    # 1,000 of 10,000 copied ones expected, with a deviation of 24 where 3,000 are drawn ten times
+    assert abs(held_out["copied"] - held_out["single"] / 2) < 150, held_out

@@ -66,13 +66,17 @@ def _over_windows(least_or_most: np.ufunc, values: Array) -> Array:
 
 @dataclass(frozen=True)
 class Passage:
-    """Words ``start`` to ``end`` of ``document`` also stand in ``other``, from ``other_start`` on."""
+    """Words ``start`` to ``end`` of ``document`` also stand in ``other``, from ``other_start`` on.
+
+    ``opening`` is a fingerprint of its first fifty words: the same passage has it in a third document too.
+    """
 
     document: int
     start: int
     end: int
     other: int
     other_start: int
+    opening: int
 
 
 class Passages:
@@ -116,7 +120,8 @@ class Passages:
             start = place - _shared(a[covered:place][::-1], b[:other_place][::-1])
             end = place + _shared(a[place:], b[other_place:])
             if end - start >= LEAST:
-                yield Passage(here, start, end, other, other_place - (place - start))
+                (opening,) = rolling(a[start : start + LEAST], LEAST).tolist()
+                yield Passage(here, start, end, other, other_place - (place - start), opening)
                 covered = end
 
     def _links(self, rank: Array) -> Iterator[list[int]]:
