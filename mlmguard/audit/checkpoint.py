@@ -309,9 +309,10 @@ def _no_run(thing: Path, statement: PrivacyStatement, skipped: Sequence[str] = (
 
 
 def _draws(known: Mapping[str, Any], rows: Rows, secrets: Sequence[canaries.Secret]) -> float | None:
-    """The expected number of steps that drew a given unit: a plan's rate, or epochs."""
+    """The expected number of windows that were drawn of a given unit: a plan's rate, or epochs."""
     if known.get("plan"):
-        return float(known["plan"]["sample_rate"] * known["plan"]["steps"])
+        views = (known.get("recipe") or {}).get("views", 1)  # earlier versions knew one window a draw only
+        return float(known["plan"]["sample_rate"] * known["plan"]["steps"] * views)
     if not known.get("recipe"):
         return None
     units = len({row["unit"] for row in rows}) + sum(len(canaries.units(secret)) for secret in secrets)

@@ -65,9 +65,11 @@ def command(
 def tables(result: TrainResult) -> None:
     """Print the result of a run: model, plan, held-out numbers, the claim."""
     facts: dict[str, Any] = dict(result.facts)
+    views = facts.get("augmentation_multiplicity", 1)
+    windows = "window" if views == 1 else f"{views} windows of"
     rows = {
         "model": f"{facts['parameters']:,} parameters, {facts['init']}",
-        "plan": f"{facts['steps']} steps of {facts['batch_units']} units, window {facts['window']}, "
+        "plan": f"{facts['steps']} steps of {facts['batch_units']} units, {windows} {facts['window']}, "
         f"masks {facts['mask_rate']:.0%}, rate {facts['learning_rate']:g}",
         "took": f"{facts['seconds']:.0f} s on {facts['device']}, {facts['precision']}, "
         f"{facts['memory_gib']:.1f} GiB, {facts['saves']} saves",

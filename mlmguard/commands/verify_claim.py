@@ -176,12 +176,12 @@ def _words(statement: PrivacyStatement, training: Mapping[str, Any]) -> Iterator
 
 
 def unit_of(statement: PrivacyStatement, training: Mapping[str, Any]) -> UnitOfPrivacy:
-    """The unit as training words it, from its kind, its name and the window."""
-    window = int(training["window"])
+    """The unit as training words it, from its kind, its name and what a draw gives."""
+    draw = int(training["window"]), int(training.get("augmentation_multiplicity", 1))
     if UnitKind(statement.unit_kind) == UnitKind.KEY:
-        return UnitOfPrivacy.of(None, None, statement.unit, window)
+        return UnitOfPrivacy.of(None, None, statement.unit, *draw)
     choices = {UnitKind.ROW: UnitChoice.DOCUMENT, UnitKind.PIECE: UnitChoice.SEQUENCE}
-    return UnitOfPrivacy.of(choices[UnitKind(statement.unit_kind)], None, None, window)
+    return UnitOfPrivacy.of(choices[UnitKind(statement.unit_kind)], None, None, *draw)
 
 
 def _origin(statement: PrivacyStatement) -> Origin:

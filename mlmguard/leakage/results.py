@@ -74,7 +74,7 @@ class Passage:
     ids: Ids = field(repr=False)
     unit: str = ""
     length: int = 0  # tokens of the whole document
-    draws: float | None = None  # how often training is expected to have drawn the document; None: not known
+    draws: float | None = None  # windows that training is expected to have drawn of it; None: not known
 
     @property
     def owner(self) -> str:
@@ -84,7 +84,7 @@ class Passage:
     def exposures(self, start: int, count: int) -> float | None:
         """How often training is expected to have shown the ``count`` tokens from ``start`` of ``ids`` on.
 
-        A drawn document contributes one random window, and ``ids`` is the first of them: what stands in the
+        A drawn document contributes random windows, and ``ids`` is the first of them: what stands in the
         middle of a long document is in few windows.
         """
         if self.draws is None:

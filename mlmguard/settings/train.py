@@ -137,6 +137,15 @@ class TrainSettings:
         above=0,
     )
     window: int = dial(64, "Tokens of one window, special tokens included.", group=OPTIMISATION, least=8)
+    augmentation_multiplicity: int | None = dial(
+        None,
+        "Private: windows of a drawn unit, each masked by itself, whose mean gradient is clipped as one. ε "
+        "stays, a step takes as many times longer.",
+        group=OPTIMISATION,
+        metavar="K",
+        derived="1",
+        least=1,
+    )
     stride: int | None = dial(
         None,
         "Cut documents into windows this many tokens apart.",
@@ -295,6 +304,18 @@ class TrainSettings:
             "--final-mask-rate",
             "beside --static-masks",
             "masks that are drawn anew",
+        ),
+        Contradiction(
+            lambda s: not s.private and s.augmentation_multiplicity is not None,
+            "--augmentation-multiplicity",
+            "a run that is not private: a plain one draws more windows by more --steps",
+            "--dp-epsilon beside it",
+        ),
+        Contradiction(
+            lambda s: s.static_masks and (s.augmentation_multiplicity or 1) > 1,
+            "--augmentation-multiplicity {augmentation_multiplicity}",
+            "beside --static-masks it would be the same window as many times",
+            "windows and masks that are drawn anew",
         ),
         Contradiction(
             lambda s: s.private and s.objective == Objective.NSP,

@@ -39,7 +39,8 @@ def train(
     tracking.refuse_unknown(track)
     checkpoint.refuse_foreign(ckpt)
     corpus = data.opened(clean, settings, watcher)
-    unit = UnitOfPrivacy.of(settings.unit, settings.unit_key, corpus.scanned_by, settings.window)
+    views = planning.views(settings)
+    unit = UnitOfPrivacy.of(settings.unit, settings.unit_key, corpus.scanned_by, settings.window, views)
     with Run.open(corpus, settings, runs, distributed.join(), watcher) as run:
         watcher = run.heard_by(watcher)
 

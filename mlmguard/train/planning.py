@@ -157,6 +157,7 @@ def private_recipe(settings: TrainSettings, dp: DpPlan) -> Recipe:
         learning_rate=settings.learning_rate or learning_rate(settings),
         warmup_steps=warmup,
         window=settings.window,
+        views=views(settings),
         masking=masking_of(settings, PRIVATE_MASKS),
         objective=settings.objective,
         schedule=settings.schedule,
@@ -165,6 +166,11 @@ def private_recipe(settings: TrainSettings, dp: DpPlan) -> Recipe:
         weight_decay=0.0,  # decay pulls on every weight where only some have signal
         seed=settings.seed,
     )
+
+
+def views(settings: TrainSettings) -> int:
+    """How many windows a drawn unit gives a step."""
+    return settings.augmentation_multiplicity or 1
 
 
 def plain_recipe(settings: TrainSettings, size: int) -> Recipe:

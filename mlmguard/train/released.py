@@ -106,6 +106,7 @@ def _facts(settings: TrainSettings, mode: Mode) -> dict[str, object]:
         "tokenizer": derived.tokenizer_of(settings),
         **({"added_tokens": len(mode.tokenizer.added)} if settings.add_tokens else {}),
         "window": recipe.window,
+        **({"augmentation_multiplicity": recipe.views} if recipe.views > 1 else {}),
         "masking": _masking_in_words(recipe.masking),
         "mask_rate": recipe.masking.rate,
         "objective": recipe.objective,

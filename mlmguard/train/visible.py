@@ -64,9 +64,9 @@ def tell_mostly_planted(secrets: Sequence[Secret], plan: Plan, units: int, watch
 
 
 def draws(plan: Plan, units: int) -> float:
-    """How often the plan is expected to draw one unit."""
+    """How many windows the plan is expected to draw of one unit."""
     if plan.dp is not None:
-        return plan.dp.sample_rate * plan.dp.steps
+        return plan.dp.sample_rate * plan.dp.steps * plan.recipe.views
     return epochs(plan.recipe.steps, plan.recipe.batch_units, units)
 
 

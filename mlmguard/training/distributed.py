@@ -31,9 +31,15 @@ class Team:
         """This process owns the run folder, the ledger and the noise."""
         return self.rank == 0
 
-    def share(self, items: Sequence[_T]) -> Sequence[_T]:
-        """Return the part of ``items`` that is this process' work; the parts are disjoint and cover all."""
-        return items[self.rank :: self.size]
+    def share(self, items: Sequence[_T], together: int = 1) -> Sequence[_T]:
+        """Return the part of ``items`` that is this process' work; the parts are disjoint and cover all.
+
+        ``together`` neighbours are never parted.
+        """
+        if together == 1:
+            return items[self.rank :: self.size]
+        begins = range(self.rank * together, len(items), self.size * together)
+        return [item for begin in begins for item in items[begin : begin + together]]
 
     def agree(self, value: _T) -> _T:
         """Return the first process' value, in all of them."""

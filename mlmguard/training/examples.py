@@ -1,12 +1,14 @@
 """Units as examples, and examples as padded batches.
 
-An example is a window of one unit, framed by special tokens and masked: (input ids, labels), both (T,).
+An example is a window of one unit, framed by special tokens and masked: (input ids, labels), both (T,). Where
+a drawn unit gives several, they stand next to each other, as many for each unit.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -45,6 +47,27 @@ def example(
     return ids, labels
 
 
+def views(
+    unit: Unit,
+    tokenizer: Tokenizer,
+    recipe: Recipe,
+    rng: np.random.Generator,
+    step: int = 0,
+    alike: bool = False,
+) -> Examples:
+    """Return what one drawn ``unit`` gives a private step: ``recipe.views`` windows, drawn and masked afresh.
+
+    Their mean gradient varies less than that of one and is clipped as one, so that less of it is cut off, and
+    the unit moves the sum by C as before (augmentation multiplicity: De et al. 2022, section 3.2). A text
+    shorter than a window gives the same one several times, under other masks. ``alike``: of one length.
+    """
+    if alike and len(unit.sequences) > 1:
+        which = int(rng.integers(len(unit.sequences)))
+        notes = unit.notes[which : which + 1]
+        unit = replace(unit, sequences=unit.sequences[which : which + 1], notes=notes)
+    return [example(unit, tokenizer, recipe, rng, step) for _ in range(recipe.views)]
+
+
 def shuffled_examples(units: Sequence[Unit], tokenizer: Tokenizer, recipe: Recipe, step: int) -> Examples:
     """Return the examples of one plain step, a function of the step and the seed."""
     rng = np.random.default_rng([recipe.seed, step, 1])
@@ -68,20 +91,28 @@ class Ahead:
 
 
 def collate(
-    examples: Examples, pad_id: int, micro_tokens: int, device: torch.device, alike: bool = False
+    examples: Examples,
+    pad_id: int,
+    micro_tokens: int,
+    device: torch.device,
+    alike: bool = False,
+    views: int = 1,
 ) -> list[Batch]:
     """Micro-batches of similar length; the attention mask keeps padding out of every other record.
 
-    ``alike``: of one length each, for a model that sees padding all the same.
+    ``alike``: of one length each, for a model that sees padding all the same. ``views`` neighbours are one
+    unit's, and in one batch: a unit that was parted would be clipped part by part, and move the sum by more.
     """
+    units = [examples[k : k + views] for k in range(0, len(examples), views)]
+    longest = [max((ids for ids, _ in own), key=len) for own in units]
     return [
-        padded([examples[k] for k in members], pad_id, device)
-        for members in micro_batches([ids for ids, _ in examples], micro_tokens, alike)
+        padded([one for k in members for one in units[k]], pad_id, device, views)
+        for members in micro_batches(longest, micro_tokens // views, alike)
     ]
 
 
-def padded(examples: Examples, pad_id: int, device: torch.device) -> Batch:
-    """Examples (ids, labels) as one batch, as wide as the longest."""
+def padded(examples: Examples, pad_id: int, device: torch.device, views: int = 1) -> Batch:
+    """Examples (ids, labels) as one batch, as wide as the longest; ``views`` neighbours are one unit's."""
     length = max(len(ids) for ids, _ in examples)
     input_ids = torch.full((len(examples), length), pad_id)
     labels = torch.full((len(examples), length), IGNORED)
@@ -90,8 +121,7 @@ def padded(examples: Examples, pad_id: int, device: torch.device) -> Batch:
         input_ids[row, : len(ids)] = torch.from_numpy(ids)
         labels[row, : len(ids)] = torch.from_numpy(targets)
         attention[row, : len(ids)] = 1
-    return {
-        "input_ids": input_ids.to(device),
-        "attention_mask": attention.to(device),
-        "labels": labels.to(device),
-    }
+    batch = {"input_ids": input_ids, "attention_mask": attention, "labels": labels}
+    if views > 1:
+        batch["unit_ids"] = torch.arange(len(examples)) // views
+    return {key: tensor.to(device) for key, tensor in batch.items()}

@@ -35,11 +35,13 @@ def private_gradient(
     team: Team = ALONE,
     precision: str = "fp32",
     audit: SelfAudit | None = None,
+    views: int = 1,
 ) -> float:
     """Set every ``.grad`` to (Σ clipped + N(0, (σC)²)) / normaliser. An empty draw is noise only.
 
-    ``examples`` are those of the whole team: each process clips its share, the first adds noise to the sum
-    and tells the others. ``audit``, of the first process, releases its canaries beside them and measures.
+    ``examples`` are those of the whole team, ``views`` neighbours of each unit: each process clips its share,
+    the first adds noise to the sum and tells the others. ``audit``, of the first process, releases its
+    canaries beside them and measures.
 
     Returns the draw's mean loss, nan for an empty one: private, for the run folder, steering nothing.
 
@@ -49,7 +51,8 @@ def private_gradient(
     through weights that overflow. So it ends the run, without a checkpoint and without saying whose units
     they were, and no more is drawn.
     """
-    batches = collate(team.share(examples), pad_id, micro_tokens, device, models.sees_padding(model))
+    share, alike = team.share(examples, views), models.sees_padding(model)
+    batches = collate(share, pad_id, micro_tokens, device, alike, views)
     total, losses = clipped_total(model, batches, plan.max_grad_norm, engine, autocast(device, precision))
     losses = losses.to(device)
     team.add_to_first(losses)

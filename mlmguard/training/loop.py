@@ -52,6 +52,7 @@ def run_steps(
     optimizer = torch.optim.AdamW(
         decayed_groups(model, recipe.weight_decay), lr=recipe.learning_rate, betas=(0.9, 0.99)
     )
+    least = recipe.window * recipe.views  # of one unit
     micro_tokens, load, started = recipe.micro_tokens, DeviceLoad(mode.device), time.monotonic()
     with mode.running(journal, optimizer) as step:
         while step < recipe.steps:
@@ -61,7 +62,7 @@ def run_steps(
                 group["lr"] = rate
             examples = mode.draw(step)
             loading = time.monotonic() - began
-            loss, micro_tokens = within_memory(mode.gradient(examples), micro_tokens, recipe.window)
+            loss, micro_tokens = within_memory(mode.gradient(examples), micro_tokens, least)
             if mode.diverged(loss):
                 step = mode.fall_back(step, loss, watcher)
                 continue

@@ -31,7 +31,7 @@ from mlmguard.training.clipping.clip import (
     self_check,
 )
 from mlmguard.training.distributed import ALONE, Team
-from mlmguard.training.examples import Ahead, Examples, collate, example, shuffled_examples
+from mlmguard.training.examples import Ahead, Examples, collate, shuffled_examples, views
 from mlmguard.training.journal import Journal
 from mlmguard.training.privacy.self_audit import SelfAudit, split
 from mlmguard.training.recipes import Recipe
@@ -265,9 +265,9 @@ class Private(Mode):
         if not self._chosen:
             self._choose_engine(watcher)
         rng = mechanism.private_rng()
-        trial = [example(unit, tokenizer, recipe, rng) for unit in self.units[:4]]
         alike = models.sees_padding(model)
-        batches = collate(trial, tokenizer.pad, recipe.micro_tokens, self.device, alike)
+        trial = [row for unit in self.units[:4] for row in views(unit, tokenizer, recipe, rng, alike=alike)]
+        batches = collate(trial, tokenizer.pad, recipe.micro_tokens, self.device, alike, recipe.views)
         self_check(model, batches[0], self.plan.max_grad_norm, self.engine)
         if self.team.first and recipe.precision != "fp32" and not self.margin_known:
             short = numerics.autocast(self.device, recipe.precision)
@@ -308,19 +308,21 @@ class Private(Mode):
         )
         if self.audit:
             self.audit.drew(step, canaries)
-        return [example(self.units[k], self.tokenizer, self.recipe, self._rng, step) for k in texts]
+        alike = models.sees_padding(self.model)
+        drawn = (views(self.units[k], self.tokenizer, self.recipe, self._rng, step, alike) for k in texts)
+        return [row for own in drawn for row in own]
 
     def gradient(self, examples: Examples) -> Callable[[int], float]:
-        pad = self.tokenizer.pad
+        pad, together = self.tokenizer.pad, self.recipe.views
         if self.audit and self.audit.looks() and examples:
-            few, alike = examples[:CHECKED_UNITS], models.sees_padding(self.model)
-            batch = collate(few, pad, self.recipe.micro_tokens, self.device, alike)[0]
+            few, alike = examples[: CHECKED_UNITS * together], models.sees_padding(self.model)
+            batch = collate(few, pad, self.recipe.micro_tokens, self.device, alike, together)[0]
             self.audit.saw_clipping(distance_from_loop(self.model, batch, self.engine))
 
         def work(micro_tokens: int) -> float:
             return gradients.private_gradient(
                 self.model, examples, pad, self.plan, self._noise, self.engine,
-                micro_tokens, self.device, self.team, self.recipe.precision, self.audit,
+                micro_tokens, self.device, self.team, self.recipe.precision, self.audit, together,
             )  # fmt: skip
 
         return work

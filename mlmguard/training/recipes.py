@@ -27,6 +27,7 @@ class Recipe:
     max_grad_norm: float = (
         1.0  # of a plain step's gradient; a private one is clipped by unit, as its plan says
     )
+    views: int = 1  # windows that one drawn unit gives a private step, each masked by itself
     micro_tokens: int = 8192  # padded tokens a forward pass; memory, not mathematics
     precision: str = "fp32"  # of the passes: "fp32", "bf16", or in a plain run "fp16"
     packed: bool = False  # several examples in one row, none attending to another; plain runs only

@@ -29,7 +29,7 @@ EASED = 0.5  # of the learning rate after falling back
 def within_memory(work: Callable[[int], _T], tokens: int, least: int) -> tuple[_T, int]:
     """``work(tokens)``, with half the tokens a pass whenever the device runs out of memory, and what fitted.
 
-    Raises :class:`MlmguardError` when ``least``, one window, does not fit.
+    Raises :class:`MlmguardError` when ``least``, one unit, does not fit.
     """
     while True:
         try:
@@ -39,7 +39,7 @@ def within_memory(work: Callable[[int], _T], tokens: int, least: int) -> tuple[_
                 raise
             if tokens <= least:
                 raise MlmguardError(
-                    f"out of memory with one window of {least} tokens a pass; "
+                    f"out of memory with one unit of {least} tokens a pass; "
                     "use --gradient-checkpointing, a smaller --size or a shorter --window"
                 ) from None
         if torch.cuda.is_available():

@@ -86,6 +86,11 @@ def test_what_is_for_plain_runs_is_refused_in_a_private_one() -> None:
 #: For each contradiction, in the order of the table: settings that it refuses, and the nearest ones it takes.
 CONTRADICTORY: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({"static_masks": True, "final_mask_rate": 0.2}, {"static_masks": True}),
+    ({"augmentation_multiplicity": 4}, {"augmentation_multiplicity": 4, "dp_epsilon": 8.0}),
+    (
+        {"dp_epsilon": 8.0, "augmentation_multiplicity": 2, "static_masks": True},
+        {"dp_epsilon": 8.0, "augmentation_multiplicity": 1, "static_masks": True},
+    ),
     ({"dp_epsilon": 8.0, "objective": "mlm+nsp"}, {"objective": "mlm+nsp"}),
     ({"dp_epsilon": 8.0, "precision": "fp16"}, {"dp_epsilon": 8.0, "precision": "bf16"}),
     ({"stride": 63}, {"stride": 62}),

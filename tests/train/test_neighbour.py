@@ -39,6 +39,7 @@ OPTIONS: dict[str, tuple[dict[str, Any], ...]] = {
     "adapt": ({}, {"adapt": "lora"}, {"adapt": "bitfit"}),
     "objective": ({}, {"objective": "mlm+sop"}),
     "quiet": ({}, {"quiet_metrics": True}),
+    "windows": ({}, {"augmentation_multiplicity": 3}),
     "size": ({"public_size": 400}, {}),
 }
 EVERY = [
@@ -47,9 +48,9 @@ EVERY = [
     if not {("unit", "sequence"), ("tokenizer", "dp")}
     <= (chosen := dict(itertools.chain(*map(dict.items, parts)))).items()
 ]  # a noised vocabulary of pieces is refused
-# every choice of every option, and most pairs of choices; all 120 run where MLMGUARD_ALL_NEIGHBOURS is set
+# every choice of every option, and most pairs of choices; all 240 run where MLMGUARD_ALL_NEIGHBOURS is set
 QUICK = [EVERY[0], EVERY[-1]]
-SOME = EVERY if os.environ.get("MLMGUARD_ALL_NEIGHBOURS") else [EVERY[k] for k in range(5, 115, 15)]
+SOME = EVERY if os.environ.get("MLMGUARD_ALL_NEIGHBOURS") else [EVERY[k] for k in range(4, 240, 27)]
 
 
 def words(seed: int, count: int = 60) -> str:

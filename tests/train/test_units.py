@@ -276,6 +276,21 @@ def test_claims_that_protect_nobody_are_refused(by_author, change, named):
         trained(by_author, TrainSettings(**{**vars(QUICK), **change}))
 
 
+def test_more_windows_of_a_unit_cost_no_epsilon_and_are_said(by_author):
+    """One plan, one ledger and one ε, whatever a drawn unit gives; ``verify`` knows the words of either."""
+    once = trained(by_author, QUICK)
+    often = trained(by_author, TrainSettings(**{**vars(QUICK), "augmentation_multiplicity": 3}))
+    assert (often.statement.plan, often.statement.ledger) == (once.statement.plan, once.statement.ledger)
+    assert often.statement.epsilon == once.statement.epsilon
+    assert "the mean of 3 random windows" in often.statement.unit_definition
+    assert "one random window" in once.statement.unit_definition
+    assert often.facts["augmentation_multiplicity"] == 3
+    assert "augmentation_multiplicity" not in once.facts
+    said = {check.what: check.outcome for check in verify(by_author / "ckpt")[0]}
+    assert said["words"] == said["hazards"] == "holds"
+    assert {check.outcome for check in often.statement.mechanism_checks} == {"passed"}
+
+
 # --- what is said of the rest -------------------------------------------------------------------------
 
 

@@ -20,10 +20,10 @@ from torch import Tensor, nn
 
 from mlmguard.training import models
 from mlmguard.training.clipping.clip import Engine
-from mlmguard.training.examples import collate, example
+from mlmguard.training.examples import Examples, collate, views
 from mlmguard.training.gradients import clipped_total
 from mlmguard.training.recipes import Recipe
-from mlmguard.training.text.masking import Ids, Masking
+from mlmguard.training.text.masking import Masking
 from mlmguard.training.text.tokenizer import Tokenizer
 from mlmguard.training.text.units import Unit
 
@@ -46,27 +46,29 @@ def precision_margin(
     seed: nothing private steers the noise. ``precision`` is the autocast of the run; ``model`` is left as it
     was. Costs four clipped sums.
     """
-    examples = _public_draw(tokenizer, recipe)
+    units = _public_draw(tokenizer, recipe)
+    alike = models.sees_padding(model)
 
-    def released(draw: Sequence[tuple[Ids, Ids]]) -> dict[str, Tensor]:
-        batches = collate(draw, tokenizer.pad, recipe.micro_tokens, device, models.sees_padding(model))
+    def released(draw: Sequence[Examples]) -> dict[str, Tensor]:
+        rows = [row for own in draw for row in own]
+        batches = collate(rows, tokenizer.pad, recipe.micro_tokens, device, alike, recipe.views)
         return clipped_total(model, batches, TINY, engine, precision)[0]
 
-    whole = released(examples)
-    by_length = sorted(range(len(examples)), key=lambda k: len(examples[k][0]))
+    whole = released(units)
+    by_length = sorted(range(len(units)), key=lambda k: len(units[k][0][0]))
     excess = 0.0
-    for place in np.linspace(0, len(examples) - 1, TRIALS).round().astype(int):
+    for place in np.linspace(0, len(units) - 1, TRIALS).round().astype(int):
         without = by_length[place]
-        rest = released([pair for k, pair in enumerate(examples) if k != without])
+        rest = released([own for k, own in enumerate(units) if k != without])
         squares = [(whole[name] - rest[name]).double().square().sum() for name in whole if name in rest]
         excess = max(excess, math.sqrt(float(torch.stack(squares).sum())) / TINY - 1)
     return SAFETY * excess
 
 
-def _public_draw(tokenizer: Tokenizer, recipe: Recipe) -> list[tuple[Ids, Ids]]:
+def _public_draw(tokenizer: Tokenizer, recipe: Recipe) -> list[Examples]:
     rng = np.random.default_rng(0)
     ordinary = np.setdiff1d(np.arange(tokenizer.size), list(tokenizer.special_ids))
     lengths = rng.integers(1, recipe.window - 1, max(2, recipe.batch_units))
     drawn = [Unit(f"trial {k}", (rng.choice(ordinary, length),)) for k, length in enumerate(lengths)]
     by_token = replace(recipe, masking=Masking(rate=recipe.masking.rate))  # random tokens make no words
-    return [example(unit, tokenizer, by_token, rng) for unit in drawn]
+    return [views(unit, tokenizer, by_token, rng) for unit in drawn]

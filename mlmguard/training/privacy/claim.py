@@ -26,11 +26,12 @@ class UnitOfPrivacy:
 
     @classmethod
     def of(
-        cls, chosen: str | None, unit_key: str | None, scanned_by: str | None, window: int
+        cls, chosen: str | None, unit_key: str | None, scanned_by: str | None, window: int, views: int = 1
     ) -> UnitOfPrivacy:
         """The unit of a run on rows that were scanned by the key ``scanned_by`` (None: without one).
 
-        ``chosen`` is "document", "sequence" or None: the key where the scan had one, else the document.
+        ``chosen`` is "document", "sequence" or None: the key where the scan had one, else the document. A
+        drawn unit contributes ``views`` windows.
 
         Raises:
             InputError: ``unit_key`` is not the key of the scan, or is named beside a smaller unit.
@@ -55,12 +56,14 @@ class UnitOfPrivacy:
                 f"one piece of at most {window - 2} tokens of a row of clean/train; a row is as many units "
                 "as it has pieces, and a whole document has the guarantee of a group",
             )
-        draw = f"each draw contributes one random window of at most {window} tokens"
+        windows = "one random window" if views == 1 else f"the mean of {views} random windows"
+        draw = f"each draw contributes {windows} of at most {window} tokens"
+        of_which = " of one of them" if views == 1 else ", each of one of them"
         if chosen is None and scanned_by is not None:
             return cls(
                 UnitKind.KEY,
                 scanned_by,
-                f"all rows of clean/train that share one value of “{scanned_by}”; {draw} of one of them",
+                f"all rows of clean/train that share one value of “{scanned_by}”; {draw}{of_which}",
             )
         if chosen in (None, UnitChoice.DOCUMENT):
             return cls(UnitKind.ROW, str(UnitChoice.DOCUMENT), f"one row of clean/train; {draw}")

@@ -1,7 +1,8 @@
 """Units of privacy and how a step draws them.
 
-The unit is what one row of the sampler is. By default that is one document, and a drawn document
-contributes one random window of its tokens, so that a long document moves the sum no more than a short one.
+The unit is what one row of the sampler is. By default that is one document. A drawn document contributes one
+random window of its tokens, or the mean of as many as every other, so that a long document moves the sum no
+more than a short one.
 """
 
 from __future__ import annotations
