@@ -68,17 +68,18 @@ def search(
     for k, beams in enumerate(_surest_first(model, targets)):
         pools[k].update(beams)
     settled: list[set[Candidate]] = [set() for _ in targets]
+    told: Told = {}
     for _ in range(sweeps):
         active = [(k, c) for k, pool in enumerate(pools) for c in sorted(pool - settled[k])]
         if not active:
             break
-        moved = _sweep(model, targets, active)
+        moved = _sweep(model, targets, active, told)
         for (k, before), after in zip(active, moved):
             pools[k].discard(before)
             pools[k].add(after)
             if before == after:
                 settled[k].add(after)
-    return _best(model, targets, [sorted(pool) for pool in pools])
+    return _best(model, targets, [sorted(pool) for pool in pools], told)
 
 
 def fill(target: Target, candidate: Candidate) -> Ids:
@@ -88,18 +89,32 @@ def fill(target: Target, candidate: Candidate) -> Ids:
     return ids
 
 
+Told = dict[tuple[int, int, Candidate], tuple[int, float]]
+"""Of a target, one of its places and the tokens at the others: the best token there and its log-probability.
+
+A sweep that changes little asks again what an earlier one asked, and candidates meet on their way."""
+
+
 def _sweep(
-    model: Answers, targets: Sequence[Target], active: Sequence[tuple[int, Candidate]]
+    model: Answers, targets: Sequence[Target], active: Sequence[tuple[int, Candidate]], told: Told
 ) -> list[Candidate]:
     """Each candidate after one pass of 'best token here given the rest' over its positions."""
     current = [list(candidate) for _, candidate in active]
     longest = max(len(candidate) for candidate in current)
     for place in range(longest):
         rows = [row for row, candidate in enumerate(current) if place < len(candidate)]
-        probes = [_one(targets[active[row][0]], tuple(current[row]), place) for row in rows]
-        for row, answer in zip(rows, model.answer(probes)):
-            current[row][place] = int(answer.best[0])
+        asked = {row: (active[row][0], place, _others(current[row], place)) for row in rows}
+        new = {key: row for row, key in asked.items() if key not in told}
+        probes = [_one(targets[key[0]], tuple(current[row]), place) for key, row in new.items()]
+        for key, answer in zip(new, model.answer(probes)):
+            told[key] = int(answer.best[0]), float(answer.confidence[0, 0])
+        for row, key in asked.items():
+            current[row][place] = told[key][0]
     return [tuple(candidate) for candidate in current]
+
+
+def _others(candidate: Sequence[int], place: int) -> Candidate:
+    return (*candidate[:place], *candidate[place + 1 :])
 
 
 def _one(target: Target, candidate: Candidate, place: int) -> Probe:
@@ -170,19 +185,27 @@ def _rest(target: Target, partial: _Partial) -> Probe:
 
 
 def _best(
-    model: Answers, targets: Sequence[Target], pools: Sequence[Sequence[Candidate]]
+    model: Answers, targets: Sequence[Target], pools: Sequence[Sequence[Candidate]], told: Told
 ) -> list[Extraction]:
-    """The candidate of each pool with the highest pseudo-log-likelihood, checked against the truth."""
-    probes = [
-        Probe(fill(targets[k], candidate), (position,))
-        for k, pool in enumerate(pools)
-        for candidate in pool
-        for position in targets[k].positions
-    ]
-    answers = iter(model.answer(probes))
+    """The candidate of each pool with the highest pseudo-log-likelihood, checked against the truth.
+
+    Of what no sweep changed the last one has said all of it.
+    """
+    terms: dict[tuple[int, int, Candidate], float] = {}
+    left: list[tuple[int, int, Candidate]] = []
+    for k, pool in enumerate(pools):
+        for candidate in pool:
+            for place, token in enumerate(candidate):
+                best, value = told.get((k, place, _others(candidate, place)), (-1, 0.0))
+                if best == token:
+                    terms[k, place, candidate] = value
+                else:
+                    left.append((k, place, candidate))
+    asked = model.answer([_one(targets[k], candidate, place) for k, place, candidate in left])
+    terms |= {key: float(answer.log_probability[0]) for key, answer in zip(left, asked)}
     results = []
-    for target, pool in zip(targets, pools):
-        scores = [sum(float(next(answers).log_probability[0]) for _ in target.positions) for _ in pool]
+    for k, (target, pool) in enumerate(zip(targets, pools)):
+        scores = [sum(terms[k, p, candidate] for p in range(len(candidate))) for candidate in pool]
         best = int(np.argmax(scores))
         truth = tuple(int(token) for token in target.ids[list(target.positions)])
         right = sum(a == b for a, b in zip(pool[best], truth))

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlmguard.leakage import extraction
-from mlmguard.leakage.answers import Answer, Probe
+from mlmguard.leakage.answers import Answer, Probe, pseudo_log_likelihood
 from mlmguard.leakage.extraction import Target
 
 
@@ -46,6 +46,33 @@ def test_a_secret_known_from_its_neighbour_is_found():
     target, alphabet = chain_target(), [np.arange(10)]
     found = extraction.search(Chain(10), [target], alphabet, np.random.default_rng(0), restarts=2)
     assert found[0].recovered and found[0].correct_tokens == 4
+
+
+def test_a_search_asks_nothing_twice_and_scores_as_if_it_had(monkeypatch):
+    asked = []
+
+    class Listening(Chain):
+        def answer(self, probes, top=1, moments=False):
+            for probe in probes:
+                ids = probe.ids.copy()
+                ids[list(probe.positions)] = self.mask_id
+                asked.append((probe.positions, ids.tobytes()))
+            return super().answer(probes, top, moments)
+
+    for decoding in (
+        "_parallel",
+        "_sequential",
+        "_surest_first",
+    ):  # the last place of a beam is a sweep's too
+        monkeypatch.setattr(extraction, decoding, lambda *_: [])
+    model, targets, rng = Listening(10), [chain_target(), chain_target(3)], np.random.default_rng(0)
+    found = extraction.search(model, targets, [np.arange(10)], rng, restarts=8)
+    assert len(set(asked)) == len(asked) > 0
+    settled = [one for one in found if one.recovered]
+    assert settled
+    for target, one in zip(targets, found):
+        whole = pseudo_log_likelihood(Chain(10), [target.ids], [target.positions])
+        assert not one.recovered or one.score == pytest.approx(whole[0])
 
 
 def test_the_beam_fills_the_surest_place_first_and_finds_the_chain_alone():

@@ -61,7 +61,10 @@ def by_hand(model, probe):
 @pytest.mark.parametrize("name", ["bert", "roberta"])
 def test_answers_are_those_of_the_whole_model_on_one_window(name):
     model = model_of(name)
-    for probe, answer in zip(probes(), scorer_of(model).answer(probes(), top=3, moments=True)):
+    scorer = scorer_of(model)
+    best = [answer.best.tolist() for answer in scorer.answer(probes())]
+    for k, (probe, answer) in enumerate(zip(probes(), scorer.answer(probes(), top=3, moments=True))):
+        assert best[k] == answer.best.tolist()
         for k, scores in enumerate(by_hand(model, probe)):
             truth = scores[probe.ids[probe.positions[k]]]
             assert answer.log_probability[k] == pytest.approx(truth, abs=1e-4)
