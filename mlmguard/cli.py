@@ -80,7 +80,8 @@ def _run(arguments: list[str]) -> int:
         console.error(str(problem))
         return problem.exit_code
     except (KeyboardInterrupt, click.Abort):
-        console.error("interrupted; what was finished is kept, and the same command goes on or starts anew")
+        verb = next((one for one in arguments if not one.startswith("-")), "")
+        console.error(f"interrupted; {_AFTERWARDS.get(verb, 'the same command starts anew')}")
         return 130
     except BrokenPipeError:
         sys.stderr.close()  # the reader of our output left; nothing more to say to anyone
@@ -92,6 +93,15 @@ def _run(arguments: list[str]) -> int:
             return _our_bug(problem)
         console.error(str(known))
         return known.exit_code
+
+
+_AFTERWARDS = {
+    "scan": "the same command goes on with the documents that were not examined yet",
+    "train": "the same command goes on from the last step that was saved, or starts anew where there is none",
+    "audit": "the same command goes on with the attacks that were not finished",
+    "review": "the same command goes on with what was not finished",
+}
+"""What becomes of a command that was interrupted; nothing of another is kept."""
 
 
 def _our_bug(problem: BaseException) -> int:

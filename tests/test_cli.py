@@ -200,7 +200,8 @@ def test_wrong_input_is_exit_2_with_one_line_that_names_it(work, here, arguments
     rule = "{id: a, title: t, metric: privacy.epsilon, fial: '> 1', why: w, do: d}"
     (work / "misspelt.yaml").write_text(f"id: x\nversion: '1'\ntitle: t\nrules:\n  - {rule}\n")
     before = sorted(str(p) for p in work.rglob("*") if ".mlmguard" not in p.parts)
-    done = here(*arguments, cwd=work, **SMALL)
+    # ckpt/ holds a private run already, and what is wrong with it is not what is asked here
+    done = here(*arguments, cwd=work, **SMALL, MLMGUARD_TRAIN_OVERWRITE="1")
     assert done.returncode == 2, (done.returncode, done.stderr)
     assert said in done.stderr
     assert "Traceback" not in done.stderr
@@ -274,6 +275,22 @@ def test_an_interrupted_private_run_goes_on_and_spends_no_more(tmp_path, number)
     privacy = json.loads((tmp_path / "ckpt" / "privacy.json").read_text())
     assert sum(e["steps"] for e in privacy["ledger"]) == 60
     assert privacy["epsilon"] <= 8
+
+
+@pytest.mark.parametrize(
+    ("command", "then"),
+    [
+        (["-q", "scan", "corpus"], "goes on with the documents"),
+        (["audit", "ckpt"], "goes on with the attacks"),
+        (["gate"], "starts anew"),
+    ],
+)
+def test_what_becomes_of_an_interrupted_command_is_said(command, then, capsys, monkeypatch):
+    def interrupted(*arguments, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli.cli, "main", interrupted)
+    assert cli.run(command) == 130 and f"the same command {then}" in capsys.readouterr().err
 
 
 # --- the command line itself --------------------------------------------------------------------------

@@ -6,6 +6,7 @@ With a checkpoint: what in its folder could run when it is loaded, and what lead
 from __future__ import annotations
 
 import json
+import os
 import platform
 import stat
 from collections.abc import Sequence
@@ -73,9 +74,15 @@ def doctor(
             "key file",
             key_path(),
             0o600,
-            "chmod 600; the key turns fingerprints back into values by guessing",
+            f"chmod 600 {_shown(key_path(), 'MLMGUARD_KEY_FILE')}; the key turns fingerprints back into "
+            "values by guessing",
         ),
-        _private("state folder", state_folder(), 0o700, "chmod 700; it holds the ledger of every corpus"),
+        _private(
+            "state folder",
+            state_folder(),
+            0o700,
+            f"chmod 700 {_shown(state_folder(), 'MLMGUARD_STATE')}; it holds the ledger of every corpus",
+        ),
         *_run_folders(here),
         *_corpora(here),
         _policies(),
@@ -129,11 +136,19 @@ def _private(what: str, path: Path, most: int, do: str) -> Row:
     return Row(what, f"mode {mode:04o}", "ok")
 
 
+def _shown(path: Path, variable: str) -> str:
+    """``path`` as it can be typed: a folder above it may be named after a person."""
+    if os.environ.get(variable):
+        return f'"${variable}"'
+    home = Path("~").expanduser()
+    return f"~/{path.relative_to(home)}" if path.is_relative_to(home) else f"…/{path.parent.name}/{path.name}"
+
+
 def _run_folders(here: Path) -> list[Row]:
     runs = here / RUNS
     if not runs.is_dir():
         return [Row("run folders", "none here", "ok")]
-    do = "chmod 700; they hold canaries and places of personal data"
+    do = f"chmod 700 {RUNS} {RUNS}/*; they hold canaries and places of personal data"
     folders = [runs, *sorted(path for path in runs.iterdir() if path.is_dir())]
     rows = [_private("run folders", path, 0o700, do) for path in folders]
     open_to_others = [row for row in rows if row.health != "ok"]

@@ -240,7 +240,7 @@ def policies(default: str | None) -> Decorator:
 
 
 overwriting = click.option(
-    "--overwrite", is_flag=True, help="Replace what another scan has left in these folders."
+    "--overwrite", is_flag=True, help="Replace what another run has left in these folders."
 )
 """``--overwrite``."""
 

@@ -73,7 +73,9 @@ def review(
         watcher=watcher,
     )
     show("scan", manifest)
-    trained = train(clean, ckpt, reports, training or TrainSettings(), runs=runs, watcher=watcher)
+    trained = train(
+        clean, ckpt, reports, training or TrainSettings(), runs=runs, overwrite=overwrite, watcher=watcher
+    )
     show("train", trained)
     evidence = audit(ckpt, reports, auditing, source=Ours(corpus=corpus, runs=runs), watcher=watcher)
     show("audit", evidence)

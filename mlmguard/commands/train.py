@@ -1,7 +1,7 @@
 """Train a masked language model, with or without differential privacy.
 
 CLEAN is the folder that `mlmguard scan` wrote, clean/ by default. An interrupted run goes on when the same
-command is given again.
+command is given again. A private checkpoint is not replaced unasked: its ε is spent.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import click
 
 from mlmguard import console
 from mlmguard.commands import leading_on
-from mlmguard.commands.options import FOLDER, Page, options, place, shared, show
+from mlmguard.commands.options import FOLDER, Page, options, overwriting, place, shared, show
 from mlmguard.commands.watching import watched
 from mlmguard.settings import TrainSettings, check
 
@@ -34,12 +34,14 @@ if TYPE_CHECKING:
 )
 @place("--ckpt", "ckpt", "Where the checkpoint goes.", "ckpt")
 @place("--reports", "reports", "Where train.json goes.", "reports")
+@overwriting
 @shared
 def command(
     clean: Path,
     ckpt: Path,
     reports: Path,
     track: tuple[str, ...],
+    overwrite: bool,
     quiet: bool,
     as_json: bool,
     **settings: Any,
@@ -51,7 +53,7 @@ def command(
     from mlmguard.train import train
 
     with watched(quiet or as_json) as watcher:
-        result = train(clean, ckpt, reports, chosen, track=track, watcher=watcher)
+        result = train(clean, ckpt, reports, chosen, track=track, overwrite=overwrite, watcher=watcher)
     if int(os.environ.get("RANK", "0")) > 0:  # under torchrun the first process talks for all
         return
     show(result, as_json, lambda: tables(result))

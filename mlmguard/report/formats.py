@@ -98,14 +98,25 @@ def _writer(name: str) -> Writer:
     return found  # type: ignore[no-any-return]
 
 
+_SEALED = ("privacy.json", "manifest.json")
+"""Files that name what lies beside them: a report there would be one file too many."""
+
+
 def refuse_taken(name: str, path: Path, inputs: Sequence[Path] = ()) -> None:
-    """Refuse a place that is a folder, one of ``inputs``, or a file that holds something else.
+    """Refuse a folder, a place in a sealed one, one of ``inputs``, and a file that holds something else.
 
     A format that owns a part of a file takes any text in Markdown. Of what a plug-in wrote nothing is known.
     """
     what = f"--out {name}={path}"
     if path.is_dir():
         raise InputError(what, "a folder", "a file", f"{name}={path / 'report'}, with its ending")
+    if name not in PARTS and any((path.parent / sealed).is_file() for sealed in _SEALED):
+        raise InputError(
+            what,
+            "in the folder of a checkpoint or of a cleaned corpus",
+            "a folder for reports",
+            "name another",
+        )
     if any(path.resolve() == one.resolve() for one in inputs):
         raise InputError(what, "the evidence itself", "a file of its own", "name another file")
     if not path.is_file() or not path.stat().st_size or (name not in MARKS and name not in PARTS):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from mlmguard.artifacts import RUNS
 from mlmguard.settings import TrainSettings, check
-from mlmguard.train import data, initial, planning, released, visible
+from mlmguard.train import data, earlier, initial, planning, released, visible
 from mlmguard.train.released import TrainResult
 from mlmguard.train.run import Run
 from mlmguard.training import checkpoint, distributed, numerics, tracking
@@ -26,19 +26,24 @@ def train(
     runs: Path = RUNS,
     planted: Path | None = None,
     track: tuple[str, ...] = (),
+    overwrite: bool = False,
     watcher: Watcher = SILENT,
 ) -> TrainResult:
     """Train on the rows of ``clean/train-*`` and write the checkpoint, or go on with an interrupted run.
 
     What may be released goes to ``ckpt``; canary coins and metrics on private text stay in the run folder.
-    ``planted`` is a file of canaries that several runs share; ``track`` names trackers of accelerate. Raises
-    :class:`InputError` for what cannot be started, :class:`Interrupted` when the watcher asks to stop.
+    ``planted`` is a file of canaries that several runs share; ``track`` names trackers of accelerate. A
+    private checkpoint in ``ckpt`` is replaced only with ``overwrite``; what the same command has trained is
+    told again. Raises :class:`InputError` for what cannot be started, :class:`Interrupted` when the watcher
+    asks to stop.
     """
     check(settings)
     numerics.chosen(settings.precision, numerics.best_device(), settings.private)
     tracking.refuse_unknown(track)
     checkpoint.refuse_foreign(ckpt)
     corpus = data.opened(clean, settings, watcher)
+    if not overwrite and (known := earlier.result(ckpt, reports, corpus, settings, runs, watcher)):
+        return known
     views = planning.views(settings)
     unit = UnitOfPrivacy.of(settings.unit, settings.unit_key, corpus.scanned_by, settings.window, views)
     with Run.open(corpus, settings, runs, distributed.join(), watcher) as run:

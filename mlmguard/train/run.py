@@ -283,11 +283,16 @@ def _planned(spent: Sequence[LedgerEntry], plan: DpPlan | None) -> list[LedgerEn
     return [*spent, LedgerEntry("poisson-gaussian", plan.noise_multiplier, rate, steps, what="training")]
 
 
-def _opened(corpus: Corpus, settings: TrainSettings, runs: Path, team: Team) -> Run:
+def digest_of(corpus: Corpus, settings: TrainSettings) -> str:
+    """SHA-256 of what a run is asked for: one command on one corpus is known by it."""
     clean, manifest = corpus.clean.folder.resolve(), corpus.clean.manifest
     damaged = corpus.clean.damaged
     of = [asdict(settings), manifest.commitment, str(clean), [shard.shard for shard in damaged]]
-    wanted = hashlib.sha256(json.dumps([*of, *_contents(settings)]).encode()).hexdigest()
+    return hashlib.sha256(json.dumps([*of, *_contents(settings)]).encode()).hexdigest()
+
+
+def _opened(corpus: Corpus, settings: TrainSettings, runs: Path, team: Team) -> Run:
+    wanted = digest_of(corpus, settings)
     for path in sorted(runs.glob("train-*/run.json")):
         known = read_json(path)
         if known.get("settings_digest") == wanted and known.get("status") == "running":

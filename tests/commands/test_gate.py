@@ -246,6 +246,15 @@ def test_a_report_is_written_over_its_own_kind_and_into_no_folder(
     assert "a folder" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("named", ["privacy.json", "manifest.json"])
+def test_no_report_lies_in_a_checkpoint_or_a_cleaned_corpus(
+    named: str, saved: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / named).write_text("{}")
+    assert cli.run(["gate", str(saved["clean"]), "--out", f"html={tmp_path / 'page.html'}"]) == 2
+    assert "a folder for reports" in capsys.readouterr().err and not (tmp_path / "page.html").exists()
+
+
 def test_a_page_with_a_verdict_is_not_replaced_by_one_without(saved: dict[str, Path], tmp_path: Path) -> None:
     page = tmp_path / "page.html"
     gate([saved["clean"]], "base", out=[("html", page)], today=TODAY)

@@ -92,7 +92,8 @@ QUICK = TrainSettings(
 
 def trained(folder, **changes):
     runs = folder / ".mlmguard" / "runs"
-    return train(folder / "clean", folder / "ckpt", folder / "reports", replace(QUICK, **changes), runs=runs)
+    places = folder / "clean", folder / "ckpt", folder / "reports"
+    return train(*places, replace(QUICK, **changes), runs=runs, overwrite=True)
 
 
 def entries(folder):
@@ -115,11 +116,11 @@ def test_a_resumed_run_keeps_its_vocabulary_and_pays_once(folder):
     from mlmguard.training.loop import Interrupted
 
     runs = folder / ".mlmguard" / "runs"
+    places = folder / "clean", folder / "ckpt", folder / "reports"
     settings = replace(QUICK, tokenizer="dp", steps=4)
     with pytest.raises(Interrupted):
-        stopped = Watcher(stop=lambda: True)
-        train(folder / "clean", folder / "ckpt", folder / "reports", settings, runs=runs, watcher=stopped)
-    statement = train(folder / "clean", folder / "ckpt", folder / "reports", settings, runs=runs).statement
+        train(*places, settings, runs=runs, overwrite=True, watcher=Watcher(stop=lambda: True))
+    statement = train(*places, settings, runs=runs, overwrite=True).statement
     assert [entry.mechanism for entry in statement.ledger].count("gaussian-threshold") == 1
     assert statement.epsilon <= 8
 

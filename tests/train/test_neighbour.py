@@ -131,7 +131,7 @@ def fixed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def files(place: Path, settings: dict[str, Any]) -> dict[str, bytes]:
     ckpt = place / "ckpt"
     whole = TrainSettings(**{**BASE, **settings})
-    train(place / "clean", ckpt, place / "reports", whole, runs=place / "runs")
+    train(place / "clean", ckpt, place / "reports", whole, runs=place / "runs", overwrite=True)
     return {
         path.relative_to(ckpt).as_posix(): path.read_bytes() for path in ckpt.rglob("*") if path.is_file()
     }

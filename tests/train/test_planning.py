@@ -54,7 +54,9 @@ def test_both_refuse_or_both_accept(
         dp_epsilon=epsilon, steps=steps, batch_units=batch, public_size=size, canaries=0, init="scratch"
     )
     with pytest.raises((InputError, Accepted)) as said:
-        train(place / "clean", place / "ckpt", place / "reports", settings, runs=place / "runs")
+        train(
+            place / "clean", place / "ckpt", place / "reports", settings, runs=place / "runs", overwrite=True
+        )
     if isinstance(said.value, InputError):
         with pytest.raises(InputError) as refused:
             plan(asked(size, epsilon, steps, batch), load("base"))

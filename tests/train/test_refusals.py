@@ -69,7 +69,8 @@ def known_noise(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def trained(place: Path, out: Path, settings: TrainSettings, **more: object) -> object:
-    return train(place / "clean", out / "ckpt", out / "reports", settings, runs=out / "runs", **more)  # type: ignore[arg-type]
+    places = place / "clean", out / "ckpt", out / "reports"
+    return train(*places, settings, runs=out / "runs", overwrite=True, **more)  # type: ignore[arg-type]
 
 
 def left_of(out: Path, settings: TrainSettings) -> list[str]:

@@ -62,7 +62,7 @@ def runs(folder):
 def trained(folder, settings, tell=lambda line: None, stop=bool, **options):
     places = (folder / "clean", folder / "ckpt", folder / "reports")
     watcher = Watcher(tell=tell, stop=stop)
-    return train(*places, settings, runs=runs(folder), watcher=watcher, **options)
+    return train(*places, settings, runs=runs(folder), watcher=watcher, **{"overwrite": True, **options})
 
 
 def with_(settings, **changes):
@@ -256,7 +256,7 @@ def test_compiled_layers_compute_the_same_and_leave_a_plain_checkpoint(place, mo
 def test_without_a_compiler_compile_is_refused_in_one_line(place, tmp_path):
     """In a process of its own, because what was compiled once is kept."""
     lacking = {**os.environ, "CXX": str(tmp_path / "none"), "TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "kept")}
-    command = ["-m", "mlmguard", "train", "--init", "scratch", "--steps", "2", "--compile", "--window", "32"]
+    command = ["-m", "mlmguard", "train", "--init", "scratch", "--steps", "2", "--compile", "--overwrite"]
     ended = subprocess.run(
         [sys.executable, *command], cwd=place, env=lacking, capture_output=True, text=True, check=False
     )

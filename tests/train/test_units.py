@@ -68,7 +68,7 @@ def runs(folder):
 
 def trained(folder, settings, watcher=SILENT):
     places = folder / "clean", folder / "ckpt", folder / "reports"
-    return train(*places, settings, runs=runs(folder), watcher=watcher)
+    return train(*places, settings, runs=runs(folder), overwrite=True, watcher=watcher)
 
 
 # --- what the unit is ---------------------------------------------------------------------------------

@@ -54,5 +54,13 @@ def test_a_default_run_begins_at_once(tmp_path: Path) -> None:
     place, stages = scanned(tmp_path, rows=60), set()
     watcher = Watcher(lambda stage, done, total: stages.add(stage))
     settings = TrainSettings(steps=1, batch_units=4, canaries=0)
-    train(place / "clean", place / "ckpt", place / "reports", settings, runs=place / "runs", watcher=watcher)
+    train(
+        place / "clean",
+        place / "ckpt",
+        place / "reports",
+        settings,
+        runs=place / "runs",
+        overwrite=True,
+        watcher=watcher,
+    )
     assert "train" in stages and "warm up on public text" not in stages

@@ -176,6 +176,7 @@ def shared_corpus(tmp_path_factory):
             folder / "reports",
             settings,
             runs=runs,
+            overwrite=True,
             watcher=Watcher(stop=stop),
         )
 
@@ -261,7 +262,7 @@ def test_edited_checkpoints_are_refused_by_every_command_that_reads_one(
     copy = tmp_path / "ckpt"
     shutil.copytree(folder / "ckpt", copy)
     damaged(copy / "privacy.json", steps_applied=1)
-    for command in (["audit", str(copy)], ["train", "clean", "--init", str(copy), "--steps", "1"]):
+    for command in (["audit", str(copy)], ["train", "clean", "--init", str(copy), "--ckpt", "new"]):
         assert cli.run(command) == 2
         assert "does not match its digest" in capsys.readouterr().err
 

@@ -38,7 +38,7 @@ class Places:
 
     def train(self, name: str, settings: TrainSettings) -> PrivacyStatement:
         places = (self.folder / "clean", self.folder / name, self.folder / "reports")
-        return train(*places, settings, runs=self.folder / "runs").statement
+        return train(*places, settings, runs=self.folder / "runs", overwrite=True).statement
 
     def start_at(self, start: Path, settings: TrainSettings = PRIVATE) -> PrivacyStatement:
         return self.train("ckpt", replace(settings, init=str(start)))

@@ -28,7 +28,7 @@ def trained(
 ):  # type: ignore[no-untyped-def]
     watcher = Watcher(tell=said.append) if said is not None else Watcher()
     places = (folder / clean, folder / "ckpt", folder / "reports")
-    return train(*places, settings, runs=folder / ".mlmguard" / "runs", watcher=watcher)
+    return train(*places, settings, runs=folder / ".mlmguard" / "runs", overwrite=True, watcher=watcher)
 
 
 def start(run: str, corpus: str = "c") -> dict[str, object]:
