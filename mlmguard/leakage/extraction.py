@@ -42,6 +42,10 @@ class Extraction:
     score: float  # pseudo-log-likelihood of the best candidate
 
 
+AT_ONCE = 256
+"""Targets that are searched for in step: enough for full batches; what is told of them takes 100 MB or so."""
+
+
 def search(
     model: Answers,
     targets: Sequence[Target],
@@ -50,12 +54,27 @@ def search(
     restarts: int = 24,
     sweeps: int = 6,
 ) -> list[Extraction]:
-    """Coordinate search for every target, all targets in step so that batches stay full.
+    """Coordinate search for every target, many in step so that batches stay full.
 
     Starts are ``restarts`` random fills and the decodings that need no search: parallel, left to right, right
     to left, and surest position first with a beam. A candidate that no sweep changes is a local optimum;
     equal candidates are merged.
     """
+    return [
+        found
+        for start in range(0, len(targets), AT_ONCE)
+        for found in _searched(model, targets[start : start + AT_ONCE], alphabets, rng, restarts, sweeps)
+    ]
+
+
+def _searched(
+    model: Answers,
+    targets: Sequence[Target],
+    alphabets: Sequence[Ids],
+    rng: np.random.Generator,
+    restarts: int,
+    sweeps: int,
+) -> list[Extraction]:
     pools: list[set[Candidate]] = [set() for _ in targets]
     for k, target in enumerate(targets):
         for _ in range(restarts):

@@ -75,6 +75,17 @@ def test_a_search_asks_nothing_twice_and_scores_as_if_it_had(monkeypatch):
         assert not one.recovered or one.score == pytest.approx(whole[0])
 
 
+def test_targets_searched_for_a_few_at_a_time_are_found_as_together(monkeypatch):
+    targets = [chain_target(length) for length in (2, 3, 4, 3, 2)]
+
+    def found():
+        return extraction.search(Chain(10), targets, [np.arange(10)], np.random.default_rng(1), restarts=3)
+
+    together = found()
+    monkeypatch.setattr(extraction, "AT_ONCE", 2)
+    assert found() == together
+
+
 def test_the_beam_fills_the_surest_place_first_and_finds_the_chain_alone():
     beams = extraction._surest_first(Chain(10), [chain_target(), chain_target(2)])
     assert beams[0][0] == (4, 5, 6, 7) and beams[1][0] == (4, 5)
