@@ -59,7 +59,8 @@ def command(
     show(result, as_json, lambda: tables(result))
     if found := useless(result.unprotected):
         console.warn(found)
-    console.written([ckpt, reports / "train.json"], quiet)
+    if result.trained:
+        console.written([ckpt, reports / "train.json"], quiet)
     elsewhere = () if reports == Path("reports") else ("--reports", reports)
     leading_on.then("audit", ckpt, *elsewhere, quiet=quiet)
 

@@ -43,7 +43,7 @@ def result(
         "--overwrite trains anew and spends its ε once more"
     )
     left_out = tuple(as_noun(one, Damaged, str(reports / "train.json")) for one in told.get("left_out", ()))
-    return TrainResult(statement, told["facts"], told["unprotected"], left_out)
+    return TrainResult(statement, told["facts"], told["unprotected"], left_out, trained=False)
 
 
 def _at(path: Path) -> dict[str, Any]:

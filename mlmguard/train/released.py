@@ -36,6 +36,7 @@ class TrainResult:
     facts: Mapping[str, object]
     unprotected: Mapping[str, float]
     left_out: tuple[Damaged, ...] = ()  # shards that were not what the scan wrote
+    trained: bool = True  # False: it was, by the same command before
 
 
 def release(

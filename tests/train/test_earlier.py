@@ -41,6 +41,7 @@ def test_the_same_command_tells_again_what_it_has_trained(place: Place) -> None:
     again = _trained(folder, PRIVATE, told)
     assert again.statement == first.statement and dict(again.unprotected) == dict(first.unprotected)
     assert _contents(folder) == before and CorpusLedger(folder / "runs").read() == ledger
+    assert first.trained and not again.trained
     assert any("nothing was trained again; --overwrite" in line for line in told)
 
 
