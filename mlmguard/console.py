@@ -227,7 +227,7 @@ def audit_summary(evidence: Evidence) -> None:
     facts = {
         "model": f"{model.architecture}, {model.parameters:,} parameters",
         "weights": model.digest[:16],
-        "run": shown.evidence.run_id,
+        **({"run": shown.evidence.run_id} if shown.evidence.run_id else {}),
     }
     bullets = Table(box=None, show_header=False, pad_edge=False)
     for takeaway in filter(None, takeaways):

@@ -44,7 +44,7 @@ def said(case: Case, key: str) -> str:
 def render(case: Case) -> str:
     """Both annexes as Markdown."""
     word, sentence = words.headline(case)
-    lines = [f"# Annexes to the release report of audit {escaped(case.evidence.run_id)}", ""]
+    lines = [f"# Annexes to the release report: audit of {escaped(words.audited(case))}", ""]
     lines += [f"Verdict: {escaped(word)}. {escaped(sentence)} {escaped(words.judged(case))}".rstrip(), ""]
     lines += section("EDPB Opinion 28/2024", edpb(case))
     lines += section("NIST SP 800-226", nist(case))
@@ -84,7 +84,7 @@ def edpb(case: Case) -> list[Row]:
             "58: versions and seeds",
             f"mlmguard {case.evidence.tool_version}"
             + (f"; scan {manifest.run_id}" if manifest else "")
-            + f"; audit {case.evidence.run_id}; {_seed(case)}",
+            + f"; audit of {words.audited(case)}; {_seed(case)}",
         ),
         ("58: limitations", " ".join(words.LIMITS)),
         ("legal basis of the training", said(case, "legal-basis")),

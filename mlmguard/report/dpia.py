@@ -19,7 +19,7 @@ from mlmguard.types import PrivacyStatement
 
 def render(case: Case) -> str:
     """The excerpt as Markdown."""
-    lines = [f"# Excerpt for an impact assessment: audit {escaped(case.evidence.run_id)}", ""]
+    lines = [f"# Excerpt for an impact assessment: audit of {escaped(words.audited(case))}", ""]
     lines += section("GDPR, article 35(7)", _assessment(case))
     lines += section("GDPR, article 30", _records(case))
     lines += section("AI Act, annex IV, 2(d) and (g)", _documentation(case))
@@ -71,14 +71,14 @@ def _records(case: Case) -> list[Row]:
 
 def _documentation(case: Case) -> list[Row]:
     parts = (case.evidence.manifest, case.evidence.statement, case.evidence)
-    runs = dict.fromkeys(one.run_id for one in parts if one is not None)
+    runs = dict.fromkeys(one.run_id for one in parts if one is not None and one.run_id)
     day = case.judgement.day if case.judgement and case.judgement.day else "no judgement is dated"
     return [
         ("2(d) training", _trained(case.evidence.statement)),
         ("2(d) provenance of the text", said(case, "categories")),
         ("2(d) labelling and cleaning", f"{words.personal_data(case)} {words.duplicates(case)}"),
         ("2(g) validation and testing", f"{words.attacks(case)} {words.unknown(case)}"),
-        ("2(g) logs", f"runs {', '.join(runs)}"),
+        ("2(g) logs", f"runs {', '.join(runs)}" if runs else f"{GAP}the logs of the training elsewhere]"),
         ("2(g) dated and signed by", f"{day}; {said(case, 'authors')}"),
     ]
 

@@ -52,6 +52,11 @@ LIMITS = (
 )
 
 
+def audited(case: Case) -> str:
+    """Name what was audited: the run that trained it or, of a model from elsewhere, its weights."""
+    return case.evidence.run_id or f"weights {case.evidence.model.digest[:16]}"
+
+
 def headline(case: Case) -> tuple[str, str]:
     """Return the verdict in one to three words, and the sentence under it."""
     if case.judgement is None:

@@ -92,6 +92,13 @@ def test_a_model_without_a_claim_has_no_entry_and_an_annex_that_says_so() -> Non
     assert "no differential privacy is claimed" in render("dpia", judged(not_private()))
 
 
+@pytest.mark.parametrize("form", ["annex", "dpia"])
+def test_a_model_from_elsewhere_is_known_by_its_weights(form: str) -> None:
+    outside = replace(clean(), run_id="", statement=None, manifest=None)
+    text = render(form, judged(outside))
+    assert f"audit of weights {outside.model.digest[:16]}" in text and "runs ," not in text
+
+
 def test_every_attack_of_the_opinion_and_every_item_is_answered() -> None:
     rows = dict(annex.edpb(judged(clean())))
     assert {item.removeprefix("55: ") for item in rows if item.startswith("55")} == set(annex.EDPB_ATTACKS)
