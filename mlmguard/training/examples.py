@@ -58,7 +58,7 @@ def views(
     """Return what one drawn ``unit`` gives a private step: ``recipe.views`` windows, drawn and masked afresh.
 
     Their mean gradient varies less than that of one and is clipped as one, so that less of it is cut off, and
-    the unit moves the sum by C as before (augmentation multiplicity: De et al. 2022, section 3.2). A text
+    the unit moves the sum by C as before (augmentation multiplicity: De et al. 2022). A text
     shorter than a window gives the same one several times, under other masks. ``alike``: of one length.
     """
     if alike and len(unit.sequences) > 1:
