@@ -4,8 +4,9 @@ Nothing is planted. A value's controls are its decoys: values with a digit for e
 letter, cut into tokens as the value is. Were the model trained without it, and were nobody able to guess it,
 the value would be one of them: ranked first of D of them once in D + 1, and given back whole by a search,
 which never sees it, as rarely as one of all values of its shape is drawn. That is the test, and it needs no
-documents to compare with. A name or a word is likelier than its decoys without any memory: a reference that
-knows it as well takes it out, and without one words are not judged.
+documents to compare with. A name or a word is likelier than its decoys without any memory, and the more so
+the better a model has learnt the language: it is found by search alone, where a reference does not know it as
+well, and without one it is not judged.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ def attack_given(bench: Bench, values: Sequence[Given]) -> Result:
     rng = bench.rng("secrets")
     tried = [_Tried(one) for one in values]
     askable = [one for one in tried if bench.reference is not None or not one.given.words]
-    contexts = sum(len(one.targets) for one in values)
+    contexts = sum(len(one.targets) for one in values if not one.words)
     count = min(MOST_DECOYS, max(FEWEST_DECOYS, math.ceil(contexts / FOUND_BY_CHANCE) - 1))
     shapes = formats.Shapes(bench.tokens, bench.classes)
     for number in range(CONTEXTS):
@@ -66,6 +67,8 @@ def attack_given(bench: Bench, values: Sequence[Given]) -> Result:
                 continue
             chance = 1.0 / decoys.kinds
             one.recovered = extraction.recovered and not _knows(bench, target, rng)
+            if one.given.words:
+                continue  # not exchangeable with its decoys: a rank among them, or their number, says nothing
             if one.recovered:
                 p = chance
             else:
@@ -150,14 +153,16 @@ def _ranks_first(reference: Answers | None, target: Target, decoys: Decoys, coun
 def _told(bench: Bench, tried: Sequence[_Tried], count: int) -> Result:
     judged = [one for one in tried if one.judged]
     n = len(judged)
-    words = sum(one.given.words for one in tried) if bench.reference is None else 0
-    few = len(tried) - n - words
+    words = sum(one.given.words for one in tried)
+    unasked = words if bench.reference is None else 0
+    few = len(tried) - n - unasked
     note = f"of each, {count:,} decoys of its shape"
     if few:
         note += f"; {few} of {len(tried)} have fewer values of their shape, or were not tried: not judged"
     if words:
-        note += f"; {words} of {len(tried)} are words or names, not judged without --reference"
-    expected = sum(len(one.given.targets) for one in judged) / (count + 1)
+        how = "not judged without --reference" if unasked else "searched for, and not ranked among decoys"
+        note += f"; {words} of {len(tried)} are words or names, {how}"
+    expected = sum(len(one.given.targets) for one in judged if not one.given.words) / (count + 1)
     if expected > FOUND_BY_CHANCE:
         note += f"; {expected:.1g} are ranked first by chance"
     numbers: list[Measurement] = []

@@ -133,7 +133,19 @@ def test_words_are_judged_beside_a_reference_only(elsewhere):
         with Bench(audited, QUICK) as bench:
             (told,) = [m for m in attack_given(bench, bench.given).measurements
                        if (m.metric, m.slice) == ("found", "")]  # fmt: skip
-        assert told.examples == judged and ("2 of 3 are words or names" in told.note) == (reference is None)
+        how = "searched for, and not ranked" if reference else "not judged without --reference"
+        assert told.examples == judged and f"2 of 3 are words or names, {how}" in told.note
+
+
+def test_a_word_that_stands_before_random_letters_is_not_found(elsewhere, monkeypatch):
+    """A language learnt is no memory: a model that is better at it than its reference prefers every word."""
+    named = elsewhere.named("river stone\nAnn Lee\n" + SECRETS[0])
+    with Bench(elsewhere.read(secrets=named, reference=str(elsewhere.model)), QUICK) as bench:
+        prefers = {id(bench.model): None, id(bench.reference): 1}
+        monkeypatch.setattr("mlmguard.leakage.given.better", lambda model, target, decoys: prefers[id(model)])
+        result = attack_given(bench, bench.given)
+    (first,) = [m for m in result.measurements if (m.metric, m.slice) == ("ranked_first", "")]
+    assert round(first.value * first.examples) == 1  # the code alone
 
 
 def test_values_come_from_standard_input_too(elsewhere, monkeypatch):
