@@ -1,6 +1,8 @@
 """ε and σ against published numbers, closed forms and mechanisms that must not be composed away."""
 
 import math
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -277,3 +279,27 @@ def test_ten_runs_that_differ_cost_less_than_their_sum_and_more_than_any():
         _of_dp_accounting([entry for run in runs for entry in run], 1e-3).get_epsilon_for_delta(1e-5),
         rel=1e-3,
     )
+
+
+def test_opacus_accountants_are_those_of_opacus_and_cost_no_torch():
+    """In processes of their own: what is imported once is kept."""
+    ours = (
+        "import sys; from mlmguard.accounting import peers\n"
+        "print([peers.epsilon(steps, 1e-5, name) for name in ('prv', 'rdp') for steps in CASES])\n"
+        "assert 'torch' not in sys.modules and 'opacus' not in sys.modules\n"
+        "from opacus import GradSampleModule"
+    )
+    theirs = (
+        "from opacus.accountants import PRVAccountant, RDPAccountant\n"
+        "def told(of, steps, **more):\n"
+        "    one = of(); one.history = steps; return float(one.get_epsilon(1e-5, **more))\n"
+        "from mlmguard.accounting.peers import _HIGH_ORDERS as high\n"
+        "print([told(PRVAccountant, s) for s in CASES] + [told(RDPAccountant, s, "
+        "alphas=[*RDPAccountant.DEFAULT_ALPHAS, *high]) for s in CASES])"
+    )
+    cases = "CASES = [[(0.8, 0.3, 4)], [(1.5, 0.04, 2250)], [(1.0, 0.1, 7), (2.0, 0.2, 9)]]\n"
+    said = [
+        subprocess.run([sys.executable, "-c", cases + one], capture_output=True, text=True, check=True).stdout
+        for one in (ours, theirs)
+    ]
+    assert said[0] == said[1]

@@ -1,8 +1,7 @@
 """From a ledger of what ran to an ε, and from a target ε to a noise level. No torch here.
 
 The reported value is the privacy-loss-distribution (PLD) accountant's, rounded up: it is a proven upper
-bound and the tightest of the three. Opacus' PRV and RDP accountants are shown beside it; they are imported
-only when asked for, because they import torch.
+bound and the tightest of the three. Opacus' PRV and RDP accountants are shown beside it.
 
 Adjacency everywhere: one unit added or removed.
 """
@@ -12,14 +11,13 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from functools import lru_cache
 
 import numpy as np
 
-from mlmguard.accounting import losses
+from mlmguard.accounting import losses, peers
 from mlmguard.errors import InputError
 from mlmguard.types import AccountantReading, LedgerEntry, PrivacyStatement
 
@@ -342,25 +340,13 @@ def _gaussian_steps(entry: LedgerEntry) -> int:
 @lru_cache(maxsize=4096)
 def _opacus(ledger: tuple[LedgerEntry, ...], delta: float, name: str) -> float:
     """Opacus' accountant; a Laplace release is added by basic composition, which is always valid."""
-    from opacus.accountants import PRVAccountant, RDPAccountant
-
-    accountant = PRVAccountant() if name == "prv" else RDPAccountant()
-    orders = {"alphas": [*RDPAccountant.DEFAULT_ALPHAS, *_HIGH_ORDERS]} if name == "rdp" else {}
-    accountant.history = [
+    steps = [
         (entry.noise_multiplier, entry.sample_rate, _gaussian_steps(entry))
         for entry in ledger
         if _gaussian_steps(entry)
     ]
     pure = sum(entry.epsilon for entry in ledger if entry.mechanism == "discrete-laplace")
-    if not accountant.history:
-        return pure
-    # PRV takes log(1 − q) at q = 1 and masks it afterwards; RDP warns where a still higher order were tighter
-    with np.errstate(divide="ignore"), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Optimal order is the largest alpha")
-        return pure + float(accountant.get_epsilon(delta=delta, **orders))
-
-
-_HIGH_ORDERS = (80, 128, 256, 512, 1024)  # of Rényi divergence: Opacus' own end at 63, too low for a small ε
+    return pure + peers.epsilon(steps, delta, name) if steps else pure
 
 
 def _check(delta: float, sample_rate: float = 1.0, steps: int = 0) -> None:
