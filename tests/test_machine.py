@@ -30,7 +30,7 @@ KILLS = int(os.environ.get("MLMGUARD_KILLS", "5"))
 EMAIL, CARD = "zebulon.quaverly@thistlemoor.example.org", "4539 5787 6362 1486"
 SCAN = ("scan", "corpus", "--no-names", "--workers", "2", "-q")
 TRAIN = ("train", "--dp-epsilon", "8", "--size", "nano", "--init", "scratch", "--canaries", "20",
-         "--steps", "60", "--batch-units", "30", "--delta", "1e-3", "-q")  # fmt: skip
+         "--steps", "60", "--batch-units", "30", "--delta", "1e-3", "--overwrite", "-q")  # fmt: skip
 AUDIT = ("audit", "ckpt", "-q", "--documents", "30", "--spans", "4", "--restarts", "4", "--samples", "20",
          "--windows", "300")  # fmt: skip
 
