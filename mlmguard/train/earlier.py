@@ -12,6 +12,7 @@ from mlmguard.settings import TrainSettings
 from mlmguard.train.data import Corpus
 from mlmguard.train.released import TrainResult
 from mlmguard.train.run import digest_of
+from mlmguard.training.privacy import seals
 from mlmguard.types import PrivacyStatement, Watcher
 
 
@@ -21,7 +22,8 @@ def result(
     """Return what the same command has trained privately into ``ckpt`` before; None: it may be written.
 
     A plain run is a function of its settings, and may be replaced: trained again it is the same. Raises
-    :class:`InputError` where ``ckpt`` holds another private run, or one that ``reports`` does not tell of.
+    :class:`InputError` where ``ckpt`` holds another private run, one that was changed since, or one that
+    ``reports`` does not tell of.
     """
     path = ckpt / "privacy.json"
     if not path.is_file():
@@ -31,13 +33,14 @@ def result(
         return None
     run, told = _at(runs / statement.run_id / "run.json"), _at(reports / "train.json")
     same = run.get("status") == "done" and run.get("settings_digest") == digest_of(corpus, settings)
-    if not same or told.get("statement", {}).get("run_id") != statement.run_id:
+    if not same or told.get("statement", {}).get("digest") != statement.digest:
         raise InputError(
             str(ckpt),
             f"the checkpoint of another private run, {statement.run_id}",
             "a new or empty folder",
             "name another with --ckpt, or say --overwrite: the ε of the earlier one stays spent",
         )
+    statement = seals.read_statement(ckpt)
     watcher.tell(
         f"{ckpt} holds what this command has trained, {statement.run_id}: nothing was trained again; "
         "--overwrite trains anew and spends its ε once more"

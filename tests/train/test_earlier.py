@@ -56,6 +56,18 @@ def test_another_run_does_not_replace_it(place: Place, other: str, tmp_path: Pat
     assert refused.value.exit_code == 2 and _contents(folder) == before and not (tmp_path / "none").exists()
 
 
+@pytest.mark.parametrize("changed", ["model.safetensors", "privacy.json"])
+def test_what_was_changed_since_is_not_told_as_trained(tmp_path: Path, changed: str) -> None:
+    folder = scanned(tmp_path)
+    _trained(folder, PRIVATE)
+    path = folder / "ckpt" / changed
+    data = path.read_bytes()
+    path.write_bytes(data.replace(b'"steps_applied": ', b'"steps_applied": 1') if b"steps_applied" in data
+                     else data[:-4] + bytes(4))  # fmt: skip
+    with pytest.raises(InputError):
+        _trained(folder, PRIVATE)
+
+
 def test_overwriting_trains_anew_and_pays_for_it(tmp_path: Path) -> None:
     folder = scanned(tmp_path)
     first = _trained(folder, PRIVATE)
