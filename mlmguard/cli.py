@@ -100,6 +100,7 @@ _AFTERWARDS = {
     "train": "the same command goes on from the last step that was saved, or starts anew where there is none",
     "audit": "the same command goes on with the attacks that were not finished",
     "review": "the same command goes on with what was not finished",
+    "ablate": "the same command goes on with the models that were not finished",
 }
 """What becomes of a command that was interrupted; nothing of another is kept."""
 

@@ -282,6 +282,7 @@ def test_an_interrupted_private_run_goes_on_and_spends_no_more(tmp_path, number)
     [
         (["-q", "scan", "corpus"], "goes on with the documents"),
         (["audit", "ckpt"], "goes on with the attacks"),
+        (["ablate", "clean"], "goes on with the models"),
         (["gate"], "starts anew"),
     ],
 )
