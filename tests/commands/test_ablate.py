@@ -199,13 +199,20 @@ def test_a_grid_runs_resumes_and_composes(tmp_path: Path) -> None:
     told = json.loads(done.page.with_suffix(".json").read_text())
     assert len(told["outcomes"]) == 8 and told["effects"]
 
-    # started again it trains nothing; one cell lost, one cell is run
+    # started again it trains nothing; of a lost outcome a plain model is trained anew, a private one is not
     runs = written_runs(into)
     assert len(runs) == 8
     assert ablation.ablate(plan, into).outcomes == done.outcomes and written_runs(into) == runs
-    next(into.glob("cells/*/outcome.json")).unlink()
-    ablation.ablate(plan, into)
-    assert len(written_runs(into) - runs) == 1
+    for private in (False, True):
+        kept = next(
+            one
+            for one in into.glob("cells/*/outcome.json")
+            if (read_json(one)["epsilon"] is not None) is private
+        )
+        kept.unlink()
+        runs = written_runs(into)
+        assert ablation.ablate(plan, into).outcomes == done.outcomes
+        assert len(written_runs(into) - runs) == (0 if private else 1)
 
 
 def written_runs(into: Path) -> set[tuple[str, int]]:
