@@ -187,6 +187,34 @@ def _is_numbered(name: str) -> bool:
 
 # --- by type --------------------------------------------------------------------------------------------
 
+# What a number is called right before it where it is that of a book, a ware, a substance or a patent. Not
+# "page" and "catalog" alone: a hospital is paged and a catalogue ordered by telephone; "Pat" and "Cas" are called so.
+_OF_A_THING = re.compile(
+    r"(?i)(?<![a-z])(?:(?:isbn(?:-?1[03])?|issn|ean|upc|gtin|sku|pmid|doi|(?-i:CAS))(?:[ ]?(?:no|nr|number)\b\.?)?"
+    r"|(?:part|model)s?|(?:part|model|catalog(?:ue)?|drawing|article|item|pat(?:ent)?\.?)[ ]?(?:no|nos|nr|number|#)\b\.?)"
+    r"[ \t]?[:#]?[ \t]?\Z"
+)
+
+
+def _of_a_thing(text: str, span: Span) -> bool:
+    return _OF_A_THING.search(text, max(0, span.start - 32), span.start) is not None
+
+
+_YEAR = re.compile(r"(?<!\d)\d{4}(?!\d)")
+
+
+def _date(text: str, span: Span) -> bool:
+    """No part of a longer number with points, and of a year that something happened in: corpora whose dates
+    were shifted go to about 2200."""
+    value = text[span.start : span.end]
+    if "." in value and (_ends_a_fraction(text, span.start) or _goes_on_with_a_digit(text, span.end)):
+        return False
+    return not any(not 1000 <= int(year) < 2300 for year in _YEAR.findall(value))
+
+
+def _goes_on_with_a_digit(text: str, end: int) -> bool:
+    return text[end : end + 1] == "." and text[end + 1 : end + 2].isdigit()
+
 
 def _said(text: str, span: Span, words: re.Pattern[str], reach: int = _NEAR, behind: int = 24) -> bool:
     """If one of ``words`` stands shortly before the finding or right behind it."""
@@ -211,15 +239,24 @@ _PHONE_ABROAD = re.compile(rf"{START}(?:{_LABELS_ABROAD}|{_WORDS_ABROAD})(?![a-z
 _STRONG_ABROAD = re.compile(rf"{START}{_LABELS_ABROAD}(?![a-zß-öø-ÿ])")
 _VERSION = re.compile(r"(?i)(?:[/=@]|\bv|\bversion|\brelease|\bbuild|\bver\.?)[ ]?\Z")
 
+_WRITTEN_ON = re.compile(r"[^\W_][-./]\Z")
+_ABROAD = 10  # digits of the shortest number behind "00" and a country
+
 
 def _phone(text: str, span: Span) -> bool:
     value = text[span.start : span.end]
     digits = sum(c.isdigit() for c in value)
     if re.fullmatch(r"\d{0,4}[.,]\d{5,}", value) or _ends_a_fraction(text, span.start):
         return False  # a fraction, or its end
-    if digits < 7 or value[0] in "xX":
+    if value[0] in "xX" or (digits < 7 and span.score > 0.65):
         return True  # an extension has its word
-    if value[0] == "+" or value.startswith(("(", "00")):
+    if digits < 7:
+        return _phone_said(text, span)
+    if value[0] == "+" or value.startswith("("):
+        return True
+    if _of_a_thing(text, span):
+        return _strongly_said(text, span)
+    if value.startswith("00") and digits >= _ABROAD:
         return True
     body = re.split(r"(?i)[,;]?\s*(?:x|ext)", value)[0].strip()
     groups = re.findall(r"\d+", body)
@@ -231,6 +268,8 @@ def _phone(text: str, span: Span) -> bool:
         return _phone_said(text, span, 40)  # bare digits are anything: a time, an order, a row
     if [len(g) for g in groups[-3:]] == [3, 3, 4]:
         return True
+    if _WRITTEN_ON.search(text, max(0, span.start - 2), span.start):
+        return _phone_said(text, span)  # a part of a name with letters and digits
     if (body.startswith("0") and len(groups) > 2) or (body.startswith("0") and " " in body):
         return True
     if re.fullmatch(r"\d{3}-\d{2}-\d{4}", body):
@@ -272,7 +311,7 @@ def _ssn(text: str, span: Span) -> bool:
         and digits[3:5] != ["0", "0"]
         and digits[5:] != ["0"] * 4
     )
-    return issued or _said(text, span, _SSN, 40)
+    return (issued and not _of_a_thing(text, span)) or _said(text, span, _SSN, 40)
 
 
 def _card(text: str, span: Span) -> bool:
@@ -282,7 +321,7 @@ def _card(text: str, span: Span) -> bool:
     return True
 
 
-_VERSION_WORD = re.compile(r"(?i)\b(?:version|release|build|ver\.?|v)[ ]?\Z")
+_VERSION_WORD = re.compile(r"(?i)\b(?:version|release|build|kernel|driver|firmware|ver\.?|v)[ ]?\Z")
 
 
 def _ip(text: str, span: Span) -> bool:
@@ -309,8 +348,8 @@ def _license(text: str, span: Span) -> bool:
 
 
 def _national(text: str, span: Span) -> bool:
-    """No part of a fraction: check digits alone find one in ten."""
-    return not _ends_a_fraction(text, span.start)
+    """No part of a fraction, and of no thing: check digits alone find one in ten."""
+    return not _ends_a_fraction(text, span.start) and not _of_a_thing(text, span)
 
 
 def _ends_a_fraction(text: str, start: int) -> bool:
@@ -319,6 +358,7 @@ def _ends_a_fraction(text: str, start: int) -> bool:
 
 
 _RULES: Mapping[str, Rule] = {
+    "DATE_TIME": _date,
     "PHONE_NUMBER": _phone,
     "UK_NHS": lambda text, span: _said(text, span, _NHS),
     "US_SSN": _ssn,

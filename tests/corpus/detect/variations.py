@@ -380,6 +380,39 @@ def nobodys(draw: Chance) -> Variation:
     return Variation(text, ())
 
 
+def of_things(draw: Chance) -> Variation:
+    """Numbers called after a thing, and parts of longer ones: in the shape of a telephone number or a date."""
+    d, n = lambda n: digits(draw, n), draw.randrange
+    security = f"{n(100, 665)}-{n(10, 99)}-{n(1000, 9999)}"
+    text = draw.choice(
+        (
+            f"ISBN 0-{n(100, 999)}-{d(5)}-{d(1)}", f"UPC 00{d(10)}", f"part {security} was ordered", f"model {security} of the pump", f"item no. {security}",
+            f"part no {n(201, 989)}.{n(200, 999)}.{d(4)}", f"took {n(100, 999)}.{d(3)} s", f"{n(100, 999)}-{n(100, 999)} at half time", f"part QW-{d(6)}-K",
+            f"doi:10.{d(4)}/s{d(5)}-0{d(2)}-{d(5)}-{d(1)}", f"build {n(1, 9)}.{n(1, 9)}.{d(4)}.{d(5)} green", f"kernel {n(2, 6)}.{n(10, 40)}.{n(10, 99)}.{n(100, 250)}",
+            f"CAS {n(2300, 9999)}-0{n(1, 9)}-{n(1, 9)}, 4 g", f"at 10:{n(10, 59)}:{n(10, 59)} -0{n(100, 999)}", f"see US 2079/00{d(5)}", f"in {d(4)}-December/{d(6)}.html",
+        )
+    )  # fmt: skip
+    return Variation(text, ())
+
+
+def beside_things(draw: Chance) -> Variation:
+    """Values of persons where a word of a thing, a dash or a point stands beside them."""
+    n = draw.randrange
+    number = f"{n(201, 989)}-{n(201, 989)}-{n(1000, 9999)}"
+    security = f"{n(100, 665)}-{n(10, 99)}-{n(1000, 9999)}"
+    day, other = f"{n(10, 28)}.0{n(1, 9)}.{n(1950, 2024)}", f"20{n(10, 24)}-0{n(1, 9)}-{n(10, 28)}"
+    kind, text, value = draw.choice(
+        (
+            ("PHONE_NUMBER", "page {} at night", number), ("PHONE_NUMBER", "for a catalog {} is open", number), ("PHONE_NUMBER", "Pat {} (home)", number),
+            ("PHONE_NUMBER", "call about the part {}", number), ("PHONE_NUMBER", "phone, any model: {}", number), ("PHONE_NUMBER", "Tel.{}", number),
+            ("PHONE_NUMBER", "reach us under 00{}", f"49 30 {n(100000, 999999)}"), ("US_SSN", "SSN, item no. {}", security),
+            ("US_SSN", "{} took part", security), ("US_SSN", "a model patient, {}", security), ("DATE_TIME", "from {}-28.12.2024", day),
+            ("DATE_TIME", "file {}-1.txt", other), ("DATE_TIME", "seen {}. 3 of them", day),
+        )
+    )  # fmt: skip
+    return Variation(text.format(value), ((kind, value),))
+
+
 def not_british(draw: Chance) -> Variation:
     while True:  # only numbers that pass the check of the health service as well
         shape = draw.choice(("{}-555-{}", "{} 555 {}", "{}555{}"))
@@ -518,6 +551,8 @@ KINDS: Mapping[str, Callable[[Chance], Variation]] = {
     "births otherwise": births_otherwise,
     "months": months,
     "nobodys": nobodys,
+    "of things": of_things,
+    "beside things": beside_things,
     "not British": not_british,
     "hosts": hosts,
     "announced": announced,
