@@ -381,8 +381,12 @@ class Key:
 
     def seal(self, message: str) -> str:
         """An HMAC of ``message`` under a key of its own, so that no fingerprint is ever a seal."""
-        own = hmac.new(self.__secret, b"mlmguard seal v1", hashlib.sha256).digest()
+        own = self.derived("seal v1")
         return hmac.new(own, message.encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest()
+
+    def derived(self, purpose: str) -> bytes:
+        """32 bytes for another use: they lead neither back to the key nor to those of a third."""
+        return hmac.new(self.__secret, f"mlmguard {purpose}".encode(), hashlib.sha256).digest()
 
 
 def _of_the_user(named: str, base: str, *usual: str) -> Path:

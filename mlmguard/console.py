@@ -162,6 +162,11 @@ def scan_summary(manifest: Manifest, facts: Mapping[str, str] | None = None) -> 
         f"({', '.join(f'{split} {n:,}' for split, n in manifest.splits.items())})",
         "run": manifest.run_id,
     }
+    if (seen := manifest.earlier) is not None:
+        rows["earlier scans"] = (
+            f"{seen.scans:,} with {_count(seen.documents, 'text')}; "
+            f"{manifest.duplicates.earlier:,} copies left out"
+        )
     if manifest.columns:
         rows["other columns"] = (
             f"{_count(sum(c.found for c in manifest.columns), 'value')} found and redacted"

@@ -212,7 +212,9 @@ def _of_manifest(manifest: Manifest) -> Iterator[str]:
         {
             "documents_read": manifest.documents_read,
             "documents_written": manifest.documents_written,
-            "duplicates": min(copies.exact, copies.near, copies.cross_split, copies.evaluation),
+            "duplicates": min(
+                copies.exact, copies.near, copies.cross_split, copies.evaluation, copies.earlier
+            ),
             "passages": min(copies.passages, copies.passages_cut),
             "skipped": manifest.records_skipped,
             **{f"splits.{name[:20]}": count for name, count in manifest.splits.items()},

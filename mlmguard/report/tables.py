@@ -320,6 +320,7 @@ def duplicates(manifest: Manifest | None) -> Table | None:
     rows = [
         ("exact copies removed", count(d.exact)),
         ("near copies removed", count(d.near)),
+        *([("copies of earlier scans removed", count(d.earlier))] if manifest.earlier else []),
         ("pairs that would have crossed a split", count(d.cross_split)),
         ("clusters", count(len(d.clusters))),
         ("largest cluster", count(max(d.clusters, default=0))),

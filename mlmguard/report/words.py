@@ -418,7 +418,7 @@ def duplicates(case: Case) -> str:
     manifest = case.evidence.manifest
     if manifest is None:
         return "No scan is part of this evidence."
-    removed = manifest.duplicates.exact + manifest.duplicates.near
+    removed = manifest.duplicates.exact + manifest.duplicates.near + manifest.duplicates.earlier
     share = removed / manifest.documents_read if manifest.documents_read else 0
     documents = count(manifest.documents_read)
     return f"{count(removed)} of {documents} documents ({percent(share)}) were copies and were removed."

@@ -17,6 +17,7 @@ from mlmguard.engine import Engine
 from mlmguard.scan.books import Workplace
 from mlmguard.scan.cluster import spread
 from mlmguard.scan.divide import compare_passages, divide
+from mlmguard.scan.earlier import indexed, remember
 from mlmguard.scan.examining import examine
 from mlmguard.scan.job import Job, check_places, one_line_for_the_usual_failures, workers
 from mlmguard.scan.publish import building, publish, write_timings
@@ -50,8 +51,12 @@ def scan(
     check_places(corpus, clean)
     settings = spread(corpus, clean, reports, runs, settings, overwrite, watcher)
     engine = engine or workers(settings)  # their detectors load while ours do
-    with one_line_for_the_usual_failures(), gathered(corpus, clean, reports, runs, key, settings) as shards:
-        job = Job.of(corpus, clean, reports, runs, key, settings, overwrite, shards.inputs)
+    with (
+        one_line_for_the_usual_failures(),
+        indexed(settings, key, corpus, clean) as index,
+        gathered(corpus, clean, reports, runs, key, settings) as shards,
+    ):
+        job = Job.of(corpus, clean, reports, runs, key, settings, overwrite, shards.inputs, index)
         with Workplace(job, shards.spools) as place:
             examine(job, place, engine, watcher)
             books = place.close(watcher)  # all copies are known
@@ -59,6 +64,7 @@ def scan(
             compare_passages(job, place, watcher)
             with building(job) as folder:
                 written = write(job, place, folder, watcher)
+                remember(job, place, watcher)
                 manifest = publish(job, books, written, folder)
             place.done()
         shards.done()

@@ -14,7 +14,7 @@ from typing import Any, Self
 import numpy as np
 
 from mlmguard.corpus import split
-from mlmguard.corpus.copies import dedup
+from mlmguard.corpus.copies import dedup, earlier
 from mlmguard.corpus.copies.minhash import Array
 from mlmguard.corpus.copies.passages import Passages
 from mlmguard.corpus.examine import Examined, skipped_of, unpacked
@@ -36,6 +36,7 @@ class Status(IntEnum):
     EVALUATION_COPY = 4
     PASSAGES_ONLY = 5
     LEFT_OUT = 6
+    EARLIER_COPY = 7
 
     @property
     def label(self) -> str:
@@ -63,6 +64,7 @@ class Books:
     found: Counter[tuple[str, str]] = field(default_factory=Counter)  # (rule, source) -> findings
     affected: Counter[tuple[str, str]] = field(default_factory=Counter)  # (rule, source) -> documents
     copies: dedup.Found = field(init=False)
+    known: earlier.Known | None = None  # which are copies of what earlier scans have seen
     repeated: Repeated = field(init=False)
     clusters: Array = field(init=False)  # uint32[documents]: the first document of its cluster
     sizes: Array = field(init=False)  # uint32[documents]: how many copies the corpus held, itself included
@@ -111,6 +113,7 @@ class Workplace:
         self.read = 0  # documents of the corpus
         self._job = job
         self._spools = spools
+        self._keyed = job.earlier.keyed if job.earlier else None
 
     def __enter__(self) -> Self:
         settings, run = self._job.settings, self._job.run
@@ -121,7 +124,9 @@ class Workplace:
             self._values = stack.enter_context(Values(run))
             self.passages = stack.enter_context(Passages(run))
             self._copies = stack.enter_context(
-                dedup.Copies(self.spool.text, settings.near_threshold, settings.permutations, run)
+                dedup.Copies(
+                    self.spool.text, settings.near_threshold, settings.permutations, run, self._keyed
+                )
             )
             self._open = stack.pop_all()
         return self
@@ -189,8 +194,16 @@ class Workplace:
         self.examined = time.perf_counter()
         watcher.progress("look for copies", 0, None)
         self.books.copies, self.books.repeated = self._copies.found(), self._values.repeated()
+        if self._job.earlier:
+            self.books.known = self._job.earlier.known(self._copies, len(self.books), self.spool.text)
         _refuse_too_many_skipped(self.books, self._job.settings.max_skipped)
         return self.books
+
+    def remember(self, corpus: str) -> None:
+        """Put the documents of the corpus, named ``corpus``, into the index for later scans."""
+        texts = ([r["text"] for r in records if "fingerprints" in r] for records, _ in self.spool)
+        assert self._job.earlier is not None and self.books.known is not None
+        self._job.earlier.remember(self._job.run_id, corpus, self._copies, self.books.known, texts)
 
 
 def _refuse_too_many_skipped(books: Books, limit: float | None) -> None:

@@ -27,6 +27,8 @@ def divide(job: Job, books: Books) -> None:
     sizes = np.bincount(books.clusters, minlength=len(books)).astype(np.uint32)
     books.sizes = sizes[books.clusters]
     books.status = _statuses(books, job.settings.keep)
+    if books.known is not None:
+        books.status[books.known.copies] = Status.EARLIER_COPY
     books.status[np.isin(books.clusters, clusters[len(books) :])] = Status.EVALUATION_COPY
     # its copies go with it: one of them would come in for it
     books.status[np.isin(books.clusters, books.clusters[books.left_out])] = Status.LEFT_OUT
@@ -37,7 +39,7 @@ def divide(job: Job, books: Books) -> None:
     if not kept.any():
         raise PartialRun(
             "no document is left to write: every one was dropped for what was found in it "
-            "or is a copy of an evaluation set, or is to be left out."
+            "or is a copy of an evaluation set or of an earlier scan, or is to be left out."
         )
     forms = np.frombuffer(books.forms, np.uint64)
     books.splits = split.assign(books.owners, books.clusters, kept, job.settings.shares, forms)

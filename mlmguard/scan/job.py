@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Self
 
 from mlmguard import __version__, artifacts
+from mlmguard.corpus.copies.earlier import Earlier
+from mlmguard.corpus.copies.index import Index
 from mlmguard.corpus.detect import strong
 from mlmguard.corpus.detect.finder import Names, coverage, finder, names_digest
 from mlmguard.corpus.detect.own import read as own_words
@@ -30,6 +32,7 @@ _NOT_SHOWN = (
     "workers",
     "shard",
     "merge",
+    "index",  # what it holds counts, by the state of it
     "engine",
     "address",
     "max_skipped",
@@ -73,6 +76,7 @@ class Job:
     key: artifacts.Key = field(repr=False)
     settings: ScanSettings
     began: float  # by time.perf_counter
+    earlier: Earlier | None = field(repr=False)  # what it is held against beside itself
     there: frozenset[str]  # runs whose outputs lay in its places when it began
 
     @staticmethod
@@ -85,24 +89,38 @@ class Job:
         settings: ScanSettings,
         overwrite: bool,
         inputs: Inputs | None = None,
+        index: Index | None = None,
     ) -> Job:
         """Digest the inputs, unless shards have, name the run by them and make its folder.
 
         Raises :class:`InputError` for settings that cannot be met, and where another run has left its
-        outputs, unless ``overwrite`` is set.
+        outputs, unless ``overwrite`` is set; and what :class:`Earlier` and :meth:`Index.before` do.
         """
         began = time.perf_counter()
         check_settings(settings)
         ours = (clean, reports, runs.parent)
         read = inputs or Inputs.of(corpus, ours, settings)
-        listing = json.dumps([read.files, read.against, shown(settings, key)], sort_keys=True)
-        run_id = f"scan-{key.fingerprint('scan run', listing)}"
+        earlier = _earlier(index, read, settings, overwrite) if index else None
+        listing = _listing(read, settings, key, earlier.state if earlier else "")
+        run_id = _run_id(key, listing)
         if not overwrite:
             _refuse_another_run(run_id, clean, reports)
         run = artifacts.run_folder(run_id, runs)
         there = frozenset(_published(clean, reports).values())
         return Job(
-            corpus, clean, reports, ours, run, run_id, read.files, listing, key, settings, began, there
+            corpus,
+            clean,
+            reports,
+            ours,
+            run,
+            run_id,
+            read.files,
+            listing,
+            key,
+            settings,
+            began,
+            earlier,
+            there,
         )
 
     def refuse_another_meanwhile(self) -> None:
@@ -120,6 +138,32 @@ class Job:
     def salt(self) -> str:
         """What the commitment is salted with: keyed, so that nobody else can try inputs against it."""
         return "".join(self.key.fingerprint(f"scan salt {half}", self.listing) for half in (1, 2))
+
+
+def _listing(read: Inputs, settings: ScanSettings, key: artifacts.Key, state: str) -> str:
+    """``state``: that of the index the scan is held against; "" without one."""
+    about = [read.files, read.against, shown(settings, key)]
+    return json.dumps([*about, state] if state else about, sort_keys=True)
+
+
+def _run_id(key: artifacts.Key, listing: str) -> str:
+    return f"scan-{key.fingerprint('scan run', listing)}"
+
+
+def _earlier(index: Index, read: Inputs, settings: ScanSettings, overwrite: bool) -> Earlier:
+    """The scans in ``index`` that this one is held against: those before it, where it is in it."""
+    key = index.key
+    place = index.before(
+        corpus_name(read.files, settings, key),
+        lambda state: _run_id(key, _listing(read, settings, key, state)),
+        overwrite,
+    )
+    return Earlier(index, place, settings.near_threshold)
+
+
+def corpus_name(files: Mapping[str, str], settings: ScanSettings, key: artifacts.Key) -> str:
+    """Name what is read, whatever is done with it: files and column of the text."""
+    return key.fingerprint("corpus", json.dumps([files, settings.text_key], sort_keys=True))
 
 
 # --- what the settings mean ---------------------------------------------------------------------------

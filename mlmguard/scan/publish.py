@@ -24,7 +24,7 @@ from mlmguard.scan.books import Books, Status, Workplace
 from mlmguard.scan.divide import would_have_crossed
 from mlmguard.scan.job import Job, names, reading, shown
 from mlmguard.scan.write import Written
-from mlmguard.types import ColumnCount, DuplicateCounts, FindingCount, Manifest, Repetition
+from mlmguard.types import ColumnCount, DuplicateCounts, EarlierScans, FindingCount, Manifest, Repetition
 
 _REPEATED = 100  # values listed in the report, the most frequent first
 _WEIGHT = {"high": 3, "medium": 2, "low": 1}
@@ -87,6 +87,7 @@ def _manifest(job: Job, books: Books, written: Written, commitment: str) -> Mani
             cross_split=would_have_crossed(job, books),
             clusters=tuple(sorted(sizes[sizes > 1].tolist(), reverse=True)),
             evaluation=count[Status.EVALUATION_COPY],
+            earlier=count[Status.EARLIER_COPY],
             passages=sum(books.shared.values()),
             passages_cut=books.cuts.shape[1],
         ),
@@ -101,6 +102,7 @@ def _manifest(job: Job, books: Books, written: Written, commitment: str) -> Mani
             ColumnCount(rule, column, found, books.rows[rule, column])
             for (rule, column), found in sorted(books.columns.items())
         ),
+        earlier=_earlier(job, books),
         repetition=_repetition(books),
         repeated_ids=tuple(books.repeated_ids.values()),
         languages=tuple(
@@ -108,6 +110,13 @@ def _manifest(job: Job, books: Books, written: Written, commitment: str) -> Mani
             for language, count in sorted(books.languages.items(), key=lambda row: (-row[1], row[0]))
         ),
     )
+
+
+def _earlier(job: Job, books: Books) -> EarlierScans | None:
+    if job.earlier is None or books.known is None:
+        return None
+    seen = job.earlier
+    return EarlierScans(seen.place, seen.documents, books.known.joined, seen.state)
 
 
 def _repetition(books: Books) -> tuple[Repetition, ...]:

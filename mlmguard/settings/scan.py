@@ -109,6 +109,13 @@ class ScanSettings:
     against: tuple[Path, ...] = dial(
         (), "Evaluation texts: their copies and passages are taken out of the corpus.", group=COPIES
     )
+    index: Path | None = dial(
+        None,
+        "What earlier scans have seen: copies of it are left out, and this scan is added; a folder, made "
+        "where there is none.",
+        group=COPIES,
+        metavar="FOLDER",
+    )
     #: Ids of documents that somebody asked to leave out.
     left_out: frozenset[str] = frozenset()
     splits: str = dial(
@@ -163,6 +170,12 @@ class ScanSettings:
             "--engine ray",
             "beside --shard or --merge",
             "one of them: Ray runs the jobs of all shards, and the merge follows",
+        ),
+        Contradiction(
+            lambda s: s.index is not None and s.keep == Keep.ALL,
+            "--index",
+            "beside --keep all",
+            "one of the two: one leaves copies of earlier scans out, the other none",
         ),
         Contradiction(
             lambda s: s.address is not None and s.engine != EngineChoice.RAY,

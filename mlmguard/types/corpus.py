@@ -159,6 +159,21 @@ class DuplicateCounts:
     evaluation: int = 0  # documents removed as copies of what `--against` names
     passages: int = 0  # that a kept document shares with another one or with an evaluation set
     passages_cut: int = 0  # of these, cut out of the document
+    earlier: int = 0  # documents removed as copies of what earlier scans have seen (`--index`)
+
+
+@noun
+class EarlierScans:
+    """What a scan was held against beside itself: the texts of earlier scans that ``index`` holds.
+
+    ``joined`` counts their clusters that copies in this one show to be one: each is a document that a scan of
+    everything at once would have left out.
+    """
+
+    scans: int
+    documents: int
+    joined: int
+    index: str  # a keyed name of what it held
 
 
 @noun
@@ -181,6 +196,7 @@ class Manifest:
     columns: tuple[ColumnCount, ...] = ()
     repetition: tuple[Repetition, ...] = ()  # the worst first: severity times documents
     repeated_ids: tuple[RepeatedIds, ...] = ()
+    earlier: EarlierScans | None = None  # where the scan had an index
     languages: tuple[LanguageCount, ...] = ()  # most documents first; () in manifests of before
     schema: str = "mlmguard/manifest/v1"
 

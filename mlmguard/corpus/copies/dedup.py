@@ -22,6 +22,7 @@ from typing import IO
 import numpy as np
 
 from mlmguard.corpus.copies import minhash
+from mlmguard.corpus.copies.keyed import Keyed
 from mlmguard.corpus.copies.minhash import PERMUTATIONS, Array
 from mlmguard.corpus.records import Parts
 from mlmguard.settings import ScanSettings
@@ -115,7 +116,8 @@ class Found:
 class Copies:
     """Shown every batch of a corpus in order, says which documents are copies of one another.
 
-    ``text_of`` gives a text back by its index, for the few that have to be compared.
+    ``text_of`` gives a text back by its index, for the few that have to be compared. With ``keyed`` the
+    numbers that stand for texts are keyed ones, and stay as ``names``.
     """
 
     def __init__(
@@ -124,16 +126,18 @@ class Copies:
         threshold: float = THRESHOLD,
         permutations: int = PERMUTATIONS,
         folder: Path | None = None,
+        keyed: Keyed | None = None,
     ) -> None:
-        self._threshold = threshold
+        self._threshold, self._keyed = threshold, keyed
         self._hopeless = permutations * (threshold - 4 * (threshold * (1 - threshold) / permutations) ** 0.5)
         self._digests = Parts(_DIGEST, _PARTS, folder)
         self._wordless = bytearray()
         self._signatures = _Rows(permutations, folder)
-        self._keys = _Columns(minhash.bands(threshold, permutations)[0], folder)
+        self._keys = Table(minhash.bands(threshold, permutations)[0], folder)
+        self.names = Names(Table(2 if keyed else 0, folder), self._keys)
         self._pairs = array("I")
         self._failed: set[int] = set()
-        self._shingles = _Shingles(text_of)
+        self._shingles = Shingles(text_of)
 
     def __enter__(self) -> Copies:
         return self
@@ -141,7 +145,7 @@ class Copies:
     def __exit__(self, *exception: object) -> None:
         self._digests.__exit__(*exception)
         self._signatures.close()
-        self._keys.close()
+        self.names.close()
 
     def add(self, sketches: Sketches) -> None:
         """Add the next texts of the corpus."""
@@ -151,14 +155,23 @@ class Copies:
         self._digests.append(digests, digests["low"])
         self._wordless += sketches.wordless.tobytes()
         self._signatures.append(sketches.signatures)
-        self._keys.append(minhash.band_keys(sketches.signatures, self._threshold))
+        keys = minhash.band_keys(sketches.signatures, self._threshold)
+        if self._keyed:
+            self.names.digests.append(self._keyed.digests(sketches.digests))
+            keys = self._keyed.band_keys(keys)
+        self._keys.append(keys)
+
+    @property
+    def wordless(self) -> Array:
+        """bool[texts added]: those with nothing to compare."""
+        return np.frombuffer(self._wordless, bool)
 
     def found(self) -> Found:
-        """Return the copies among all texts added."""
+        """Return the copies among all texts added; they stay as ``known``."""
         clusters = Clusters(len(self._wordless))
         first = np.arange(len(clusters), dtype=np.uint32)
         # Of identical texts the first stands for all: a thousand copies cost no comparison.
-        compared = ~np.frombuffer(self._wordless, bool)
+        compared = ~self.wordless
         for members in self._same_digest():
             first[members] = members[0]
             compared[members[1:]] = False
@@ -166,7 +179,8 @@ class Copies:
                 self._join(clusters, int(members[0]), copy)
         for keys in self._keys:
             self._join_band(keys, compared, clusters)
-        return Found(clusters, np.array(self._pairs, np.uint32).reshape(-1, 2), first)
+        self.known = Found(clusters, np.array(self._pairs, np.uint32).reshape(-1, 2), first)
+        return self.known
 
     def _same_digest(self) -> Iterator[Array]:
         for digests in self._digests.pieces("low"):
@@ -242,11 +256,14 @@ def jaccard(a: Array, b: Array) -> float:
     return common / (len(a) + len(b) - common) if common else 0.0
 
 
-class _Shingles:
+class Shingles:
     """The shingles of documents as sorted sets, made many at a time; the last ones used are kept."""
 
-    def __init__(self, text_of: Callable[[int], str]) -> None:
-        self._text_of = text_of
+    def __init__(
+        self, text_of: Callable[[int], str], named: Callable[[Array], Array] = lambda found: found
+    ) -> None:
+        """``named``: what stands in their place, as an array of the same length."""
+        self._text_of, self._named = text_of, named
         self._kept: dict[int, Array] = {}
         self._size = 0
 
@@ -257,7 +274,7 @@ class _Shingles:
         done = 0
         for batch in _batches(texts):
             found, bounds = minhash.shingles(minhash.words(batch))
-            for of_text in np.split(found, bounds[1:-1]):
+            for of_text in np.split(self._named(found), bounds[1:-1]):
                 of_text.sort()
                 new = np.ones(len(of_text), bool)
                 np.not_equal(of_text[1:], of_text[:-1], out=new[1:])
@@ -320,7 +337,7 @@ class _Rows:
         return np.frombuffer(self._file.read(self._bytes), np.uint32)
 
 
-class _Columns:
+class Table:
     """A table of 64-bit numbers on disk, written by rows of documents, read back by columns."""
 
     def __init__(self, count: int, folder: Path | None) -> None:
@@ -361,6 +378,19 @@ class _Columns:
                 values[start : start + _BLOCK] = np.frombuffer(self._file.read(8 * _BLOCK), np.uint64)
             values[whole:] = rest[column]
             yield values
+
+
+@dataclass(frozen=True)
+class Names:
+    """Numbers by which texts are known, of all of a scan: two for a digest, one for each band."""
+
+    digests: Table
+    bands: Table
+
+    def close(self) -> None:
+        """Remove them."""
+        self.digests.close()
+        self.bands.close()
 
 
 def duplicates(texts: Iterable[str], threshold: float = THRESHOLD, permutations: int = PERMUTATIONS) -> Found:
