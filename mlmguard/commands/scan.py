@@ -17,8 +17,9 @@ import click
 from mlmguard import artifacts, console
 from mlmguard.commands.options import FILE, Page, options, overwriting, place, shared, show
 from mlmguard.commands.watching import interruptible
-from mlmguard.errors import InputError
+from mlmguard.errors import InputError, PartialRun
 from mlmguard.settings import ScanSettings, check
+from mlmguard.types import Proof
 
 if TYPE_CHECKING:
     from mlmguard.corpus.shards import ShardRecord
@@ -61,6 +62,7 @@ def command(
     from mlmguard.corpus.read.sources import local
     from mlmguard.engine import default_workers
     from mlmguard.scan import examine_shard, scan
+    from mlmguard.scan.prove import REPORT as PROOF
 
     key = artifacts.load_key()
     today = date.fromisoformat(artifacts.source_date())
@@ -86,8 +88,15 @@ def command(
     if chosen.part:
         _say_what_was_examined(record, as_json)
         return 0
-    show(manifest, as_json, lambda: console.scan_summary(manifest))
+    proof = artifacts.read_noun(reports / PROOF, Proof) if chosen.prove else None
+    show(manifest, as_json, lambda: console.scan_summary(manifest, _proved(proof)))
     console.written([clean, reports / "scan.json", reports / "findings.jsonl"], quiet)
+    if proof and proof.differ:
+        counts = f"{proof.findings_differ} in their findings, {proof.copies_differ} in their copies"
+        raise PartialRun(
+            f"--prove: of {proof.sample} documents these differ from stock: {counts}; "
+            f"{clean} was written, do not rely on it before you know why."
+        )
     if accepted is None:
         leading_on.then("train", clean, "--dp-epsilon", 8, quiet=quiet)
         return 0
@@ -95,6 +104,19 @@ def command(
     if not as_json:
         console.explanation("Beside the baseline", compared.lines())
     return 10 if compared.new else 0
+
+
+def _proved(proof: Proof | None) -> dict[str, str]:
+    """What is said of a sample held against stock, and of what it is no proof."""
+    if proof is None:
+        return {}
+    differ = f"{proof.findings_differ:,} differ in findings, {proof.copies_differ:,} in copies"
+    return {
+        "held against stock": f"{proof.sample:,} of {proof.documents:,} documents: {differ}; "
+        f"at most {proof.most:.2%} of all, at 95 %",
+        "of its findings": f"{proof.found_by_stock:,} of {proof.found:,} are stock's; the others are what "
+        "it has nothing for: names, seams, headings, your lists",
+    }
 
 
 def _refuse_what_is_copied(corpus: str, flag: str) -> None:

@@ -20,6 +20,7 @@ from mlmguard.scan.divide import compare_passages, divide
 from mlmguard.scan.earlier import indexed, remember
 from mlmguard.scan.examining import examine
 from mlmguard.scan.job import Job, check_places, one_line_for_the_usual_failures, workers
+from mlmguard.scan.prove import check_prove, prove
 from mlmguard.scan.publish import building, publish, write_timings
 from mlmguard.scan.shards import examine_shard, gathered
 from mlmguard.scan.write import write
@@ -49,6 +50,7 @@ def scan(
     settings = settings or ScanSettings()
     check(settings)
     check_places(corpus, clean)
+    check_prove(settings)
     settings = spread(corpus, clean, reports, runs, settings, overwrite, watcher)
     engine = engine or workers(settings)  # their detectors load while ours do
     with (
@@ -64,6 +66,7 @@ def scan(
             compare_passages(job, place, watcher)
             with building(job) as folder:
                 written = write(job, place, folder, watcher)
+                prove(job, place, watcher)
                 remember(job, place, watcher)
                 manifest = publish(job, books, written, folder)
             place.done()

@@ -123,7 +123,7 @@ class Workplace:
             stack.enter_context(self.spool)
             self._values = stack.enter_context(Values(run))
             self.passages = stack.enter_context(Passages(run))
-            self._copies = stack.enter_context(
+            self.copies = stack.enter_context(
                 dedup.Copies(
                     self.spool.text, settings.near_threshold, settings.permutations, run, self._keyed
                 )
@@ -147,7 +147,7 @@ class Workplace:
         """Count the next batch, and note what finding copies needs."""
         books = self.books
         sketches, anchors = unpacked(packed, self._job.settings.permutations)
-        self._copies.add(sketches)
+        self.copies.add(sketches)
         self.passages.add(len(books) + books.against, anchors)
         for record in records:
             if "against" in record:
@@ -193,9 +193,9 @@ class Workplace:
         """
         self.examined = time.perf_counter()
         watcher.progress("look for copies", 0, None)
-        self.books.copies, self.books.repeated = self._copies.found(), self._values.repeated()
+        self.books.copies, self.books.repeated = self.copies.found(), self._values.repeated()
         if self._job.earlier:
-            self.books.known = self._job.earlier.known(self._copies, len(self.books), self.spool.text)
+            self.books.known = self._job.earlier.known(self.copies, len(self.books), self.spool.text)
         _refuse_too_many_skipped(self.books, self._job.settings.max_skipped)
         return self.books
 
@@ -203,7 +203,7 @@ class Workplace:
         """Put the documents of the corpus, named ``corpus``, into the index for later scans."""
         texts = ([r["text"] for r in records if "fingerprints" in r] for records, _ in self.spool)
         assert self._job.earlier is not None and self.books.known is not None
-        self._job.earlier.remember(self._job.run_id, corpus, self._copies, self.books.known, texts)
+        self._job.earlier.remember(self._job.run_id, corpus, self.copies, self.books.known, texts)
 
 
 def _refuse_too_many_skipped(books: Books, limit: float | None) -> None:

@@ -32,6 +32,7 @@ _NOT_SHOWN = (
     "workers",
     "shard",
     "merge",
+    "prove",
     "index",  # what it holds counts, by the state of it
     "engine",
     "address",

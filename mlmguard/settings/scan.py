@@ -151,6 +151,13 @@ class ScanSettings:
         group=RUNNING,
         derived="one on this machine, for this scan",
     )
+    prove: int | None = dial(
+        None,
+        "Hold this many documents, drawn at random, against stock Presidio and datasketch (pip install "
+        "'mlmguard[prove]'); end with 1 if one differs.",
+        group=RUNNING,
+        least=1,
+    )
     merge: bool = dial(False, "Put together what the --shard jobs have examined, and write.", group=RUNNING)
 
     #: The order of ``--help``: what most people need, then the groups.

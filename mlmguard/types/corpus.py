@@ -211,6 +211,31 @@ class Manifest:
         return sum(one.records for one in self.skipped)
 
 
+@noun
+class Proof:
+    """A random sample of a scan held against stock Presidio and datasketch.
+
+    ``most`` is the upper end, at 95 %, of the share of all documents that differ.
+    """
+
+    sample: int  # documents, drawn from
+    documents: int  # that were read
+    findings_differ: int  # documents of the sample in whose folded text stock finds something else
+    copies_differ: int  # documents whose signature or copies are not what the definition says
+    most: float
+    found: int  # findings of the scan in the sample
+    found_by_stock: int  # those of them that stock has, too
+    pairs: int  # of a document of the sample and another that were compared word by word
+    stock: Mapping[str, str]  # versions
+    not_held: tuple[str, ...]  # what stock has nothing for
+    schema: str = "mlmguard/scan-prove/v1"
+
+    @property
+    def differ(self) -> bool:
+        """Say whether any document differs."""
+        return self.findings_differ + self.copies_differ > 0
+
+
 #: Types of which every scan says whether it looked for them.
 ALWAYS_TOLD = frozenset({"PERSON", "LOCATION", "EMAIL_ADDRESS", "PHONE_NUMBER", "CREDIT_CARD", "IBAN_CODE"})
 

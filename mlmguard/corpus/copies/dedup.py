@@ -161,6 +161,10 @@ class Copies:
             keys = self._keyed.band_keys(keys)
         self._keys.append(keys)
 
+    def signature(self, document: int) -> Array:
+        """Return the MinHash signature of a text, uint32[permutations]."""
+        return self._signatures[document]
+
     @property
     def wordless(self) -> Array:
         """bool[texts added]: those with nothing to compare."""

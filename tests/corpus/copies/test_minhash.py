@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import re
-
 import numpy as np
 import pytest
-from datasketch import MinHash
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlmguard.corpus.copies import minhash
+from mlmguard.corpus.copies import minhash, stock
 from mlmguard.corpus.copies.dedup import jaccard
 
 TEXTS = st.lists(
@@ -26,31 +23,15 @@ TEXTS = st.lists(
 )  # fmt: skip
 
 
-ALONE = "[" + "".join(f"{chr(low)}-{chr(high)}" for low, high in minhash.SPACELESS) + "]"
-
-
-def spelled(text: str) -> list[str]:
-    """The words; in scripts without spaces each letter."""
-    return re.findall(rf"(?={ALONE})\w|(?:(?!{ALONE})\w)+", minhash.lower(text))
-
-
-def shingle_set(text: str) -> set[tuple[str, ...]]:
-    """The definition: five-word runs; a shorter text is one."""
-    words = spelled(text)
-    if len(words) < 5:
-        return {tuple(words)} if words else set()
-    return {tuple(words[i : i + 5]) for i in range(len(words) - 4)}
-
-
 @given(TEXTS)
 def test_words_are_those_of_the_regular_expression(texts: list[str]) -> None:
     of = minhash.words(texts)
-    assert np.diff(of.bounds).tolist() == [len(spelled(text)) for text in texts]
+    assert np.diff(of.bounds).tolist() == [len(stock.words(text)) for text in texts]
     named: dict[int, str] = {}
     for text, first, last in zip(texts, of.bounds, of.bounds[1:]):
         for place in range(first, last):
             word = minhash.lower(text)[of.starts[place] : of.ends[place]]
-            assert word == spelled(text)[place - first]
+            assert word == stock.words(text)[place - first]
             assert named.setdefault(int(of.fingerprints[place]), word) == word
     assert len(set(named.values())) == len(named)
 
@@ -62,14 +43,14 @@ def test_a_batch_is_its_texts_one_by_one(texts: list[str]) -> None:
     for place, text in enumerate(texts):
         alone, ends = minhash.shingles(minhash.words([text]))
         assert alone.tolist() == together[bounds[place] : bounds[place + 1]].tolist()
-        assert len(set(alone.tolist())) == len(shingle_set(text))
+        assert len(set(alone.tolist())) == len(stock.shingle_set(text))
         assert (minhash.signatures(alone, ends)[:, 0] == sketches[:, place]).all()
 
 
 @given(TEXTS, TEXTS)
 def test_jaccard_is_that_of_the_definition(some: list[str], others: list[str]) -> None:
     a, b = " ".join(some), " ".join([*some[1:], *others])
-    left, right = shingle_set(a), shingle_set(b)
+    left, right = stock.shingle_set(a), stock.shingle_set(b)
     exact = len(left & right) / len(left | right) if left & right else 0.0
     arrays = [np.unique(minhash.shingles(minhash.words([text]))[0]) for text in (a, b)]
     assert jaccard(*arrays) == exact
@@ -81,10 +62,8 @@ def test_signatures_are_datasketchs_bit_for_bit(permutations: int) -> None:
     fingerprints, bounds = minhash.shingles(minhash.words(texts))
     ours = minhash.signatures(fingerprints, bounds, permutations)
     for place in range(len(texts)):
-        reference = MinHash(num_perm=permutations, seed=1, hashfunc=int)
-        for fingerprint in fingerprints[bounds[place] : bounds[place + 1]]:
-            reference.update(int(fingerprint) >> 32)
-        assert (reference.digest() == ours[:, place]).all()
+        of = fingerprints[bounds[place] : bounds[place + 1]].tolist()
+        assert (stock.signature(of, permutations) == ours[:, place]).all()
 
 
 def test_estimates_are_unbiased() -> None:
