@@ -68,6 +68,34 @@ class LocalEngine:
             for future in pending:
                 yield future.result()
 
+    @contextmanager
+    def beside(self, work: Callable[[S], None], shards: Sequence[S]) -> Iterator[Callable[[], None]]:
+        """Run ``work(shard)`` of each shard in a process of its own beside the block; what it gives waits for
+        them all.
+
+        What they leave are files: one that is lost, or breaks, is for the caller to notice. Those that still
+        run at the end of the block are ended.
+        """
+        context: Any = multiprocessing.get_context(self._method)
+        hands = [
+            context.Process(target=_alone, args=(work, shard, self.workers), daemon=True) for shard in shards
+        ]
+        with _without_the_script(work):
+            for hand in hands:
+                hand.start()
+
+        def wait() -> None:
+            for hand in hands:
+                hand.join()
+
+        try:
+            with _fewer_threads(self.workers):
+                yield wait
+        finally:
+            for hand in hands:
+                hand.terminate()
+            wait()
+
 
 @contextmanager
 def _without_the_script(work: Callable[..., object]) -> Iterator[None]:
@@ -104,6 +132,30 @@ def _ready(workers: int) -> None:
             sys.modules["torch"].set_num_threads(cores)
     logging.getLogger().addHandler(logging.NullHandler())
     warnings.simplefilter("ignore")
+
+
+def _alone(work: Callable[[S], None], shard: S, workers: int) -> None:
+    """Work on one shard until the parent says to end, and then leave nothing half done behind."""
+    _ready(workers)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent too, which ends this process
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    with suppress(Exception):  # the parent does this part again, and an error of ours is told there
+        work(shard)
+
+
+@contextmanager
+def _fewer_threads(workers: int) -> Iterator[None]:
+    """Leave the others their share of the cores, where torch is in use and nobody has set its threads."""
+    torch = sys.modules.get("torch")
+    if torch is None or workers == 1 or "OMP_NUM_THREADS" in os.environ:
+        yield
+        return
+    before = torch.get_num_threads()
+    torch.set_num_threads(max(1, default_workers() // workers))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _end_with_parent() -> None:
@@ -206,6 +258,7 @@ def _result(told: tuple[R | None, tuple[str, int]]) -> R:
     return result  # type: ignore[return-value]
 
 
-def default_workers() -> int:
-    """The cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def default_workers(most: int | None = None) -> int:
+    """The cores this process may use, or ``most`` of them."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(cores, most or cores)

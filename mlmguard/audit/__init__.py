@@ -15,10 +15,10 @@ from mlmguard.audit import checkpoint
 from mlmguard.audit.bench import Bench
 from mlmguard.audit.checkpoint import Foreign, Ours
 from mlmguard.audit.evidence import evidence_of, write_records
-from mlmguard.audit.resume import Budget, Finished
+from mlmguard.audit.resume import Budget
 from mlmguard.audit.selftest import SelfTest, selftest
+from mlmguard.audit.together import shared
 from mlmguard.leakage.attacks import attacks
-from mlmguard.leakage.results import Result
 from mlmguard.moved import names_of
 from mlmguard.settings import AuditSettings, check
 from mlmguard.training.privacy import seals
@@ -38,26 +38,23 @@ def audit(
 
     ``source`` says where its data lie: ``Ours`` (the default) or, for another tool's, ``Foreign``;
     ``records`` names a file for the most exposed documents by id, for their owner's eyes. An audit that was
-    interrupted goes on with the attacks that were not finished.
+    interrupted goes on with the attacks that were not finished. Any number of ``settings.workers`` finds the
+    same.
     Raises :class:`InputError` for a checkpoint, run folder, corpus or plug-in that does not fit.
     """
     settings = settings or AuditSettings()
     check(settings)
-    budget, results = Budget(settings), dict[str, Result]()
-    known = attacks()
+    budget, known, source = Budget(settings), attacks(), source or Ours()
     with watcher.stage("reading"):
-        audited = checkpoint.read(ckpt, source or Ours(), settings.seed)
-        finished = Finished(audited, settings)
-    with Bench(audited, settings) as bench:
-        for attack in known:
-            if not attack.refused(audited) and not budget.spent(results.values()):
-                with watcher.stage(attack.name):
-                    results[attack.name] = finished.result(attack, bench)
+        audited = checkpoint.read(ckpt, source, settings.seed)
+    with shared(audited, ckpt, source, settings) as hands, Bench(audited, settings) as bench:
+        open_to_it = [attack for attack in known if not attack.refused(audited)]
+        results = hands.results(open_to_it, bench, budget, watcher)
         evidence = seals.sealed_evidence(evidence_of(bench, known, results), load_key())
     if records is not None:
         write_records(records, results.values(), audited)
     write_json(reports / "audit.json", evidence)
-    finished.clear()
+    hands.finished.clear()
     return evidence
 
 

@@ -8,6 +8,7 @@ import shutil
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
 from mlmguard import __version__
@@ -38,33 +39,32 @@ class Budget:
 class Finished:
     """Results of finished attacks in the run folder, until the audit is whole.
 
-    Their name is a digest of the weights, the settings and this program: another audit finds nothing.
+    Their name is a digest of the weights, the settings and this program: another audit finds nothing. Those
+    of another tool's checkpoint, which has no run folder, lie in ``otherwise``.
     """
 
-    def __init__(self, audited: Audited, settings: AuditSettings) -> None:
-        spending = asdict(replace(settings, minutes=None, queries=None))
+    def __init__(self, audited: Audited, settings: AuditSettings, otherwise: Path) -> None:
+        spending = asdict(replace(settings, minutes=None, queries=None, workers=1))
         earlier = weights_digest(audited.earlier_ckpt) if audited.earlier_ckpt is not None else ""
         decided = [weights_digest(audited.ckpt), earlier, spending, __version__]
         name = hashlib.sha256(json.dumps(decided).encode()).hexdigest()[:12]
-        self._folder = audited.run / f"audit-{name}" if audited.run is not None else None
+        self._folder = (otherwise if audited.run is None else audited.run) / f"audit-{name}"
 
     def result(self, attack: Attack, bench: Bench) -> Result:
         """The result that lies there, or the one that ``attack`` has now."""
-        path = self._folder / f"{attack.name.replace(' ', '-')}.json" if self._folder is not None else None
-        if path is not None and path.exists():
+        path = self._folder / f"{attack.name.replace(' ', '-')}.json"
+        if path.exists():
             return _as_result(read_json(path))
         before = bench.queries
         result = attack.run(bench)
         result = replace(result, queries=bench.queries - before)
-        if path is not None:
-            path.parent.mkdir(mode=0o700, exist_ok=True)
-            write_json(path, asdict(result), mode=0o600)
+        path.parent.mkdir(mode=0o700, exist_ok=True)
+        write_json(path, asdict(result), mode=0o600)
         return result
 
     def clear(self) -> None:
         """Remove them: the audit is whole."""
-        if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)  # another audit of the same may have removed it
+        shutil.rmtree(self._folder, ignore_errors=True)  # another audit of the same may have removed it
 
 
 def _as_result(data: Mapping[str, Any]) -> Result:

@@ -115,8 +115,10 @@ def command(
     out: tuple[str, ...],
     quiet: bool,
     as_json: bool,
+    workers: int | None,
     **settings: Any,
 ) -> int:
+    from mlmguard.engine import default_workers
     from mlmguard.policy.reading import load
     from mlmguard.report.formats import parse_out, refuse_taken, write
 
@@ -145,7 +147,7 @@ def command(
     from mlmguard.commands.gate import judge_evidence
     from mlmguard.report.clearance import case
 
-    chosen = verb.AuditSettings(**settings)
+    chosen = verb.AuditSettings(workers=workers or default_workers(AuditSettings.MOST_WORKERS), **settings)
     source: Ours | Foreign = verb.Ours(run_folder, corpus, earlier)
     if members:
         source = verb.Foreign(members, non_members, reference, shadows, secrets, run_folder)

@@ -21,7 +21,7 @@ from mlmguard.commands.watching import watched
 from mlmguard.corpus.synthetic import write_corpus
 from mlmguard.engine import default_workers
 from mlmguard.errors import InputError
-from mlmguard.settings import ScanSettings, TrainSettings
+from mlmguard.settings import AuditSettings, ScanSettings, TrainSettings
 from mlmguard.types import SILENT, Watcher
 
 EPSILON = 8.0
@@ -56,6 +56,7 @@ def demo(
             scanning=ScanSettings(unit_key=None, workers=default_workers()),
             overwrite=True,  # the folder is the demo's own
             training=TrainSettings(dp_epsilon=EPSILON, steps=STEPS),
+            auditing=AuditSettings(workers=default_workers(AuditSettings.MOST_WORKERS)),
             show=show,
             watcher=watcher,
         )

@@ -117,6 +117,7 @@ def command(
             corpus, folder, policy,
             scanning=ScanSettings(unit_key=unit_key, workers=default_workers()),
             training=TrainSettings(dp_epsilon=dp_epsilon, size=size),
+            auditing=AuditSettings(workers=default_workers(AuditSettings.MOST_WORKERS)),
             overwrite=overwrite, fail_on=fail_on, out=targets,
             show=show_verb, watcher=watcher,
         )  # fmt: skip

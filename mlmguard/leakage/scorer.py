@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,6 +19,10 @@ from mlmguard.leakage.answers import Answer, Draw, Ids, Probe
 
 LogitsAt = Callable[[Tensor, Tensor, Tensor], Tensor]
 """(input ids (B, T), attention mask (B, T), where (B, T) bool) -> logits (where.sum(), V), row-major."""
+
+
+HIDDEN = 1 / 8
+"""Of the tokens of a pass, those that may be hidden: each of them has logits over the whole vocabulary."""
 
 
 class Scorer:
@@ -47,9 +52,22 @@ class Scorer:
         same = [
             first.setdefault((p.ids.tobytes(), p.positions, p.alphabets), k) for k, p in enumerate(probes)
         ]
+        places = sum(len(probes[k].positions) for k in first.values())
+        # in place for all: what each pass left of its own would lie between the logits of the others, and
+        # the memory of those could not be used again
+        columns: list[NDArray[Any]] = [np.empty(places), np.empty(places, np.int64)]
+        columns += [np.empty((places, top), np.int64), np.empty((places, top))]
+        columns += [np.empty((places, 2))] if moments else []
         answers: dict[int, Answer] = {}
+        start = 0
         for group in self._groups(probes, sorted(first.values())):
-            answers.update(zip(group, self._forward([probes[k] for k in group], top, moments)))
+            found = self._forward([probes[k] for k in group], top, moments)
+            for column, part in zip(columns, found):
+                column[start : start + len(part)] = part.cpu().numpy()
+            for k in group:
+                back = _as_named(probes[k].positions, start)
+                answers[k] = Answer(*(column[back] for column in columns))
+                start += len(probes[k].positions)
         return [answers[k] for k in same]
 
     def sampler(self, seed: int, allowed: NDArray[np.bool_]) -> Draw:
@@ -73,12 +91,15 @@ class Scorer:
         return draw
 
     def _groups(self, probes: Sequence[Probe], indices: Sequence[int]) -> Iterator[list[int]]:
-        """Probes of similar length, each group at most ``micro_tokens`` padded tokens."""
+        """Probes of similar length, each group at most ``micro_tokens`` padded tokens, few of them hidden."""
         group: list[int] = []
+        hidden = 0
         for k in sorted(indices, key=lambda k: len(probes[k].ids)):
-            if group and (len(group) + 1) * len(probes[k].ids) > self._micro_tokens:
+            hidden += len(probes[k].positions)
+            tokens = (len(group) + 1) * len(probes[k].ids)
+            if group and (tokens > self._micro_tokens or hidden > self._micro_tokens * HIDDEN):
                 yield group
-                group = []
+                group, hidden = [], len(probes[k].positions)
             group.append(k)
         if group:
             yield group
@@ -112,7 +133,8 @@ class Scorer:
         return self._table
 
     @torch.inference_mode()
-    def _forward(self, probes: Sequence[Probe], top: int, moments: bool) -> list[Answer]:
+    def _forward(self, probes: Sequence[Probe], top: int, moments: bool) -> list[Tensor]:
+        """The columns of the answers, a row for each hidden position in window order."""
         length = max(len(p.ids) for p in probes)
         ids = np.full((len(probes), length), self._pad_id, dtype=np.int64)
         attention = np.zeros((len(probes), length), dtype=np.int64)
@@ -132,23 +154,7 @@ class Scorer:
             kinds = torch.tensor([kind for p in probes for kind in _in_order(p)], device=self._device)
             scores = scores.masked_fill(~self._allowed(scores.shape[1])[kinds], -torch.inf)
         confidence, choices = scores.topk(top, dim=1) if top > 1 else _highest(scores)
-        columns = [true_score[:, 0].double(), rank, choices, confidence.double()]
-        values, ranks, chosen, certain = (column.cpu().numpy() for column in columns)
-        spreads = None if spread is None else spread.double().cpu().numpy()
-        out, start = [], 0
-        for probe in probes:
-            back = _as_named(probe.positions, start)
-            start += len(probe.positions)
-            out.append(
-                Answer(
-                    values[back],
-                    ranks[back],
-                    chosen[back],
-                    certain[back],
-                    None if spreads is None else spreads[back],
-                )
-            )
-        return out
+        return [true_score[:, 0], rank, choices, confidence, *([] if spread is None else [spread])]
 
 
 class NextTokenScorer(Scorer):

@@ -52,8 +52,17 @@ class AuditSettings:
         flag="--sequential",
         group=SPENDING,
     )
+    workers: int = dial(
+        1,
+        "Processes that attack side by side, each with the models and the data in its memory.",
+        group=SPENDING,
+        derived="one a core, at most 4",
+        least=1,
+    )
     seed: int = dial(0, "Seed of samples and searches.", group=SPENDING)
 
+    #: Processes of an audit where nobody says how many: a fifth finds little left to do.
+    MOST_WORKERS: ClassVar = 4
     #: The order of ``--help``: what most people need, then the groups.
     MOST_USED: ClassVar = ()
     GROUPS: ClassVar = (SPENDING,)
