@@ -178,8 +178,10 @@ def leaves() -> dict[str, click.Command]:
 
 
 def _leaves(name: str, command: click.Command) -> dict[str, click.Command]:
-    inner = command.commands if isinstance(command, click.Group) else {}
-    return {f"{name} {part}": leaf for part, leaf in inner.items()} or {name: command}
+    if not isinstance(command, click.Group):
+        return {name: command}
+    own = {name: command} if command.invoke_without_command else {}
+    return own | {f"{name} {part}": leaf for part, leaf in command.commands.items()}
 
 
 def _verbose() -> click.Option:

@@ -58,6 +58,15 @@ class Page(click.Command):
                 formatter.write_dl([(flag.ljust(margin), help) for flag, help in records], _MARGIN)
 
 
+class Pages(Page, click.Group):
+    """A command that has more commands below it."""
+
+    def format_options(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the options in their groups, then the commands."""
+        Page.format_options(self, context, formatter)
+        self.format_commands(context, formatter)
+
+
 def warn_renamed(old: str, new: str) -> None:
     """Say the line that comes with every use of an old name."""
     console.warn(f"{old} is now {new}; the old name goes with the next version")

@@ -9,8 +9,8 @@ from typing import Any
 import click
 
 from mlmguard import accounting, console
-from mlmguard.commands import leading_on
-from mlmguard.commands.options import Page, options, shared, show
+from mlmguard.commands import leading_on, scale
+from mlmguard.commands.options import Pages, options, shared, show
 from mlmguard.measures import DERIVED
 from mlmguard.policy.rule import Policy, Rule, Threshold
 from mlmguard.settings import TrainSettings, UnitChoice, check, dials
@@ -134,15 +134,23 @@ def _upper_limit(rule: Rule) -> float | None:
 # --- the command ----------------------------------------------------------------------------------------
 
 
-@click.command("plan", cls=Page, renamed={"--epsilon": "--dp-epsilon", "--units": "--public-size"})
+@click.group(
+    "plan",
+    cls=Pages,
+    invoke_without_command=True,
+    renamed={"--epsilon": "--dp-epsilon", "--units": "--public-size"},
+)
 @options(TrainSettings, only=("dp_epsilon", "public_size", "delta", "steps", "batch_units", "canaries"))
 @click.option(
     "--policy", metavar="NAME|FILE", default="base", show_default=True, help="Whose thresholds need how much."
 )
 @shared
-def command(quiet: bool, as_json: bool, policy: str, **settings: Any) -> None:
+@click.pass_context
+def command(context: click.Context, /, quiet: bool, as_json: bool, policy: str, **settings: Any) -> None:
     from mlmguard.policy.reading import load
 
+    if context.invoked_subcommand:
+        return
     needed = {
         "dp_epsilon": "--dp-epsilon, the target",
         "public_size": "--public-size, how many units there are",
@@ -180,6 +188,9 @@ def command(quiet: bool, as_json: bool, policy: str, **settings: Any) -> None:
     ]
     show(found, as_json, lambda: console.explanation("Plan", rows))
     leading_on.then("train", *_as_typed(settings), quiet=quiet)
+
+
+command.add_command(scale.command)
 
 
 def _as_typed(settings: Mapping[str, Any]) -> list[str]:
