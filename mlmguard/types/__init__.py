@@ -44,7 +44,7 @@ from mlmguard.types.corpus import (
     not_looked_for,
 )
 from mlmguard.types.judgement import Attested, Judgement, Status, Verdict, WaiverUse
-from mlmguard.types.noun import SILENT, Progress, Watcher, noun
+from mlmguard.types.noun import SILENT, Progress, Watcher, noun, sealable
 from mlmguard.types.privacy import (
     AccountantReading,
     CorpusRelease,
@@ -108,4 +108,5 @@ __all__ = [
     "looked_for",
     "not_looked_for",
     "noun",
+    "sealable",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import field
 
-from mlmguard.types.noun import noun
+from mlmguard.types.noun import later, noun
 
 
 @noun
@@ -55,7 +55,7 @@ class Skipped:
     source: str
     reason: str
     line: int = 0
-    records: int = 1
+    records: int = later(default=1)
 
 
 LABEL_OF_NO_TYPE = "label of no type"
@@ -99,7 +99,7 @@ class FindingCount:
     found: int
     redacted: int
     documents: int
-    left: int | None = None
+    left: int | None = later(default=None)
 
 
 @noun
@@ -159,7 +159,7 @@ class DuplicateCounts:
     evaluation: int = 0  # documents removed as copies of what `--against` names
     passages: int = 0  # that a kept document shares with another one or with an evaluation set
     passages_cut: int = 0  # of these, cut out of the document
-    earlier: int = 0  # documents removed as copies of what earlier scans have seen (`--index`)
+    earlier: int = later(default=0)  # documents removed as copies of what earlier scans have seen (`--index`)
 
 
 @noun
@@ -196,7 +196,7 @@ class Manifest:
     columns: tuple[ColumnCount, ...] = ()
     repetition: tuple[Repetition, ...] = ()  # the worst first: severity times documents
     repeated_ids: tuple[RepeatedIds, ...] = ()
-    earlier: EarlierScans | None = None  # where the scan had an index
+    earlier: EarlierScans | None = later(default=None)  # where the scan had an index
     languages: tuple[LanguageCount, ...] = ()  # most documents first; () in manifests of before
     schema: str = "mlmguard/manifest/v1"
 

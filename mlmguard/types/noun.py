@@ -2,15 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import TypeVar, dataclass_transform
+from dataclasses import dataclass, field, fields, is_dataclass
+from typing import Any, TypeVar, dataclass_transform
 
 _T = TypeVar("_T")
 
 
-@dataclass_transform(frozen_default=True, field_specifiers=(field,))
+def later(*, default: Any) -> Any:
+    """A field that came after files of its noun were sealed, and the value that it has in those."""
+    return field(default=default, metadata={"later": True})
+
+
+def sealable(value: Any) -> Any:
+    """Return plain data of a noun for a seal: later fields are left out where they say nothing, so that the
+    seals of files from before hold."""
+    if is_dataclass(value):
+        said = {one.name: getattr(value, one.name) for one in fields(value)}
+        silent = {
+            one.name for one in fields(value) if "later" in one.metadata and said[one.name] == one.default
+        }
+        return {name: sealable(found) for name, found in said.items() if name not in silent}
+    if isinstance(value, Mapping):
+        return {name: sealable(found) for name, found in value.items()}
+    return [sealable(found) for found in value] if isinstance(value, tuple | list) else value
+
+
+@dataclass_transform(frozen_default=True, field_specifiers=(field, later))
 def noun(cls: type[_T]) -> type[_T]:
     """A frozen dataclass whose file form refuses keys it does not know."""
     cls.__pydantic_config__ = {"extra": "forbid"}  # type: ignore[attr-defined]

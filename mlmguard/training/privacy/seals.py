@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -32,7 +32,7 @@ from mlmguard.artifacts import (
 )
 from mlmguard.errors import InputError
 from mlmguard.loading.folder import refuse_leaving
-from mlmguard.types import DpPlan, Evidence, PrivacyStatement, Seal
+from mlmguard.types import DpPlan, Evidence, PrivacyStatement, Seal, sealable
 
 Outcome = Literal["holds", "unknown", "contradicted"]
 
@@ -236,18 +236,8 @@ def compare_evidence(evidence: Evidence, key: Key | None) -> Check:
 
 
 def _canonical(evidence: Evidence) -> str:
-    """Every field but the seal; the first word keeps a seal of evidence from being one of a statement.
-
-    A field that a version has added is left out where it says nothing, so that older seals hold.
-    """
-    fields = asdict(replace(evidence, seal=None))
-    for one in fields["manifest"]["skipped"] if fields["manifest"] else ():
-        if one["records"] == 1:
-            del one["records"]
-    for row in fields["manifest"]["findings"] if fields["manifest"] else ():
-        if row["left"] is None:
-            del row["left"]
-    return "evidence\0" + to_json(fields)
+    """Every field but the seal; the first word keeps a seal of evidence from being one of a statement."""
+    return "evidence\0" + to_json(sealable(replace(evidence, seal=None)))
 
 
 # --- refused ------------------------------------------------------------------------------------------
