@@ -44,7 +44,7 @@ fuzz: install # an hour or so: 10,000 mutants of each format
 DATA ?= ../shared/data
 
 bench: install # hours; on a machine that does nothing else. adaptation.py wants two corpora: see its first lines
-	set -e; for one in private_step private_run_step probing_speed dedup dedup_memory scan_scale report_size train_memory \
+	set -e; for one in private_step private_run_step probing_speed dedup dedup_memory index_memory scan_scale report_size train_memory \
 	  audit_fixtures audit_nulls; do $(BIN)/python benchmarks/$$one.py; done
 	set -e; for one in pii_throughput pii_accuracy rescan; do $(BIN)/python benchmarks/$$one.py $(DATA); done
 	$(BIN)/python benchmarks/trainer.py $(DATA)/prose/*.jsonl --steps 600 --batch 16

@@ -117,12 +117,12 @@ class Earlier:
         compared = of[~copies.wordless[of]]
         low, rest = (np.array(column[: len(kept)]) for column in copies.names.digests)
         with writer.file("digests") as put:
-            for block in writer.sorted(DIGEST, low, of, number[of], rest):
+            for block in writer.sorted(DIGEST, low, of, number, rest):
                 put(block)
         del low, rest
         with writer.file("bands") as put:
             for keys in copies.names.bands:
-                for block in writer.sorted(BAND, keys, compared, number[compared], None):
+                for block in writer.sorted(BAND, keys, compared, number, None):
                     put(block)
         return len(of), len(compared)
 

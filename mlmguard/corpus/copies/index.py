@@ -37,6 +37,7 @@ DIGEST = np.dtype([("key", "<u8"), ("rest", "<u8"), ("document", "<u4")])
 BAND = np.dtype([("key", "<u8"), ("document", "<u4")])
 PLACE = np.dtype([("begin", "<u8"), ("count", "<u4"), ("check", "<u4"), ("cluster", "<u8")])
 _BLOCK = 1 << 16  # entries that are read together
+_QUARTER = np.uint64(62)  # bits behind the two that say which quarter a key is in
 
 
 @noun
@@ -306,21 +307,21 @@ class Writer:
         self._files[name] = IndexedFile(size, total.hexdigest())
 
     @staticmethod
-    def sorted(
-        entry: np.dtype, keys: Array, of: Array, numbers: Array, rest: Array | None
-    ) -> Iterator[bytes]:
-        """Give entries of the documents ``of`` by their ``keys``; ``numbers`` are those of their texts.
+    def sorted(entry: np.dtype, keys: Array, of: Array, number: Array, rest: Array | None) -> Iterator[bytes]:
+        """Give entries of the documents ``of`` by their ``keys``, a quarter of them at a time.
 
-        ``keys`` and ``rest`` are uint64 of all documents of the scan.
+        ``keys`` and ``rest`` are uint64 of all documents of the scan, ``number`` is that of each one's text.
         """
-        order = np.argsort(keys[of], kind="stable")
-        for start in range(0, len(order), _BLOCK):
-            some = order[start : start + _BLOCK]
-            block = np.empty(len(some), entry)
-            block["key"], block["document"] = keys[of[some]], numbers[some]
-            if rest is not None:
-                block["rest"] = rest[of[some]]
-            yield block.tobytes()
+        for quarter in range(4):
+            part = of[keys[of] >> _QUARTER == quarter]
+            part = part[np.argsort(keys[part], kind="stable")]
+            for start in range(0, len(part), _BLOCK):
+                some = part[start : start + _BLOCK]
+                block = np.empty(len(some), entry)
+                block["key"], block["document"] = keys[some], number[some]
+                if rest is not None:
+                    block["rest"] = rest[some]
+                yield block.tobytes()
 
     def done(self, run_id: str, corpus: str, documents: int, compared: int) -> IndexedScan:
         """Give the scan that the files are of."""
