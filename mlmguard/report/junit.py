@@ -28,10 +28,7 @@ def render(case: Case) -> str:
     verdicts = judgement.verdicts if judgement else ()
     policy = judgement.policy if judgement else "no policy"
     counted = {status: sum(v.status is status for v in verdicts) for status in Status}
-    # a policy can be inconclusive although no rule is: nothing was evaluated, or the model is broken
-    silent = judgement is None or (
-        judgement.status is Status.INCONCLUSIVE and not counted[Status.INCONCLUSIVE] + counted[Status.FAIL]
-    )
+    silent = words.said_by_no_rule(case)
     suites = xml.Element("testsuites")
     suite = xml.SubElement(
         suites,

@@ -31,10 +31,12 @@ _SEVERITY = {"critical": "9.5", "high": "8.0", "medium": "5.5", "low": "2.0"}
 
 
 def render(case: Case) -> str:
-    """One run with one result for every rule that is not met."""
+    """One run with one result for every rule that is not met, and one for a verdict that none gives."""
     judgement = case.judgement
     verdicts = gravest_first(judgement) if judgement else []
     results = [_result(case, i, v) for i, v in enumerate(verdicts) if v.status is not Status.PASS]
+    if words.said_by_no_rule(case):
+        results.insert(0, _held_back(case))
     run: dict[str, Any] = {
         "tool": {
             "driver": {
@@ -111,6 +113,23 @@ def _result(case: Case, position: int, verdict: Verdict) -> dict[str, Any]:
             for text in accepted or [verdict.reason]
         ]
     return result
+
+
+def _held_back(case: Case) -> dict[str, Any]:
+    """The verdict as a result of its own, where no rule's says it."""
+    return {
+        "ruleId": "verdict",
+        "kind": "fail",
+        "level": "error",
+        "message": {"text": ". ".join(words.headline(case))},
+        "locations": [
+            {
+                "physicalLocation": {"artifactLocation": {"uri": "policy.yaml"}, "region": {"startLine": 1}},
+                "logicalLocations": [{"name": case.evidence.model.architecture, "kind": "resource"}],
+            }
+        ],
+        "partialFingerprints": {"mlmguardRule/v1": "verdict"},
+    }
 
 
 def _semantic(version: str) -> str:

@@ -57,6 +57,20 @@ def audited(case: Case) -> str:
     return case.evidence.run_id or f"weights {case.evidence.model.digest[:16]}"
 
 
+def said_by_no_rule(case: Case) -> bool:
+    """Say whether no rule's verdict holds the model back and it is not cleared either.
+
+    No policy was applied, nothing was evaluated, or the model is broken. A format that lists rules alone
+    would read as clean.
+    """
+    if case.judgement is None:
+        return True
+    held = {Status.INCONCLUSIVE, Status.FAIL}
+    return case.judgement.status is Status.INCONCLUSIVE and not held & {
+        verdict.status for verdict in case.judgement.verdicts
+    }
+
+
 def headline(case: Case) -> tuple[str, str]:
     """Return the verdict in one to three words, and the sentence under it."""
     if case.judgement is None:

@@ -4,7 +4,6 @@ import dataclasses
 import typing
 from pathlib import Path
 
-from mlmguard import types
 from mlmguard.artifacts import read_json, write_json
 from mlmguard.types import Evidence, FindingCount, sealable
 from mlmguard.types.noun import later, noun

@@ -32,7 +32,7 @@ from mlmguard.report import model_card
 from mlmguard.report.clearance import Case, case
 from mlmguard.report.formats import FORMATS, render, write
 from mlmguard.report.markdown import escaped
-from mlmguard.types import Evidence, Skipped
+from mlmguard.types import Evidence, Skipped, Status
 from tests.fixtures.evidence import TODAY, clean, extractable, manifest, not_private, untrained
 
 TESTS = Path(__file__).resolve().parent.parent
@@ -110,6 +110,19 @@ def test_what_is_not_known_is_open_and_what_is_met_is_no_result() -> None:
     assert "dp-epsilon" in run["properties"]["met"]
     assert "dp-epsilon" not in {r["ruleId"] for r in run["results"]}
     assert run["invocations"] == [{"executionSuccessful": True, "exitCode": 3}]
+
+
+def test_no_results_is_said_of_a_judged_model_only() -> None:
+    """A code-scanning page shows a file without results as clean."""
+    (unjudged,) = json.loads(render("sarif", case(clean())))["runs"][0]["results"]
+    assert (unjudged["ruleId"], unjudged["level"]) == ("verdict", "error")
+    assert "No policy was applied" in unjudged["message"]["text"]
+    shown = judged(clean())
+    assert shown.judgement is not None
+    held = replace(shown, judgement=replace(shown.judgement, status=Status.INCONCLUSIVE))
+    first = json.loads(render("sarif", held))["runs"][0]["results"][0]
+    assert first["ruleId"] == "verdict" and "not enough" in first["message"]["text"]
+    assert "verdict" not in {r["ruleId"] for r in json.loads(render("sarif", shown))["runs"][0]["results"]}
 
 
 def test_a_waiver_is_a_suppression_that_names_who_and_until_when() -> None:
