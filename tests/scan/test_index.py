@@ -360,6 +360,8 @@ def record(old: str, new: str) -> Callable[[Halves], dict[str, Any]]:
         (record("mlmguard/index/v1", "mlmguard/index/v2"), "schema 'mlmguard/index/v2'.*another version"),
         (record("{", "{]"), "not valid JSON"),
         (record('"corpus"', '"body"'), "scans.0.corpus: field required"),
+        (record('"run_id": "scan-', '"run_id": "../scan-'), "name of a scan or a file that is none"),
+        (record('"bands": {', '"../bands": {'), "name of a scan or a file that is none"),
         (torn("digests"), "digests: torn or damaged"),
         (torn("bands"), "bands: torn or damaged"),
         (torn("shingles"), "shingles: torn or damaged"),

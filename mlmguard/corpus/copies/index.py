@@ -15,6 +15,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 import zlib
@@ -33,6 +34,8 @@ from mlmguard.errors import InputError
 from mlmguard.types.noun import noun
 
 RECORD = "index.json"
+FILES = {"digests", "bands", "shingles", "documents"}
+_RUN = re.compile(r"scan-[0-9a-f]+")
 DIGEST = np.dtype([("key", "<u8"), ("rest", "<u8"), ("document", "<u4")])
 BAND = np.dtype([("key", "<u8"), ("document", "<u4")])
 PLACE = np.dtype([("begin", "<u8"), ("count", "<u4"), ("check", "<u4"), ("cluster", "<u8")])
@@ -175,6 +178,10 @@ def _record(folder: Path, key: artifacts.Key, how: Mapping[str, str]) -> IndexRe
             raise InputError(str(folder), f"it holds files and no {RECORD}", "an index, or a new folder")
         return IndexRecord(key.id, dict(how))
     found = artifacts.read_noun(folder / RECORD, IndexRecord)
+    for one in found.scans:  # names of folders, which are read, replaced and removed
+        if not _RUN.fullmatch(one.run_id) or one.files.keys() != FILES:
+            do = "bring it back from a copy, or begin a new index"
+            raise InputError(str(folder / RECORD), "the name of a scan or a file that is none", "its own", do)
     if found.key_id != key.id:
         do = "name its key with MLMGUARD_KEY_FILE, or a new folder"
         raise InputError(str(folder), f"an index under the key {found.key_id}", key.id, do)
