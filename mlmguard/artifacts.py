@@ -377,7 +377,7 @@ class Key:
     def fingerprint(self, kind: str, value: str) -> str:
         """A keyed name for ``value``: the same for the same value, useless to who lacks the key."""
         message = f"{kind}\0{value}".encode("utf-8", "surrogatepass")
-        return hmac.new(self.__secret, message, hashlib.sha256).hexdigest()[:16]
+        return hmac.digest(self.__secret, message, "sha256").hex()[:16]
 
     def seal(self, message: str) -> str:
         """An HMAC of ``message`` under a key of its own, so that no fingerprint is ever a seal."""

@@ -168,7 +168,7 @@ class Examine:
         lead = f"{column[:_SHORT]}: "
         find = self._find_again if again else self._find
         return [
-            replace(s, start=max(0, s.start - len(lead)), end=s.end - len(lead))
+            s._replace(start=max(0, s.start - len(lead)), end=s.end - len(lead))
             for s in find(lead + value)
             if s.end > len(lead)
         ]
@@ -210,7 +210,9 @@ class Examine:
         return fingerprint(self.key, rule, value)
 
     def _fingerprints(self, text: str, clean: redact.Clean) -> tuple[str, ...]:
-        return tuple(self._named(p.rule, text[p.raw_start : p.raw_end]) for p in clean.placed)
+        values = [(p.rule, text[p.raw_start : p.raw_end]) for p in clean.placed]
+        named = {value: self._named(*value) for value in dict.fromkeys(values)}
+        return tuple(named[value] for value in values)
 
     def without(self, document: Examined, runs: Sequence[tuple[int, int]]) -> Examined:
         """``document`` with these runs of words (from, to) cut out, and looked through again: what a cut

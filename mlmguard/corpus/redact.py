@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from mlmguard.corpus.detect.spans import Span, resolve
 from mlmguard.errors import InputError
@@ -20,8 +21,7 @@ Pseudonym = Callable[[str, str], str]
 """(rule, value) -> a keyed name, hexadecimal: the same value has the same name in the whole corpus."""
 
 
-@dataclass(frozen=True)
-class Placed:
+class Placed(NamedTuple):
     """One finding, where it was in the raw text and where its stand-in is in the clean one."""
 
     rule: str
@@ -84,16 +84,21 @@ def redact(
     """
     pieces: list[str] = []
     placed: list[Placed] = []
+    alike: dict[str, str] = {}  # rule -> its stand-in, where that says nothing of the value
     at = length = 0
-    for span in spans:
-        if span.start < at:
+    for start, end, rule, score in spans:
+        if start < at:
             raise ValueError("spans overlap or are out of order")
-        stand_in = _stand_in(mode, span.rule, text[span.start : span.end], pseudonym)
-        pieces += [text[at : span.start], stand_in]
-        start = length + span.start - at
-        length = start + len(stand_in)
-        placed.append(Placed(span.rule, span.score, span.start, span.end, start, length))
-        at = span.end
+        stand_in = alike.get(rule)
+        if stand_in is None:
+            stand_in = _stand_in(mode, rule, text[start:end], pseudonym)
+            if mode != Cleaning.PSEUDONYM:
+                alike[rule] = stand_in
+        pieces += [text[at:start], stand_in]
+        clean_start = length + start - at
+        length = clean_start + len(stand_in)
+        placed.append(Placed(rule, score, start, end, clean_start, length))
+        at = end
     pieces.append(text[at:])
     return Clean("".join(pieces), tuple(placed))
 
@@ -137,6 +142,8 @@ def redact_fully(
     clean = redact(text, spans, mode, pseudonym)
     while spans:
         again = [_in_raw(clean, span) for span in (find_again or find)(clean.text)]
+        if not again:
+            break
         new = resolve([*spans, *again])
         if [(s.start, s.end) for s in new] == [(s.start, s.end) for s in spans]:
             break  # only our own stand-ins were found, which does not happen with ours and may with a plug-in
@@ -147,5 +154,6 @@ def redact_fully(
 
 def _in_raw(clean: Clean, span: Span) -> Span:
     start, last = clean.to_raw(span.start), clean.to_raw(span.end - 1)
-    inside = next((p for p in clean.placed if p.clean_start < span.end <= p.clean_end), None)
-    return Span(start, inside.raw_end if inside else last + 1, span.rule, span.score)
+    before = bisect_left(clean.placed, span.end, key=lambda p: p.clean_start)
+    inside = before > 0 and span.end <= clean.placed[before - 1].clean_end
+    return Span(start, clean.placed[before - 1].raw_end if inside else last + 1, span.rule, span.score)

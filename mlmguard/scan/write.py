@@ -63,10 +63,10 @@ def write(job: Job, place: Workplace, folder: Path, watcher: Watcher) -> Written
                 shards.write(books.split_of(index), _row(item))
                 for placed, fingerprint in zip(item.clean.placed, item.fingerprints):
                     if placed.rule == redact.REPEATED_PASSAGE:
-                        cuts.write(_line({"id": item.id, **vars(placed)}))
+                        cuts.write(_line({"id": item.id, **placed._asdict()}))
                         continue
                     redacted[placed.rule, item.source] += 1
-                    span = {"id": item.id, **vars(placed), "redacted": True, "fingerprint": fingerprint}
+                    span = {"id": item.id, **placed._asdict(), "redacted": True, "fingerprint": fingerprint}
                     spans.write(_line(span))
                 for one in item.left:
                     left[one.rule, item.source] += 1
@@ -100,7 +100,7 @@ def _kept(item: Examined, one: Beside) -> Mapping[str, Any]:
     """A finding that stays in the text, as a line of ``spans.jsonl``."""
     start = item.clean.to_clean(one.start)
     placed = redact.Placed(one.rule, one.score, one.start, one.end, start, start + one.end - one.start)
-    return {"id": item.id, **vars(placed), "redacted": False, "fingerprint": one.fingerprint}
+    return {"id": item.id, **placed._asdict(), "redacted": False, "fingerprint": one.fingerprint}
 
 
 class _Shards:

@@ -141,7 +141,7 @@ def test_a_surrogate_is_of_the_kind_and_not_the_value(rule: str, name: str) -> N
     assert drawn == surrogate(rule, value, name) != value
     if rule in ("EMAIL_ADDRESS", "CREDIT_CARD", "IBAN_CODE", "IP_ADDRESS", "URL"):
         assert Span(3, 3 + len(drawn), rule, 1.0) in {
-            replace(s, score=1.0) for s in pii.finder().find_all(f"at {drawn} here")
+            s._replace(score=1.0) for s in pii.finder().find_all(f"at {drawn} here")
         }
     if rule in ("CREDIT_CARD", "IBAN_CODE", "US_SSN", "PHONE_NUMBER"):
         shape = [c if not c.isalnum() else "9" if c.isdigit() else "a" for c in value]

@@ -25,7 +25,7 @@ from mlmguard.corpus.detect.languages import LANGUAGES
 from mlmguard.corpus.detect.own import NO_WORDS, OwnWords
 from mlmguard.corpus.detect.proving import THRESHOLD, refuse_unproved
 from mlmguard.corpus.detect.seams import across_seams
-from mlmguard.corpus.detect.spans import Span, by_place, resolve
+from mlmguard.corpus.detect.spans import Span, resolve
 from mlmguard.errors import InputError
 from mlmguard.types import LABEL_OF_NO_TYPE, Detector, LanguageCount
 
@@ -180,14 +180,16 @@ class Finder:
         if by_models:
             found += _not_within(found, self._by_models(folded.text))
         in_cells = under_headings(folded.text, lambda cells: plausible(cells, self.stock(cells)))
-        spans = (_in_raw(folded, span) for span in (*plausible(folded.text, found), *in_cells))
+        spans = [*plausible(folded.text, found), *in_cells]
+        if folded.text != text:
+            spans = [_in_raw(folded, span) for span in spans]
         kept = (
             s
             for s in spans
             if (self._entities is None or s.rule in self._entities)
             and not self._names.own.allows(text[s.start : s.end])
         )
-        return sorted(kept, key=by_place)
+        return sorted(kept)
 
     def recognizers(self) -> list[Any]:
         """All that look, as Presidio's own engine takes them."""
@@ -215,7 +217,7 @@ class Finder:
 
 def _not_within(found: list[Span], names: list[Span]) -> list[Span]:
     """``names`` that none of ``found`` covers whole: a street is what its pattern says, and no town."""
-    in_order = sorted(found, key=by_place)
+    in_order = sorted(found)
     starts = [span.start for span in in_order]
     reach = list(accumulate((span.end for span in in_order), max))
     kept = []

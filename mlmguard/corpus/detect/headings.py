@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 
 from mlmguard.corpus.detect.spans import Span
@@ -76,7 +76,7 @@ def under_headings(text: str, find: Callable[[str], list[Span]]) -> list[Span]:
         one = looked[bisect_right(begins, span.start) - 1]
         shift = one.start - one.begin - one.lead
         if span.start >= one.begin + one.lead:
-            found.append(replace(span, start=span.start + shift, end=span.end + shift))
+            found.append(span._replace(start=span.start + shift, end=span.end + shift))
     return found
 
 

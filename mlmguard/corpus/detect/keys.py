@@ -14,11 +14,11 @@ _SECRET = words(
 )  # fmt: skip
 # Behind the name: not a word, but the signs of an assignment, with quotation marks that a program escaped.
 _SET = r"(?:\\?[\"'`*]|[ \t]|</?b>|\]){0,4}(?:[:=]>?|\|)[ \t]{0,2}\\{0,2}[\"'`]?"
-_VALUE = r"(?![*x.<\[({$%]{2})(?![<\[({$%])[^\s\"'`<>\\|,;]"
+_BEGIN = r"(?![<\[({$%])(?![*x.][*x.<\[({$%])(?=[^\s\"'`<>\\|,;])"  # looked at first: it costs nothing
 _ENDS = r"(?<![.)\]*])"
 _NO_SECRET = (  # what a program or a form says in the place of one
     r"(?!(?i:required|optional|true|false|none|null|nil|undefined|string|text|hidden|changeme|redacted|password|passwd|"
-    r"secret|token|input|getpass|os\.|self\.|env|config|request|user|expired|reset|protected|policy|field)\w{0,12}(?![^\s\"'`,;()\[.]))"
+    r"secret|token|input|getpass|os\.|self\.|env|config|request|user|expired|reset|protected|policy|field)\w{0,12}[:=]?(?![^\s\"'`,;()\[.]))"
 )
 
 API_KEY = Recogniser(
@@ -36,33 +36,33 @@ API_KEY = Recogniser(
         Pattern("storage account key", r"(?:AccountKey|SharedAccessKey)=\K[0-9A-Za-z+/]{30,}={0,2}", 0.95),
         Pattern(
             "password set",  # letters only as well: the name of the field leaves no doubt
-            rf"{_PASSWORD}[\"']?{_SET}\K{_NO_SECRET}(?=[^\s]{{6}}){_VALUE}[^\s\"'<>\\]{{5,80}}{_ENDS}(?<![;,])",
+            rf"{_PASSWORD}[\"']?{_SET}\K{_BEGIN}(?=[^\s]{{6}}){_NO_SECRET}.[^\s\"'<>\\]{{5,80}}{_ENDS}(?<![;,])",
             0.75,
         ),
         Pattern(
             "password in quotes",
-            rf"{_PASSWORD}\\?[\"']?[ \t]{{0,2}}[:=][ \t]{{0,2}}(?P<q>[\"'])\K{_NO_SECRET}{_VALUE}[^\s\"'\n]{{4,80}}(?=(?P=q))",
+            rf"{_PASSWORD}\\?[\"']?[ \t]{{0,2}}[:=][ \t]{{0,2}}(?P<q>[\"'])\K{_BEGIN}{_NO_SECRET}.[^\s\"'\n]{{4,80}}(?=(?P=q))",
             0.8,
         ),
         Pattern(
             "password of a connection",
-            rf"{_PASSWORD}[ \t]{{0,2}}=[ \t]{{0,2}}\K{_NO_SECRET}{_VALUE}[^\s\"';]{{3,80}}(?=;)",
+            rf"{_PASSWORD}[ \t]{{0,2}}=[ \t]{{0,2}}\K{_BEGIN}{_NO_SECRET}.[^\s\"';]{{3,80}}(?=;)",
             0.8,
         ),
         Pattern(
             "secret set",
-            rf"{_SECRET}[\"']?{_SET}\K{_NO_SECRET}(?=[^\s\"'<>\\;]{{0,80}}\d){_VALUE}[^\s\"'<>\\;]{{5,120}}{_ENDS}",
+            rf"{_SECRET}[\"']?{_SET}\K{_BEGIN}(?=[^\s\"'<>\\;]{{0,80}}\d){_NO_SECRET}.[^\s\"'<>\\;]{{5,120}}{_ENDS}",
             0.75,
         ),
         Pattern(
             "token set",
-            rf"(?:_TOKEN|_KEY|_SECRET|_CREDENTIALS?|(?<=[a-z])Token)[\"']?{_SET}\K{_NO_SECRET}"
-            rf"(?=[^\s\"'<>\\;]{{0,80}}\d){_VALUE}[^\s\"'<>\\;]{{9,200}}{_ENDS}",
+            rf"(?:_TOKEN|_KEY|_SECRET|_CREDENTIALS?|(?<=[a-z])Token)[\"']?{_SET}\K{_BEGIN}"
+            rf"(?=[^\s\"'<>\\;]{{0,80}}\d){_NO_SECRET}.[^\s\"'<>\\;]{{9,200}}{_ENDS}",
             0.7,
         ),
         Pattern(
             "password in a cell or a sentence",
-            rf"{START}(?:{_PASSWORD}|{_SECRET}){BETWEEN}\K{_NO_SECRET}(?=[^\s\"'<>\\]{{0,80}}\d){_VALUE}[^\s\"'<>\\|]{{5,80}}"
+            rf"{START}(?:{_PASSWORD}|{_SECRET}){BETWEEN}\K{_BEGIN}(?=[^\s\"'<>\\]{{0,80}}\d){_NO_SECRET}.[^\s\"'<>\\|]{{5,80}}"
             rf"{_ENDS}",
             0.7,
         ),
@@ -99,6 +99,7 @@ API_KEY = Recogniser(
     ),
     leaves=(
         "password: required",
+        "password: password: user:",
         "the secret is out",
         "AKIA is a prefix",
         "ask-me-anything-about-gardening",

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
 from functools import lru_cache
 
 import regex
@@ -33,7 +32,7 @@ def plausible(text: str, found: Iterable[Span]) -> list[Span]:
     ids = _message_ids(text) if any(span.rule == "EMAIL_ADDRESS" for span in spans) else []
     kept = []
     for span in spans:
-        if any(start <= span.start and span.end <= end for start, end in ids):
+        if ids and any(start <= span.start and span.end <= end for start, end in ids):
             continue
         whole = _at_edges(text, span)
         rule = _RULES.get(span.rule, _national if span.rule[2:3] == "_" else None)
@@ -53,7 +52,7 @@ def inside_a_word(text: str, at: int) -> bool:
     if not 0 < at < len(text):
         return False
     before, behind = text[at - 1], text[at]
-    if before in _ORDINAL:
+    if not (before.isalnum() and behind.isalnum()) or before in _ORDINAL:
         return False
     if before.isalpha() and behind.isalpha():
         return not (before.islower() and behind.isupper()) and _is_latin(before) == _is_latin(behind)
@@ -87,7 +86,7 @@ def _at_edges(text: str, span: Span) -> Span | None:
     if span.rule == "EMAIL_ADDRESS":
         on = _HOST_ON.match(text, span.end) if ends else None
         back = _HOST_BACK.search(text, max(0, span.start - 253), span.start) if begins else None
-        return replace(span, start=back.start() if back else span.start, end=on.end() if on else span.end)
+        return span._replace(start=back.start() if back else span.start, end=on.end() if on else span.end)
     return None
 
 
@@ -98,7 +97,7 @@ def _whole_host(text: str, span: Span, begins: bool, ends: bool) -> Span | None:
     if "://" in value:
         on = _HOST_ON.match(text, end) if ends else None
         back = _SCHEME_BACK.search(text, max(0, start - 32), start) if begins else None
-        return replace(span, start=back.start() if back else start, end=on.end() if on else end)
+        return span._replace(start=back.start() if back else start, end=on.end() if on else end)
     if begins or text[start - 1 : start] == "_":
         back = _HOST_BACK.search(text, max(0, start - 253), start)
         start = back.start() if back else start
@@ -113,7 +112,7 @@ def _whole_host(text: str, span: Span, begins: bool, ends: bool) -> Span | None:
         return None
     if text[start - 1 : start] == "@" or text[end : end + 1] == "@":
         return None
-    return replace(span, start=start, end=end)
+    return span._replace(start=start, end=end)
 
 
 def _goes_on(text: str, end: int) -> bool:

@@ -13,7 +13,7 @@ from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache, partial, reduce
+from functools import cache, lru_cache, partial, reduce
 from importlib.util import find_spec
 from itertools import chain
 from operator import or_
@@ -68,13 +68,18 @@ class Patterns:
         self._behind = [behind(expression, flags) for expression, flags in expressions]
         self._leads = [_Lead.of(its) if its and its.lead is not None else None for its in self._gates]
 
-    def matches(self, text: str) -> Iterator[tuple[int, Iterable[Any]]]:
-        """(expression, its matches in order) for every expression that has a place in ``text``."""
+    def matches(
+        self, text: str, for_nothing: Callable[[int, int], bool] = lambda number, places: False
+    ) -> Iterator[tuple[int, Iterable[Any]]]:
+        """(expression, its matches in order) for every expression that has a place in ``text``; not for those
+        that are ``for_nothing``, by number and how many places they have."""
         edge = bytes([EDGE])
         seen = edge + skeleton(text) + edge * LENGTH
         places = self._scan(seen)
         for number in sorted({*self._ungated, *places}):
             lead, at = self._leads[number], places.get(number)
+            if for_nothing(number, len(text) if at is None else len(at)):
+                continue
             words = self._behind[number]
             if at is not None and words is not None and len(at) * _MANY > len(text):
                 at = _before(words, text, at)
@@ -223,17 +228,15 @@ class _Numpy:
         self._words = []
         for first in range(0, len(sequences), 64):
             some = sequences[first : first + 64]
-            # not a property: the same few combinations of bits come up again and again
-            decode = lru_cache(maxsize=1 << 14)(_Owners([by_sequence[s] for s in some]))
-            self._words.append((_pair_tables(some), decode))
+            self._words.append((_pair_tables(some), _Owners([by_sequence[s] for s in some])))
 
     def __call__(self, seen: bytes) -> Places:
         bytes_ = np.frombuffer(seen, np.uint8)
         pairs = bytes_[:-1].astype(np.uint16) << 8
         pairs |= bytes_[1:]
         size = len(seen) - LENGTH - 1
-        found: list[tuple[list[int], list[int], Any]] = []
-        for tables, decode in self._words:
+        found: list[tuple[np.ndarray, np.ndarray, _Owners]] = []
+        for tables, owners_of in self._words:
             bits = tables[0].take(pairs[:size])
             bits &= tables[1].take(pairs[2 : size + 2])
             at = np.flatnonzero(bits)
@@ -242,14 +245,18 @@ class _Numpy:
                 bits &= tables[later].take(pairs[at + 2 * later])
             left = np.flatnonzero(bits)
             if len(left):
-                found.append((at[left].tolist(), bits[left].tolist(), decode))
-        places: Places = {}
-        for at_list, bits_list, decode in found:
-            for place, mask in zip(at_list, bits_list):
-                for number in decode(mask):
+                found.append((at[left], bits[left], owners_of))
+        places: dict[int, list[int]] = {}
+        for at, bits, owners_of in found:
+            if len(at) * _DENSE > size:
+                for number, its in owners_of.spread(at, bits):
+                    places.setdefault(number, []).extend(its)
+                continue
+            for place, mask in zip(at.tolist(), bits.tolist()):
+                for number in owners_of.of(mask):
                     places.setdefault(number, []).append(place)
         if len(found) > 1:
-            return {number: sorted(set(at)) for number, at in places.items()}
+            return {number: sorted(set(its)) for number, its in places.items()}
         return places
 
 
@@ -258,11 +265,25 @@ class _Owners:
 
     def __init__(self, owners: list[list[int]]) -> None:
         self._owners = owners
+        # not a property: the same few combinations of bits come up again and again
+        self.of = lru_cache(maxsize=1 << 14)(self._of)
 
-    def __call__(self, mask: int) -> tuple[int, ...]:
+    def _of(self, mask: int) -> tuple[int, ...]:
         return tuple(
             sorted({number for bit, its in enumerate(self._owners) if mask >> bit & 1 for number in its})
         )
+
+    def spread(self, at: np.ndarray, bits: np.ndarray) -> Iterator[tuple[int, list[int]]]:
+        """(expression, those of the places ``at`` where its sequences are), in order."""
+        by_number: dict[int, list[np.ndarray]] = {}
+        some = int(np.bitwise_or.reduce(bits))
+        for bit, owners in enumerate(self._owners):
+            if some >> bit & 1:
+                there = at[(bits & np.uint64(1 << bit)) != 0]
+                for number in owners:
+                    by_number.setdefault(number, []).append(there)
+        for number, its in by_number.items():
+            yield number, (its[0] if len(its) == 1 else np.unique(np.concatenate(its))).tolist()
 
 
 def _pair_tables(sequences: list[Classes]) -> list[np.ndarray]:
@@ -288,25 +309,36 @@ class _Hyperscan:
     hold a digit are slow to look for: that is done near digits only."""
 
     def __init__(self, owners: dict[_Key, list[int]]) -> None:
+        import hyperscan
+
         # alike ones together; several databases are made much faster than one, and run as fast
         keys = sorted(owners, key=lambda key: (_holds_a_digit(key), bool(key[1]), key))
         numbered = sum(map(_holds_a_digit, keys))
         self._owners = [owners[key] for key in keys]
         self._anywhere = _databases(keys[:-numbered] if numbered else keys, 0)
         self._near_digits = _databases(keys[len(keys) - numbered :], len(keys) - numbered)
+        self._where_dense = cache(partial(_Numpy, owners))
+        self._given_up = hyperscan.ScanTerminated
 
     def __call__(self, seen: bytes) -> Places:
+        try:
+            return self._places(seen)
+        except self._given_up:  # each end costs a call: the other scanner is not slower for many
+            return self._where_dense()(seen)
+
+    def _places(self, seen: bytes) -> Places:
+        most = max(_ENDS_FEW, len(seen) // _ENDS_CLOSE)
         ends: dict[int, list[int]] = defaultdict(list)  # of one sequence they come in order
         for database in self._anywhere:
-            _scan(database, seen, ends)
+            _scan(database, seen, ends, most)
         if len(seen) < _SHORT:
             for database in self._near_digits:
-                _scan(database, seen, ends)
+                _scan(database, seen, ends, most)
         elif self._near_digits:
             near = _NearDigits(seen)
             there: dict[int, list[int]] = defaultdict(list)
             for database in self._near_digits:
-                _scan(database, near.text, there)
+                _scan(database, near.text, there, most)
             ends.update(near.back(there))
         found: dict[int, list[list[int]]] = {}
         for id, its in ends.items():
@@ -340,8 +372,19 @@ def _databases(keys: Sequence[_Key], first: int) -> list[Any]:
     return made
 
 
-def _scan(database: Any, seen: bytes, ends: dict[int, list[int]]) -> None:
-    database.scan(seen, match_event_handler=lambda id, start, end, flags, context: ends[id].append(end))
+def _scan(database: Any, seen: bytes, ends: dict[int, list[int]], most: int) -> None:
+    count = 0
+
+    def found(id: int, start: int, end: int, flags: int, context: Any) -> bool:
+        nonlocal count
+        count += 1
+        ends[id].append(end)
+        return count > most
+
+    database.scan(seen, match_event_handler=found)
+
+
+_ENDS_FEW, _ENDS_CLOSE = 1000, 6  # a scan gives up at more ends than that, and one for so many characters
 
 
 _DIGIT = DIGITS | 1 << WILD  # what a class that holds digits alone admits

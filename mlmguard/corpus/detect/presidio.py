@@ -37,7 +37,7 @@ from mlmguard.corpus.detect.phones import Phones
 from mlmguard.corpus.detect.prefilter import Patterns
 from mlmguard.corpus.detect.recogniser import Recogniser
 from mlmguard.corpus.detect.remember import remembered
-from mlmguard.corpus.detect.spans import Span, by_place
+from mlmguard.corpus.detect.spans import Span
 
 # Function words use up none of the five words of context, as with spaCy's stop words. spaCy's own list
 # is not used: it holds "call" and "us", which are context words.
@@ -227,14 +227,14 @@ class Engine:
         :class:`DetectorTimeout` if a pattern gave up.
         """
         _watch.timed_out = False
+        around = _Around(text)
         try:
-            found = self._found(text)
+            found = self._found(text, threshold, around)
         except TimeoutError:
             raise DetectorTimeout from None
         if _watch.timed_out:
             raise DetectorTimeout
         by_entity: dict[str, list[_Found]] = {}
-        around = _Around(text)
         weak = sum(len(its) for (id, _), its in found.items() if self._context[id])
         said = around.said if weak * _SPARSE > len(text) else frozenset
         for (recognizer_id, entity), its in found.items():
@@ -248,12 +248,19 @@ class Engine:
             for entity, its in by_entity.items()
             for start, end, score in _outermost(its)
         )
-        return sorted(spans, key=by_place)
+        return sorted(spans)
 
-    def _found(self, text: str) -> dict[tuple[str, str], list[_Found]]:
-        """(recogniser, entity type) -> what it found, before context is looked at."""
+    def _found(self, text: str, threshold: float, around: _Around) -> dict[tuple[str, str], list[_Found]]:
+        """(recogniser, entity type) -> what it found, before context is looked at; without what only a word
+        that stands nowhere in the text could bring over ``threshold``."""
+
+        def for_nothing(number: int, places: int) -> bool:
+            one = self._expressions[number]
+            weak = one.check is None and one.score < threshold
+            return weak and not around.may_say(self._context[one.recognizer.id], places)
+
         found: dict[tuple[str, str], list[_Found]] = {}
-        for number, matches in self._patterns.matches(text):
+        for number, matches in self._patterns.matches(text, for_nothing):
             expression = self._expressions[number]
             its = list(expression.found(text, matches))
             if its:
@@ -316,6 +323,13 @@ class _Around(dict[int, set[str]]):
             self._there = {word.lower() for word in set(_WORD.findall(self._text))}
         return context & (self._there or frozenset())
 
+    def may_say(self, context: frozenset[str], places: int) -> bool:
+        """If a word of ``context`` stands in the text, as far as it is known: to read the text for it costs
+        more than to look at a few places."""
+        if self._there is None and places * _SPARSE < len(self._text):
+            return True
+        return bool(self.said(context))
+
     def __missing__(self, start: int) -> set[str]:
         if len(self) < _MANY:
             words = self[start] = _words_around(self._text, start)
@@ -348,7 +362,7 @@ def _in_context(around: _Around, found: _Found, context: frozenset[str]) -> _Fou
 
 def _outermost(found: list[_Found]) -> list[_Found]:
     """Without those that lie within another one of at least their score."""
-    if len(found) == 1:
+    if _apart(found):
         return found
     kept: list[_Found] = []
     active: list[_Found] = []
@@ -365,6 +379,16 @@ def _outermost(found: list[_Found]) -> list[_Found]:
             kept.append(one)
             active.append(one)
     return kept
+
+
+def _apart(found: list[_Found]) -> bool:
+    """If they stand in order and none touches the next, as what one expression finds."""
+    reach = -1
+    for start, end, _ in found:
+        if start <= reach:
+            return False
+        reach = end
+    return True
 
 
 # --- what Presidio would write to the log -------------------------------------------------------------

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from operator import attrgetter
+from typing import NamedTuple
 
 from mlmguard.corpus.detect.installed import entity
 
 
-@dataclass(frozen=True, order=True)
-class Span:
+class Span(NamedTuple):
     """Characters ``start`` to ``end`` (exclusive) look like ``rule``, with a ``score`` up to 1."""
 
     start: int
@@ -18,9 +16,6 @@ class Span:
     rule: str
     score: float
 
-
-by_place = attrgetter("start", "end", "rule", "score")
-"""The order of spans, as a key: many times faster than comparing one with the other."""
 
 _ABOUT = 0.85
 """Share of the longest that counts as about as long."""
@@ -37,19 +32,27 @@ def resolve(found: Iterable[Span]) -> list[Span]:
     >>> resolve([Span(0, 9, "URL", 0.5), Span(6, 20, "EMAIL_ADDRESS", 1.0), Span(30, 34, "US_SSN", 0.5)])
     [Span(start=0, end=20, rule='EMAIL_ADDRESS', score=1.0), Span(start=30, end=34, rule='US_SSN', score=0.5)]
     """
-    merged: list[list[Span]] = []
+    alone: list[Span] = []
+    overlapping: list[Span] = []  # with the last of ``alone``, which is among them
     reach = -1
-    for span in sorted(found, key=by_place):
-        if span.start >= reach:
-            merged.append([])
-        merged[-1].append(span)
-        reach = max(reach, span.end)
-    return [_as_one(overlapping) for overlapping in merged]
+    for span in sorted(found):
+        start, end, _, _ = span
+        if start >= reach:
+            if overlapping:
+                alone[-1], overlapping = _as_one(overlapping), []
+            alone.append(span)
+            reach = end
+            continue
+        if not overlapping:
+            overlapping.append(alone[-1])
+        overlapping.append(span)
+        reach = max(reach, end)
+    if overlapping:
+        alone[-1] = _as_one(overlapping)
+    return alone
 
 
 def _as_one(overlapping: list[Span]) -> Span:
-    if len(overlapping) == 1:
-        return overlapping[0]
     longest = max(s.end - s.start for s in overlapping)
     best = min(
         (s for s in overlapping if s.end - s.start >= _ABOUT * longest),

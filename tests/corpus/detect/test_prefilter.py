@@ -171,6 +171,19 @@ def test_at_any_threshold(engine: presidio.Engine, reference: Any, text: str, th
     assert engine.analyze(text, threshold) == stock_engine.analyze_as_reference(reference, text, threshold)
 
 
+@pytest.mark.parametrize(
+    "unit", ["1.", "12-", "1 ", "a1:", "4111 1111 1111 1111, ", "1.1.1.1 x 212-55-0134 "]
+)
+@pytest.mark.parametrize("said", ["", "license account "])
+def test_where_places_lie_closer_than_a_scanner_counts_them(
+    engine: presidio.Engine, reference: Any, unit: str, said: str
+) -> None:
+    """The other scanner takes over, and weak matches are looked at only where a word can speak for them."""
+    text = (unit * (1500 // len(unit)) + f"\n{said}123456789 and B1234567\n") * 2
+    stock = stock_engine.analyze_as_reference(reference, text, pii.THRESHOLD)
+    assert engine.analyze(text, pii.THRESHOLD) == stock
+
+
 def test_on_notes_whole_and_line_by_line(engine: presidio.Engine, reference: Any) -> None:
     documents, _ = private_documents(40)
     for document in documents:
