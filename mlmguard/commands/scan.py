@@ -114,8 +114,8 @@ def _proved(proof: Proof | None) -> dict[str, str]:
     return {
         "held against stock": f"{proof.sample:,} of {proof.documents:,} documents: {differ}; "
         f"at most {proof.most:.2%} of all, at 95 %",
-        "of its findings": f"{proof.found_by_stock:,} of {proof.found:,} are stock's; the others are what "
-        "it has nothing for: names, seams, headings, your lists",
+        "of its findings": f"{proof.found_by_stock:,} of {proof.found:,} are stock's by the same "
+        "recognisers; it has nothing for names, seams, headings and your lists",
     }
 
 
