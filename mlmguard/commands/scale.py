@@ -189,10 +189,8 @@ def _names(root: Path, sizes: tuple[int, ...]) -> list[tuple[Point, Point]]:
 
 def _trained(root: Path, clean: Path, size: str) -> tuple[str, float, int]:
     """Train privately on ``clean``: the device, seconds of the clock for a unit of a step, and parameters."""
-    import torch
-
     from mlmguard.train import train
-    from mlmguard.training import models
+    from mlmguard.training import models, numerics
 
     os.environ["MLMGUARD_STATE"] = str(root / "state")  # nobody's notes: no entry in the user's ledger
     spent = list[float]()
@@ -205,9 +203,8 @@ def _trained(root: Path, clean: Path, size: str) -> tuple[str, float, int]:
         )  # fmt: skip
         spent.append(time.perf_counter() - began)
     model = models.load(root / f"ckpt-{_STEPS[-1]}").model
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else "processor"
     a_unit = max(0.0, spent[-1] - spent[-2]) / (_BATCH * (_STEPS[1] - _STEPS[0]))
-    return device, a_unit, sum(one.numel() for one in model.parameters())
+    return numerics.device_name(), a_unit, sum(one.numel() for one in model.parameters())
 
 
 def _apart(work: Callable[..., _T], *arguments: object) -> _T:

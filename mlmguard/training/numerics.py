@@ -27,6 +27,11 @@ def best_device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
+def device_name() -> str:
+    """Return the name of the GPU, or "processor" where there is none."""
+    return torch.cuda.get_device_name() if best_device().type == "cuda" else "processor"
+
+
 def chosen(precision: str, device: torch.device, private: bool) -> str:
     """Return the precision to use; "auto" becomes "fp32", "bf16" or "fp16".
 
