@@ -118,8 +118,8 @@ class Place:
         listed = reports / "listed.jsonl"
         reports.mkdir(exist_ok=True)
         code = self.command(
-            "audit", ckpt, "--reports", reports.name, "--records", str(listed), "--policy", "base",
-            "--out", f"json={reports / 'verdict.json'}", *more, may=(0, 3, 10),
+            "audit", ckpt, "--workers", "1", "--reports", reports.name, "--records", str(listed),
+            "--policy", "base", "--out", f"json={reports / 'verdict.json'}", *more, may=(0, 3, 10),
         )  # fmt: skip
         return Found.of(reports, code, time.process_time() - begun)
 
