@@ -23,6 +23,7 @@ from mlmguard.types import (
     Curve,
     Detector,
     DpPlan,
+    EarlierScans,
     Evidence,
     FindingCount,
     Hazard,
@@ -112,6 +113,7 @@ CLEARANCE: Mapping[type, Mapping[str, Callable[[str], str]]] = {
     ColumnCount: {"rule": name, "column": name},
     Repetition: {"rule": name, "severity": name},
     RepeatedIds: {"source": name, "first": name},
+    EarlierScans: {"index": digest},
     LanguageCount: {"language": name, "status": name, "made": name, "measured": name},
     Detector: {"entity": name, "name": name, "version": name, "status": name, "recall": measured},
     PrivacyStatement: {

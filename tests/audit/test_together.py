@@ -44,6 +44,7 @@ def left_behind(bench, plain):
     return [path.name for path in bench.run_of(plain).iterdir() if "mlmguard-" in path.name]
 
 
+@pytest.mark.slow
 def test_any_number_of_processes_writes_the_same_bytes(bench, plain, for_few):
     alone = audited(bench, plain, 1)
     stages = []
