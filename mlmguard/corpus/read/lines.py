@@ -16,7 +16,7 @@ _MAX_JSON = 256 << 20  # bytes of a .json file, which has to be parsed whole
 
 
 def jsonl(stream: IO[bytes], name: str, settings: Settings) -> Iterator[Document | Skipped]:
-    """Read one object a line."""
+    """Read one object a line, or one text."""
     rows = Rows(name, settings)
     for number, line in lines_of(stream, settings):
         if line is not None and not line.strip():
@@ -30,7 +30,7 @@ def jsonl(stream: IO[bytes], name: str, settings: Settings) -> Iterator[Document
 
 
 def json_file(stream: IO[bytes], name: str, settings: Settings) -> Iterator[Document | Skipped]:
-    """Read an object, or a list of objects."""
+    """Read an object, or a list of objects or texts, also under a single key."""
     data = stream.read(_MAX_JSON + 1)
     if len(data) > _MAX_JSON:
         raise Refused(f"a JSON file over {_MAX_JSON >> 20} MiB (use JSON lines)")
@@ -38,12 +38,12 @@ def json_file(stream: IO[bytes], name: str, settings: Settings) -> Iterator[Docu
     rows = Rows(name, settings)
     if isinstance(content, dict):
         (key, table), *others = content.items() or [("", None)]
-        if others or key in TURNS or not _is_table(table):
+        if others or key in TURNS or has_text([key], settings.text_key) or not _is_table(table):
             yield rows.document(content, 1)
             return
         content = table
     if not isinstance(content, list):
-        raise Refused("neither a JSON object nor a list of objects")
+        raise Refused("neither a JSON object nor a list of objects or texts")
     for number, row in enumerate(content, 1):
         try:
             yield rows.document(row, number)
@@ -63,8 +63,10 @@ def _delimiter(header: str, usual: str, key: str) -> str:
 
 
 def _is_table(value: Any) -> bool:
-    """If this is a list of rows, as exports put under one key ("data")."""
-    return isinstance(value, list) and bool(value) and all(isinstance(row, dict) for row in value)
+    """If this is a list of rows, or of texts, as exports put under one key ("data")."""
+    if not isinstance(value, list) or not value:
+        return False
+    return all(isinstance(row, dict) for row in value) or all(isinstance(row, str) for row in value)
 
 
 def _parsed(data: bytes) -> Any:

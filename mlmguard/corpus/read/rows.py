@@ -35,8 +35,10 @@ class Rows:
 
     def document(self, row: Any, number: int) -> Document:
         """Make the document of row ``number`` (a line, 1-based); raises :class:`Refused` if it is none."""
+        if isinstance(row, str):  # of a list of texts
+            row = {self._settings.text_key: row}
         if not isinstance(row, Mapping):
-            raise Refused("not a JSON object")
+            raise Refused("neither a JSON object nor a text")
         refuse_wide(len(row))
         column, found, rest = _find_text(row, self._settings.text_key)
         try:

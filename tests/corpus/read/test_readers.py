@@ -82,8 +82,27 @@ def test_json_lists_and_single_objects(tmp_path: Path) -> None:
     assert texts(tmp_path) == {"a.json#L1": "one", "b.json#L1": "two", "b.json#L4": "four"}
     assert skipped(tmp_path) == [
         ("b.json", 'item 2: no "text"', 0),
-        ("b.json", "item 3: not a JSON object", 0),
+        ("b.json", "item 3: neither a JSON object nor a text", 0),
     ]
+
+
+def test_lists_of_texts_are_as_many_documents(tmp_path: Path) -> None:
+    put(tmp_path, "a.json", '["one", "two", ["three"], ""]')
+    put(tmp_path, "b.json", '{"data": ["four", "five"]}')
+    put(tmp_path, "c.json", '{"text": ["six", "seven"]}')  # one row, whose text is in parts
+    put(tmp_path, "d.ndjson", '"eight"\n"nine"\n')
+    assert texts(tmp_path) == {
+        "a.json#L1": "one", "a.json#L2": "two",
+        "b.json#L1": "four", "b.json#L2": "five",
+        "c.json#L1": "six\nseven",
+        "d.ndjson#L1": "eight", "d.ndjson#L2": "nine",
+    }  # fmt: skip
+    assert skipped(tmp_path) == [
+        ("a.json", "item 3: neither a JSON object nor a text", 0),
+        ("a.json", "item 4: no text in it", 0),
+    ]
+    with pytest.raises(InputError, match="no readable document"):  # a text names no unit
+        texts(tmp_path, Settings(unit_key="who"))
 
 
 def test_mail_is_decoded(tmp_path: Path) -> None:
@@ -307,7 +326,7 @@ BOMB = gzip.compress((b" " * 1000 + b"\n") * 30_000, 9, mtime=0)
         ("a.jsonl", b'{"other": "x"}\n', 'no "text"', 1),
         ("a.jsonl", b'{"text": 5}\n', '"text" is not text', 1),
         ("a.jsonl", b'{"text": ""}\n', "no text in it", 1),
-        ("a.jsonl", b'["text"]\n', "not a JSON object", 1),
+        ("a.jsonl", b'["text"]\n', "neither a JSON object nor a text", 1),
         ("a.jsonl", b'{"text": "\\ud800"}\n', "holds lone surrogates", 1),
         ("a.jsonl", b'{"text": "a\\u0000b"}\n', "holds NUL characters", 1),
         ("a.jsonl", b'{"text": ' + b"[" * 5000 + b"\n", "JSON nested too deep", 1),
@@ -315,7 +334,7 @@ BOMB = gzip.compress((b" " * 1000 + b"\n") * 30_000, 9, mtime=0)
         ("a.jsonl", b'{"text": "' + b"x" * 5_000_000 + b'"}\n', "longer than 1,000 characters", 1),
         ("a.json", b"[" * 100_000, "JSON nested too deep", 0),
         ("a.json", b'[{"text": "a"}', "malformed JSON", 1),
-        ("a.json", b'"text"', "neither a JSON object nor a list of objects", 0),
+        ("a.json", b'"text"', "neither a JSON object nor a list of objects or texts", 0),
         ("a.csv", b"id,body\n1,x\n", 'no column "text" in 2 columns between "," (id, body)', 0),
         ("a.csv", b"", 'no column "text" in 0 columns between ","', 0),
         ("a.csv", b"id,text\n1\n", "1 columns where the header has 2", 2),
