@@ -39,7 +39,7 @@ def audit(
     ``source`` says where its data lie: ``Ours`` (the default) or, for another tool's, ``Foreign``;
     ``records`` names a file for the most exposed documents by id, for their owner's eyes. An audit that was
     interrupted goes on with the attacks that were not finished. Any number of ``settings.workers`` finds the
-    same.
+    same, but for rounding where each has another number of threads.
     Raises :class:`InputError` for a checkpoint, run folder, corpus or plug-in that does not fit.
     """
     settings = settings or AuditSettings()

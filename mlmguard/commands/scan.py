@@ -7,6 +7,7 @@ Jobs on many machines examine a part each with --shard; --merge then writes what
 
 from __future__ import annotations
 
+import math
 import sys
 from datetime import date
 from pathlib import Path
@@ -113,7 +114,7 @@ def _proved(proof: Proof | None) -> dict[str, str]:
     differ = f"{proof.findings_differ:,} differ in findings, {proof.copies_differ:,} in copies"
     return {
         "held against stock": f"{proof.sample:,} of {proof.documents:,} documents: {differ}; "
-        f"at most {proof.most:.2%} of all, at 95 %",
+        f"at most {math.ceil(proof.most * 1e4) / 1e4:.2%} of all, at 95 %",
         "of its findings": f"{proof.found_by_stock:,} of {proof.found:,} are stock's by the same "
         "recognisers; it has nothing for names, seams, headings and your lists",
     }

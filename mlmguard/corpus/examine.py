@@ -123,7 +123,7 @@ class Examine:
         name, _, row = document.id.partition("#")
         safe = safe_name(name, self.key) + (f"#{safe_name(row, self.key)}" if row else "")
         try:
-            clean = redact.redact_fully(document.text, self._find, self.mode, self._named, self._find_again)
+            clean = self.redacted(document.text)
             metadata, beside = self._columns(document.metadata)
             left = self._left(document.text, clean)
         except Exception as error:  # a document that breaks a detector must not stop the rest, nor be quoted
@@ -143,6 +143,10 @@ class Examine:
             id_was_taken=document.id_was_taken,
             language=language_of(document.text),
         )
+
+    def redacted(self, text: str) -> redact.Clean:
+        """Find what is personal in ``text`` and put what the mode says in its place."""
+        return redact.redact_fully(text, self._find, self.mode, self._named, self._find_again)
 
     def _columns(self, metadata: Mapping[str, str]) -> tuple[dict[str, str], tuple[Beside, ...]]:
         """The other columns, their names too, cleaned, and what was found in them."""

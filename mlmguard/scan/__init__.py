@@ -55,7 +55,7 @@ def scan(
     engine = engine or workers(settings)  # their detectors load while ours do
     with (
         one_line_for_the_usual_failures(),
-        indexed(settings, key, corpus, clean) as index,
+        indexed(settings, key, corpus, clean, reports, runs, *settings.against) as index,
         gathered(corpus, clean, reports, runs, key, settings) as shards,
     ):
         job = Job.of(corpus, clean, reports, runs, key, settings, overwrite, shards.inputs, index)

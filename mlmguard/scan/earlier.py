@@ -22,16 +22,19 @@ def indexed(
 ) -> Iterator[index.Index | None]:
     """Give the index that ``settings`` name, held until the scan is done; None where they name none.
 
-    Raises :class:`InputError` for one that lies in the corpus or in a folder of ``ours``, for one of another
+    Raises :class:`InputError` for one in or around the corpus or a folder of ``ours``, for one of another
     key or of other settings, and where another scan has it.
     """
     if settings.index is None:
         yield None
         return
+    own = settings.index.resolve()
     for place in (corpus, *ours):
-        if settings.index.resolve().is_relative_to(place.resolve()):
+        other = place.resolve()
+        if own.is_relative_to(other) or other.is_relative_to(own):
+            where = "in" if own.is_relative_to(other) else "around"
             raise InputError(
-                str(settings.index), f"it lies in {place}", "a folder of its own", "name another"
+                str(settings.index), f"it lies {where} {place}", "a folder of its own", "name another"
             )
     with index.opened(settings.index, key, _how(settings)) as found:
         yield found

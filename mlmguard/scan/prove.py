@@ -17,7 +17,7 @@ from mlmguard.corpus.detect.folding import fold
 from mlmguard.corpus.examine import Examined
 from mlmguard.errors import InputError
 from mlmguard.scan.books import Workplace
-from mlmguard.scan.job import Job, names
+from mlmguard.scan.job import Job, examining, names
 from mlmguard.settings import ScanSettings
 from mlmguard.types import Proof, Watcher
 
@@ -54,6 +54,7 @@ def prove(job: Job, place: Workplace, watcher: Watcher) -> None:
     pairs, copies = _copies(job, place, sample, watcher)
     differ = len(differing | copies)
     proof = Proof(
+        run_id=job.run_id,
         sample=count,
         documents=len(books),
         findings_differ=len(differing),
@@ -84,7 +85,8 @@ def _most(differ: int, sample: int, documents: int) -> float:
 
 
 def _findings(job: Job, place: Workplace, sample: list[int], watcher: Watcher) -> tuple[int, int, set[int]]:
-    """Findings of the scan, those of them that stock has, and documents in which stock finds other things."""
+    """Findings of the scan, those of them that stock has, and documents in which stock finds other things, or
+    whose cleaned text, examined elsewhere perhaps, is not what these settings make of it here."""
     from mlmguard.corpus.detect.reference import analyze_as_reference, reference  # brings torch
 
     settings = job.settings
@@ -95,13 +97,14 @@ def _findings(job: Job, place: Workplace, sample: list[int], watcher: Watcher) -
     engine = reference(
         one for one in ours.recognizers() if not chosen or chosen.intersection(one.supported_entities)
     )
+    examine = examining(settings, job.key)
     found = by_stock = 0
     differing = set()
     for number, document in enumerate(sample):
         item = Examined.of_record(place.spool.record(document))
         folded = fold(item.text)
         stock = analyze_as_reference(engine, folded.text, settings.threshold)
-        if ours.stock(folded.text) != stock:
+        if ours.stock(folded.text) != stock or examine.redacted(item.text).text != item.clean.text:
             differing.add(document)
         raw = [(one.rule, *folded.to_raw(one.start, one.end)) for one in stock]
         for placed in item.clean.placed:

@@ -218,6 +218,7 @@ class Proof:
     ``most`` is the upper end, at 95 %, of the share of all documents that differ.
     """
 
+    run_id: str  # of the scan
     sample: int  # documents, drawn from
     documents: int  # that were read
     findings_differ: int  # documents of the sample in whose folded text stock finds something else

@@ -240,7 +240,7 @@ def test_a_scan_killed_while_it_writes_the_index_leaves_it_as_it_was(
             third.scan(index=again.index)
     assert files(again.index) == held and not third.clean.exists()
     (again.index / ".mlmguard-left" / "scan").mkdir(parents=True)  # as a killed process leaves it
-    (again.index / "scan-left").mkdir()
+    (again.index / "scan-0123abcd").mkdir()
     third.scan(index=again.index)
     assert files(again.index).items() > {n: b for n, b in held.items() if n != "index.json"}.items()
     assert len(list(again.index.iterdir())) == 4
@@ -297,6 +297,17 @@ def test_the_merge_of_shards_has_the_index_and_the_shards_need_none(made: Halves
     assert files(place.clean) == files(made.second.clean)
 
 
+@pytest.mark.parametrize("folder", ["scan-photos", "scan-2024", "scan-0abc"])
+def test_nothing_is_removed_but_what_a_scan_wrote(again: Halves, folder: str) -> None:
+    mine = again.index / folder / "mine.txt"
+    mine.parent.mkdir()
+    mine.write_text("mine")
+    third = Place(again.index.parent / "third")
+    third.put("other.txt", words(9000))
+    third.scan(index=again.index)
+    assert mine.read_text() == "mine"
+
+
 # --- what is refused ----------------------------------------------------------------------------------
 
 
@@ -328,6 +339,12 @@ def gone(halves: Halves) -> dict[str, Any]:
 def foreign(halves: Halves) -> dict[str, Any]:
     (halves.index / "index.json").unlink()
     (halves.index / "notes.txt").write_text("mine")
+    return {}
+
+
+def lost(halves: Halves) -> dict[str, Any]:
+    """What scans wrote is there, and not what says what it is."""
+    (halves.index / "index.json").unlink()
     return {}
 
 
@@ -371,6 +388,9 @@ def record(old: str, new: str) -> Callable[[Halves], dict[str, Any]]:
         (damaged("shingles", 9), "shingles: torn or damaged"),
         (gone, "bands: torn or damaged"),
         (foreign, "it holds files and no index.json"),
+        (lost, "it holds files and no index.json.*bring its index.json back"),
+        (lambda halves: {"index": halves.index.parent}, "it lies around .*third"),
+        (damaged("documents", -3), "documents: torn or damaged"),
         (a_file, "file: not a folder"),
     ],
 )

@@ -14,8 +14,10 @@ import numpy as np
 import pytest
 
 from mlmguard import artifacts, cli
+from mlmguard.corpus import redact
 from mlmguard.corpus.copies.dedup import Clusters, Copies
 from mlmguard.corpus.detect.finder import Finder
+from mlmguard.corpus.examine import Examine
 from mlmguard.corpus.synthetic import write_corpus
 from mlmguard.errors import InputError
 from mlmguard.scan import examining
@@ -104,6 +106,19 @@ def lost_finding(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Finder, "stock", lambda self, text: real(self, text)[1:])
 
 
+def left_in_the_text(patch: pytest.MonkeyPatch) -> None:
+    """By whoever examined it, another machine perhaps: here all is found."""
+    real, proof = Examine.redacted, sys.modules["mlmguard.scan.prove"]
+    findings = proof._findings
+
+    def here(*arguments: Any) -> Any:
+        patch.setattr(Examine, "redacted", real)
+        return findings(*arguments)
+
+    patch.setattr(Examine, "redacted", lambda self, text: redact.redact(text, [], self.mode, self._named))
+    patch.setattr(proof, "_findings", here)
+
+
 def lost_pair(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Copies, "_alike", lambda *_: False)
 
@@ -128,6 +143,7 @@ def another_signature(patch: pytest.MonkeyPatch) -> None:
     ("broken", "in_findings", "in_copies"),
     [
         (lost_finding, True, 0),
+        (left_in_the_text, True, 0),
         (lost_pair, False, 5),
         (invented_pair, False, 2),
         (another_signature, False, 1),

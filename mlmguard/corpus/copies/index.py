@@ -6,7 +6,8 @@
     INDEX/scan-ID/shingles  of each text its keyed shingles, sorted: what two texts share is counted on them
     INDEX/scan-ID/documents of each text where its shingles begin, and its cluster
 
-No text, no id and no name of a file is in it, and no number that says anything to who lacks the key. Files
+No text, no id and no name of a file is in it, and no number by which who lacks the key could try a text; how
+long texts are and how alike they are to one another can be read from it. Files
 are read from beginning to end, some of it at a time, and shingles of those texts that share a band.
 """
 
@@ -124,6 +125,8 @@ class Index:
     @contextmanager
     def adding(self) -> Iterator[Path]:
         """Give a folder for the files of a scan: :meth:`add` takes it, or it is gone afterwards."""
+        if not (self.folder / RECORD).exists():  # from now on what is in the folder is the index's
+            artifacts.write_json(self.folder / RECORD, self.record, mode=0o600)
         for left in self.folder.glob(".mlmguard-*"):  # of a scan that was killed
             shutil.rmtree(left, ignore_errors=True)
         with tempfile.TemporaryDirectory(prefix=".mlmguard-", dir=self.folder) as around:
@@ -134,15 +137,16 @@ class Index:
     def add(self, scan: IndexedScan, written: Path, place: int) -> None:
         """Take the files that lie in ``written`` as those of scan number ``place``: all or nothing."""
         for left in self.folder.glob("scan-*"):  # of a scan that was killed here, or is replaced
-            if left.name not in {one.run_id for one in self.record.scans}:
+            if left.name not in {one.run_id for one in self.record.scans} and _is_ours(left):
                 shutil.rmtree(left)
-        shutil.rmtree(self.folder / scan.run_id, ignore_errors=True)
-        written.rename(self.folder / scan.run_id)
+        if (place_of := self.folder / scan.run_id).exists() and _is_ours(place_of):
+            shutil.rmtree(place_of)
+        written.rename(place_of)
         scans = (*self.record.scans[:place], scan)
         artifacts.write_json(self.folder / RECORD, replace(self.record, scans=scans), mode=0o600)
         for one in self.record.scans[place:]:
-            if one.run_id != scan.run_id:
-                shutil.rmtree(self.folder / one.run_id, ignore_errors=True)
+            if one.run_id != scan.run_id and _is_ours(self.folder / one.run_id):
+                shutil.rmtree(self.folder / one.run_id)
 
 
 @contextmanager
@@ -173,9 +177,9 @@ def opened(folder: Path, key: artifacts.Key, how: Mapping[str, str]) -> Iterator
 
 def _record(folder: Path, key: artifacts.Key, how: Mapping[str, str]) -> IndexRecord:
     if not (folder / RECORD).exists():
-        foreign = [one.name for one in folder.iterdir() if not one.name.startswith(("scan-", ".mlmguard-"))]
-        if foreign:
-            raise InputError(str(folder), f"it holds files and no {RECORD}", "an index, or a new folder")
+        if any(folder.iterdir()):
+            do = f"name a new folder; if it was one, bring its {RECORD} back"
+            raise InputError(str(folder), f"it holds files and no {RECORD}", "an index, or a new folder", do)
         return IndexRecord(key.id, dict(how))
     found = artifacts.read_noun(folder / RECORD, IndexRecord)
     for one in found.scans:  # names of folders, which are read, replaced and removed
@@ -192,6 +196,12 @@ def _record(folder: Path, key: artifacts.Key, how: Mapping[str, str]) -> IndexRe
             str(folder), f"an index made with other settings ({told})", "the same", "a new folder"
         )
     return found
+
+
+def _is_ours(folder: Path) -> bool:
+    """If it is named and filled like that of a scan in an index: nothing else is ever removed."""
+    named = _RUN.fullmatch(folder.name) is not None and folder.is_dir() and not folder.is_symlink()
+    return named and {one.name for one in folder.iterdir()} <= FILES
 
 
 @dataclass(frozen=True)
@@ -211,6 +221,11 @@ class Seen:
                 found = -1
             if found != expected.bytes:
                 raise self._damaged(name)
+        # the others are checked as they are read; of this one entries are read here and there
+        with (self.folder / "documents").open("rb") as file:
+            digest = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16))
+        if digest.hexdigest() != self.scan.files["documents"].digest:
+            raise self._damaged("documents")
 
     def digests(self) -> Iterator[Array]:
         """All digests, sorted, some at a time: entries of :data:`DIGEST`."""

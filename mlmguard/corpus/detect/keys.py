@@ -18,7 +18,8 @@ _BEGIN = r"(?![<\[({$%])(?![*x.][*x.<\[({$%])(?=[^\s\"'`<>\\|,;])"  # looked at 
 _ENDS = r"(?<![.)\]*])"
 _NO_SECRET = (  # what a program or a form says in the place of one
     r"(?!(?i:required|optional|true|false|none|null|nil|undefined|string|text|hidden|changeme|redacted|password|passwd|"
-    r"secret|token|input|getpass|os\.|self\.|env|config|request|user|expired|reset|protected|policy|field)\w{0,12}[:=]?(?![^\s\"'`,;()\[.]))"
+    r"secret|token|input|getpass|os\.|self\.|env|config|request|user|expired|reset|protected|policy|field)"
+    r"(?:\w{0,12}|[a-z]{0,12}:)(?![^\s\"'`,;()\[.]))"
 )
 
 API_KEY = Recogniser(

@@ -187,28 +187,42 @@ def _is_numbered(name: str) -> bool:
 # --- by type --------------------------------------------------------------------------------------------
 
 # What a number is called right before it where it is that of a book, a ware, a substance or a patent. Not
-# "page" and "catalog" alone: a hospital is paged and a catalogue ordered by telephone; "Pat" and "Cas" are called so.
+# "page" and "catalog" alone: a hospital is paged and a catalogue ordered by telephone. "Pat", "Ean", "Doi" and
+# "Cas" are people, and a "Pat. No." is a patient's.
 _OF_A_THING = re.compile(
-    r"(?i)(?<![a-z])(?:(?:isbn(?:-?1[03])?|issn|ean|upc|gtin|sku|pmid|doi|(?-i:CAS))(?:[ ]?(?:no|nr|number)\b\.?)?"
-    r"|(?:part|model)s?|(?:part|model|catalog(?:ue)?|drawing|article|item|pat(?:ent)?\.?)[ ]?(?:no|nos|nr|number|#)\b\.?)"
-    r"[ \t]?[:#]?[ \t]?\Z"
+    r"(?<![A-Za-z])(?:(?:(?:ISBN|isbn)(?:-?1[03])?|ISSN|issn|EAN|UPC|upc|GTIN|gtin|SKU|sku|PMID|pmid|DOI|doi|CAS)"
+    r"(?:[ ]?(?i:no|nr|number)\b\.?)?[ \t]?[:#]?"
+    r"|(?i:part|model|catalog(?:ue)?|drawing|article|item|patent)[ ]?(?i:no|nos|nr|number|\#)\b\.?[ \t]?[:#]?)"
+    r"[ \t]?\Z"
 )
+_OR_A_ROLE = re.compile(r"(?i)(?<![a-z])(?:part|model)s?[ \t]\Z")
 
 
 def _of_a_thing(text: str, span: Span) -> bool:
-    return _OF_A_THING.search(text, max(0, span.start - 32), span.start) is not None
+    """Not behind a role where it is written as telephone numbers are: "play her part 0171 234567"."""
+    before = max(0, span.start - 32)
+    if _OF_A_THING.search(text, before, span.start) is not None:
+        return True
+    return text[span.start] not in "0+(" and _OR_A_ROLE.search(text, before, span.start) is not None
 
 
 _YEAR = re.compile(r"(?<!\d)\d{4}(?!\d)")
+_THREE_NUMBERS = re.compile(r"\d{1,2}\.\d{1,2}\.\d{1,2}")
+_NUMBER_BEHIND = re.compile(r"\.\d{3}")
+_YEAR_BEHIND = re.compile(r"\.(?:19|20)\d\d(?!\d)")
 
 
 def _date(text: str, span: Span) -> bool:
     """No part of a longer number with points, and of a year that something happened in: corpora whose dates
-    were shifted go to about 2200."""
-    value = text[span.start : span.end]
-    if "." in value and (_ends_a_fraction(text, span.start) or _goes_on_with_a_digit(text, span.end)):
+    were shifted go to about 2200, and Buddhist years run 543 ahead."""
+    value, before = text[span.start : span.end], text[max(0, span.start - 2) : span.start]
+    if _THREE_NUMBERS.fullmatch(value):
+        goes_on = _goes_on_with_a_digit(text, span.end) and not _YEAR_BEHIND.match(text, span.end)
+        if goes_on or (len(before) == 2 and before[0].isdigit() and before[1] == "."):
+            return False
+    elif "." in value and _NUMBER_BEHIND.match(text, span.end) and ":" not in value:
         return False
-    return not any(not 1000 <= int(year) < 2300 for year in _YEAR.findall(value))
+    return all(1000 <= int(year) < 2300 or 2400 <= int(year) < 2700 for year in _YEAR.findall(value))
 
 
 def _goes_on_with_a_digit(text: str, end: int) -> bool:
@@ -238,7 +252,7 @@ _PHONE_ABROAD = re.compile(rf"{START}(?:{_LABELS_ABROAD}|{_WORDS_ABROAD})(?![a-z
 _STRONG_ABROAD = re.compile(rf"{START}{_LABELS_ABROAD}(?![a-zß-öø-ÿ])")
 _VERSION = re.compile(r"(?i)(?:[/=@]|\bv|\bversion|\brelease|\bbuild|\bver\.?)[ ]?\Z")
 
-_WRITTEN_ON = re.compile(r"[^\W_][-./]\Z")
+_WRITTEN_ON = re.compile(r"\d\w{0,8}[-./]\Z")
 _ABROAD = 10  # digits of the shortest number behind "00" and a country
 
 
@@ -267,8 +281,8 @@ def _phone(text: str, span: Span) -> bool:
         return _phone_said(text, span, 40)  # bare digits are anything: a time, an order, a row
     if [len(g) for g in groups[-3:]] == [3, 3, 4]:
         return True
-    if _WRITTEN_ON.search(text, max(0, span.start - 2), span.start):
-        return _phone_said(text, span)  # a part of a name with letters and digits
+    if _WRITTEN_ON.search(text, max(0, span.start - 12), span.start):
+        return _phone_said(text, span)  # a part of what is named with digits
     if (body.startswith("0") and len(groups) > 2) or (body.startswith("0") and " " in body):
         return True
     if re.fullmatch(r"\d{3}-\d{2}-\d{4}", body):

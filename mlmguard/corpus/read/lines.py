@@ -38,7 +38,9 @@ def json_file(stream: IO[bytes], name: str, settings: Settings) -> Iterator[Docu
     rows = Rows(name, settings)
     if isinstance(content, dict):
         (key, table), *others = content.items() or [("", None)]
-        if others or key in TURNS or has_text([key], settings.text_key) or not _is_table(table):
+        of_texts = isinstance(table, list) and isinstance(next(iter(table), None), str)
+        parts = of_texts and has_text([key], settings.text_key)  # of one text
+        if others or key in TURNS or parts or not _is_table(table):
             yield rows.document(content, 1)
             return
         content = table

@@ -83,14 +83,28 @@ _SAID = ("content", "value", "text")  # what a turn says
 
 
 _SHOWN = 8  # columns that a reason names
-_PLAIN = re.compile(r"[A-Za-z][A-Za-z_ ]{0,23}")  # a name that can hold no number and no address
+# Words of which names of columns are made. A table without a header begins with a record: any other word may
+# be somebody's name or illness.
+_USUAL = frozenset(
+    re.findall(
+        r"\w+",
+        """abstract address age author body category class code col column comment comments content contents country
+        created data date day description diagnosis dob doc document email file filename first from gender group id
+        ids index key kind label labels lang language last letter line mail message messages model mrn name names no
+        note notes nr num number patient phone post question rating reply report response row score section sender
+        sex source split ssn status subject summary tag tags target text texts time timestamp title to topic type uid
+        unit updated url user username uuid value words year zip""",
+    )
+)
 
 
 def no_column(key: str, columns: Iterable[str], delimiter: str = "") -> str:
     """Give the reason of a table without a text, with what of its columns can be shown."""
     names = list(map(str, columns))
-    shown = [name for name in names if _PLAIN.fullmatch(name)][:_SHOWN]
-    seen = f"{len(names)} columns" + (f' between "{delimiter}"' if delimiter.strip() else "")
+    shown = [name for name in names if {*re.split("[_ ]", name.strip().casefold())} <= _USUAL][:_SHOWN]
+    seen = f"{len(names)} column{'s' * (len(names) != 1)}" + (
+        f' between "{delimiter}"' if delimiter.strip() else ""
+    )
     return f'no column "{key}" in {seen}' + (f" ({', '.join(shown)})" if shown else "")
 
 

@@ -232,7 +232,7 @@ def test_tables_that_are_none_or_blow_up(tmp_path: Path) -> None:
     put(tmp_path, "other.parquet", other.getvalue())
     reasons = {source: reason for source, reason, _ in skipped(tmp_path)}
     assert reasons.pop("blown.parquet") == "expands more than 200-fold"
-    assert reasons.pop("other.parquet") == 'no column "text" in 1 columns (body)'
+    assert reasons.pop("other.parquet") == 'no column "text" in 1 column (body)'
     assert set(reasons.values()) == {"broken Parquet", "broken Arrow"} and len(reasons) == 6
 
 
@@ -336,6 +336,7 @@ BOMB = gzip.compress((b" " * 1000 + b"\n") * 30_000, 9, mtime=0)
         ("a.json", b'[{"text": "a"}', "malformed JSON", 1),
         ("a.json", b'"text"', "neither a JSON object nor a list of objects or texts", 0),
         ("a.csv", b"id,body\n1,x\n", 'no column "text" in 2 columns between "," (id, body)', 0),
+        ("a.csv", b"7;Ann Lee;asthma;note id\n", 'no column "text" in 4 columns between ";" (note id)', 0),
         ("a.csv", b"", 'no column "text" in 0 columns between ","', 0),
         ("a.csv", b"id,text\n1\n", "1 columns where the header has 2", 2),
         ("a.csv", b"id,text\n1,caf\xe9\n", "not UTF-8", 2),
