@@ -1,7 +1,7 @@
 """Look for personal data in single files, as a pre-commit hook does.
 
-What `scan` would read of a file is looked at, and the file as it stands. Exit code 10 where there is any, 1
-where a file could not be read.
+What `scan` would read of a file is looked at, and the file as it stands, by patterns: names of persons and
+places are not looked for. Exit code 10 where there is any, 1 where a file could not be read.
 """
 
 from __future__ import annotations

@@ -80,7 +80,7 @@ class Cost:
     def line(self) -> str:
         """Say what was predicted, from what, and how far that is."""
         told = f"{_amount(self.predicted, self.unit)}; measured at {self.points[0].documents:,} to "
-        told += f"{self.points[-1].documents:,} documents, {self.times:,.3g} times beyond"
+        told += f"{self.points[-1].documents:,} documents, {self.times:,.0f} times beyond"
         if self.exponent is None or not 1 / _ROUGH <= self.exponent <= _ROUGH:
             shown = "not measurable" if self.exponent is None else f"{self.exponent:.2f}"
             told += f"; exponent {shown}: no straight line, take it for an order of magnitude"
@@ -355,5 +355,5 @@ def _lines(found: Scale) -> Iterator[tuple[str, str]]:
         yield "sent", f"{_amount(run.bytes_a_step, 'bytes')} a step and process"
     yield (
         "not known",
-        "how many copies there are, other readers of the disk, lost machines; the last tells most",
+        "how many copies there are, other readers of the disk, lost machines",
     )

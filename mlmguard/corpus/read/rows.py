@@ -86,16 +86,15 @@ _SHOWN = 8  # columns that a reason names
 # Words of which names of columns are made. A table without a header begins with a record: any other word may
 # be somebody's name or illness.
 _USUAL = frozenset(
-    re.findall(
-        r"\w+",
-        """abstract address age author body category class code col column comment comments content contents country
-        created data date day description diagnosis dob doc document email file filename first from gender group id
-        ids index key kind label labels lang language last letter line mail message messages model mrn name names no
-        note notes nr num number patient phone post question rating reply report response row score section sender
-        sex source split ssn status subject summary tag tags target text texts time timestamp title to topic type uid
-        unit updated url user username uuid value words year zip""",
-    )
-)
+    re.findall(r"\w+", """
+abstract address age author body category class code col column comment comments content contents country
+created data date day description diagnosis dob doc document email file filename first from gender group
+id ids index key kind label labels lang language last letter line mail message messages model mrn name
+names no note notes nr num number patient phone post question rating reply report response row score
+section sender sex source split ssn status subject summary tag tags target text texts time timestamp
+title to topic type uid unit updated url user username uuid value words year zip
+""")
+)  # fmt: skip
 
 
 def no_column(key: str, columns: Iterable[str], delimiter: str = "") -> str:
