@@ -193,7 +193,8 @@ def _left_out(manifest: Manifest) -> str:
     found, told = tables.skipped(manifest), _count(manifest.records_skipped, "record")
     if found is None or logs.asked():
         return told
-    return f"{told}: {', '.join(f'{reason} {count}' for reason, count in found.rows[:4])}"
+    shown = ", ".join(f"{reason} {count}" for reason, count in found.rows[:4])
+    return f"{told}: {shown}" + (", and others (--verbose)" if len(found.rows) > 4 else "")
 
 
 def train_summary(statement: PrivacyStatement, facts: Mapping[str, str] | None = None) -> None:

@@ -80,6 +80,15 @@ def test_no_type_and_no_source_is_cut_however_many_there_are(
     assert sum("28 / 28" in row for row in rows) == 2
 
 
+def test_more_reasons_than_are_shown_are_told(capsys: pytest.CaptureFixture[str], width: int) -> None:
+    manifest = clean().manifest
+    assert manifest is not None
+    for reasons, told in ((4, False), (5, True)):
+        skipped = tuple(Skipped(f"{k}.txt", f"reason {k}") for k in range(reasons))
+        console.scan_summary(replace(manifest, skipped=skipped))
+        assert ("and others (--verbose)" in " ".join(capsys.readouterr().out.split())) is told
+
+
 def test_one_source_is_only_its_sum_and_a_file_is_not_named(
     capsys: pytest.CaptureFixture[str], width: int
 ) -> None:
