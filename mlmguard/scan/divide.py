@@ -37,12 +37,21 @@ def divide(job: Job, books: Books) -> None:
         books.status[kept & (np.array(books.findings) > 0)] = Status.DROPPED
     kept = books.status == Status.KEPT
     if not kept.any():
-        raise PartialRun(
-            "no document is left to write: every one was dropped for what was found in it "
-            "or is a copy of an evaluation set or of an earlier scan, or is to be left out."
-        )
+        counts = ((why, int((books.status == status).sum())) for status, why in _GONE.items())
+        told = ", ".join(f"{count:,} {why}" for why, count in counts if count)
+        raise PartialRun(f"no document is left to write; of {len(books):,}: {told}.")
     forms = np.frombuffer(books.forms, np.uint64)
     books.splits = split.assign(books.owners, books.clusters, kept, job.settings.shares, forms)
+
+
+_GONE = {
+    Status.EARLIER_COPY: "copied from what earlier scans have read",
+    Status.EVALUATION_COPY: "copied from an evaluation set",
+    Status.DROPPED: "dropped for what was found",
+    Status.LEFT_OUT: "to be left out",
+    Status.EXACT_DUPLICATE: "copied from another",
+    Status.NEAR_DUPLICATE: "nearly copied from another",
+}
 
 
 def _statuses(books: Books, keep: str) -> Array:
