@@ -7,6 +7,7 @@ import logging
 import multiprocessing
 import multiprocessing.forkserver
 import os
+import resource
 import signal
 import sys
 import threading
@@ -256,6 +257,12 @@ def _result(told: tuple[R | None, tuple[str, int]]) -> R:
         failure.exit_code = code
         raise failure
     return result  # type: ignore[return-value]
+
+
+def peak_memory() -> int:
+    """Return the most memory that this process has held so far, in bytes."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
 
 
 def default_workers(most: int | None = None) -> int:

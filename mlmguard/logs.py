@@ -8,7 +8,6 @@ are not, and without ``--verbose`` nothing is.
 from __future__ import annotations
 
 import logging
-import resource
 import sys
 import threading
 import time
@@ -38,8 +37,9 @@ def end(exit_code: int) -> None:
     """The last line: how it ended, how long it took, the most memory that was held. Logging is off again."""
     global _began
     if _began is not None:
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        mebibytes = peak / (2**20 if sys.platform == "darwin" else 2**10)
+        from mlmguard.engine import peak_memory  # no start is to wait for it
+
+        mebibytes = peak_memory() / 2**20
         event("end", exit_code=exit_code, seconds=time.monotonic() - _began, peak_mib=round(mebibytes))
         _began = None
 

@@ -9,9 +9,7 @@ from __future__ import annotations
 import math
 import multiprocessing
 import os
-import resource
 import secrets
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -25,7 +23,7 @@ import click
 from mlmguard import artifacts, console
 from mlmguard.commands.options import Page, shared, show
 from mlmguard.commands.watching import interruptible
-from mlmguard.engine import default_workers
+from mlmguard.engine import default_workers, peak_memory
 from mlmguard.errors import InputError
 from mlmguard.settings import ScanSettings, TrainSettings
 from mlmguard.settings.choices import Size
@@ -129,11 +127,6 @@ class _Scanned:
     memory: int  # bytes, the most so far
 
 
-def _most_memory() -> int:
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return most if sys.platform == "darwin" else most * 1024
-
-
 def _size(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
@@ -154,17 +147,14 @@ def _scanned(root: Path, notes: int) -> _Scanned:
     chars = artifacts.read_json(root / "reports" / "scan.run.json")["million_characters"] * 1e6
     return _Scanned(
         manifest.documents_read, chars, _size(corpus), examined - began, merged - examined, spool,
-        _size(root / "clean") + _size(root / "reports"), _most_memory(),
+        _size(root / "clean") + _size(root / "reports"), peak_memory(),
     )  # fmt: skip
 
 
 def _scans(root: Path, sizes: tuple[int, ...]) -> list[_Scanned]:
     """Scans of these sizes in one process; the detectors are in memory before the first that counts."""
-    return [_scanned(root / name, notes) for name, notes in [("warm", _WARM), *_named(sizes)]][1:]
-
-
-def _named(sizes: tuple[int, ...]) -> list[tuple[str, int]]:
-    return [(str(notes), notes) for notes in sizes]
+    _scanned(root / "warm", _WARM)
+    return [_scanned(root / str(notes), notes) for notes in sizes]
 
 
 def _names(root: Path, sizes: tuple[int, ...]) -> list[tuple[Point, Point]]:
@@ -183,7 +173,7 @@ def _names(root: Path, sizes: tuple[int, ...]) -> list[tuple[Point, Point]]:
                 copies.add(Sketches(chance.bytes(16 * count), signatures, np.zeros(count, bool)))
             copies.found()
         seconds = time.process_time() - began
-        found.append((Point(documents, seconds), Point(documents, _most_memory())))
+        found.append((Point(documents, seconds), Point(documents, peak_memory())))
     return found
 
 

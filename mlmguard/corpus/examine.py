@@ -178,16 +178,17 @@ class Examine:
         ]
 
     @property
-    def _finder(self) -> detect.Finder:
+    def finder(self) -> detect.Finder:
+        """What looks for personal data under these settings."""
         return detect.finder(self.entities, self.threshold, self.languages, self.names, self.countries)
 
     def _find(self, text: str) -> list[Span]:
         """What is personal in ``text``, but for the values that somebody answers for."""
-        return self._not_kept(text, self._finder.find(text))
+        return self._not_kept(text, self.finder.find(text))
 
     def _find_again(self, text: str) -> list[Span]:
         """What is personal in a text with stand-ins: no model looks again, it has seen the whole text."""
-        return self._not_kept(text, self._finder.find_again(text))
+        return self._not_kept(text, self.finder.find_again(text))
 
     def _not_kept(self, text: str, found: list[Span]) -> list[Span]:
         if not self.kept:

@@ -90,15 +90,7 @@ def _result(case: Case, position: int, verdict: Verdict) -> dict[str, Any]:
         "kind": _KIND[verdict.status],
         "level": _LEVEL.get(verdict.status, "none"),
         "message": {"text": f"{message}Observed: {verdict.observed}."},
-        "locations": [
-            {
-                "physicalLocation": {
-                    "artifactLocation": {"uri": (verdict.file or "policy.yaml").replace(" ", "%20")},
-                    "region": {"startLine": max(1, verdict.line)},
-                },
-                "logicalLocations": [{"name": case.evidence.model.architecture, "kind": "resource"}],
-            }
-        ],
+        "locations": [_location(case, verdict.file, verdict.line)],
         "partialFingerprints": {"mlmguardRule/v1": verdict.fingerprint or verdict.rule},
     }
     if verdict.status is Status.WAIVED:
@@ -115,6 +107,17 @@ def _result(case: Case, position: int, verdict: Verdict) -> dict[str, Any]:
     return result
 
 
+def _location(case: Case, file: str = "", line: int = 1) -> dict[str, Any]:
+    """A line of the policy; some hosts refuse a whole file when one result has no place."""
+    return {
+        "physicalLocation": {
+            "artifactLocation": {"uri": (file or "policy.yaml").replace(" ", "%20")},
+            "region": {"startLine": max(1, line)},
+        },
+        "logicalLocations": [{"name": case.evidence.model.architecture, "kind": "resource"}],
+    }
+
+
 def _held_back(case: Case) -> dict[str, Any]:
     """The verdict as a result of its own, where no rule's says it."""
     return {
@@ -122,12 +125,7 @@ def _held_back(case: Case) -> dict[str, Any]:
         "kind": "fail",
         "level": "error",
         "message": {"text": ". ".join(words.headline(case))},
-        "locations": [
-            {
-                "physicalLocation": {"artifactLocation": {"uri": "policy.yaml"}, "region": {"startLine": 1}},
-                "logicalLocations": [{"name": case.evidence.model.architecture, "kind": "resource"}],
-            }
-        ],
+        "locations": [_location(case)],
         "partialFingerprints": {"mlmguardRule/v1": "verdict"},
     }
 

@@ -12,12 +12,11 @@ import numpy as np
 from mlmguard import artifacts
 from mlmguard.corpus.copies import minhash
 from mlmguard.corpus.copies.dedup import Copies
-from mlmguard.corpus.detect.finder import Finder, finder
 from mlmguard.corpus.detect.folding import fold
 from mlmguard.corpus.examine import Examined
 from mlmguard.errors import InputError
 from mlmguard.scan.books import Workplace
-from mlmguard.scan.job import Job, examining, names
+from mlmguard.scan.job import Job, examining
 from mlmguard.settings import ScanSettings
 from mlmguard.types import Proof, Watcher
 
@@ -90,14 +89,12 @@ def _findings(job: Job, place: Workplace, sample: list[int], watcher: Watcher) -
     from mlmguard.corpus.detect.reference import analyze_as_reference, reference  # brings torch
 
     settings = job.settings
-    ours: Finder = finder(
-        settings.entities, settings.threshold, settings.languages, names(settings), settings.countries
-    )
+    examine = examining(settings, job.key)
+    ours = examine.finder
     chosen = set(settings.entities or ())
     engine = reference(
         one for one in ours.recognizers() if not chosen or chosen.intersection(one.supported_entities)
     )
-    examine = examining(settings, job.key)
     found = by_stock = 0
     differing = set()
     for number, document in enumerate(sample):

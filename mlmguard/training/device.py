@@ -5,13 +5,13 @@ A number that cannot be had is "not available", never 0.
 
 from __future__ import annotations
 
-import resource
-import sys
 import time
 from contextlib import suppress
 from statistics import median
 
 import torch
+
+from mlmguard.engine import peak_memory
 
 NOT_AVAILABLE = "not available"
 EVERY_SECONDS = 0.5  # asking costs more than a small step
@@ -37,12 +37,10 @@ class DeviceLoad:
 
 def summary(device: torch.device, utilisation: list[float | None]) -> dict[str, object]:
     """Peak memory of the process and of the GPU, and the median of the ``utilisation`` seen at its steps."""
-    unit = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
     seen = [share for share in utilisation if share is not None]
     gpu = device.type == "cuda"
     return {
-        "memory_gib": round(peak / 2**30, 2),
+        "memory_gib": round(peak_memory() / 2**30, 2),
         "gpu_memory_gib": round(torch.cuda.max_memory_allocated(device) / 2**30, 2) if gpu else NOT_AVAILABLE,
         "gpu_utilisation": round(median(seen), 3) if seen else NOT_AVAILABLE,
     }

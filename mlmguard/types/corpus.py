@@ -221,7 +221,7 @@ class Proof:
     run_id: str  # of the scan
     sample: int  # documents, drawn from
     documents: int  # that were read
-    findings_differ: int  # documents of the sample in whose folded text stock finds something else
+    findings_differ: int  # documents in which stock finds other things, or that were cleaned otherwise
     copies_differ: int  # documents whose signature or copies are not what the definition says
     most: float
     found: int  # findings of the scan in the sample

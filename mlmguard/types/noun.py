@@ -19,11 +19,11 @@ def sealable(value: Any) -> Any:
     """Return plain data of a noun for a seal: later fields are left out where they say nothing, so that the
     seals of files from before hold."""
     if is_dataclass(value):
-        said = {one.name: getattr(value, one.name) for one in fields(value)}
-        silent = {
-            one.name for one in fields(value) if "later" in one.metadata and said[one.name] == one.default
+        return {
+            one.name: sealable(found)
+            for one in fields(value)
+            if (found := getattr(value, one.name)) != one.default or "later" not in one.metadata
         }
-        return {name: sealable(found) for name, found in said.items() if name not in silent}
     if isinstance(value, Mapping):
         return {name: sealable(found) for name, found in value.items()}
     return [sealable(found) for found in value] if isinstance(value, tuple | list) else value

@@ -260,6 +260,16 @@ def jaccard(a: Array, b: Array) -> float:
     return common / (len(a) + len(b) - common) if common else 0.0
 
 
+def shingle_sets(texts: Sequence[str], named: Callable[[Array], Array]) -> Iterator[Array]:
+    """The shingles of each of some texts, sorted, each once; ``named``: what stands in their place."""
+    found, bounds = minhash.shingles(minhash.words(texts))
+    for of_text in np.split(named(found), bounds[1:-1]):
+        of_text.sort()
+        new = np.ones(len(of_text), bool)
+        np.not_equal(of_text[1:], of_text[:-1], out=new[1:])
+        yield of_text[new]
+
+
 class Shingles:
     """The shingles of documents as sorted sets, made many at a time; the last ones used are kept."""
 
@@ -277,12 +287,8 @@ class Shingles:
         texts = [self._text_of(document) for document in missing]
         done = 0
         for batch in _batches(texts):
-            found, bounds = minhash.shingles(minhash.words(batch))
-            for of_text in np.split(self._named(found), bounds[1:-1]):
-                of_text.sort()
-                new = np.ones(len(of_text), bool)
-                np.not_equal(of_text[1:], of_text[:-1], out=new[1:])
-                self._keep(missing[done], of_text[new])
+            for found in shingle_sets(batch, self._named):
+                self._keep(missing[done], found)
                 done += 1
 
     def __getitem__(self, document: int) -> Array:

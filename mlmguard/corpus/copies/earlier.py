@@ -14,10 +14,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mlmguard.corpus.copies.dedup import Copies, Found, Shingles, Table, jaccard
+from mlmguard.corpus.copies.dedup import Copies, Found, Shingles, Table, jaccard, shingle_sets
 from mlmguard.corpus.copies.index import BAND, DIGEST, Index, Texts, Writer, packed
 from mlmguard.corpus.copies.keyed import Keyed
-from mlmguard.corpus.copies.minhash import Array, shingles, words
+from mlmguard.corpus.copies.minhash import Array
 from mlmguard.corpus.records import Numbers
 
 _TRIES = 16  # comparisons of one document with a band of an earlier scan that may fail, as within a scan
@@ -136,7 +136,8 @@ class Earlier:
         with writer.file("shingles") as put, writer.file("documents") as note:
             for some in texts:
                 chosen = kept[at : at + len(some)]
-                sets = list(_sets(self.keyed, [text for text, keep in zip(some, chosen) if keep]))
+                new = [text for text, keep in zip(some, chosen) if keep]
+                sets = list(shingle_sets(new, self.keyed.shingles)) if new else []
                 data, places = packed(sets, begin, clusters[at : at + len(some)][chosen])
                 put(data)
                 note(places)
@@ -147,13 +148,6 @@ def _not_there(copies: Copies, known: Known) -> Array:
     """Which documents the index does not hold, of equal ones the first: bool."""
     everyone = np.arange(len(known.same), dtype=np.uint32)
     return np.asarray((copies.known.first[: len(everyone)] == everyone) & ~known.same)
-
-
-def _sets(keyed: Keyed, texts: list[str]) -> Iterator[Array]:
-    """The keyed shingles of each text, sorted, each once."""
-    if texts:
-        found, bounds = shingles(words(texts))
-        yield from map(np.unique, np.split(keyed.shingles(found), bounds[1:-1]))
 
 
 def _meetings(blocks: Iterable[Array], keys: Array, documents: Array) -> Iterator[tuple[Array, Array]]:

@@ -137,16 +137,15 @@ class Index:
     def add(self, scan: IndexedScan, written: Path, place: int) -> None:
         """Take the files that lie in ``written`` as those of scan number ``place``: all or nothing."""
         for left in self.folder.glob("scan-*"):  # of a scan that was killed here, or is replaced
-            if left.name not in {one.run_id for one in self.record.scans} and _is_ours(left):
-                shutil.rmtree(left)
-        if (place_of := self.folder / scan.run_id).exists() and _is_ours(place_of):
-            shutil.rmtree(place_of)
-        written.rename(place_of)
+            if left.name not in {one.run_id for one in self.record.scans}:
+                _remove(left)
+        _remove(self.folder / scan.run_id)
+        written.rename(self.folder / scan.run_id)
         scans = (*self.record.scans[:place], scan)
         artifacts.write_json(self.folder / RECORD, replace(self.record, scans=scans), mode=0o600)
         for one in self.record.scans[place:]:
-            if one.run_id != scan.run_id and _is_ours(self.folder / one.run_id):
-                shutil.rmtree(self.folder / one.run_id)
+            if one.run_id != scan.run_id:
+                _remove(self.folder / one.run_id)
 
 
 @contextmanager
@@ -198,10 +197,11 @@ def _record(folder: Path, key: artifacts.Key, how: Mapping[str, str]) -> IndexRe
     return found
 
 
-def _is_ours(folder: Path) -> bool:
-    """If it is named and filled like that of a scan in an index: nothing else is ever removed."""
+def _remove(folder: Path) -> None:
+    """Remove a folder that is named and filled like that of a scan in an index; anything else stays."""
     named = _RUN.fullmatch(folder.name) is not None and folder.is_dir() and not folder.is_symlink()
-    return named and {one.name for one in folder.iterdir()} <= FILES
+    if named and {one.name for one in folder.iterdir()} <= FILES:
+        shutil.rmtree(folder)
 
 
 @dataclass(frozen=True)

@@ -208,25 +208,20 @@ def _of_a_thing(text: str, span: Span) -> bool:
 
 _YEAR = re.compile(r"(?<!\d)\d{4}(?!\d)")
 _THREE_NUMBERS = re.compile(r"\d{1,2}\.\d{1,2}\.\d{1,2}")
+_GOES_ON = re.compile(r"\.(?!(?:19|20)\d\d(?!\d))\d")  # with a fourth number, and that is no year
 _NUMBER_BEHIND = re.compile(r"\.\d{3}")
-_YEAR_BEHIND = re.compile(r"\.(?:19|20)\d\d(?!\d)")
 
 
 def _date(text: str, span: Span) -> bool:
     """No part of a longer number with points, and of a year that something happened in: corpora whose dates
     were shifted go to about 2200, and Buddhist years run 543 ahead."""
-    value, before = text[span.start : span.end], text[max(0, span.start - 2) : span.start]
+    value = text[span.start : span.end]
     if _THREE_NUMBERS.fullmatch(value):
-        goes_on = _goes_on_with_a_digit(text, span.end) and not _YEAR_BEHIND.match(text, span.end)
-        if goes_on or (len(before) == 2 and before[0].isdigit() and before[1] == "."):
+        if _GOES_ON.match(text, span.end) or _ends_a_fraction(text, span.start, "."):
             return False
     elif "." in value and _NUMBER_BEHIND.match(text, span.end) and ":" not in value:
         return False
     return all(1000 <= int(year) < 2300 or 2400 <= int(year) < 2700 for year in _YEAR.findall(value))
-
-
-def _goes_on_with_a_digit(text: str, end: int) -> bool:
-    return text[end : end + 1] == "." and text[end + 1 : end + 2].isdigit()
 
 
 def _said(text: str, span: Span, words: re.Pattern[str], reach: int = _NEAR, behind: int = 24) -> bool:
@@ -365,9 +360,9 @@ def _national(text: str, span: Span) -> bool:
     return not _ends_a_fraction(text, span.start) and not _of_a_thing(text, span)
 
 
-def _ends_a_fraction(text: str, start: int) -> bool:
+def _ends_a_fraction(text: str, start: int, signs: str = ".,") -> bool:
     before = text[max(0, start - 2) : start]
-    return len(before) == 2 and before[0].isdigit() and before[1] in ".,"
+    return len(before) == 2 and before[0].isdigit() and before[1] in signs
 
 
 _RULES: Mapping[str, Rule] = {
