@@ -210,18 +210,24 @@ _YEAR = re.compile(r"(?<!\d)\d{4}(?!\d)")
 _THREE_NUMBERS = re.compile(r"\d{1,2}\.\d{1,2}\.\d{1,2}")
 _GOES_ON = re.compile(r"\.(?!(?:19|20)\d\d(?!\d))\d")  # with a fourth number, and that is no year
 _NUMBER_BEHIND = re.compile(r"\.\d{3}")
+_VERSION_WORD = re.compile(r"(?i)\b(?:version|release|build|kernel|driver|firmware|ver\.?|v)[ ]?\Z")
 
 
 def _date(text: str, span: Span) -> bool:
-    """No part of a longer number with points, and of a year that something happened in: corpora whose dates
-    were shifted go to about 2200, and Buddhist years run 543 ahead."""
+    """No part of a longer number with points, no number of a thing, and of a year that something happened in:
+    corpora whose dates were shifted go to about 2200, and Buddhist years run 543 ahead."""
     value = text[span.start : span.end]
+    before = max(0, span.start - 32)
+    if not any(map(str.isalpha, value)) and _OF_A_THING.search(text, before, span.start):
+        return False
     if _THREE_NUMBERS.fullmatch(value):
         if _GOES_ON.match(text, span.end) or _ends_a_fraction(text, span.start, "."):
             return False
+        if text[span.end : span.end + 1] == "." and _VERSION_WORD.search(text, before, span.start):
+            return False
     elif "." in value and _NUMBER_BEHIND.match(text, span.end) and ":" not in value:
         return False
-    return all(1000 <= int(year) < 2300 or 2400 <= int(year) < 2700 for year in _YEAR.findall(value))
+    return all(1000 <= int(year) < 2300 or 2440 <= int(year) < 2600 for year in _YEAR.findall(value))
 
 
 def _said(text: str, span: Span, words: re.Pattern[str], reach: int = _NEAR, behind: int = 24) -> bool:
@@ -327,9 +333,6 @@ def _card(text: str, span: Span) -> bool:
     if digits in (12, 13, 17, 18, 19):
         return digits != 17 and _said(text, span, _CARD)
     return True
-
-
-_VERSION_WORD = re.compile(r"(?i)\b(?:version|release|build|kernel|driver|firmware|ver\.?|v)[ ]?\Z")
 
 
 def _ip(text: str, span: Span) -> bool:
