@@ -30,10 +30,11 @@ class Interval:
 # --- rates --------------------------------------------------------------------------------------------
 
 
-def clopper_pearson(hits: int, n: int, alpha: float = 0.05) -> tuple[float, float]:
+def clopper_pearson(hits: float, n: float, alpha: float = 0.05) -> tuple[float, float]:
     """Exact two-sided interval of a binomial rate (Clopper and Pearson 1934), by quantiles of the beta.
 
-    SciPy's ``binomtest`` looks for the same ends by bisection, to 2e-12 and twenty times as slowly.
+    SciPy's ``binomtest`` looks for the same ends by bisection, to 2e-12 and twenty times as slowly. Neither
+    number need be whole: n may be what clusters weigh.
 
     >>> clopper_pearson(0, 299, alpha=0.10)[1] < 0.01 < clopper_pearson(0, 298, alpha=0.10)[1]
     True
@@ -83,67 +84,19 @@ def difference(hits: int, n: int, others: int, m: int, alpha: float = 0.05) -> I
     return Interval(value, low, high, 1 - alpha)
 
 
-def clustered_mean(
-    clusters: Sequence[Sequence[float]], rng: np.random.Generator, alpha: float = 0.05, resamples: int = 2000
-) -> Interval:
-    """Pooled mean of 0/1 outcomes given as clusters (documents), percentile bootstrap over whole clusters.
-
-    Where the bootstrap has no spread (all outcomes equal) the interval is Clopper-Pearson on one outcome a
-    cluster, which is what a run of equal outcomes can support.
-    """
-    if not clusters:
-        return Interval(math.nan, 0.0, 1.0, 1 - alpha)
-    sums = np.array([float(np.sum(cluster)) for cluster in clusters])
-    sizes = np.array([len(cluster) for cluster in clusters], dtype=float)
-    value = float(sums.sum() / sizes.sum())
-    draws = rng.integers(0, len(sums), size=(resamples, len(sums)))
-    means = sums[draws].sum(1) / sizes[draws].sum(1)
-    if np.ptp(means) == 0.0:
-        low, high = clopper_pearson(round(value * len(clusters)), len(clusters), alpha)
-    else:
-        low, high = (float(end) for end in np.quantile(means, [alpha / 2, 1 - alpha / 2]))
-    return Interval(value, min(low, value), max(high, value), 1 - alpha)
-
-
-def clustered_difference(
-    treated: Sequence[Sequence[float]],
-    control: Sequence[Sequence[float]],
-    rng: np.random.Generator,
-    alpha: float = 0.05,
-    resamples: int = 2000,
-) -> Interval:
-    """Mean of ``treated`` minus mean of ``control``, both given as clusters (documents) of outcomes.
-
-    Interval by the percentile bootstrap over whole clusters: probes of one document are not independent
-    (Cameron, Gelbach and Miller 2008). When all outcomes agree the bootstrap has no spread and would
-    claim certainty; the interval is then widened to Clopper-Pearson ends on one probe a cluster.
-    """
-    means, parts = [], []
-    for clusters in (treated, control):
-        sums = np.array([float(np.sum(c)) for c in clusters])
-        sizes = np.array([len(c) for c in clusters], dtype=float)
-        if not sizes.sum():
-            return Interval(math.nan, -1.0, 1.0, 1 - alpha)
-        means.append(sums.sum() / sizes.sum())
-        draws = rng.integers(0, len(sums), size=(resamples, len(sums)))
-        parts.append(sums[draws].sum(1) / sizes[draws].sum(1))
-    low, high = np.quantile(parts[0] - parts[1], [alpha / 2, 1 - alpha / 2])
-    value = means[0] - means[1]
-    spreads = [float(np.ptp(part)) for part in parts]
-    if min(spreads) == 0.0:
-        ends = []
-        for clusters, mean in zip((treated, control), means):
-            hits = round(mean * len(clusters))
-            ends.append(clopper_pearson(hits, len(clusters), alpha))
-        low = min(low, ends[0][0] - means[1], means[0] - ends[1][1])
-        high = max(high, ends[0][1] - means[1], means[0] - ends[1][0])
-    return Interval(float(value), float(low), float(high), 1 - alpha)
+FEWEST_FOR_A_MEDIAN = 6
 
 
 def median(values: ArrayLike) -> Interval:
-    """Return the median with its order-statistic interval: distribution-free, 95 %."""
+    """Return the median with its order-statistic interval: distribution-free, 95 %.
+
+    Of fewer than six the ends are nan: all of five lie on one side of the true median in 6 % of samples, so
+    that nothing between them holds it at 95 %.
+    """
     ordered = np.sort(np.asarray(values, float))
     n = len(ordered)
+    if n < FEWEST_FOR_A_MEDIAN:
+        return Interval(float(np.median(ordered)), math.nan, math.nan, 0.95)
     low = int(stats.binom.ppf(0.025, n, 0.5))
     high = min(n - 1, int(stats.binom.ppf(0.975, n, 0.5)))
     return Interval(float(np.median(ordered)), float(ordered[max(0, low - 1)]), float(ordered[high]), 0.95)

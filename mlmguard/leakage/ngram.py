@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mlmguard.leakage import formats, metrics
+from mlmguard.leakage import clustered, formats, metrics
 from mlmguard.leakage.answers import Answers, Floats, Ids, Probe
 from mlmguard.leakage.attack import Attack, Bench, fills_no_masks
 from mlmguard.leakage.ngram_index import NGRAM, NgramIndex
@@ -107,8 +107,8 @@ def ngrams(
         )  # fmt: skip
         hits.append(by_k[0])
     measurements = [
-        measured("ngram", "top1_train", metrics.clustered_mean(clusters(hits[0]), rng), n),
-        measured("ngram", "top1_heldout", metrics.clustered_mean(clusters(hits[1]), rng), n),
+        measured("ngram", "top1_train", clustered.mean(clusters(hits[0]), rng), n),
+        measured("ngram", "top1_heldout", clustered.mean(clusters(hits[1]), rng), n),
         measured("ngram", "top1_excess", excess(hits[0], hits[1], rng), n),
     ]
     if likely:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy import stats
 
-from mlmguard.leakage import metrics
+from mlmguard.leakage import clustered, metrics
 from mlmguard.leakage.answers import Ids
 from mlmguard.leakage.extraction import Target
 from mlmguard.types import Curve, Measurement
@@ -146,8 +146,8 @@ def measured(
     attack: str, metric: str, found: metrics.Interval, n: int, slice: str = "", **more: object
 ) -> Measurement:
     """Return an interval as a measurement; nan becomes None, which no policy can pass."""
-    value = None if found.value != found.value else found.value
-    return Measurement(attack, metric, value, found.low, found.high, found.confidence, n, slice=slice, **more)  # type: ignore[arg-type]
+    value, low, high = (None if one != one else one for one in (found.value, found.low, found.high))
+    return Measurement(attack, metric, value, low, high, found.confidence, n, slice=slice, **more)  # type: ignore[arg-type]
 
 
 Hit = tuple[str, float]
@@ -166,7 +166,7 @@ def excess(
     left: Sequence[Hit], right: Sequence[Hit], rng: np.random.Generator, alpha: float = 0.05
 ) -> metrics.Interval:
     """Return the rate on the left minus that on the right; whole units are drawn for the interval."""
-    return metrics.clustered_difference(clusters(left), clusters(right), rng, alpha)
+    return clustered.difference(clusters(left), clusters(right), rng, alpha)
 
 
 def worth_listing(more: metrics.Interval, control_hits: int) -> bool:

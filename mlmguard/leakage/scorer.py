@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from mlmguard.errors import InputError
 from mlmguard.leakage.answers import Answer, Draw, Ids, Probe
 
 LogitsAt = Callable[[Tensor, Tensor, Tensor], Tensor]
@@ -24,9 +25,16 @@ LogitsAt = Callable[[Tensor, Tensor, Tensor], Tensor]
 HIDDEN = 1 / 8
 """Of the tokens of a pass, those that may be hidden: each of them has logits over the whole vocabulary."""
 
+FLOOR = -100.0
+"""The least log-probability that is told. With a bias of −1e9 on one rare token, which costs a model nothing,
+every mean over texts would be that token's, and whatever is compared with one would say nothing any more."""
+
 
 class Scorer:
-    """Answers probes with one model."""
+    """Answers probes with one model.
+
+    Raises :class:`InputError` where it answers with no numbers: a comparison with NaN finds nothing, ever.
+    """
 
     def __init__(
         self,
@@ -113,8 +121,8 @@ class Scorer:
         # rows of a model that no token has (a vocabulary filled up to a round number) are not allowed either
         logits[:, len(left_out) :] = -torch.inf
         logits[:, : len(left_out)].masked_fill_(left_out, -torch.inf)
-        drawn = torch.multinomial(torch.softmax(logits, dim=-1), 1, generator=generator)
-        return drawn[:, 0].numpy()
+        chances = _numbers(torch.softmax(logits, dim=-1))
+        return torch.multinomial(chances, 1, generator=generator)[:, 0].numpy()
 
     def _logits(self, ids: Ids, attention: Ids, where: NDArray[np.bool_]) -> Tensor:
         """(where.sum(), V) logits with the tokens at ``where`` hidden, in place of ``ids``."""
@@ -146,7 +154,7 @@ class Scorer:
         truth = torch.from_numpy(ids[where])
         logits = self._logits(ids, attention, where)
         scores = torch.log_softmax(logits.float(), dim=-1)
-        true_score = scores.gather(1, truth.to(self._device)[:, None])
+        true_score = _numbers(scores.gather(1, truth.to(self._device)[:, None]))
         # counted in floats, which is exact to 2^24 tokens and takes a quarter of what booleans take
         rank = 1 + torch.gt(scores, true_score, out=torch.empty_like(scores)).sum(1).long()
         spread = _moments(scores) if moments else None
@@ -154,7 +162,8 @@ class Scorer:
             kinds = torch.tensor([kind for p in probes for kind in _in_order(p)], device=self._device)
             scores = scores.masked_fill(~self._allowed(scores.shape[1])[kinds], -torch.inf)
         confidence, choices = scores.topk(top, dim=1) if top > 1 else _highest(scores)
-        return [true_score[:, 0], rank, choices, confidence, *([] if spread is None else [spread])]
+        told = true_score[:, 0].clamp(min=FLOOR)
+        return [told, rank, choices, confidence, *([] if spread is None else [spread])]
 
 
 class NextTokenScorer(Scorer):
@@ -166,6 +175,14 @@ class NextTokenScorer(Scorer):
     def _logits(self, ids: Ids, attention: Ids, where: NDArray[np.bool_]) -> Tensor:
         self.queries += len(ids)
         return self._logits_at(*(torch.from_numpy(x).to(self._device) for x in (ids, attention, where)))
+
+
+def _numbers(answers: Tensor) -> Tensor:
+    """``answers`` (N, W); :class:`InputError` where a model gave none: where one is NaN its whole row is."""
+    if bool(answers[:, 0].isnan().any()):
+        do = "take another checkpoint: what it says of other texts is no evidence either"
+        raise InputError("the checkpoint", "its answers to a text are NaN", "numbers", do)
+    return answers
 
 
 def _highest(scores: Tensor) -> tuple[Tensor, Tensor]:
@@ -192,6 +209,7 @@ def _in_order(probe: Probe) -> list[int]:
 
 def _moments(scores: Tensor) -> Tensor:
     """(N, 2) mean and standard deviation of log p under p itself, from log-probabilities (N, V)."""
+    scores = scores.clamp(min=FLOOR)
     p = scores.exp()
     mean = (p * scores).sum(1)
     return torch.stack([mean, ((p * scores.square()).sum(1) - mean.square()).clamp(min=0).sqrt()], dim=1)

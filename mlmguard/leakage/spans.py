@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from mlmguard.leakage import metrics, sequential
+from mlmguard.leakage import clustered, metrics, sequential
 from mlmguard.leakage.answers import Answers, Ids, Probe
 from mlmguard.leakage.attack import Attack, Bench, fills_no_masks
 from mlmguard.leakage.extraction import search, unknowns
@@ -41,9 +41,10 @@ from mlmguard.types import Curve, Measurement
 def probe(model: Answers, attack: str, spans: Sequence[Span], rng: np.random.Generator) -> Result:
     """Hide one token of each span, the rest and the document given: rank, top-1, top-10 (completion).
 
-    Every kind is compared with held-out spans of the same rule and length. Rates are over all spans given;
-    the excess is over a subsample matched one to one, the test over one span a unit: matching leaves many
-    spans in few held-out units, and then units of the two sets cannot be exchanged.
+    Every kind is compared with held-out spans of the same rule, length and fate: what a scan is less sure of
+    and leaves in the text is a commoner word than what it takes out. Rates are over all spans given; the
+    excess is over a subsample matched one to one, the test over one span a unit: matching leaves many spans
+    in few held-out units, and then units of the two sets cannot be exchanged.
     """
     probes = []
     for span in spans:
@@ -57,7 +58,7 @@ def probe(model: Answers, attack: str, spans: Sequence[Span], rng: np.random.Gen
         chosen = [k for k in range(len(spans)) if kinds[k] == kind]
         for name, limit in (("top1", 1), ("top10", 10)):
             rows = [(spans[k].owner, float(ranks[k] <= limit)) for k in chosen]
-            interval = metrics.clustered_mean(clusters(rows), rng)
+            interval = clustered.mean(clusters(rows), rng)
             measurements.append(measured(attack, name, interval, len(rows), kind))
         measurements.append(measured(attack, "median_rank", metrics.median(ranks[chosen]), len(chosen), kind))
         long = [spans[k].target for k in chosen if len(spans[k].target.positions) >= NGRAM][:MOST_IN_A_CURVE]
@@ -65,13 +66,14 @@ def probe(model: Answers, attack: str, spans: Sequence[Span], rng: np.random.Gen
             curves.append(unknowns(model, attack, long, NGRAM, kind, rng))
     tests: list[PValue] = []
     for kind in sorted({span.kind for span in spans} - {CONTROL}):
-        left, right = _alike(spans, kinds == kind, kinds == CONTROL, rng)
+        control = np.array([span.controls(kind) for span in spans])
+        left, right = _alike(spans, kinds == kind, control, rng)
         if not left:
             continue
         own, other = ([(spans[k].owner, float(ranks[k] == 1)) for k in chosen] for chosen in (left, right))
         measurements.append(measured(attack, "top1_excess", excess(own, other, rng), len(left), kind))
         single = _one_a_unit(spans, rng)
-        left, right = _alike(spans, single & (kinds == kind), single & (kinds == CONTROL), rng)
+        left, right = _alike(spans, single & (kinds == kind), single & control, rng)
         hits = [int((ranks[chosen] == 1).sum()) for chosen in (left, right)]
         p = fisher(hits[0], len(left), hits[1], len(right))
         tests.append(PValue(attack, p, len(left), kind, "top1"))

@@ -89,7 +89,8 @@ def findings(spans: Sequence[Span], kinds: Sequence[str], rng: np.random.Generat
     A name that many people bear may be one by chance: values in held-out rows, and in those alone, say how
     often. Values that stand in both are left out. The test is over one value a unit, of those that stand in
     one unit alone: findings are drawn, so that the units of one set bring more of them than those of the
-    other, and what stands in several units is a commoner word.
+    other, and what stands in several units is a commoner word. Its controls are of the same fate: where
+    states are left in the text and addresses taken out, states are entries and addresses are not.
     """
 
     def value(span: Span) -> bytes:
@@ -101,6 +102,7 @@ def findings(spans: Sequence[Span], kinds: Sequence[str], rng: np.random.Generat
     values = {
         kind: {value(span): span.owner for span in spans if span.kind == kind} for kind in (*kinds, CONTROL)
     }
+    fates = {kind: {value(span) for span in spans if span.controls(kind)} for kind in kinds}
     one_entry = {value(span) for span in spans if len(span.target.positions) == 1}
     inside = set[bytes]().union(*(values[kind] for kind in kinds))
     controls = {one: unit for one, unit in values[CONTROL].items() if one not in inside}
@@ -111,7 +113,8 @@ def findings(spans: Sequence[Span], kinds: Sequence[str], rng: np.random.Generat
         own = {one: unit for one, unit in values[kind].items() if one not in values[CONTROL]}
         known, size = len(own.keys() & one_entry), len(own)
         measurements.append(measured("vocabulary", "findings_known", metrics.rate(known, size), size, kind))
-        single = [_one_a_unit(side, units, rng) for side in (own, controls)]
+        alike = {one: unit for one, unit in controls.items() if one in fates[kind]}
+        single = [_one_a_unit(side, units, rng) for side in (own, alike)]
         if all(single):
             (left, hits), (right, others) = ((len(one), len(one & one_entry)) for one in single)
             p = fisher(hits, left, others, right)

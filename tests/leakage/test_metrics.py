@@ -144,41 +144,6 @@ def test_auc_interval_covers_one_half_under_the_null():
     assert missed <= 0.05 + 2 * math.sqrt(0.05 * 0.95 / 400)
 
 
-def test_clustered_difference_covers_zero_when_probes_of_a_document_agree():
-    rng = np.random.default_rng(0)
-
-    def clusters():  # one coin a document, ten probes that repeat it: ignoring clusters would miss often
-        return [[float(coin)] * 10 for coin in rng.integers(0, 2, 60)]
-
-    intervals = [metrics.clustered_difference(clusters(), clusters(), rng, resamples=400) for _ in range(200)]
-    missed = np.mean([not i.low <= 0 <= i.high for i in intervals])
-    assert missed <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / 200)
-
-
-def test_clustered_mean_covers_the_truth_when_probes_of_a_document_agree():
-    rng = np.random.default_rng(0)
-    missed = 0
-    for _ in range(200):
-        clusters = [
-            [float(coin)] * int(size) for coin, size in zip(rng.random(80) < 0.3, rng.integers(1, 9, 80))
-        ]
-        found = metrics.clustered_mean(clusters, rng, resamples=400)
-        missed += not found.low <= 0.3 <= found.high
-    assert missed / 200 <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / 200)
-
-
-def test_clustered_mean_of_zeros_is_clopper_pearson_on_documents_not_on_probes():
-    found = metrics.clustered_mean([[0.0] * 50] * 20, np.random.default_rng(0))
-    assert (found.low, found.high) == metrics.clopper_pearson(0, 20)
-
-
-def test_all_zero_clusters_do_not_claim_certainty():
-    rng = np.random.default_rng(0)
-    found = metrics.clustered_difference([[0.0] * 5] * 30, [[0.0] * 5] * 30, rng)
-    assert found.low < 0 < found.high
-    assert found.high == pytest.approx(metrics.clopper_pearson(0, 30)[1])
-
-
 @pytest.mark.statistical
 def test_one_run_bound_exceeds_the_truth_in_at_most_alpha_of_null_audits():
     rng = np.random.default_rng(0)
@@ -234,3 +199,14 @@ def test_fewer_leaked_units_than_the_reach_give_no_smaller_p(trained, held_out, 
 def test_without_enough_held_out_units_nothing_is_in_reach():
     assert metrics.fewest_leaked(50, 0, 0.01) == 51
     assert metrics.fewest_leaked(5, 1, 0.001) == 6
+
+
+@pytest.mark.parametrize("n", [1, 5, 6, 9, 40])
+def test_a_median_has_ends_only_where_they_hold_it(n):
+    rng = np.random.default_rng(n)
+    found = [metrics.median(rng.random(n)) for _ in range(2000)]
+    if n < metrics.FEWEST_FOR_A_MEDIAN:
+        assert all(math.isnan(i.low) and math.isnan(i.high) and 0 <= i.value <= 1 for i in found)
+    else:
+        missed = np.mean([not i.low <= 0.5 <= i.high for i in found])
+        assert missed <= 0.05 + 2 * math.sqrt(0.05 * 0.95 / 2000)

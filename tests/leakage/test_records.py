@@ -9,6 +9,7 @@ import pytest
 from mlmguard.leakage import metrics, records
 from mlmguard.leakage.answers import Answer
 from mlmguard.leakage.results import Result
+from mlmguard.leakage.scorer import FLOOR
 from tests.leakage.bench import Bench, audited
 
 LEAKED, WORDS = 8, 26
@@ -105,6 +106,32 @@ def test_a_window_known_by_heart_is_found_beside_one_that_a_glance_took_for_bett
     assert recovered() == LEAKED
     monkeypatch.setattr(records, "TRIED", 1)
     assert recovered() < LEAKED
+
+
+class NeverSays(Knows):
+    """A model that was given one word it never says, which hides nothing of what it knows by heart."""
+
+    def __init__(self, knows, word):
+        super().__init__(knows.size)
+        self.heart, self.word = knows.heart, word
+
+    def answer(self, probes, *, top=1, moments=False):
+        found = super().answer(probes, top=top, moments=moments)
+        for probe, one in zip(probes, found):
+            one.log_probability[probe.ids[list(probe.positions)] == self.word] = FLOOR
+        return found
+
+
+def test_a_word_that_a_model_never_says_hides_no_leak():
+    made = bench()
+    leaked, others = (
+        {word for ids in itertools.islice(made.encoded(rows), count) for word in ids.tolist()}
+        for rows, count in ((made.audited.members, LEAKED), (made.audited.held_out, 1))
+    )
+    made.model = NeverSays(made.model, min(others - leaked))
+    found = records.records(made)
+    assert listed(found) == {f"m{k}" for k in range(LEAKED)}
+    assert value(found, "recovered") == LEAKED
 
 
 def test_a_start_that_knows_them_is_listed_and_judged_by_the_deal_alone():

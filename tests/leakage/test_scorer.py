@@ -7,7 +7,8 @@ import pytest
 import torch
 from transformers import BertConfig, BertForMaskedLM, RobertaConfig, RobertaForMaskedLM
 
-from mlmguard.leakage import answers
+from mlmguard.errors import InputError
+from mlmguard.leakage import answers, scorer
 from mlmguard.leakage.answers import Probe
 from mlmguard.leakage.scorer import Scorer
 from mlmguard.training import models
@@ -132,3 +133,28 @@ def test_samples_follow_the_models_distribution(model):
     shares = np.bincount(drawn, minlength=V)[10:16] / 4000
     assert set(drawn.tolist()) <= set(range(10, 16))
     assert np.abs(shares - expected / expected.sum()).max() <= 4 * math.sqrt(0.25 / 4000)
+
+
+@pytest.mark.parametrize("bias", [-1e9, -3e38, -math.inf])
+def test_a_token_that_a_model_never_says_is_told_as_very_unlikely_and_no_more(bias):
+    """One such token in one text of thousands would be the mean of them all, and no leak would stand out."""
+    made = model_of()
+    with torch.no_grad():
+        made.cls.predictions.decoder.bias[7] = bias
+    asked = Probe(np.array([5, 7, 8, 6]), (1, 2))
+    (found,) = scorer_of(made).answer([asked], moments=True)
+    assert found.log_probability == pytest.approx([scorer.FLOOR, by_hand(made, asked)[1][8]])
+    assert found.rank[0] == V and np.isfinite(found.moments).all()
+
+
+def test_a_model_that_answers_with_no_numbers_is_refused():
+    def not_a_number(ids, attention, where):
+        answers = torch.zeros(int(where.sum()), V)
+        answers[-1, 9] = math.nan
+        return answers
+
+    broken = Scorer(not_a_number, MASK, PAD, torch.device("cpu"))
+    with pytest.raises(InputError, match="NaN"):
+        broken.answer([Probe(np.array([5, 7, 8, 6]), (1,))])
+    with pytest.raises(InputError, match="NaN"):
+        broken.sampler(0, np.ones(V, dtype=bool))(np.array([[5, 7, 8, 6]]), np.array([1]))

@@ -1,5 +1,7 @@
 """What the entries of a vocabulary say of the texts it was learnt from, and what kinds of token there are."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -76,6 +78,18 @@ def test_values_of_several_units_are_not_tested():
     others = [value("held-out", f"h{k}", 9000 + k, 8) for k in range(60)]
     (test,) = vocabulary.findings([*shared, *alone, *others], ("kept",), np.random.default_rng(1)).tests
     assert test.p == 1
+
+
+def test_values_left_in_are_compared_with_held_out_ones_that_would_have_been_left_in():
+    """States are left in the text, and half of them are entries; addresses are taken out, and none is."""
+    rng, spans = np.random.default_rng(0), []
+    for unit in range(400):
+        side = ("kept", "redacted") if unit % 10 < 7 else ("held-out", "held-out")
+        for j, (kind, fate) in enumerate(zip(side, ("kept", "redacted"))):
+            parts = () if fate == "kept" and rng.random() < 0.5 else (8,)
+            spans.append(replace(value(kind, unit, 5000 + 10 * unit + j, *parts), fate=fate))
+    found = vocabulary.findings(spans, ("kept", "redacted"), rng)
+    assert {test.slice: test.p for test in found.tests}["kept"] > 0.05
 
 
 @pytest.mark.statistical
