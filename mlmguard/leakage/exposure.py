@@ -86,10 +86,16 @@ def recognised(found: CanaryScores) -> Result:
     )
 
 
+FEWEST_FOR_ENDS = 10
+"""Planted canaries. With two of four, by chance, the mean's lower end lay above 2.5 bits beside a test that
+found nothing in 4 % of audits, and such evidence is refused as one that contradicts itself."""
+
+
 def exposure(found: CanaryScores, rng: np.random.Generator) -> Result:
     """Mean exposure in bits of the planted canaries among all that were never planted, and a rank-sum test.
 
-    Controls (coin said no) and planted canaries are exchangeable under the null, so the test is exact.
+    Controls (coin said no) and planted canaries are exchangeable under the null: that is what is tested. The
+    mean of a handful has no ends: drawn anew they are too much alike.
     """
     controls = found.scores[~found.planted]
     reference = np.concatenate([controls, found.twins])
@@ -100,7 +106,8 @@ def exposure(found: CanaryScores, rng: np.random.Generator) -> Result:
         )
     bits = np.array([metrics.exposure(score, reference) for score in planted])
     draws = rng.choice(bits, size=(2000, len(bits))).mean(1)
-    low, high = (float(end) for end in np.quantile(draws, [0.025, 0.975]))
+    ends = np.quantile(draws, [0.025, 0.975]) if len(bits) >= FEWEST_FOR_ENDS else np.full(2, np.nan)
+    low, high = map(float, ends)
     interval = metrics.Interval(float(bits.mean()), low, high, 0.95)
     cap = float(np.log2(len(reference) + 1))
     null = [metrics.exposure(s, np.delete(reference, k)) for k, s in enumerate(controls)]

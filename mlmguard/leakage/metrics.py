@@ -211,7 +211,9 @@ def rank_sum_p(planted: ArrayLike, controls: ArrayLike) -> float:
     """One-sided Mann-Whitney p: are planted canaries scored above controls? 1.0 when either is empty.
 
     Combining per-canary exposures by Fisher's method would count the shared reference set again for each
-    canary; the rank-sum over the two samples is exact under exchangeability.
+    canary; the rank-sum over the two samples knows only which is which. Exact for eight or fewer without
+    ties, else by the normal approximation: with samples of like size it keeps its level where nine scores of
+    ten are equal, too, and beside a sample ten times as large it does not.
     """
     x, y = np.asarray(planted, float), np.asarray(controls, float)
     if not len(x) or not len(y):

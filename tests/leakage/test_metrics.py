@@ -210,3 +210,14 @@ def test_a_median_has_ends_only_where_they_hold_it(n):
     else:
         missed = np.mean([not i.low <= 0.5 <= i.high for i in found])
         assert missed <= 0.05 + 2 * math.sqrt(0.05 * 0.95 / 2000)
+
+
+@pytest.mark.parametrize("share", [0.02, 0.1, 1.0])
+def test_the_rank_sum_keeps_its_level_where_most_scores_are_equal(share):
+    """Votes are: a model that has learnt something beats its random start on nearly every text."""
+    rng, p = np.random.default_rng(3), []
+    for _ in range(2000):
+        sides = [np.where(rng.random(80) < share, rng.normal(size=80), 0.0) for _ in range(2)]
+        p.append(metrics.rank_sum_p(*sides))
+    for level in (0.05, 0.005):
+        assert np.mean(np.array(p) < level) <= level + 3 * math.sqrt(level * (1 - level) / 2000)

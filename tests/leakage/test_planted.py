@@ -37,6 +37,15 @@ def test_exposure_of_exchangeable_canaries_is_near_the_null_mean():
     assert np.mean(np.array(p_values) < 0.05) <= 0.05 + 3 * (0.05 * 0.95 / 200) ** 0.5
 
 
+@pytest.mark.parametrize("planted", [1, 2, 9, 10])
+def test_the_mean_exposure_of_a_handful_has_no_ends(planted):
+    rng = np.random.default_rng(0)
+    scores = CanaryScores(np.arange(20) < planted, rng.normal(size=20), rng.normal(size=20))
+    mean = exposure.exposure(scores, rng).measurements[0]
+    assert mean.value is not None
+    assert [end is None for end in (mean.low, mean.high)] == [planted < exposure.FEWEST_FOR_ENDS] * 2
+
+
 class Says:
     """The same log-probability at every position of a window, from a table by the window's first token."""
 
