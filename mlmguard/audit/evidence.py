@@ -89,11 +89,16 @@ def corrected(tests: Sequence[PValue]) -> tuple[Measurement, ...]:
     )  # fmt: skip
 
 
+MOST_OWN = 0.5
+"""The share of the family's level that tests with one of their own have together: a plug-in that asks for .7
+would leave the others less than nothing, and a p-value of 0."""
+
+
 def shares(tests: Sequence[PValue]) -> list[float]:
     """The share of the family's level that each test has: its own, or an equal part of what is left."""
-    others = sum(not test.share for test in tests)
-    left = 1 - sum(test.share for test in tests)
-    found = [test.share or left / others for test in tests]
+    others, asked = sum(not test.share for test in tests), sum(test.share for test in tests)
+    scale = min(1.0, MOST_OWN / asked) if asked else 1.0
+    found = [test.share * scale or (1 - asked * scale) / others for test in tests]
     return [share / sum(found) for share in found]
 
 

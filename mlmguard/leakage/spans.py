@@ -108,7 +108,7 @@ def extract(
     that redaction missed a copy. A kind without spans is reported as such. ``early``: the search ends after a
     quarter of the spans of each kind where that settles a test.
     """
-    parts = sequential.looks(spans, lambda span: span.kind, early)
+    parts = sequential.looks(spans, _group, early)
     tried: list[tuple[Span, bool]] = []
     for part in parts:
         found = search(model, [span.target for span in part], alphabets, rng, restarts=restarts)
@@ -207,21 +207,35 @@ def _probed_and_searched(
     bench: Bench, attack: str, spans: Sequence[Span], kinds: Sequence[str], rng: np.random.Generator
 ) -> Result:
     """Probe all spans; search for one of each of some units, so that those are independent."""
-    searched = []
-    for kind in (*kinds, CONTROL):
-        by_unit: dict[str, list[Span]] = {}
-        for span in spans:
-            if span.kind == kind:
-                by_unit.setdefault(span.owner, []).append(span)
-        units = sorted(by_unit)
-        for k in sorted(rng.permutation(len(units))[: bench.settings.spans]):
-            choices = by_unit[units[k]]
-            searched.append(choices[int(rng.integers(len(choices)))])
+    searched = to_search(spans, kinds, bench.settings.spans, rng)
     restarts, early = bench.settings.restarts // 2, bench.settings.stop_early
     return joined(
         probe(bench.model, attack, spans, rng),
         extract(bench.model, attack, searched, kinds, bench.alphabets, rng, restarts, early),
     )
+
+
+def to_search(spans: Sequence[Span], kinds: Sequence[str], most: int, rng: np.random.Generator) -> list[Span]:
+    """One span of each of at most so many units, for each of ``kinds`` and for the controls of each fate.
+
+    Drawn from all findings of a unit, a control would seldom be one that was left in where much was taken out
+    beside it, and what was left in elsewhere would be all that it is compared with.
+    """
+    by_unit: dict[tuple[str, str], dict[str, list[Span]]] = defaultdict(lambda: defaultdict(list))
+    for span in spans:
+        by_unit[_group(span)][span.owner].append(span)
+    groups = [(kind, "") for kind in kinds] + sorted(name for name in by_unit if name[0] == CONTROL)
+    chosen = []
+    for name in groups:
+        units = sorted(by_unit[name])
+        for k in sorted(rng.permutation(len(units))[:most]):
+            choices = by_unit[name][units[k]]
+            chosen.append(choices[int(rng.integers(len(choices)))])
+    return chosen
+
+
+def _group(span: Span) -> tuple[str, str]:
+    return span.kind, span.fate if span.kind == CONTROL else ""
 
 
 def _personal_data(bench: Bench) -> Result:

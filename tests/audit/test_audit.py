@@ -507,6 +507,16 @@ def test_correction_is_over_the_whole_family():
     assert corrected(tests)[0].value > 0.05
 
 
+@pytest.mark.parametrize("asked", [0.3, 0.65, 0.7, 5.0])
+def test_a_plug_in_that_asks_for_all_of_the_level_leaves_some_to_other_tests(asked):
+    """Asked for .7 beside the .35 of our own, the others had less than nothing of it, and p-values of 0."""
+    own = [PValue("records", 0.9, 10, share=0.25), PValue("values", 0.9, 10, share=0.1)]
+    tests = [*own, PValue("theirs", 0.9, 10, share=asked), *(PValue("a", 0.9, 10, str(k)) for k in range(4))]
+    assert [m.value for m in corrected(tests)] == [1.0] * 7
+    found = corrected([*tests[:-1], replace(tests[-1], p=1e-6)])
+    assert found[-1].value == pytest.approx(1e-6 * 4 / max(0.5, 1 - 0.35 - asked))
+
+
 # --- an attack of a plug-in ---------------------------------------------------------------------------
 
 

@@ -88,3 +88,21 @@ def test_kept_values_are_compared_with_held_out_ones_that_would_have_been_kept()
     excess = {(m.metric, m.slice): m for m in found.measurements}["extraction_excess", "kept"]
     assert excess.low < 0 < excess.high
     assert found.exposed == ()  # dates of held-out documents are guessed as often
+
+
+def test_what_is_searched_for_is_drawn_alike_from_trained_and_held_out_units():
+    """Forms hold a state, left in and guessed, beside ten names that are taken out; letters hold one name."""
+    rng, alarms = np.random.default_rng(0), 0
+    for _ in range(40):
+        drawn = []
+        for d in range(400):
+            fates = ["kept", *["redacted"] * 10] if d % 2 else ["kept"]
+            for fate in fates:
+                (span,) = some_spans(fate if d < 200 else "held-out", [d], "LOCATION")
+                drawn.append(replace(span, fate=fate))
+        easy = {str(d) for d in range(1, 400, 2) if rng.random() < 0.5}
+        chosen = spans.to_search(drawn, ("kept", "redacted"), 60, rng)
+        tried = [(span, span.fate == "kept" and span.owner in easy) for span in chosen]
+        found = spans._recovered("pii", tried, len(tried), ("kept", "redacted"), rng, 1)
+        alarms += {test.slice: test.p for test in found.tests}["kept"] < 0.05
+    assert alarms / 40 <= 0.05 + 3 * (0.05 * 0.95 / 40) ** 0.5
