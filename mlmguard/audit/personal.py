@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -18,9 +19,11 @@ from mlmguard.leakage.results import CONTROL, Rows, Span
 if TYPE_CHECKING:
     from mlmguard.audit.bench import Bench
 
+T = TypeVar("T")
+
 
 def personal_spans(bench: Bench) -> list[Span]:
-    """Draw up to ``probed`` findings of each kind: kept, redacted and held-out.
+    """Draw up to ``probed`` findings of each kind, kept, redacted and held-out: all of some units.
 
     Of another's checkpoint there was no scan: its members and non-members are looked through here.
 
@@ -36,7 +39,7 @@ def personal_spans(bench: Bench) -> list[Span]:
             "the .mlmguard/runs/ID that `mlmguard scan` left",
             "run the audit where the scan ran",
         )
-    rng = bench.rng("personal spans")
+    rng, most = bench.rng("personal spans"), bench.settings.probed
     known = {row["id"]: ("train", row) for row in audited.members}
     known |= {row["id"]: (CONTROL, row) for row in audited.held_out}
     by_kind: dict[str, list[Mapping[str, Any]]] = {}
@@ -48,9 +51,9 @@ def personal_spans(bench: Bench) -> list[Span]:
                 kind = split if split == CONTROL else _fate(span)
                 by_kind.setdefault(kind, []).append(span)
     picked = [
-        (kind, group[k])
+        (kind, span)
         for kind, group in sorted(by_kind.items())
-        for k in sorted(rng.permutation(len(group))[: bench.settings.probed])
+        for span in of_whole_units(group, lambda span: known[span["id"]][1]["unit"], most, rng)
     ]
     ids = {span["id"] for _, span in picked}
     raw = dict(originals(audited.scan_run, ids, audited.corpus)) if picked else {}
@@ -64,6 +67,24 @@ def personal_spans(bench: Bench) -> list[Span]:
         for (kind, span), target in zip(picked, bench.targets(places))
         if target is not None
     ]
+
+
+def of_whole_units(
+    found: Sequence[T], unit_of: Callable[[T], str], most: int, rng: np.random.Generator
+) -> list[T]:
+    """At most so many of what was ``found``, in order: all that some units hold, which are drawn at random.
+
+    Drawn one by one, findings of the larger side would come from other units, those that hold many, and fewer
+    of each: neither one a unit nor the highest of a unit could be compared.
+    """
+    owned: dict[str, list[int]] = defaultdict(list)
+    for number, one in enumerate(found):
+        owned[unit_of(one)].append(number)
+    units = list(owned.values())
+    order = [units[k] for k in rng.permutation(len(units))]
+    count = max(1, int(np.searchsorted(np.cumsum([len(unit) for unit in order]), most, "right")))
+    drawn = [number for unit in order[:count] for number in unit]
+    return [found[number] for number in sorted(drawn[:most])]
 
 
 def _fate(span: Mapping[str, Any]) -> str:
@@ -88,7 +109,7 @@ def _looked_through(bench: Bench) -> list[Span]:
             for row in _some(rows, rng)
             for one in _found(looking, row["text"])
         ]
-        picked = [places[k] for k in sorted(rng.permutation(len(places))[: bench.settings.probed])]
+        picked = of_whole_units(places, lambda place: place[0]["unit"], bench.settings.probed, rng)
         targets = bench.targets([(row["text"], start, end) for row, _, start, end in picked])
         found += [
             Span(row["id"], rule, target, kind, row["unit"], "kept")
@@ -107,10 +128,13 @@ def _found(looking: Finder, text: str) -> list[Place]:
 
 
 def _some(rows: Rows, rng: np.random.Generator) -> Iterator[Mapping[str, str]]:
-    """Rows in random order, until enough was looked through."""
-    left = MOST_CHARACTERS
-    for k in rng.permutation(len(rows)):
+    """Rows of whole units in random order, until enough was looked through."""
+    left, owned = MOST_CHARACTERS, defaultdict[str, list[Mapping[str, str]]](list)
+    for row in rows:
+        owned[row["unit"]].append(row)
+    units = list(owned.values())
+    for k in rng.permutation(len(units)):
         if left <= 0:
             return
-        left -= len(rows[k]["text"])
-        yield rows[k]
+        left -= sum(len(row["text"]) for row in units[k])
+        yield from units[k]

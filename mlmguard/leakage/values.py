@@ -54,6 +54,11 @@ class Value:
     target: Target = field(repr=False)
 
     @property
+    def group(self) -> str:
+        """What it is drawn with: fields, or the fate of a finding."""
+        return "field" if self.rule == "word" else self.kind.rsplit(" ", 1)[-1]
+
+    @property
     def content(self) -> bytes:
         """Its tokens."""
         return self.target.ids[list(self.target.positions)].tobytes()
@@ -354,13 +359,19 @@ class Values:
         return {self._units[self.values[k].row] for k in numbers}
 
     def test(self) -> PValue:
-        """Where the highest scores of units lie."""
-        sides: tuple[dict[str, float], dict[str, float]] = ({}, {})
-        for k, score in enumerate(self.score.tolist()):
-            best, unit = sides[not self.trained(k)], self._units[self.values[k].row]
+        """Where the highest scores of units lie, among fields and among findings of each fate.
+
+        Apart, because findings are drawn: a unit of which they were not would be compared by its fields alone
+        with units of the other side that have both.
+        """
+        drawn: dict[str, tuple[dict[str, float], dict[str, float]]] = defaultdict(lambda: ({}, {}))
+        for k, (one, score) in enumerate(zip(self.values, self.score.tolist())):
+            best, unit = drawn[one.group][not self.trained(k)], self._units[one.row]
             best[unit] = max(best.get(unit, -np.inf), score)
-        p = metrics.top_p(list(sides[0].values()), list(sides[1].values()))
-        return PValue("values", p, len(sides[0]), metric="highest", share=LEVEL_SHARE)
+        found = [metrics.top_p(list(own.values()), list(out.values())) for own, out in drawn.values()]
+        units = len(self._owners([k for k in range(len(self.values)) if self.trained(k)]))
+        p = min(1.0, len(found) * min(found))
+        return PValue("values", p, units, metric="highest", share=LEVEL_SHARE)
 
     def listed(self) -> list[int]:
         """Values given back that lie above every held-out one of their kind, and that nothing else tells."""

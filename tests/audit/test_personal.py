@@ -6,8 +6,9 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from mlmguard.audit.personal import personal_spans
+from mlmguard.audit.personal import of_whole_units, personal_spans
 from mlmguard.corpus.clean import read_clean
+from mlmguard.leakage import metrics
 from mlmguard.scan import scan
 from mlmguard.settings import ScanSettings
 from tests.fixtures.workbench import KEY
@@ -42,3 +43,31 @@ def test_what_was_left_in_the_text_is_attacked_as_kept(tmp_path: Path) -> None:
     assert ("redacted", "PHONE_NUMBER") not in kinds
     values = {text[start:end] for text, start, end in (s.target for s in found if s.rule == "PHONE_NUMBER")}
     assert values and all(value.startswith("212-555-01") and len(value) == 12 for value in values)
+
+
+def test_findings_are_drawn_by_whole_units() -> None:
+    found = [(unit, k) for unit in range(50) for k in range(1 + unit % 7)]
+    drawn = of_whole_units(found, lambda one: str(one[0]), 60, np.random.default_rng(0))
+    assert 50 < len(drawn) <= 60 and drawn == sorted(drawn)
+    assert {one for one in found if one[0] in {unit for unit, _ in drawn}} == set(drawn)
+    assert of_whole_units(found, lambda one: "all", 60, np.random.default_rng(0)) == sorted(found)[:60]
+    assert of_whole_units(found, lambda one: str(one[0]), 10**6, np.random.default_rng(0)) == found
+    assert of_whole_units([], str, 60, np.random.default_rng(0)) == []
+
+
+def test_a_larger_side_of_which_findings_are_drawn_is_no_leak() -> None:
+    """Five findings a unit, four fifths of the units held out, at most 400 of a side are looked at."""
+    rng, alarms = np.random.default_rng(0), 0
+    for _ in range(100):
+        sides = []
+        for units in (48, 192):
+            drawn = of_whole_units(
+                [(unit, score) for unit in range(units) for score in rng.normal(size=5)],
+                lambda one: str(one[0]), 400, rng,
+            )  # fmt: skip
+            best: dict[int, float] = {}
+            for unit, score in drawn:
+                best[unit] = max(best.get(unit, -np.inf), score)
+            sides.append(list(best.values()))
+        alarms += metrics.top_p(*sides) < 0.05
+    assert alarms / 100 <= 0.05 + 2 * (0.05 * 0.95 / 100) ** 0.5

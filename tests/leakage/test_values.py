@@ -354,3 +354,21 @@ def test_a_small_trained_model_gives_its_leak_back_and_its_twin_gives_nothing():
         assert len(listed(found) & names) >= 0.8 * leaked
         assert len(listed(found) - names) <= len(made.audited.members) / 100
         assert (value(found, "recovered") >= 5) is bool(leaked)
+
+
+def test_units_of_which_findings_were_drawn_are_not_compared_with_the_fields_of_others():
+    """Every unit has a field and six findings; of the larger side those of every fourth unit are drawn."""
+    target, alarms = Target(np.array([1, 5, 2]), (1,), (0,)), 0
+    sides = [("m", k, True) for k in range(50)] + [("h", k, k % 4 == 0) for k in range(200)]
+    for seed in range(200):
+        made = values.Values.__new__(values.Values)
+        made._units, made._members = [f"{side}{k}" for side, k, _ in sides], 50
+        made.values = [values.Value(row, "field 1", "word", target) for row in range(len(sides))]
+        made.values += [
+            values.Value(row, "PERSON redacted", "PERSON", target)
+            for row, (_, _, drawn) in enumerate(sides)
+            for _ in range(6 * drawn)
+        ]
+        made.score = np.random.default_rng(seed).normal(size=len(made.values))
+        alarms += made.test().p < 0.05
+    assert alarms / 200 <= 0.05 + 2 * (0.05 * 0.95 / 200) ** 0.5
