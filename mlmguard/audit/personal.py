@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,12 +14,10 @@ from mlmguard.corpus.detect.finder import OURS, STRONG, Finder, finder
 from mlmguard.corpus.detect.spans import Span as Place
 from mlmguard.corpus.read.originals import originals
 from mlmguard.errors import InputError
-from mlmguard.leakage.results import CONTROL, Rows, Span
+from mlmguard.leakage.results import CONTROL, Rows, Span, of_whole_units
 
 if TYPE_CHECKING:
     from mlmguard.audit.bench import Bench
-
-T = TypeVar("T")
 
 
 def personal_spans(bench: Bench) -> list[Span]:
@@ -67,24 +65,6 @@ def personal_spans(bench: Bench) -> list[Span]:
         for (kind, span), target in zip(picked, bench.targets(places))
         if target is not None
     ]
-
-
-def of_whole_units(
-    found: Sequence[T], unit_of: Callable[[T], str], most: int, rng: np.random.Generator
-) -> list[T]:
-    """At most so many of what was ``found``, in order: all that some units hold, which are drawn at random.
-
-    Drawn one by one, findings of the larger side would come from other units, those that hold many, and fewer
-    of each: neither one a unit nor the highest of a unit could be compared.
-    """
-    owned: dict[str, list[int]] = defaultdict(list)
-    for number, one in enumerate(found):
-        owned[unit_of(one)].append(number)
-    units = list(owned.values())
-    order = [units[k] for k in rng.permutation(len(units))]
-    count = max(1, int(np.searchsorted(np.cumsum([len(unit) for unit in order]), most, "right")))
-    drawn = [number for unit in order[:count] for number in unit]
-    return [found[number] for number in sorted(drawn[:most])]
 
 
 def _fate(span: Mapping[str, Any]) -> str:

@@ -6,8 +6,9 @@ A p-value is returned apart (:class:`PValue`): the audit corrects the whole fami
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
 from scipy import stats
@@ -17,6 +18,7 @@ from mlmguard.leakage.answers import Ids
 from mlmguard.leakage.extraction import Target
 from mlmguard.types import Curve, Measurement
 
+T = TypeVar("T")
 Rows = Sequence[Mapping[str, str]]
 """Documents as ``clean/`` holds them: id, text and unit of each."""
 
@@ -210,6 +212,24 @@ def whole_units(splits: Sequence[Rows], most: int, rng: np.random.Generator) -> 
     ]
     count = max(1, min(fitting))
     return tuple(sorted(k for group in groups[:count] for k in group) for groups in dealt)
+
+
+def of_whole_units(
+    found: Sequence[T], unit_of: Callable[[T], str], most: int, rng: np.random.Generator
+) -> list[T]:
+    """At most so many of what was ``found``, in order: all that some units hold, which are drawn at random.
+
+    Drawn one by one, those of the larger side would come from other units, such as hold many, and fewer of
+    each: neither one a unit nor the highest of a unit could be compared with those of the other side.
+    """
+    owned: dict[str, list[int]] = defaultdict(list)
+    for number, one in enumerate(found):
+        owned[unit_of(one)].append(number)
+    units = list(owned.values())
+    order = [units[k] for k in rng.permutation(len(units))]
+    count = max(1, int(np.searchsorted(np.cumsum([len(unit) for unit in order]), most, "right")))
+    drawn = [number for unit in order[:count] for number in unit]
+    return [found[number] for number in sorted(drawn[:most])]
 
 
 def redealt(own: Sequence[Hit], other: Sequence[Hit], rng: np.random.Generator) -> float:

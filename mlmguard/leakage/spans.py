@@ -29,6 +29,7 @@ from mlmguard.leakage.results import (
     fisher,
     joined,
     measured,
+    of_whole_units,
     one_of_each,
     worth_listing,
 )
@@ -253,12 +254,12 @@ def _rare_words(bench: Bench) -> Result:
     seen = Counter(word for _, rows in splits for row in rows for word in set(WORD.findall(row["text"])))
     picked: list[tuple[str, Mapping[str, str], int, int]] = []
     for kind, rows in splits:
-        for k in sorted(rng.permutation(len(rows))[: bench.settings.documents]):
-            text = rows[k]["text"]
+        for row in of_whole_units(rows, lambda row: row["unit"], bench.settings.documents, rng):
+            text = row["text"]
             rare = [m for m in WORD.finditer(text) if seen[m.group()] == 1]
             if rare:
                 match = rare[int(rng.integers(len(rare)))]
-                picked.append((kind, rows[k], match.start(), match.end()))
+                picked.append((kind, row, match.start(), match.end()))
     targets = bench.targets([(row["text"], start, end) for _, row, start, end in picked])
     spans = [
         Span(row["id"], "word", target, kind, row["unit"])

@@ -6,9 +6,10 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from mlmguard.audit.personal import of_whole_units, personal_spans
+from mlmguard.audit.personal import personal_spans
 from mlmguard.corpus.clean import read_clean
 from mlmguard.leakage import metrics
+from mlmguard.leakage.results import of_whole_units
 from mlmguard.scan import scan
 from mlmguard.settings import ScanSettings
 from tests.fixtures.workbench import KEY

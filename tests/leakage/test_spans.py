@@ -6,6 +6,7 @@ import numpy as np
 
 from mlmguard.leakage import results, spans
 from mlmguard.leakage.extraction import Target
+from tests.leakage.bench import Bench, audited
 from tests.leakage.models import Knows
 
 
@@ -106,3 +107,24 @@ def test_what_is_searched_for_is_drawn_alike_from_trained_and_held_out_units():
         found = spans._recovered("pii", tried, len(tried), ("kept", "redacted"), rng, 1)
         alarms += {test.slice: test.p for test in found.tests}["kept"] < 0.05
     assert alarms / 40 <= 0.05 + 3 * (0.05 * 0.95 / 40) ** 0.5
+
+
+def test_rare_words_are_those_of_whole_units(monkeypatch):
+    """Drawn by document, authors of many would be nearly all of the larger side, and of the smaller a few."""
+    made = Bench(audited(documents=60))
+    for row in [*made.audited.members, *made.audited.held_out]:
+        number = int(row["id"][1:])
+        row["unit"] = f"{row['id'][0]} of {number % 6 if number < 40 else number}"
+    drawn: dict[str, set[str]] = {}
+
+    def keep(bench, attack, found, kinds, rng):
+        for span in found:
+            drawn.setdefault(span.unit, set()).add(span.document_id)
+        return results.Result()
+
+    monkeypatch.setattr(spans, "_probed_and_searched", keep)
+    spans.RARE_WORDS.run(made)
+    assert len(drawn) > 4 and sum(map(len, drawn.values())) <= 2 * made.settings.documents
+    for unit, ids in drawn.items():
+        rows = [*made.audited.members, *made.audited.held_out]
+        assert ids == {row["id"] for row in rows if row["unit"] == unit}
