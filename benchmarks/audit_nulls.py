@@ -57,7 +57,8 @@ def found(evidence: Evidence, attacks: tuple[str, ...] | None) -> dict[str, list
     tests = [
         f"{m.attack}.{m.metric} {m.slice}".strip()
         for m in evidence.measurements
-        if m.metric.endswith("_p") and (m.value or 1.0) < 0.05 and (attacks is None or m.attack in attacks)
+        if m.metric.endswith("_p") and m.value is not None and m.value < 0.05
+        if attacks is None or m.attack in attacks
     ]
     judged = judge(load("base"), evidence).verdicts if attacks is None else ()
     return {"tests": tests, "failed": [v.rule for v in judged if v.status is Status.FAIL]}

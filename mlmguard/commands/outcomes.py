@@ -58,7 +58,7 @@ def frontiers(outcomes: Sequence[Outcome], number: str, series: str) -> list[Cur
             if x is not None and m is not None and m.value is not None
         ]
         best = sorted(
-            (x, y, m.low or y, m.high or y)
+            (x, y, y if m.low is None else m.low, y if m.high is None else m.high)
             for x, m, y in points
             if not any(a >= x and b <= y and (a, b) != (x, y) for a, _, b in points)
         )

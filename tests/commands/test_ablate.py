@@ -136,7 +136,7 @@ def test_the_frontier_holds_the_cells_that_none_of_their_kind_beats() -> None:
     def cell(accuracy: float, area: float, epsilon: float | None) -> Outcome:
         numbers = (
             Measurement("utility", "accuracy", accuracy, None, None, 0.95, 9),
-            Measurement("canary", "auc", area, area - 0.1, area + 0.1, 0.95, 9),
+            Measurement("canary", "auc", area, max(0.0, area - 0.5), area + 0.1, 0.95, 9),
         )
         return Outcome({"x": accuracy}, 0, "", "r", epsilon, numbers)
 
@@ -145,6 +145,7 @@ def test_the_frontier_holds_the_cells_that_none_of_their_kind_beats() -> None:
     plain, private = frontiers(made, "canary.auc", "canary AUC")
     assert (plain.series, plain.x, plain.y) == ("not private", (0.4, 0.5), (0.7, 0.9))
     assert (private.series, private.x, private.y) == ("private", (0.2,), (0.5,))
+    assert (private.low, private.high) == ((0.0,), (0.6,))
 
 
 def test_the_gain_kept_is_of_cells_that_differ_in_epsilon_alone() -> None:
