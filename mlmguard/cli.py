@@ -48,6 +48,8 @@ def run(arguments: list[str]) -> int:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     # transformers logs through a handler of its own, with whatever text it was given
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    # torch's threads spin where they wait for one another: beside other work that took up to 3 x of the time
+    os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # half a millisecond, not ten
     logs.hear_libraries()
     code: int | None = None
     with suppress(MemoryError):
