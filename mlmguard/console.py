@@ -290,7 +290,7 @@ def verdicts(shown: Case) -> None:
         if texts := words.advice(shown, first):
             advice.append(Padding(_text(f"→ {texts[1]}", "dim"), (0, 0, 0, 2), expand=False))
     style = _STYLE[judgement.status]
-    counted = ", ".join(f"{n} {words.WORD[status]}" for status, n in tables.tally(judgement))
+    counted = ", ".join(f"{words.WORD[status]} {n}" for status, n in tables.tally(judgement))
     _print(
         _heading(f"Gates of {judgement.policy} {judgement.policy_version}"),
         table if table.row_count else None,

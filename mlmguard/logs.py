@@ -7,6 +7,7 @@ are not, and without ``--verbose`` nothing is.
 
 from __future__ import annotations
 
+import _thread
 import logging
 import sys
 import threading
@@ -94,7 +95,7 @@ def hear_libraries() -> None:
         root.addHandler(_Places())
     warnings.showwarning = _warned
     threading.excepthook = lambda ended: _broke(ended.exc_type, ended.exc_traceback)
-    sys.unraisablehook = lambda ended: _broke(ended.exc_type, ended.exc_traceback)
+    sys.unraisablehook = lambda ended: _taken_down(ended.exc_type, ended.exc_traceback)
 
 
 def _broke(kind: type[BaseException], traceback: TracebackType | None) -> None:
@@ -103,6 +104,17 @@ def _broke(kind: type[BaseException], traceback: TracebackType | None) -> None:
         traceback = traceback.tb_next
     place = f"{Path(traceback.tb_frame.f_code.co_filename).name}:{traceback.tb_lineno}" if traceback else ""
     event("library", level="error", category=kind.__name__, place=place)
+
+
+def _taken_down(kind: type[BaseException], traceback: TracebackType | None) -> None:
+    """An exception in what takes an object down: a Ctrl-C that fell there is given to the program again."""
+    if issubclass(kind, KeyboardInterrupt):  # from a thread: here it would be lost once more
+        threading.Timer(_AGAIN, _thread.interrupt_main).start()
+    else:
+        _broke(kind, traceback)
+
+
+_AGAIN = 0.05  # seconds
 
 
 class _Places(logging.Handler):

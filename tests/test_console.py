@@ -145,7 +145,7 @@ def test_audit_with_verbose_has_every_number_and_breaks_no_name(
 def test_verdicts(capsys: pytest.CaptureFixture[str], width: int) -> None:
     console.verdicts(judged(extractable()))
     text = shown(capsys, width)
-    assert re.search(r"✕ Fail  5 fail, \d+ inconclusive, \d+ warning, ", text)
+    assert re.search(r"✕ Fail  fail 5, inconclusive \d+, warning \d+, ", text)
     assert "canary-extracted" in text and "✓" not in text  # what passed is for --verbose
     assert "→ Do not release." in text
 

@@ -36,6 +36,31 @@ def facts(line: str) -> dict[str, str]:
     return {key: value.strip('"') for key, value in found}
 
 
+CUT_SHORT = """
+import time
+from mlmguard import logs
+
+class Held:
+    def __del__(self):
+        raise KeyboardInterrupt
+
+logs.hear_libraries()
+held = Held()
+try:
+    del held
+    time.sleep(20)
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+
+
+def test_a_ctrl_c_that_falls_into_what_takes_an_object_down_is_not_lost() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", CUT_SHORT], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout == "interrupted\n"
+
+
 def test_a_stage_is_told_when_it_begins_and_when_it_is_done(log: pytest.CaptureFixture[str]) -> None:
     follow = logs.followed(SILENT.progress)
     for done in range(101):

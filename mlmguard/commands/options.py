@@ -31,12 +31,16 @@ class Page(click.Command):
         self.renamed = dict(renamed or {})
 
     def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
-        """Put new names in the place of old ones, then parse."""
+        """Put new names in the place of old ones, then parse; an error knows whose it is."""
         for old, new in self.renamed.items():
             before, now = (variable(context.auto_envvar_prefix or "", flag) for flag in (old, new))
             if os.environ.get(before):
                 warn_renamed(before, now)
-        return super().parse_args(context, [self._current(one) for one in args])
+        try:
+            return super().parse_args(context, [self._current(one) for one in args])
+        except click.UsageError as problem:
+            problem.ctx = problem.ctx or context
+            raise
 
     def _current(self, argument: str) -> str:
         flag, equals, value = argument.partition("=")

@@ -1,4 +1,7 @@
-"""Render saved evidence in other formats."""
+"""Render saved evidence in other formats.
+
+Without --out it writes HTML beside EVIDENCE: audit.json gives audit.html.
+"""
 
 from __future__ import annotations
 

@@ -88,15 +88,17 @@ def command(
             )
     if chosen.part:
         _say_what_was_examined(record, as_json)
+        leading_on.then("scan", corpus, "--merge", quiet=quiet)
         return 0
     proof = artifacts.read_noun(reports / PROOF, Proof) if chosen.prove else None
     show(manifest, as_json, lambda: console.scan_summary(manifest, _proved(proof)))
     console.written([clean, reports / "scan.json", reports / "findings.jsonl"], quiet)
     if proof and proof.differ:
         counts = f"{proof.findings_differ} in their findings, {proof.copies_differ} in their copies"
+        index = f" and nothing put into {chosen.index}" if chosen.index else ""
         raise PartialRun(
             f"--prove: of {proof.sample} documents these differ from stock: {counts}; "
-            f"{clean} was written, do not rely on it before you know why."
+            f"{clean} was written{index}, do not rely on it before you know why."
         )
     if accepted is None:
         leading_on.then("train", clean, "--dp-epsilon", 8, quiet=quiet)

@@ -20,7 +20,7 @@ from mlmguard.scan.divide import compare_passages, divide
 from mlmguard.scan.earlier import indexed, remember
 from mlmguard.scan.examining import examine
 from mlmguard.scan.job import Job, check_places, one_line_for_the_usual_failures, workers
-from mlmguard.scan.prove import check_prove, prove
+from mlmguard.scan.prove import check_prove, holds, prove
 from mlmguard.scan.publish import building, publish, write_timings
 from mlmguard.scan.shards import examine_shard, gathered
 from mlmguard.scan.write import write
@@ -66,8 +66,8 @@ def scan(
             compare_passages(job, place, watcher)
             with building(job) as folder:
                 written = write(job, place, folder, watcher)
-                prove(job, place, watcher)
-                remember(job, place, watcher)
+                if holds(prove(job, place, watcher)):
+                    remember(job, place, watcher)
                 manifest = publish(job, books, written, folder)
             place.done()
         shards.done()

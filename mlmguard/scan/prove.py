@@ -39,12 +39,12 @@ def check_prove(settings: ScanSettings) -> None:
         raise InputError("--prove", "datasketch is not installed", do="pip install 'mlmguard[prove]'")
 
 
-def prove(job: Job, place: Workplace, watcher: Watcher) -> None:
-    """Write ``scan.prove.json`` to the reports; without a proof, remove that of another scan."""
+def prove(job: Job, place: Workplace, watcher: Watcher) -> Proof | None:
+    """Write ``scan.prove.json`` to the reports; where none is asked for, remove that of another scan."""
     report = job.reports / REPORT
     if not job.settings.prove:
         report.unlink(missing_ok=True)
-        return
+        return None
     books = place.books
     count = min(job.settings.prove, len(books))
     chance = np.random.default_rng(int(job.salt, 16))  # of this scan: nobody without the key can foresee it
@@ -66,6 +66,13 @@ def prove(job: Job, place: Workplace, watcher: Watcher) -> None:
         not_held=NOT_HELD,
     )
     artifacts.write_json(report, proof)
+    return proof
+
+
+def holds(proof: Proof | None) -> bool:
+    """Say if no document of the sample differs, or none was asked for. A scan that differs is not put into an
+    index: it will be run again, and would find its own documents there as copies."""
+    return proof is None or not proof.differ
 
 
 def _most(differ: int, sample: int, documents: int) -> float:

@@ -68,8 +68,8 @@ class _How:
         if there.tool_version != self.tool_version:
             found, expected = f"made by mlmguard {there.tool_version}", f"{self.tool_version} for all"
         elif there.key_id != self.key_id:
-            found = f"made under the key {there.key_id}"
-            expected = f"{self.key_id}: one key for all, MLMGUARD_KEY_FILE says where it lies"
+            found = f"made under the key {there.key_id}, and the key at hand is {self.key_id}"
+            expected = "one key for all: MLMGUARD_KEY_FILE says where it lies"
         elif there.settings != self.settings:
             names = sorted(there.settings.keys() | self.settings.keys())
             other = [n for n in names if there.settings.get(n) != self.settings.get(n)]

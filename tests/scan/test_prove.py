@@ -21,7 +21,7 @@ from mlmguard.corpus.examine import Examine
 from mlmguard.corpus.synthetic import write_corpus
 from mlmguard.errors import InputError
 from mlmguard.scan import examining
-from mlmguard.types import Proof
+from mlmguard.types import Manifest, Proof
 from tests.scan.places import Place, files
 
 
@@ -163,6 +163,24 @@ def test_what_differs_is_counted_and_the_scan_ends_with_1(
     assert (
         said.err.count("\n") == 1 and "differ from stock:" in said.err and "ann@" not in said.out + said.err
     )
+
+
+def test_a_scan_that_differs_is_put_into_no_index(
+    place: Place, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(place.root)
+    words = ["scan", "corpus", "--workers", "1", "--prove", "100", "--no-names", "--index", "index"]
+    with monkeypatch.context() as broken:
+        lost_finding(broken)
+        assert cli.run(words) == 1
+    assert "nothing put into index" in capsys.readouterr().err
+    assert not [path for path in Path("index").glob("*") if path.is_dir()]
+    assert (
+        cli.run([*words, "--overwrite", "--threshold", "0.5"]) == 0
+    )  # another scan, and none of it is a copy
+    manifest = artifacts.read_noun(Path("clean", "manifest.json"), Manifest)
+    assert manifest.earlier is not None and manifest.earlier.documents == 0
+    assert [path for path in Path("index").glob("*") if path.is_dir()]
 
 
 def test_the_command_says_how_many_differ_and_of_what_it_is_no_proof(

@@ -187,7 +187,8 @@ def _record(folder: Path, key: artifacts.Key, how: Mapping[str, str]) -> IndexRe
             raise InputError(str(folder / RECORD), "the name of a scan or a file that is none", "its own", do)
     if found.key_id != key.id:
         do = "name its key with MLMGUARD_KEY_FILE, or a new folder"
-        raise InputError(str(folder), f"an index under the key {found.key_id}", key.id, do)
+        other = f"an index under the key {found.key_id}, and the key at hand is {key.id}"
+        raise InputError(str(folder), other, "the key it was made with", do)
     if found.how != how:
         names = sorted(n for n in found.how.keys() | how.keys() if found.how.get(n) != how.get(n))
         told = ", ".join(f"{n.replace('_', ' ')} {found.how.get(n)}, not {how.get(n)}" for n in names)
