@@ -81,7 +81,7 @@ class Cost:
         told += f"{self.points[-1].documents:,} documents, {self.times:,.0f} times beyond"
         if self.exponent is None or not 1 / _ROUGH <= self.exponent <= _ROUGH:
             shown = "not measurable" if self.exponent is None else f"{self.exponent:.2f}"
-            told += f"; exponent {shown}: no straight line: right to a factor of ten at best"
+            told += f"; exponent {shown}: no straight line: so far beyond it says little"
         return told
 
 
