@@ -30,7 +30,7 @@ COMMANDS: Mapping[str, tuple[str, ...]] = {
     "Pipeline": ("scan", "train", "audit", "gate", "review", "demo", "split"),
     "Evidence": ("report", "explain", "verify", "sign", "index", "publish"),
     "People": ("baseline", "forget-list", "subject", "sample-review", "waive", "policy"),
-    "Study": ("plan", "ablate", "compare", "mask", "probe"),
+    "Study": ("plan", "ablate", "compare", "drift", "mask", "probe"),
     "Tools": ("check", "rules", "doctor", "ledger", "schema"),
 }
 """Every command, by the groups of ``--help``; ``forget-list`` is ``commands/forget_list.py``."""

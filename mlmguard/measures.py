@@ -167,6 +167,18 @@ _METRICS = (
            "how much the statement discloses, by the tiers of the OpenDP deployments registry"),
     Metric("leakage.p",
            "probability that a test (the slice) finds as much where nothing leaked, corrected for all tests"),
+    Metric("drift.p", "probability of such a difference (the slice) where nothing moved, corrected for all"),
+    Metric("drift.p_documents", "the same by documents dealt anew, where earlier results judge"),
+    Metric("drift.vocabulary_js", "Jensen-Shannon divergence of tokens, in bits", interval=True),
+    Metric("drift.unknown_change", "share of unknown tokens, now minus before", interval=True),
+    Metric("drift.unseen_change", "share of tokens never met, now minus before", interval=True),
+    Metric("drift.rare_change", "share of rare tokens, now minus before", interval=True),
+    Metric("drift.pseudo_perplexity", "pseudo-perplexity of a side (the slice)", interval=True),
+    Metric("drift.loss_change", "loss at hidden tokens, now minus before, nats a token", interval=True),
+    Metric("drift.embedding_mmd", "squared distance of embeddings (MMD)", interval=True),
+    Metric("drift.embedding_auc", "area under the ROC of a line that tells now from before", interval=True),
+    Metric("drift.cka", "alignment of two checkpoints on the same documents; 1 is alike", interval=True),
+    Metric("drift.row_movement", "one minus the cosine of embedding rows, by token frequency", interval=True),
     Metric("scan.skipped_share", "share of records that could not be read"),
     Metric("scan.foreign_share", "share of documents in a language whose identifiers nobody looked for"),
     Metric("scan.missing_detectors", "how many entity types no detector looked for"),
@@ -215,7 +227,7 @@ REQUIRED = frozenset({*ATTACKS, "epsilon", "mechanism"} - {"releases", "secrets"
 COMPARED = frozenset({"ngram", "pii", "rare", "records", "values", "generation", "vocabulary"})
 
 #: Families that speak of the claim, the corpus or the run; every other family is an attack on the model.
-NOT_LEAKAGE = frozenset({"model", "privacy", "scan", "audit"})
+NOT_LEAKAGE = frozenset({"model", "privacy", "scan", "audit", "drift"})
 OF_THE_RUN = frozenset({"epsilon.white_box_lower_bound", "epsilon.white_box_if"})
 """Measured on the releases of the run: a model that learnt nothing does not make them say less."""
 _BOUNDS = frozenset({"epsilon.one_run_lower_bound", "epsilon.white_box_lower_bound"})

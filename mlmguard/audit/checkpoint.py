@@ -417,9 +417,7 @@ def _alike(path: str, causal: bool, seed: int, tokenizer: Tokenizer) -> Any:
 
 def _refuse_unusable(model: Any, tokenizer: Tokenizer, thing: str, causal: bool) -> None:
     models.refuse_too_few_rows(model, tokenizer, thing)
-    if len(set(tokenizer.ids.tolist()) - tokenizer.special_ids) < 2:
-        found = f"a vocabulary of {len(tokenizer)} entries, of which one is no special token"
-        raise InputError(thing, found, "words to tell apart", "get the tokenizer's own file")
+    models.refuse_one_word(tokenizer, thing)
     usable = models.refuse_unusable_causal if causal else models.refuse_unusable
     usable(model, tokenizer, thing)
 

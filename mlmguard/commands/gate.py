@@ -25,7 +25,7 @@ from mlmguard.report import json
 from mlmguard.report.clearance import Case, case
 from mlmguard.report.formats import content, holds, refuse_taken
 from mlmguard.training.privacy import seals
-from mlmguard.types import Evidence, Judgement, Review
+from mlmguard.types import Drift, Evidence, Judgement, Review
 
 FailOn = Literal["fail", "warn"]
 #: Worst first (DESIGN.md, section 4).
@@ -81,7 +81,7 @@ def gate(
 def _with_reviews(paths: Sequence[Path], require_sealed: bool) -> list[tuple[Path, Evidence]]:
     """The evidence in each file; what ``sample-review`` wrote joins the evidence of the same corpus."""
     reviews = [path for path in paths if _schema(path) == Review.schema]
-    found = [(path, read_evidence(path, require_sealed)) for path in paths if path not in reviews]
+    found = [(path, judgeable(path, require_sealed)) for path in paths if path not in reviews]
     for path in reviews:
         review = read_noun(path, Review)
         refuse_impossible(review, str(path))
@@ -101,7 +101,7 @@ def _with_reviews(paths: Sequence[Path], require_sealed: bool) -> list[tuple[Pat
 
 def signable(path: Path) -> Evidence | Review:
     """What a signature of this file is over: the evidence in it, or the review that it is."""
-    return read_noun(path, Review) if _schema(path) == Review.schema else read_evidence(path)
+    return read_noun(path, Review) if _schema(path) == Review.schema else judgeable(path)
 
 
 def _read(path: Path) -> object:
@@ -133,6 +133,13 @@ def judge_evidence(
     return Judged(path, evidence, judgement, shown)
 
 
+def judgeable(path: Path, require_sealed: bool = False) -> Evidence:
+    """Read what ``audit`` or ``drift`` wrote, or a JSON report made from it; as :func:`read_evidence`."""
+    if _schema(path) == Drift.schema:
+        return _sound(path, read_noun(path, Drift).evidence, require_sealed)
+    return read_evidence(path, require_sealed)
+
+
 def read_evidence(path: Path, require_sealed: bool = False) -> Evidence:
     """Read the evidence in a file that ``audit`` wrote, or in a JSON report made from one.
 
@@ -143,7 +150,10 @@ def read_evidence(path: Path, require_sealed: bool = False) -> Evidence:
     data = _read(path)
     if isinstance(data, dict) and data.get("schema") == json.SCHEMA:
         data = data.get("evidence")
-    evidence = as_noun(data, Evidence, str(path))
+    return _sound(path, as_noun(data, Evidence, str(path)), require_sealed)
+
+
+def _sound(path: Path, evidence: Evidence, require_sealed: bool) -> Evidence:
     refuse_impossible(evidence, str(path))
     seal = seals.compare_evidence(evidence, key_at_hand())
     if seal.outcome == "contradicted" or (require_sealed and seal.outcome != "holds"):

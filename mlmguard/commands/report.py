@@ -14,7 +14,7 @@ import click
 from mlmguard import console
 from mlmguard.artifacts import as_noun, read_json
 from mlmguard.commands import leading_on, project
-from mlmguard.commands.gate import judge_evidence, read_evidence, write_cases
+from mlmguard.commands.gate import judge_evidence, judgeable, write_cases
 from mlmguard.commands.options import FILE, Page, outputs
 from mlmguard.errors import InputError
 from mlmguard.policy.judging import judge
@@ -33,7 +33,7 @@ def rerender(
 ) -> tuple[Case, list[Path]]:
     """Write the evidence, and the judgement saved beside it or made by ``policy``, in each format."""
     path = Path(evidence_path)
-    evidence = read_evidence(path)
+    evidence = judgeable(path)
     if policy is not None:
         shown = judge_evidence(path, evidence, load(policy), today=today).case
     else:
@@ -68,7 +68,7 @@ def as_saved(path: Path) -> Case:
     """Read the judgement, advice and exit code of a JSON report; bare evidence has none."""
     data = read_json(path)
     if not isinstance(data, dict) or data.get("schema") != json.SCHEMA:
-        return case(read_evidence(path), declared=project.declared())
+        return case(judgeable(path), declared=project.declared())
     saved = data.get("judgement")
     judgement = as_noun(saved, Judgement, f"{path}: judgement") if saved else None
     advice = data.get("advice") or {}
@@ -78,7 +78,7 @@ def as_saved(path: Path) -> Case:
         raise InputError(f"{path}: advice", "not a mapping of rules to why and do") from None
     code = data.get("exit_code")
     exit_code = code if isinstance(code, int) else None
-    return case(read_evidence(path), judgement, texts, exit_code, project.declared())
+    return case(judgeable(path), judgement, texts, exit_code, project.declared())
 
 
 def _refuse_unjudged(path: Path, evidence: Evidence, saved: Judgement) -> None:

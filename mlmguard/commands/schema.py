@@ -12,7 +12,7 @@ from mlmguard.commands.options import Page
 
 @click.command("schema", cls=Page)
 @click.argument(
-    "name", type=click.Choice(["evidence", "privacy", "manifest", "judgement", "policy", "review"])
+    "name", type=click.Choice(["evidence", "privacy", "manifest", "judgement", "policy", "review", "drift"])
 )
 def command(name: str) -> None:
     from mlmguard import types
@@ -24,6 +24,7 @@ def command(name: str) -> None:
         "manifest": types.Manifest,
         "judgement": types.Judgement,
         "review": types.Review,
+        "drift": types.Drift,
     }
     schema = policy_schema() if name == "policy" else artifacts.json_schema(nouns[name])
     click.echo(artifacts.to_json(schema), nl=False)

@@ -125,11 +125,22 @@ def range_of(name: str) -> tuple[float, float]:
         return -2.0, 2.0  # a difference of two differences
     if metric.endswith(("_excess", "_margin")):
         return (-1.0, 1.0) if metric.endswith("_excess") else (-math.inf, math.inf)
+    if family == "drift":
+        return _OF_DRIFT.get(metric, (-math.inf, math.inf))
     if metric.endswith(_SHARE_ENDS):
         return 0.0, 1.0
     if family == "epsilon" or "exposure" in metric or metric.endswith("_rank"):
         return 0.0, _BEYOND
     return (0.0 if metric.endswith("_loss") else -math.inf), math.inf
+
+
+_OF_DRIFT = {
+    **dict.fromkeys(("p", "p_documents", "vocabulary_js", "embedding_auc"), (0.0, 1.0)),
+    **dict.fromkeys(("unknown_change", "unseen_change", "rare_change", "cka"), (-1.0, 1.0)),
+    "pseudo_perplexity": (0.0, math.inf),
+    "embedding_mmd": (-2.0, 2.0),
+    "row_movement": (0.0, 2.0),
+}
 
 
 def _slack(value: float) -> float:

@@ -108,7 +108,7 @@ class Rule(Strict):
     id: Slug
     title: Line
     control: str = ""
-    stage: Literal["scan", "train", "audit"]
+    stage: Literal["scan", "train", "audit", "drift"]
     metric: str
     #: "" is the number over everything; "*" judges every slice there is and the worst counts.
     slice: str = ""

@@ -1,4 +1,4 @@
-"""Every dial of scan, train and audit, written once: name, default, help, range, choices, group.
+"""Every dial of scan, train, audit and drift, written once: name, default, help, range, choices, group.
 
 The command line makes its options from the fields (``commands.options``), :func:`check` refuses values out of
 range and combinations that contradict each other, and the rooms key their tables by the enums.
@@ -24,6 +24,7 @@ from mlmguard.settings.choices import (
     UnitChoice,
 )
 from mlmguard.settings.dial import Contradiction, Dial, check, check_value, dial, dials
+from mlmguard.settings.drift import DriftSettings
 from mlmguard.settings.scan import ScanSettings
 from mlmguard.settings.train import TrainSettings, read_mix
 
@@ -38,6 +39,7 @@ __all__ = [
     "Contradiction",
     "CutPassages",
     "Dial",
+    "DriftSettings",
     "EngineChoice",
     "Keep",
     "Masking",

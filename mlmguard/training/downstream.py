@@ -21,8 +21,8 @@ from torch import Tensor, nn
 from mlmguard.artifacts import text_of
 from mlmguard.errors import InputError
 from mlmguard.training.clipping.unit_batch import encoder_of
+from mlmguard.training.embeddings import last_layer
 from mlmguard.training.examples import padded
-from mlmguard.training.numerics import autocast
 from mlmguard.training.text.masking import IGNORED, Ids
 from mlmguard.training.text.tokenizer import Tokenizer
 from mlmguard.training.text.units import micro_batches
@@ -102,7 +102,7 @@ def linear_probe(
         for members, batch, targets in _batches(
             labelled, tokenizer, window, device, range(len(labelled.rows))
         ):
-            hidden = _hidden(model, batch, device)
+            hidden = last_layer(model, batch, device)
             for place, row in enumerate(members):
                 for vector, truth in _pooled(hidden[place], batch, targets, place, labelled.task):
                     vectors.append(vector.float().cpu())
@@ -154,7 +154,7 @@ def fine_tune(
             for members, batch, targets in _batches(
                 labelled, tokenizer, window, device, order[start : start + 32].tolist()
             ):
-                hidden = _hidden(tuned, batch, device)
+                hidden = last_layer(tuned, batch, device)
                 pairs = [
                     pair
                     for place in range(len(members))
@@ -170,7 +170,7 @@ def fine_tune(
     found, truths = [], []
     with torch.inference_mode():
         for members, batch, targets in _batches(labelled, tokenizer, window, device, apart):
-            hidden = _hidden(tuned, batch, device)
+            hidden = last_layer(tuned, batch, device)
             for place in range(len(members)):
                 for vector, label in _pooled(hidden[place], batch, targets, place, labelled.task):
                     found.append(head(vector).float().softmax(-1).cpu().double().numpy())
@@ -188,13 +188,6 @@ def macro_f1(scores: Scores, names: Sequence[str]) -> float:
         if name != "O" and words + true:
             values.append(2 * right / (words + true))
     return float(np.mean(values)) if values else float("nan")
-
-
-def _hidden(model: nn.Module, batch: dict[str, Tensor], device: torch.device) -> Tensor:
-    inputs = {name: batch[name] for name in ("input_ids", "attention_mask")}
-    with autocast(device):
-        hidden: Tensor = encoder_of(model)(**inputs)[0]
-    return hidden
 
 
 def _pooled(

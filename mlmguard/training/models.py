@@ -111,6 +111,13 @@ def refuse_too_few_rows(model: nn.Module, tokenizer: Tokenizer, thing: str) -> N
     raise InputError(thing, found, f"less than the {rows:,} rows of the model", do)
 
 
+def refuse_one_word(tokenizer: Tokenizer, thing: str) -> None:
+    """Raise :class:`InputError` where ``tokenizer`` has fewer than two tokens to tell apart."""
+    if len(set(tokenizer.ids.tolist()) - tokenizer.special_ids) < 2:
+        found = f"a vocabulary of {len(tokenizer)} entries, of which one is no special token"
+        raise InputError(thing, found, "words to tell apart", "get the tokenizer's own file")
+
+
 def add_rows(model: nn.Module, added: Mapping[int, tuple[int, ...]], seed: int) -> None:
     """Give ``model`` a row for each new id: the mean of the rows of its pieces, tied where the others are."""
     if not added:

@@ -43,6 +43,7 @@ from mlmguard.types.corpus import (
     looked_for,
     not_looked_for,
 )
+from mlmguard.types.drift import Drift
 from mlmguard.types.judgement import Attested, Judgement, Status, Verdict, WaiverUse
 from mlmguard.types.noun import SILENT, Progress, Watcher, noun, sealable
 from mlmguard.types.privacy import (
@@ -75,6 +76,7 @@ __all__ = [
     "Detector",
     "Document",
     "DpPlan",
+    "Drift",
     "DuplicateCounts",
     "EarlierScans",
     "Evidence",

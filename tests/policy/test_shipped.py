@@ -16,7 +16,7 @@ from mlmguard.artifacts import write_json
 from mlmguard.policy.judging import exit_code, judge
 from mlmguard.policy.reading import load, shipped
 from mlmguard.policy.rule import Policy
-from mlmguard.types import Detector, Evidence, FindingCount, Judgement, LanguageCount, Status
+from mlmguard.types import Detector, Drift, Evidence, FindingCount, Judgement, LanguageCount, Status
 from tests.fixtures.evidence import TODAY, changed, clean, extractable, manifest, not_private, number
 
 WEIGHTS = clean().model.digest[:16]
@@ -74,12 +74,25 @@ def cards_left_in() -> Evidence:
     return replace(thorough(), manifest=replace(manifest(), findings=rows))
 
 
+def compared(p: float) -> Evidence:
+    """Text of now held against text of before, one number of which has the p-value ``p``."""
+    measurements = (
+        number("model.unigram_margin", 0.6, 0.5, 0.7, 80),
+        number("drift.vocabulary_js", 0.1, 0.05, 0.2, 160),
+        number("drift.p", p, None, None, 160, slice="vocabulary_js"),
+        number("drift.p", 1.0, None, None, 160, slice="loss_change"),
+    )
+    facts = {"before": 80, "now": 80}, {"tokens": "1024"}
+    return Drift("run", "texts", "documents", clean().model, None, *facts, measurements, (), "0.1").evidence
+
+
 PASSING: dict[str, Callable[[], Evidence]] = {
     "base": clean,
     "hipaa-safe-harbor": deidentified,
     "gdpr-anonymity-evidence": thorough,
     "pci-pan": thorough,
     "dp-release": thorough,
+    "drift": lambda: compared(0.2),
 }
 FAILING: dict[str, tuple[Callable[[], Evidence], str]] = {
     "base": (extractable, "canary-extracted"),
@@ -87,6 +100,7 @@ FAILING: dict[str, tuple[Callable[[], Evidence], str]] = {
     "gdpr-anonymity-evidence": (extractable, "kept-extracted"),
     "pci-pan": (cards_left_in, "pan-removed"),
     "dp-release": (not_private, "dp-epsilon"),
+    "drift": (lambda: compared(0.05), "drift-found"),
 }
 
 

@@ -1,0 +1,94 @@
+"""What a checkpoint is compared with: text like the one it learnt from, which it does not know by heart.
+
+A model foretells what it was trained on better than any other text. Its training rows tell which words are
+known; loss and embeddings are those of documents that its run held out.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from mlmguard.artifacts import read_json, read_noun
+from mlmguard.corpus.clean import CleanFolder, open_clean, refuse_damaged
+from mlmguard.corpus.records import Numbers
+from mlmguard.drift.sides import Drawn, drawn, named, rows_of
+from mlmguard.errors import InputError
+from mlmguard.settings import DriftSettings
+from mlmguard.training.privacy import seals
+from mlmguard.types import PrivacyStatement, Watcher
+
+KNOWN = 4
+"""Documents in which words are counted, for each that is compared."""
+
+
+def of(
+    ckpt: Path, against: Path | None, settings: DriftSettings, watcher: Watcher
+) -> tuple[Drawn, Drawn, str, tuple[str, ...]]:
+    """Documents in which words are counted, others to compare, the run's id, and what is to be told.
+
+    Of texts that the user names one half is counted and the other compared: counted and compared at once, no
+    word of before would be new.
+    """
+    rng = np.random.default_rng([settings.seed, *b"before"])
+    if against is not None:
+        rows = named(against, settings.text_key, watcher)
+        halves = drawn(rows, 2 * settings.documents, rng).halves(rng)
+        note = (
+            "--against is taken for text that the checkpoint was not trained on: it foretells its own "
+            "training text better than any other."
+        )
+        return (*halves, run_id(ckpt), (note,))
+    corpus = _corpus(ckpt, "--against")
+    known = drawn(rows_of(corpus, "train"), KNOWN * settings.documents, rng)
+    before = drawn(rows_of(corpus, "validation", "test"), settings.documents, rng)
+    note = "Words are counted in its training rows; compared are rows that its run held out."
+    return known, before, run_id(ckpt), (note,)
+
+
+def unseen(old: Path, new: Path) -> tuple[Iterator[tuple[str, str]], tuple[str, ...]]:
+    """(text, source) of rows that the run of ``new`` held out and that of ``old`` was not trained on."""
+    before, after = (_corpus(ckpt, "--texts") for ckpt in (old, new))
+    trained = Numbers()
+    for text, _ in rows_of(before, "train"):
+        trained.add(_digest(text))
+    rows = (row for row in rows_of(after, "validation", "test") if _digest(row[0]) not in trained)
+    return rows, ("Shown are rows that NEW held out and OLD was not trained on.",)
+
+
+def run_id(ckpt: Path) -> str:
+    """The id of the run that made a checkpoint; "" where it is not one of ours."""
+    path = ckpt / "privacy.json"
+    return read_noun(path, PrivacyStatement).run_id if path.is_file() else ""
+
+
+def _corpus(ckpt: Path, flag: str) -> CleanFolder:
+    """The cleaned corpus that a checkpoint was trained on; :class:`InputError` where it is not at hand."""
+    missing = InputError(
+        str(ckpt), "the corpus that it was trained on is not at hand",
+        "its run folder, .mlmguard/runs/ID", f"name text that it was not trained on with {flag}",
+    )  # fmt: skip
+    if not (ckpt / "privacy.json").is_file():
+        raise missing
+    found = seals.run_of(ckpt, read_noun(ckpt / "privacy.json", PrivacyStatement))
+    if found.folder is None or found.fault or not (found.folder / "run.json").is_file():
+        raise missing
+    known = read_json(found.folder / "run.json")
+    if not Path(known["clean"]).is_dir():
+        raise missing
+    corpus = open_clean(Path(known["clean"]), [shard["shard"] for shard in known.get("left_out", ())])
+    refuse_damaged(corpus)
+    if corpus.manifest.commitment != known["commitment"]:
+        raise InputError(
+            known["clean"], "another corpus than the checkpoint was trained on", "the one of its run",
+            f"name text that it was not trained on with {flag}",
+        )  # fmt: skip
+    return corpus
+
+
+def _digest(text: str) -> int:
+    words = " ".join(text.split()).encode("utf-8", "surrogatepass")
+    return int.from_bytes(hashlib.blake2b(words, digest_size=8).digest())
