@@ -125,6 +125,8 @@ FAST, SLOWLY = "AllowanceBurnsFast", "AllowanceBurnsSlowly"
 RULES_LINE = 'mlmguard_rules{run="r",policy="p",status="fail"}'
 INFO = 'mlmguard_policy_info{run="r",policy="p",version="1",digest="d"}'
 
+DRIFT, DRIFT_INFO = RULES_LINE.replace('"p"', '"drift"'), INFO.replace('"p"', '"drift"').replace('"d"', '"e"')
+
 
 @needs_promtool
 @pytest.mark.parametrize(
@@ -135,6 +137,8 @@ INFO = 'mlmguard_policy_info{run="r",policy="p",version="1",digest="d"}'
         ({INFO: "1+0x200", INFO.replace('"d"', '"e"'): "1+0x200"}, "2h", {"PolicyIsAnother"}),
         ({INFO: "1+0x200", EPSILON: "8.1+0x200"}, "2h", {"MoreEpsilonThanAllowed"}),
         ({INFO: "1+0x200", EPSILON: "8+0x200"}, "2h", set()),
+        ({INFO: "1+0x200", DRIFT: "1+0x200", DRIFT_INFO: "1+0x200"}, "2h", {"TextHasMoved"}),
+        ({INFO: "1+0x200", DRIFT: "0+0x200", DRIFT_INFO: "1+0x200"}, "2h", set()),
         ({INFO: "1+0x200", RULES_LINE: BURNT}, "63m", {FAST, SLOWLY}),
         ({INFO: "1+0x200", RULES_LINE: BURNT}, "80m", {SLOWLY}),
         ({INFO: "1+0x200", RULES_LINE: BURNT}, "110m", set()),
