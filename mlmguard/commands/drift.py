@@ -33,25 +33,27 @@ def lines(found: Drift) -> list[tuple[str, str]]:
     shown = [one for one in cleared(found.measurements) if one.attack == "drift"]
     metric = "p" if any(one.metric == "p" for one in shown) else "p_documents"
     tests: Mapping[str, Measurement] = {one.slice: one for one in shown if one.metric == metric}
+    # of two checkpoints the deal of documents asks for a worse one alone
+    word = "worse" if (found.compares, found.judged_by) == ("checkpoints", "documents") else "moved"
     rows = []
     for one in shown:
         if one.metric in ("p", "p_documents"):
             continue
         tail = f", {one.slice}" if one.slice else ""
-        rows.append((one.metric.replace("_", " ") + tail, _told(one, tests.get(one.metric + tail))))
+        rows.append((one.metric.replace("_", " ") + tail, _told(one, tests.get(one.metric + tail), word)))
     moved = [name for name, test in tests.items() if test.value is not None and test.value <= LEVEL]
     counted = ", ".join(f"{count:,} {side}" for side, count in sorted(found.documents.items()))
     rows.append(("documents", counted))
-    rows.append(("moved", f"{', '.join(moved) or 'nothing'} (level {LEVEL:g}, by {found.judged_by})"))
+    rows.append((word, f"{', '.join(moved) or 'nothing'} (level {LEVEL:g}, by {found.judged_by})"))
     return rows
 
 
-def _told(number: Measurement, test: Measurement | None) -> str:
+def _told(number: Measurement, test: Measurement | None, word: str) -> str:
     note = f"; {number.note}" if number.note else ""
     if test is None:
         return show_measurement(_bare(number)) + note
     p = f"p = {test.value:.3g}" if test.value is not None else f"p not formed: {test.note}"
-    mark = " ✕ moved" if test.value is not None and test.value <= LEVEL else ""
+    mark = f" ✕ {word}" if test.value is not None and test.value <= LEVEL else ""
     return f"{show_measurement(_bare(number))}, {p}{mark}{note}"
 
 

@@ -13,6 +13,7 @@ import pytest
 
 from mlmguard import cli
 from mlmguard.artifacts import Key, read_noun, write_json
+from mlmguard.commands.drift import lines
 from mlmguard.drift import UNLIKE, drift, earlier
 from mlmguard.drift.sides import FEWEST, counts_of, drawn, opened
 from mlmguard.drift.statistics import FEWEST_EARLIER
@@ -155,6 +156,8 @@ def test_a_worse_checkpoint_is_an_alarm_and_a_better_one_is_none(house: Path, tm
     worse = drift(house / "longer", house / "ckpt", reports=tmp_path, settings=QUICK)
     assert numbers(better)["loss_change"] < 0 < numbers(worse)["loss_change"]
     assert "loss_change" in moved(worse) and moved(better) == set()
+    told = dict(lines(worse))
+    assert "✕ worse" in told["loss change"] and told["worse"].startswith("loss_change")
     assert 0 < numbers(better)["cka"] < 1
     assert better.earlier_model is not None and better.earlier_model.digest != better.model.digest
 
