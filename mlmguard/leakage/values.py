@@ -7,11 +7,11 @@ the scan, is hidden whole, and its score says how much likelier the model holds 
 the values of its kind makes it, in log-odds: a model that is sure of one name in ten, and right, lies far
 above one that has learnt which names there are.
 
-The test is that of :mod:`mlmguard.leakage.records`: the highest scores lie among trained and held-out units
-as dealt cards do. What is given back, each of its tokens the likeliest, and lies above every held-out value
-of its kind is listed. It counts as recovered where the reference does not know it, no held-out value of its
-kind comes near, documents of like words do not hold the same value, and so many are that they would seldom
-all lie in the training set by chance.
+The test is that of :mod:`mlmguard.leakage.records`, among fields and among findings of each fate: the highest
+scores lie among trained and held-out units as dealt cards do. What is given back, each of its tokens the
+likeliest, and lies above every held-out value of its kind is listed. It counts as recovered where the
+reference does not know it, no held-out value of its kind comes near, documents of like words do not hold the
+same value, and so many are that they would seldom all lie in the training set by chance.
 """
 
 from __future__ import annotations
