@@ -14,10 +14,6 @@ def reviews(monkeypatch):
     """What each review of a demo was called with, in place of the review."""
     seen = []
 
-    def written(corpus, gold, notes):
-        corpus.mkdir()
-        gold.write_text("")
-
     def review(corpus, folder, **settings):
         seen.append((os.environ["MLMGUARD_STATE"], sorted(path.name for path in folder.iterdir())))
         (folder / RUNS).mkdir(parents=True)

@@ -56,7 +56,7 @@ def skeleton(text: str) -> bytes:
 @lru_cache(maxsize=1)
 def kinds() -> np.ndarray:
     """The byte of every character there is, as ``regex`` understands ``\\w``, ``\\d`` and ``\\s``."""
-    everything = "".join(map(chr, range(sys.maxunicode + 1)))
+    everything = np.arange(sys.maxunicode + 1, dtype="<u4").tobytes().decode("utf-32-le", "surrogatepass")
     found = np.full(len(everything), SIGN, np.uint8)
     for expression, kind in ((r"\w+", LETTER), (r"\d+", DIGIT), (r"\s+", SPACE)):
         for run in regex.finditer(expression, everything):

@@ -52,6 +52,7 @@ def longest(expression: str, flags: int) -> int | None:
         return None
 
 
+@lru_cache(maxsize=1 << 10)
 def parsed(expression: str, flags: int) -> Any:
     """The expression as ``re`` reads it; None where ``regex`` may read it in another way."""
     if sre_parser is None or flags & ~(re.IGNORECASE | re.MULTILINE | re.DOTALL | re.UNICODE):
@@ -77,10 +78,16 @@ def one_character(node: Node, flags: int) -> Class:
         case sre.NOT_LITERAL, int(code):
             return _without([(sre.LITERAL, code)], flags)
         case sre.IN, list(items):
-            return _without(items[1:], flags) if items[0][0] is sre.NEGATE else among(items, flags)
+            return _set(tuple(items), flags)
     return CHARACTER
 
 
+@lru_cache(maxsize=1 << 12)
+def _set(items: tuple[Node, ...], flags: int) -> Class:
+    return _without(items[1:], flags) if items[0][0] is sre.NEGATE else among(items, flags)
+
+
+@lru_cache(maxsize=1 << 12)
 def _character(code: int, flags: int) -> Class:
     if code < 128:
         cases = {chr(code).lower(), chr(code).upper()} if flags & re.IGNORECASE else {chr(code)}
@@ -89,6 +96,7 @@ def _character(code: int, flags: int) -> Class:
     return CHARACTER if kind == WILD and flags & re.IGNORECASE else 1 << kind | 1 << WILD
 
 
+@lru_cache(maxsize=1 << 12)
 def _range(low: int, high: int, flags: int) -> Class:
     whole = reduce(or_, (_character(c, flags) for c in range(low, min(high, 127) + 1)), 0)
     foreign = map(int, np.unique(kinds()[max(low, 128) : high + 1]))

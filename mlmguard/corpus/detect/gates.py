@@ -27,6 +27,7 @@ from mlmguard.corpus.detect.characters import (
     WILD,
     WORDS,
     Class,
+    class_of,
 )
 from mlmguard.corpus.detect.expressions import Node, among, certain, one_character, parsed, sre
 
@@ -249,12 +250,12 @@ def _few(sequences: set[Classes], length: int) -> set[Classes]:
     Sequences of one length that begin alike become one: of their later classes only the union is kept. If
     that leaves too many, those of any length that begin alike do, with anything behind the shortest.
     """
-    for common in range(max(map(len, sequences), default=0) - 1, 0, -1):
-        if len(sequences) <= _MOST:
-            return sequences
-        sequences = _merged(sequences, lambda s, n=common: (len(s), s[:n]))  # type: ignore[misc]
     if len(sequences) <= _MOST:
         return sequences
+    for common in range(max(map(len, sequences)) - 1, 0, -1):
+        sequences = _merged(sequences, lambda s, n=common: (len(s), s[:n]))  # type: ignore[misc]
+        if len(sequences) <= _MOST:
+            return sequences
     by_first = _merged(sequences, lambda s: s[:1])
     if len(by_first) <= _MOST and () not in by_first:
         return {s + (ANYTHING,) * (length - len(s)) for s in by_first}
@@ -265,7 +266,7 @@ def _merged(sequences: set[Classes], alike: Callable[[Classes], object]) -> set[
     merged: dict[object, Classes] = {}
     for s in sequences:
         name = alike(s)
-        merged[name] = _union(merged.get(name, s), s)
+        merged[name] = _union(merged[name], s) if name in merged else s
     return set(merged.values())
 
 
@@ -358,16 +359,19 @@ def _is_solid(part: _Part) -> bool:
 
 # --- keeping few --------------------------------------------------------------------------------------
 
-_SHARES = (  # of English text with some numbers and addresses in it; decides speed, never what is found
-    (b" ", 0.16),
-    (b"\n", 0.02),
-    (b"etaoinshrdlu", 0.58),
-    (b"bcfgjkmpqvwxyz", 0.16),
-    (b"ABCDEFGHIJKLMNOPQRSTUVWXYZ", 0.03),
-    (b"0123456789", 0.02),
-    (b".,", 0.02),
-    (b"-'\"()", 0.008),
-    (b":;/=_", 0.004),
+_SHARES = tuple(  # of English text with some numbers and addresses in it; decides speed, never what is found
+    (class_of(group), share / len(group))
+    for group, share in (
+        (b" ", 0.16),
+        (b"\n", 0.02),
+        (b"etaoinshrdlu", 0.58),
+        (b"bcfgjkmpqvwxyz", 0.16),
+        (b"ABCDEFGHIJKLMNOPQRSTUVWXYZ", 0.03),
+        (b"0123456789", 0.02),
+        (b".,", 0.02),
+        (b"-'\"()", 0.008),
+        (b":;/=_", 0.004),
+    )
 )
 
 
@@ -375,7 +379,7 @@ _SHARES = (  # of English text with some numbers and addresses in it; decides sp
 def _share(of: Class) -> float:
     if of == ANYTHING:
         return 1.0
-    known = sum(part * sum(of >> c & 1 for c in group) / len(group) for group, part in _SHARES)
+    known = sum(share * (of & group).bit_count() for group, share in _SHARES)
     return min(1.0, known + 0.00003 * of.bit_count())
 
 

@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from presidio_analyzer import EntityRecognizer, RecognizerResult
 
 from mlmguard.artifacts import files_below, sha256_file
+from mlmguard.corpus.detect.lean import EntityRecognizer, RecognizerResult
 from mlmguard.corpus.detect.model_labels import meaningless, type_of
 from mlmguard.corpus.detect.proving import THRESHOLD
 from mlmguard.corpus.detect.spacy_settings import refuse_foreign

@@ -6,9 +6,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from presidio_analyzer import EntityRecognizer, RecognizerResult
-
 from mlmguard.corpus.detect.foreign import listed
+from mlmguard.corpus.detect.lean import EntityRecognizer, RecognizerResult
 from mlmguard.corpus.detect.recall import OUR_NETWORK, WITH_STRONG
 from mlmguard.corpus.detect.recogniser import Pattern, Recogniser
 from mlmguard.corpus.detect.strong import FOUND, Strong, agreed

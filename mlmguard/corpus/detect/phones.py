@@ -11,8 +11,8 @@ from typing import Any
 
 import regex
 from phonenumbers import Leniency, PhoneMetadata, PhoneNumberMatcher, phonenumbermatcher, phonenumberutil
-from presidio_analyzer.predefined_recognizers import PhoneRecognizer
 
+from mlmguard.corpus.detect.lean import PhoneRecognizer
 from mlmguard.corpus.detect.remember import ANSWERS, remembered
 from mlmguard.errors import InputError
 

@@ -10,7 +10,7 @@ settings, span for span and score for score: ``reference.py`` builds that engine
 * telephone numbers are looked for only where enough digits for the region stand together;
 * nothing explains itself: nobody reads it here.
 
-Importing this file imports torch (5 s): ``finder`` and ``proving`` do, inside a function.
+Importing this file imports torch (2 s): ``finder`` and ``proving`` do, inside a function.
 """
 
 from __future__ import annotations
@@ -23,16 +23,17 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from presidio_analyzer import (
+from mlmguard.corpus.detect.hosts import suffixes
+from mlmguard.corpus.detect.lean import (
+    EmailRecognizer,
     EntityRecognizer,
+    IbanRecognizer,
     PatternRecognizer,
+    PhoneRecognizer,
     RecognizerRegistry,
     predefined_recognizers,
 )
-from presidio_analyzer import Pattern as PresidioPattern
-from presidio_analyzer.predefined_recognizers import EmailRecognizer, IbanRecognizer, PhoneRecognizer
-
-from mlmguard.corpus.detect.hosts import suffixes
+from mlmguard.corpus.detect.lean import Pattern as PresidioPattern
 from mlmguard.corpus.detect.phones import Phones
 from mlmguard.corpus.detect.prefilter import Patterns
 from mlmguard.corpus.detect.recogniser import Recogniser
