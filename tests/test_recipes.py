@@ -172,9 +172,9 @@ def remembering_nothing() -> Iterator[None]:
 ATTACK = '''
 """Is the first token of a text ranked first more often where the text was trained on?"""
 
+from mlmguard.leakage import clustered
 from mlmguard.leakage.answers import Probe
 from mlmguard.leakage.attack import Attack, fills_no_masks
-from mlmguard.leakage.metrics import clustered_mean
 from mlmguard.leakage.results import PValue, Result, clusters, excess, fisher, measured
 {imports}
 
@@ -188,7 +188,7 @@ def run(bench):
     hits, of = (int(sum(hit for _, hit in own)), int(sum(hit for _, hit in others)))
     return Result(
         (
-            measured("opening", "top1", clustered_mean(clusters(own), rng), len(own)),
+            measured("opening", "top1", clustered.mean(clusters(own), rng), len(own)),
             measured("opening", "top1_excess", excess(own, others, rng), len(own)),
         ),
         tests=(PValue("opening", fisher(hits, len(own), of, len(others)), len(own), metric="top1"),),
