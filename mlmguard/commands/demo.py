@@ -1,6 +1,6 @@
 """Run the whole job on an embedded corpus of invented notes, at ε = 8.
 
-It takes little more than two minutes on two cores. The notes are nobody's: the demo keeps a ledger of its own
+It takes about two minutes on two cores. The notes are nobody's: the demo keeps a ledger of its own
 beside them and starts anew each time, so that a second demo does not count as a second run on people's data.
 """
 

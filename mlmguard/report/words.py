@@ -78,17 +78,18 @@ def headline(case: Case) -> tuple[str, str]:
     counts = dict(tally(case.judgement))
     status = case.judgement.status
     told = _besides(counts)
+    follows, open_, before = _OF_DRIFT if _is_of_drift(case) else _OF_A_RELEASE
     if status is Status.FAIL:
         n = counts.get(Status.FAIL, 0)
-        sentence = f"{_rules(n, 'is', 'are')} not met. The model should not be released."
+        sentence = f"{_rules(n, 'is', 'are')} not met. {follows}"
     elif status is Status.INCONCLUSIVE:
-        sentence = "The evidence is not enough to say whether the model may be released."
+        sentence = f"The evidence is not enough to say whether {open_}."
     elif status is Status.WARN:
         n = counts.get(Status.WARN, 0)
         let_through = counts.get(Status.WAIVED, 0)
         others = f" and {_rules(let_through, 'is', 'are')} waived by name" if let_through else ""
         failed = "No other rule is failed" if let_through else "No rule is failed"
-        sentence = f"{failed}; {_rules(n, 'needs', 'need')} attention before release{others}{told}."
+        sentence = f"{failed}; {_rules(n, 'needs', 'need')} attention{before}{others}{told}."
     elif status is Status.WAIVED:
         n = counts.get(Status.WAIVED, 0)
         waived = f"{_rules(n, 'is', 'are')} waived by name and for a time"
@@ -96,6 +97,15 @@ def headline(case: Case) -> tuple[str, str]:
     else:
         sentence = _all_met(counts)
     return VERDICT[status], f"{sentence} {unclearable(case)}".strip()
+
+
+_OF_A_RELEASE = ("The model should not be released.", "the model may be released", " before release")
+_OF_DRIFT = ("What was measured of the model may not hold of what comes now.", "anything moved", "")
+"""What follows where a rule is not met, what is open without enough evidence, when to attend to the rest."""
+
+
+def _is_of_drift(case: Case) -> bool:
+    return [run.attack for run in case.evidence.attacks] == ["drift"]
 
 
 def _all_met(counts: Mapping[Status, int]) -> str:

@@ -240,11 +240,9 @@ def test_the_exit_code_is_that_of_the_policy_and_of_gate(
         asked = ["drift", "ckpt", "--texts", str(texts), "--reports", str(reports), "--policy", "drift"]
         assert cli.run([*asked, "--out", f"prometheus={prom}"]) == code
         assert cli.run(["gate", str(reports / "drift.json"), "--policy", "drift", "--require-sealed"]) == code
-        line = 'mlmguard_measurement{run="", attack="drift",metric="p",slice="vocabulary_js"}'.replace(
-            " ", ""
-        )
         run = json.loads((reports / "drift.json").read_text())["run_id"]
-        assert line.replace('run=""', f'run="{run}"') in prom.read_text()
+        labels = f'run="{run}",attack="drift",metric="p",slice="vocabulary_js"'
+        assert f"mlmguard_measurement{{{labels}}}" in prom.read_text()
     forged = (tmp_path / "b" / "drift.json").read_text().replace('"slice": "vocabulary_js"', '"slice": "v"')
     (tmp_path / "forged.json").write_text(forged)
     assert cli.run(["gate", str(tmp_path / "forged.json"), "--policy", "drift"]) == 2
@@ -254,6 +252,8 @@ def test_the_exit_code_is_that_of_the_policy_and_of_gate(
     assert cli.run(["verify", "ckpt", "--evidence", str(tmp_path / "a" / "drift.json")]) == 2
     told = capsys.readouterr()
     assert "vocabulary js" in told.out and "moved" in told.out
+    assert "may not hold of what comes now" in " ".join(told.out.split())
+    assert "released" not in told.out.partition("Gates of base")[0]
 
 
 def test_a_model_that_has_learnt_nothing_is_inconclusive(tmp_path: Path) -> None:
