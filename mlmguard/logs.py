@@ -7,8 +7,8 @@ are not, and without ``--verbose`` nothing is.
 
 from __future__ import annotations
 
-import _thread
 import logging
+import signal
 import sys
 import threading
 import time
@@ -109,7 +109,7 @@ def _broke(kind: type[BaseException], traceback: TracebackType | None) -> None:
 def _taken_down(kind: type[BaseException], traceback: TracebackType | None) -> None:
     """An exception in what takes an object down: a Ctrl-C that fell there is given to the program again."""
     if issubclass(kind, KeyboardInterrupt):  # from a thread: here it would be lost once more
-        threading.Timer(_AGAIN, _thread.interrupt_main).start()
+        threading.Timer(_AGAIN, signal.pthread_kill, (threading.main_thread().ident, signal.SIGINT)).start()
     else:
         _broke(kind, traceback)
 

@@ -37,8 +37,10 @@ def facts(line: str) -> dict[str, str]:
 
 
 CUT_SHORT = """
-import time
+import signal, time
 from mlmguard import logs
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the tests run in the background
 
 class Held:
     def __del__(self):
