@@ -97,11 +97,12 @@ UNLIKE = (
 
 def _texts(ckpt: Path, texts: Path, against: Path | None, settings: DriftSettings, watcher: Watcher) -> Drift:
     most = settings.documents
-    now = drawn(named(texts, settings.text_key, watcher), most, _rng(settings, "now"))
-    known, before, run_id, told = reference.of(ckpt, against, settings, watcher)
+    of = reference.of(ckpt, against, settings, watcher)
+    coming = of.without_known(named(texts, settings.text_key, watcher), str(texts), watcher)
+    now, told = drawn(coming, most, _rng(settings, "now")), of.told
     if against is None and not is_cleaned(texts):
         told = (*told, UNLIKE)
-    known, before, now = shown([known, before, now], load_key())
+    known, before, now = shown([of.known, of.before, now], load_key())
     model = opened(ckpt)
     what = f"--against {against}" if against else f"{ckpt}: documents that its run held out"
     known_ids, _ = tokens_of(model.tokenizer, known, what)
@@ -111,7 +112,7 @@ def _texts(ckpt: Path, texts: Path, against: Path | None, settings: DriftSetting
         _side(model, tokens_of(model.tokenizer, side, thing), counts, name, settings, watcher)
         for name, side, thing in (
             (comparing.BEFORE, before, what),
-            (comparing.NOW, now, f"--texts {texts}"),
+            (comparing.NOW, now, f"--texts {texts}, known text left out"),
         )
     )
     unknown = model.tokenizer.hugging_face.unk_token_id
@@ -127,7 +128,7 @@ def _texts(ckpt: Path, texts: Path, against: Path | None, settings: DriftSetting
     }
     origin = "--against" if against else "held out"
     about = {**_about(settings, model), "before": origin}
-    return _drift(found, "texts", facts, None, working, documents, about, run_id, (*told, *model.told))
+    return _drift(found, "texts", facts, None, working, documents, about, of.run_id, (*told, *model.told))
 
 
 def _counted(sequences: list[np.ndarray], model: Opened) -> np.ndarray:

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from mlmguard.artifacts import read_json, read_noun
+from mlmguard.artifacts import key_at_hand, read_json, read_noun
 from mlmguard.drift.statistics import FEWEST_EARLIER, unusual_p
 from mlmguard.errors import InputError
+from mlmguard.training.privacy import seals
 from mlmguard.types import Drift, Measurement
 
 JUDGED = {
@@ -18,18 +19,19 @@ JUDGED = {
 }  # fmt: skip
 """The numbers that are held against earlier ones; True: a small one is as strange as a large one."""
 _FALLING = ("cka",)  # the smaller, the more has moved
+_NONE_IS_ZERO = ("unknown_change", "unseen_change", "rare_change")  # left out where neither side has any
 NEWEST = 500  # results that are read, the last by name
 
 
 def results(folder: Path, ours: Path) -> list[Drift]:
     """Read the earlier results in ``folder``, sorted by name, but for the file ``ours`` that will be written.
 
-    Raises :class:`InputError` where it is no folder, or holds none.
+    Raises :class:`InputError` where it is no folder, or holds none, or one that its seal contradicts.
     """
     if not folder.is_dir():
         raise InputError(f"--baseline {folder}", "no such folder", "a folder with earlier drift.json files")
     paths = [path for path in sorted(folder.glob("*.json")) if path.resolve() != ours.resolve()]
-    found = [read_noun(path, Drift) for path in paths[-NEWEST:] if _is_result(path)]
+    found = [_unchanged(path, read_noun(path, Drift)) for path in paths[-NEWEST:] if _is_result(path)]
     if not found:
         raise InputError(
             f"--baseline {folder}", "no result of `mlmguard drift` in it", "earlier drift.json files",
@@ -43,6 +45,15 @@ def _is_result(path: Path) -> bool:
     return isinstance(data, dict) and str(data.get("schema")).startswith("mlmguard/drift/")
 
 
+def _unchanged(path: Path, found: Drift) -> Drift:
+    """As ``gate`` refuses it: twenty results that anybody wrote would call anything usual."""
+    seal = seals.compare_evidence(found.evidence, key_at_hand())
+    if seal.outcome == "contradicted":
+        expected = "a result as this house sealed it"
+        raise InputError(str(path), seal.found, expected, "take it out of the folder")
+    return found
+
+
 def judged(today: Drift, found: Sequence[Drift]) -> tuple[tuple[Measurement, ...], str]:
     """The p-value of each number of ``today`` among the earlier ones, and a note on which those were.
 
@@ -50,7 +61,8 @@ def judged(today: Drift, found: Sequence[Drift]) -> tuple[tuple[Measurement, ...
     """
     numbers = {_name(m): m for m in today.measurements if m.metric in JUDGED and m.value is not None}
     alike = [one for one in found if _comparable(today, one)]
-    rows = [{_name(m): m.value for m in one.measurements if m.value is not None} for one in alike]
+    none = {name: 0.0 for name in numbers if name in _NONE_IS_ZERO}
+    rows = [none | {_name(m): m.value for m in one.measurements if m.value is not None} for one in alike]
     whole = [row for row in rows if numbers.keys() <= row.keys()]
     left = len(found) - len(whole)
     told = f"{len(whole)} earlier results" + (f"; {left} others cannot be compared" if left else "")

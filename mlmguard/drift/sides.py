@@ -38,7 +38,7 @@ Floats = NDArray[np.float64]
 FEWEST = 20
 """Documents of a side, or of one source of it, below which nothing is compared."""
 TOKENS = 1024  # of a document that are counted: a long one is no more than a beginning
-_CHARACTERS = 16 * TOKENS  # that are kept of a text until it is tokenised
+CHARACTERS = 16 * TOKENS  # that are kept of a text until it is tokenised
 WINDOW = 128  # tokens that the model is shown of a document
 RATE = 0.15  # of them hidden in a pass
 PASSES = 2  # a document: it is one draw of many, and more passes make its own score surer alone
@@ -61,6 +61,10 @@ class Drawn:
         middle = len(order) // 2
         return self._of(order[:middle]), self._of(order[middle:])
 
+    def without(self, known: Callable[[str], bool]) -> Drawn:
+        """Those whose text is not ``known``."""
+        return self._of([k for k, text in enumerate(self.texts) if not known(text)])
+
     def _of(self, chosen: Sequence[int]) -> Drawn:
         return Drawn(tuple(self.texts[k] for k in chosen), tuple(self.sources[k] for k in chosen), self.met)
 
@@ -76,7 +80,7 @@ def drawn(texts: Iterable[tuple[str, str]], most: int, rng: np.random.Generator)
         place = met if met < most else int(rng.integers(met + 1))
         met += 1
         if place < most:
-            kept[place : place + 1] = [(text[:_CHARACTERS], source)]
+            kept[place : place + 1] = [(text[:CHARACTERS], source)]
     return Drawn(tuple(text for text, _ in kept), tuple(source for _, source in kept), met)
 
 

@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 
 from mlmguard import cli
-from mlmguard.artifacts import Key, read_noun, write_json
+from mlmguard.artifacts import Key, load_key, read_noun, write_json
 from mlmguard.commands.drift import lines
-from mlmguard.drift import UNLIKE, drift, earlier
+from mlmguard.corpus.clean import open_clean
+from mlmguard.drift import UNLIKE, drift, earlier, reference
 from mlmguard.drift.sides import FEWEST, counts_of, drawn, opened
 from mlmguard.drift.statistics import FEWEST_EARLIER
 from mlmguard.errors import InputError
@@ -24,6 +25,7 @@ from mlmguard.train import TrainSettings, train
 from mlmguard.training import checkpoint
 from mlmguard.training.embeddings import pooled, rows_moved
 from mlmguard.training.numerics import best_device
+from mlmguard.training.privacy import seals
 from mlmguard.training.text.tokenizer import Tokenizer
 from mlmguard.types import Drift
 from tests.fixtures.models import small
@@ -114,6 +116,34 @@ def test_text_of_before_can_be_named_and_is_halved(house: Path, tmp_path: Path) 
     assert found.documents == {"before": 80, "now": 80, "known": 80}
 
 
+def test_known_text_that_comes_again_is_no_movement(house: Path, tmp_path: Path) -> None:
+    path = tmp_path / "rare.jsonl"
+    rng = np.random.default_rng(5)
+    chances = 1 / np.arange(1, len(WORDS) + 1) ** 0.8
+    with path.open("w") as stream:
+        for _ in range(600):
+            words = rng.choice(WORDS, 40, p=chances / chances.sum())
+            stream.write(json.dumps({"text": " ".join(map(str, words))}) + "\n")
+    settings = DriftSettings(documents=300, resamples=499)
+    found = drift(house / "ckpt", texts=path, against=path, reports=tmp_path, settings=settings)
+    assert moved(found) == set() and numbers(found)["unseen_change"] == pytest.approx(0, abs=1e-4)
+    with pytest.raises(InputError, match="19 documents"):
+        again = notes(tmp_path / "n.jsonl", 38, 3)
+        drift(house / "ckpt", texts=path, against=again, reports=tmp_path, settings=settings)
+    held_out = drift(house / "ckpt", texts=house / "clean", reports=tmp_path, settings=QUICK)
+    assert held_out.documents["now"] == held_out.documents["before"] == 80
+
+
+def test_held_out_rows_of_persons_with_several_are_told(house: Path) -> None:
+    corpus = open_clean(house / "clean")
+    assert reference._of_units(corpus) == ()
+    rows = [{"unit": "ann"}, {"unit": "ann"}, {"unit": "bob"}]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(type(corpus), "rows", lambda self, *splits: iter(rows))
+        (note,) = reference._of_units(corpus)
+    assert note.startswith("The 3 rows held out are of 2 units")
+
+
 def test_a_column_source_is_one_and_few_documents_are_none(house: Path, tmp_path: Path) -> None:
     rows = [json.loads(line) for line in notes(tmp_path / "n.jsonl", 120, 12).read_text().splitlines()]
     for k, row in enumerate(rows):
@@ -193,7 +223,7 @@ def test_earlier_results_judge_in_place_of_documents(house: Path, tmp_path: Path
     history = tmp_path / "history"
 
     def like(found: Drift, noise: float) -> Drift:
-        return replace(
+        noisy = replace(
             found,
             measurements=tuple(
                 replace(m, value=m.value + noise * float(rng.normal()), low=None, high=None)
@@ -202,6 +232,7 @@ def test_earlier_results_judge_in_place_of_documents(house: Path, tmp_path: Path
                 for m in found.measurements
             ),
         )
+        return replace(noisy, seal=seals.sealed_evidence(noisy.evidence, load_key()).seal)
 
     for day in range(FEWEST_EARLIER):
         write_json(history / f"{day:02}.json", like(today, 0.05))
@@ -214,6 +245,27 @@ def test_earlier_results_judge_in_place_of_documents(house: Path, tmp_path: Path
     (history / "00.json").unlink()
     few = drift(house / "ckpt", texts=strange, baseline=history, reports=tmp_path / "r", settings=QUICK)
     assert {m.value for m in few.measurements if m.metric == "p"} == {None}
+
+
+def test_a_result_that_was_changed_is_no_history(house: Path, tmp_path: Path) -> None:
+    texts = notes(tmp_path / "n.jsonl", 60, 12)
+    today = drift(house / "ckpt", texts=texts, reports=tmp_path / "r", settings=QUICK)
+    write_json(tmp_path / "h" / "0.json", replace(today, measurements=today.measurements[1:]))
+    with pytest.raises(InputError, match="did not seal this"):
+        drift(house / "ckpt", texts=texts, baseline=tmp_path / "h", reports=tmp_path, settings=QUICK)
+
+
+def test_the_first_unknown_token_ever_is_unusual(house: Path, tmp_path: Path) -> None:
+    texts = notes(tmp_path / "n.jsonl", 60, 12)
+    today = drift(house / "ckpt", texts=texts, reports=tmp_path, settings=QUICK)
+    assert "unknown_change" not in numbers(today)
+    first = next(m for m in today.measurements if m.metric == "vocabulary_js")
+    new = replace(first, metric="unknown_change", value=0.2, low=None, high=None)
+    rare = replace(today, measurements=(*today.measurements, new))
+    found, note = earlier.judged(rare, [today] * FEWEST_EARLIER)
+    by_name = {m.slice: m.value for m in found}
+    assert "cannot be compared" not in note
+    assert by_name["unknown_change"] <= 0.05 and by_name["vocabulary_js"] == 1
 
 
 def test_results_of_other_settings_or_another_checkpoint_are_not_compared(
@@ -275,7 +327,7 @@ def refused(arguments: list[str], capsys: pytest.CaptureFixture, reports: Path) 
 def test_bad_input_is_one_line_and_leaves_nothing(
     house: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
-    texts, few = notes(tmp_path / "n.jsonl", 60, 1), notes(tmp_path / "few.jsonl", FEWEST - 1, 1)
+    texts, few = notes(tmp_path / "n.jsonl", 60, 5), notes(tmp_path / "few.jsonl", FEWEST - 1, 5)
     (tmp_path / "empty.jsonl").write_text('{"text": "  "}\n')
     tokenizer = Tokenizer.load(None)
     checkpoint.save_weights(tmp_path / "outside", small(tokenizer), tokenizer)
