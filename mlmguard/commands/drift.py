@@ -26,6 +26,7 @@ FIRST = "What to compare"
 FORMATS = ("prometheus", "csv", "json", "junit", "sarif")
 """Formats of numbers and verdicts; the others are reports on a release, with its corpus and its claim."""
 LEVEL = 0.05  # of the marks in the table; a policy has its own
+GUESSES = "The model is not shown to be better than word frequencies: its losses and embeddings say little."
 
 
 def lines(found: Drift) -> list[tuple[str, str]]:
@@ -41,10 +42,15 @@ def lines(found: Drift) -> list[tuple[str, str]]:
             continue
         tail = f", {one.slice}" if one.slice else ""
         rows.append((one.metric.replace("_", " ") + tail, _told(one, tests.get(one.metric + tail), word)))
+    formed = [test for test in tests.values() if test.value is not None]
     moved = [name for name, test in tests.items() if test.value is not None and test.value <= LEVEL]
+    verdict = ", ".join(moved) or ("nothing" if formed else "not known: no p-value was formed")
     counted = ", ".join(f"{count:,} {side}" for side, count in sorted(found.documents.items()))
     rows.append(("documents", counted))
-    rows.append((word, f"{', '.join(moved) or 'nothing'} (level {LEVEL:g}, by {found.judged_by})"))
+    rows.append((word, f"{verdict} (level {LEVEL:g}, by {found.judged_by})"))
+    rows += [("note", note) for note in found.notes[1:]]  # the first is true of every result
+    if found.model.head_loaded and not found.model.beats_unigram:
+        rows.append(("note", GUESSES))
     return rows
 
 
@@ -52,7 +58,7 @@ def _told(number: Measurement, test: Measurement | None, word: str) -> str:
     note = f"; {number.note}" if number.note else ""
     if test is None:
         return show_measurement(_bare(number)) + note
-    p = f"p = {test.value:.3g}" if test.value is not None else f"p not formed: {test.note}"
+    p = f"p = {test.value:.3g}" if test.value is not None else "p not formed"
     mark = f" ✕ {word}" if test.value is not None and test.value <= LEVEL else ""
     return f"{show_measurement(_bare(number))}, {p}{mark}{note}"
 

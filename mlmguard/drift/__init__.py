@@ -96,6 +96,7 @@ UNLIKE = (
 
 
 def _texts(ckpt: Path, texts: Path, against: Path | None, settings: DriftSettings, watcher: Watcher) -> Drift:
+    model = opened(ckpt)
     most = settings.documents
     of = reference.of(ckpt, against, settings, watcher)
     coming = of.without_known(named(texts, settings.text_key, watcher), str(texts), watcher)
@@ -103,7 +104,6 @@ def _texts(ckpt: Path, texts: Path, against: Path | None, settings: DriftSetting
     if against is None and not is_cleaned(texts):
         told = (*told, UNLIKE)
     known, before, now = shown([of.known, of.before, now], load_key())
-    model = opened(ckpt)
     what = f"--against {against}" if against else f"{ckpt}: documents that its run held out"
     known_ids, _ = tokens_of(model.tokenizer, known, what)
     counts = _counted(known_ids, model)
@@ -159,16 +159,16 @@ def _side(
 def _checkpoints(
     old: Path, new: Path, texts: Path | None, settings: DriftSettings, watcher: Watcher
 ) -> Drift:
+    pair = opened(old), opened(new)
+    if apart := pair[1].tokenizer.differs_from(str(pair[0].place)):
+        do = "what is compared are the answers to the same tokens: take a checkpoint trained on from OLD"
+        raise InputError(f"{old} and {new}", f"two tokenizers: {apart}", "one tokenizer", do)
     told: tuple[str, ...] = ()
     if texts is not None:
         rows = named(texts, settings.text_key, watcher)
     else:
         rows, told = reference.unseen(old, new)
     (sample,) = shown([drawn(rows, settings.documents, _rng(settings, "now"))], load_key())
-    pair = opened(old), opened(new)
-    if apart := pair[1].tokenizer.differs_from(str(pair[0].place)):
-        do = "what is compared are the answers to the same tokens: take a checkpoint trained on from OLD"
-        raise InputError(f"{old} and {new}", f"two tokenizers: {apart}", "one tokenizer", do)
     what = f"--texts {texts}" if texts else f"{new}: documents that neither run was trained on"
     tokens = tokens_of(pair[0].tokenizer, sample, what)
     counts = _counted(tokens[0], pair[0])

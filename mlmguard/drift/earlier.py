@@ -65,7 +65,8 @@ def judged(today: Drift, found: Sequence[Drift]) -> tuple[tuple[Measurement, ...
     rows = [none | {_name(m): m.value for m in one.measurements if m.value is not None} for one in alike]
     whole = [row for row in rows if numbers.keys() <= row.keys()]
     left = len(found) - len(whole)
-    told = f"{len(whole)} earlier results" + (f"; {left} others cannot be compared" if left else "")
+    others = f"; {left} other{'s' * (left != 1)} cannot be compared" if left else ""
+    told = f"{len(whole)} earlier result{'s' * (len(whole) != 1)}{others}"
     if len(whole) < FEWEST_EARLIER:
         why = f"{told}; at least {FEWEST_EARLIER} are needed for a p-value of .05"
         return tuple(_p(name, None, len(whole), why) for name in numbers), f"Baseline: {why}."

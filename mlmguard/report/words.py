@@ -146,6 +146,8 @@ def judged(case: Case) -> str:
 
 def unclearable(case: Case) -> str:
     """Say why this audit cannot find the model clean, or "" if it can."""
+    if _is_of_drift(case):
+        return ""  # nothing was attacked; a policy has a rule for whether the model works
     fault = broken(case.evidence)
     return f"{fault[:1].upper()}{fault[1:]}: this audit cannot clear the model." if fault else ""
 

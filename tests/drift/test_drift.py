@@ -106,6 +106,7 @@ def test_the_same_input_gives_the_same_file(house: Path, tmp_path: Path) -> None
     for name in ("a", "b"):
         found = drift(house / "ckpt", texts=texts, reports=tmp_path / name, settings=QUICK)
         assert UNLIKE in found.notes  # text as it is, and the other side was cleaned
+        assert ("note", UNLIKE) in lines(found)
     assert (tmp_path / "a" / "drift.json").read_bytes() == (tmp_path / "b" / "drift.json").read_bytes()
 
 
@@ -245,6 +246,9 @@ def test_earlier_results_judge_in_place_of_documents(house: Path, tmp_path: Path
     (history / "00.json").unlink()
     few = drift(house / "ckpt", texts=strange, baseline=history, reports=tmp_path / "r", settings=QUICK)
     assert {m.value for m in few.measurements if m.metric == "p"} == {None}
+    told = lines(few)
+    assert dict(told)["moved"].startswith("not known")
+    assert sum("at least 19 are needed" in value for _, value in told) == 1  # said once
 
 
 def test_a_result_that_was_changed_is_no_history(house: Path, tmp_path: Path) -> None:
@@ -276,7 +280,7 @@ def test_results_of_other_settings_or_another_checkpoint_are_not_compared(
     other = replace(today, model=replace(today.model, digest="0" * 64))
     settings = replace(today, settings={**today.settings, "documents": "79"})
     _, note = earlier.judged(today, [other, settings, today])
-    assert note.startswith("Baseline: 1 earlier results; 2 others cannot be compared")
+    assert note.startswith("Baseline: 1 earlier result; 2 others cannot be compared")
 
 
 # --- the command --------------------------------------------------------------------------------------
@@ -308,12 +312,16 @@ def test_the_exit_code_is_that_of_the_policy_and_of_gate(
     assert "released" not in told.out.partition("Gates of base")[0]
 
 
-def test_a_model_that_has_learnt_nothing_is_inconclusive(tmp_path: Path) -> None:
+def test_a_model_that_has_learnt_nothing_is_inconclusive(
+    tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
     tokenizer = Tokenizer.load(None)
     checkpoint.save_weights(tmp_path / "ckpt", small(tokenizer), tokenizer)
     old, new = notes(tmp_path / "o.jsonl", 80, 1), notes(tmp_path / "n.jsonl", 80, 2)
     asked = ["drift", str(tmp_path / "ckpt"), "--against", str(old), "--texts", str(new), "--policy", "drift"]
     assert cli.run([*asked, "--reports", str(tmp_path / "r")]) == 3
+    told = " ".join(capsys.readouterr().out.split())
+    assert "not shown to be better than word frequencies" in told and "audit" not in told
 
 
 def refused(arguments: list[str], capsys: pytest.CaptureFixture, reports: Path) -> str:
@@ -353,6 +361,7 @@ def test_bad_input_is_one_line_and_leaves_nothing(
         "no such folder": ["ckpt", "--texts", str(texts), "--baseline", str(tmp_path / "nowhere")],
         "no result of": ["ckpt", "--texts", str(texts), "--baseline", str(five)],
         "no such folder, nor does a hub": ["./gone/away/x", "--texts", str(texts), "--against", str(texts)],
+        "elsewhere: no such folder": ["./elsewhere", "--texts", str(texts)],
         "not at hand": [str(tmp_path / "outside"), "--texts", str(texts)],
         "two tokenizers": ["ckpt", str(own), "--texts", str(texts)],
         "5 entries, all of them special": [str(five), "--texts", str(texts), "--against", str(texts)],

@@ -101,10 +101,11 @@ def no_column(key: str, columns: Iterable[str], delimiter: str = "") -> str:
     """Give the reason of a table without a text, with what of its columns can be shown."""
     names = list(map(str, columns))
     shown = [name for name in names if {*re.split("[_ ]", name.strip().casefold())} <= _USUAL][:_SHOWN]
-    seen = f"{len(names)} column{'s' * (len(names) != 1)}" + (
-        f' between "{delimiter}"' if delimiter.strip() else ""
-    )
-    return f'no column "{key}" in {seen}' + (f" ({', '.join(shown)})" if shown else "")
+    seen = f"{len(names)} column{'s' * (len(names) != 1)}"
+    if not delimiter:
+        return f'no column "{key}" in {seen}' + (f" ({', '.join(shown)})" if shown else "")
+    seen += f' between "{delimiter}"' if delimiter.strip() else ""
+    return f'no column "{key}" in the first row ({seen}' + (f": {', '.join(shown)})" if shown else ")")
 
 
 def has_text(columns: Iterable[str], key: str) -> bool:
