@@ -87,8 +87,8 @@ def _by_documents(m: Measurement) -> Measurement:
 
 
 UNLIKE = (
-    "What comes now was not cleaned, and what it is compared with was: what a scan takes out counts as "
-    "movement. Scan it, and name its clean/ with --texts."
+    "Of what comes now and what it is compared with only one was cleaned: what a scan takes out counts as "
+    "movement. Scan the other, and name its clean/."
 )
 
 
@@ -101,7 +101,7 @@ def _texts(ckpt: Path, texts: Path, against: Path | None, settings: DriftSetting
     of = reference.of(ckpt, against, settings, watcher)
     coming = of.without_known(named(texts, settings.text_key, watcher), str(texts), watcher)
     now, told = drawn(coming, most, _rng(settings, "now")), of.told
-    if against is None and not is_cleaned(texts):
+    if is_cleaned(texts) != (against is None or is_cleaned(against)):
         told = (*told, UNLIKE)
     known, before, now = shown([of.known, of.before, now], load_key())
     what = f"--against {against}" if against else f"{ckpt}: documents that its run held out"

@@ -112,7 +112,10 @@ def test_the_same_input_gives_the_same_file(house: Path, tmp_path: Path) -> None
 
 def test_text_of_before_can_be_named_and_is_halved(house: Path, tmp_path: Path) -> None:
     old, new = notes(tmp_path / "o.jsonl", 160, 31), notes(tmp_path / "n.jsonl", 80, 32)
+    clean = drift(house / "ckpt", texts=house / "later-clean", against=old, reports=tmp_path, settings=QUICK)
+    assert UNLIKE in clean.notes
     found = drift(house / "ckpt", texts=new, against=old, reports=tmp_path, settings=QUICK)
+    assert UNLIKE not in found.notes
     assert moved(found) == set()
     assert found.documents == {"before": 80, "now": 80, "known": 80}
 
