@@ -108,6 +108,8 @@ def _broke(kind: type[BaseException], traceback: TracebackType | None) -> None:
 
 def _taken_down(kind: type[BaseException], traceback: TracebackType | None) -> None:
     """An exception in what takes an object down: a Ctrl-C that fell there is given to the program again."""
+    if sys.is_finalizing():
+        return  # a thread started now never says that it began: its start would wait for ever
     if issubclass(kind, KeyboardInterrupt):  # from a thread: here it would be lost once more
         threading.Timer(_AGAIN, signal.pthread_kill, (threading.main_thread().ident, signal.SIGINT)).start()
     else:

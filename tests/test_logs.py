@@ -166,3 +166,13 @@ def test_every_command_can_be_verbose(capsys: pytest.CaptureFixture[str]) -> Non
     assert "exit_code=2" in capsys.readouterr().err
     assert cli.run(["policy", "check", "base"]) == 0
     assert capsys.readouterr().err == ""
+
+
+def test_a_ctrl_c_in_a_destructor_at_the_very_end_hangs_nothing() -> None:
+    program = (
+        "from mlmguard import logs\nlogs.hear_libraries()\n"
+        "class Kept:\n    def __del__(self): raise KeyboardInterrupt\n"
+        "kept = Kept()\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], timeout=60, capture_output=True)
+    assert (ended.returncode, ended.stderr) == (0, b"")

@@ -210,6 +210,7 @@ _YEAR = re.compile(r"(?<!\d)\d{4}(?!\d)")
 _THREE_NUMBERS = re.compile(r"\d{1,2}\.\d{1,2}\.\d{1,2}")
 _GOES_ON = re.compile(r"\.(?!(?:19|20)\d\d(?!\d))\d")  # with a fourth number, and that is no year
 _NUMBER_BEHIND = re.compile(r"\.\d{3}")
+_LEADING_ZERO = re.compile(r"\b0\d")  # of a month, and hardly ever of a version: "due for release 12.03.24."
 _VERSION_WORD = re.compile(r"(?i)\b(?:version|release|build|kernel|driver|firmware|ver\.?|v)[ ]?\Z")
 
 
@@ -223,7 +224,8 @@ def _date(text: str, span: Span) -> bool:
     if _THREE_NUMBERS.fullmatch(value):
         if _GOES_ON.match(text, span.end) or _ends_a_fraction(text, span.start, "."):
             return False
-        if text[span.end : span.end + 1] == "." and _VERSION_WORD.search(text, before, span.start):
+        ends = text[span.end : span.end + 1] == "." and not _LEADING_ZERO.search(value)
+        if ends and _VERSION_WORD.search(text, before, span.start):
             return False
     elif "." in value and _NUMBER_BEHIND.match(text, span.end) and ":" not in value:
         return False

@@ -28,6 +28,8 @@ def found(text: str) -> set[tuple[str, str]]:
         ("Tel.398-440-4490", "PHONE_NUMBER", "398-440-4490"),
         ("Ph.2175550135", "PHONE_NUMBER", "2175550135"),
         ("part no. 12 of 3 May 2019", "DATE_TIME", "3 May 2019"),
+        ("He is due for release 12.03.24.", "DATE_TIME", "12.03.24"),
+        ("Seen by the driver 01.02.24.", "DATE_TIME", "01.02.24"),
         ("password: userA1b2C3d4E5=", "API_KEY", "userA1b2C3d4E5="),
         ("password: Token4Me:", "API_KEY", "Token4Me:"),
     ],
