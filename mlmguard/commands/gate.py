@@ -72,6 +72,8 @@ def gate(
         for path in paths:
             countersigned.refuse_unsigned(path, signable(path), rules, public_key)
     _refuse_other_corpora(found)
+    for path, evidence in found:
+        _refuse_what_no_rule_speaks_of(path, evidence, rules)
     judged = [judge_evidence(path, evidence, rules, fail_on, day) for path, evidence in found]
     write_cases([(one.path, one.case) for one in judged], out)
     codes = {exit_code(one.judgement, fail_on) for one in judged}
@@ -122,6 +124,15 @@ def _refuse_other_corpora(found: Sequence[tuple[Path, Evidence]]) -> None:
         one, other, *_ = reversed(scans.values())
         do = "judge them one after the other"
         raise InputError(f"{one} and {other}", "evidence of different corpora", "evidence of one scan", do)
+
+
+def _refuse_what_no_rule_speaks_of(path: Path, evidence: Evidence, rules: Policy) -> None:
+    """Drift is judged by rules on drift, an audit by others: all that the wrong ones say is "inconclusive"."""
+    stages = {rule.stage for rule in rules.rules}
+    if evidence.is_of_drift and "drift" not in stages:
+        raise InputError(str(path), f"a result of drift, and {rules.id} has no rule on it", "--policy drift")
+    if stages == {"drift"} and not evidence.is_of_drift:
+        raise InputError(str(path), f"no result of drift, and {rules.id} is on drift alone", "another policy")
 
 
 def judge_evidence(

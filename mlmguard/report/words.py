@@ -78,7 +78,7 @@ def headline(case: Case) -> tuple[str, str]:
     counts = dict(tally(case.judgement))
     status = case.judgement.status
     told = _besides(counts)
-    follows, open_, before = _OF_DRIFT if _is_of_drift(case) else _OF_A_RELEASE
+    follows, open_, before = _OF_DRIFT if case.evidence.is_of_drift else _OF_A_RELEASE
     if status is Status.FAIL:
         n = counts.get(Status.FAIL, 0)
         sentence = f"{_rules(n, 'is', 'are')} not met. {follows}"
@@ -102,10 +102,6 @@ def headline(case: Case) -> tuple[str, str]:
 _OF_A_RELEASE = ("The model should not be released.", "the model may be released", " before release")
 _OF_DRIFT = ("What was measured of the model may not hold of what comes now.", "anything moved", "")
 """What follows where a rule is not met, what is open without enough evidence, when to attend to the rest."""
-
-
-def _is_of_drift(case: Case) -> bool:
-    return [run.attack for run in case.evidence.attacks] == ["drift"]
 
 
 def _all_met(counts: Mapping[Status, int]) -> str:
@@ -146,7 +142,7 @@ def judged(case: Case) -> str:
 
 def unclearable(case: Case) -> str:
     """Say why this audit cannot find the model clean, or "" if it can."""
-    if _is_of_drift(case):
+    if case.evidence.is_of_drift:
         return ""  # nothing was attacked; a policy has a rule for whether the model works
     fault = broken(case.evidence)
     return f"{fault[:1].upper()}{fault[1:]}: this audit cannot clear the model." if fault else ""

@@ -156,6 +156,11 @@ class Evidence:
     seal: Seal | None = None  # over everything else here, weights and statement included; None: not sealed
     schema: str = "mlmguard/evidence/v1"
 
+    @property
+    def is_of_drift(self) -> bool:
+        """Say whether this is what ``drift`` found, and no audit."""
+        return [run.attack for run in self.attacks] == ["drift"]
+
 
 @noun
 class Review:

@@ -305,12 +305,11 @@ def test_the_exit_code_is_that_of_the_policy_and_of_gate(
     forged = (tmp_path / "b" / "drift.json").read_text().replace('"slice": "vocabulary_js"', '"slice": "v"')
     (tmp_path / "forged.json").write_text(forged)
     assert cli.run(["gate", str(tmp_path / "forged.json"), "--policy", "drift"]) == 2
-    assert (
-        cli.run(["gate", str(tmp_path / "a" / "drift.json"), "--policy", "base"]) == 3
-    )  # no audit of anything
+    assert cli.run(["gate", str(tmp_path / "a" / "drift.json")]) == 2  # by base: no audit of anything
     assert cli.run(["verify", "ckpt", "--evidence", str(tmp_path / "a" / "drift.json")]) == 2
     told = capsys.readouterr()
     assert "vocabulary js" in told.out and "moved" in told.out
+    assert "a result of drift, and base has no rule on it; expected --policy drift" in told.err
     assert "may not hold of what comes now" in " ".join(told.out.split())
     assert "released" not in told.out.partition("Gates of base")[0]
 
