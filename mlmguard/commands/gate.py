@@ -127,7 +127,7 @@ def _refuse_other_corpora(found: Sequence[tuple[Path, Evidence]]) -> None:
 
 
 def _refuse_what_no_rule_speaks_of(path: Path, evidence: Evidence, rules: Policy) -> None:
-    """Drift is judged by rules on drift, an audit by others: all that the wrong ones say is "inconclusive"."""
+    """Drift is judged by rules on drift and an audit by others: the wrong ones find all inconclusive."""
     stages = {rule.stage for rule in rules.rules}
     if evidence.is_of_drift and "drift" not in stages:
         raise InputError(str(path), f"a result of drift, and {rules.id} has no rule on it", "--policy drift")

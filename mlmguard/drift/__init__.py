@@ -99,7 +99,7 @@ def _texts(ckpt: Path, texts: Path, against: Path | None, settings: DriftSetting
     model = opened(ckpt)
     most = settings.documents
     of = reference.of(ckpt, against, settings, watcher)
-    coming = of.without_known(named(texts, settings.text_key, watcher), str(texts), watcher)
+    coming = of.without_known(named(texts, settings.text_key, watcher, load_key()), str(texts), watcher)
     now, told = drawn(coming, most, _rng(settings, "now")), of.told
     if is_cleaned(texts) != (against is None or is_cleaned(against)):
         told = (*told, UNLIKE)
@@ -165,7 +165,7 @@ def _checkpoints(
         raise InputError(f"{old} and {new}", f"two tokenizers: {apart}", "one tokenizer", do)
     told: tuple[str, ...] = ()
     if texts is not None:
-        rows = named(texts, settings.text_key, watcher)
+        rows = named(texts, settings.text_key, watcher, load_key())
     else:
         rows, told = reference.unseen(old, new)
     (sample,) = shown([drawn(rows, settings.documents, _rng(settings, "now"))], load_key())

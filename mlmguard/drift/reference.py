@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mlmguard.artifacts import read_json, read_noun
+from mlmguard.artifacts import load_key, read_json, read_noun
 from mlmguard.corpus.clean import CleanFolder, open_clean, refuse_damaged
 from mlmguard.corpus.records import Numbers
 from mlmguard.drift.sides import CHARACTERS, Drawn, drawn, named, rows_of
@@ -62,7 +62,7 @@ def of(ckpt: Path, against: Path | None, settings: DriftSettings, watcher: Watch
     """
     rng = np.random.default_rng([settings.seed, *b"before"])
     if against is not None:
-        rows = named(against, settings.text_key, watcher)
+        rows = named(against, settings.text_key, watcher, load_key())
         halves = drawn(rows, 2 * settings.documents, rng).halves(rng)
         note = (
             "--against is taken for text that the checkpoint was not trained on: it foretells its own "

@@ -84,10 +84,11 @@ def drawn(texts: Iterable[tuple[str, str]], most: int, rng: np.random.Generator)
     return Drawn(tuple(text for text, _ in kept), tuple(source for _, source in kept), met)
 
 
-def named(place: Path, text_key: str, watcher: Watcher) -> Iterator[tuple[str, str]]:
+def named(place: Path, text_key: str, watcher: Watcher, key: Key) -> Iterator[tuple[str, str]]:
     """(text, source) of each document of a folder, a file or a pattern, or of a cleaned corpus.
 
-    The source is the column of that name, else the top-level folder or file. What cannot be read is counted.
+    The source is the top-level folder or file, or the keyed fingerprint of what a column of that name holds:
+    that is data, a ward or a person. What cannot be read is counted.
     """
     if is_cleaned(place):
         corpus = open_clean(place)
@@ -97,7 +98,8 @@ def named(place: Path, text_key: str, watcher: Watcher) -> Iterator[tuple[str, s
     skipped = 0
     for item in read(place, Reading(text_key=text_key)):
         if isinstance(item, Document):
-            yield item.text, item.metadata.get("source", "") or item.source
+            value = item.metadata.get("source")
+            yield item.text, _by_fingerprint(value, key) if value else item.source
         else:
             skipped += item.records
     if skipped:
@@ -126,8 +128,12 @@ def shown(sides: Sequence[Drawn], key: Key) -> list[Drawn]:
     safe = {}
     for source, count in counts.items():
         shortened = name(safe_name(source, key)) if count >= FEWEST else ""
-        safe[source] = shortened if shortened != WITHHELD else f"source {key.fingerprint('SOURCE', source)}"
+        safe[source] = shortened if shortened != WITHHELD else _by_fingerprint(source, key)
     return [replace(side, sources=tuple(safe[source] for source in side.sources)) for side in sides]
+
+
+def _by_fingerprint(source: str, key: Key) -> str:
+    return f"source {key.fingerprint('SOURCE', source)}"
 
 
 # --- a checkpoint -------------------------------------------------------------------------------------
