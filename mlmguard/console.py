@@ -184,6 +184,7 @@ def scan_summary(manifest: Manifest, facts: Mapping[str, str] | None = None) -> 
         _findings(manifest),
         _table(tables.skipped(manifest)) if logs.asked() else None,
         _not_looked_for(manifest.coverage),
+        _unread(manifest),
         _foreign(manifest),
     )
 
@@ -407,7 +408,20 @@ def _width(content: tables.Table) -> int:
 
 _LANGUAGE = {"und": "undetermined"}
 _MANY = 0.05
-"""Share of documents in languages whose identifiers nobody looked for that is worth a warning."""
+"""Share of what a scan met that is worth a warning: records left out, documents in languages that nobody
+looked into."""
+
+
+def _unread(manifest: Manifest) -> RenderableType | None:
+    """A warning where a part of the corpus was left out."""
+    share = manifest.records_skipped / max(1, manifest.records_skipped + manifest.documents_read)
+    if share <= _MANY:
+        return None
+    return Text.assemble(
+        (f"! {share:.0%} of the records were left out", "yellow"),
+        _text(": nobody looked into them; scan --verbose says why, --max-skipped stops a scan for it"),
+        "\n",
+    )
 
 
 def _foreign(manifest: Manifest) -> RenderableType | None:

@@ -305,6 +305,18 @@ def test_documents_in_a_language_that_nobody_looked_for_are_a_warning_above_a_tw
         assert f"{line}{foreign}; scan again with {asked}--overwrite" in said
 
 
+@pytest.mark.parametrize("left, share", [(0, ""), (5, ""), (6, "6%"), (100, "50%")])
+def test_records_left_out_are_a_warning_above_a_twentieth(
+    left: int, share: str, width: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    skipped = (Skipped("notes", "not UTF-8", records=left),) if left else ()
+    read = max(100 - left, 100 if left == 100 else 0)
+    console.scan_summary(replace(manifest(), documents_read=read, skipped=skipped))
+    said = " ".join(shown(capsys, width).split())
+    assert (f"! {share} of the records were left out: nobody looked into them" in said) == bool(share)
+    assert ("of the records were left out" in said) == bool(share)
+
+
 def test_the_marks_of_a_mask_make_no_address(capsys: pytest.CaptureFixture[str], width: int) -> None:
     console.masks([("token", [("anna", "", False), ("@", "kept", False), ("@", "swapped", True)])])
     text = shown(capsys, width)
