@@ -306,7 +306,13 @@ TRIMMED: dict[str, Callable[[Data], object]] = {
 """What cannot always be told from the evidence of another run: no copy of it may pass where it did not."""
 
 
-@pytest.mark.parametrize("policy", sorted(shipped()))
+def test_a_policy_on_drift_judges_no_audit(tmp_path: Path) -> None:
+    write_json(tmp_path / "audit.json", clean())
+    with pytest.raises(InputError, match="no result of drift, and drift is on drift alone"):
+        gate([tmp_path / "audit.json"], "drift")
+
+
+@pytest.mark.parametrize("policy", sorted(set(shipped()) - {"drift"}))
 def test_evidence_of_a_model_that_leaks_passes_in_no_copy(policy: str, tmp_path: Path) -> None:
     path, changed = tmp_path / "audit.json", 0
     write_json(path, extractable())
