@@ -417,10 +417,9 @@ def _unread(manifest: Manifest) -> RenderableType | None:
     share = manifest.records_skipped / max(1, manifest.records_skipped + manifest.documents_read)
     if share <= _MANY:
         return None
-    return Text.assemble(
-        (f"! {share:.0%} of the records were left out", "yellow"),
-        _text(": nobody looked into them; scan --verbose says why, --max-skipped stops a scan for it"),
-        "\n",
+    return _warning(
+        f"{share:.0%} of the records were left out",
+        ": nobody looked into them; scan --verbose says why, --max-skipped stops a scan for it",
     )
 
 
@@ -431,10 +430,9 @@ def _foreign(manifest: Manifest) -> RenderableType | None:
     if share <= _MANY:
         return None
     named = ", ".join(f"{language} {count:,}" for language, count in list(foreign.items())[:8])
-    return Text.assemble(
-        (f"! {share:.0%} of the documents are in a language whose identifiers nobody looked for: ", "yellow"),
-        _text(f"{named}; scan again with {_asked(foreign)}--overwrite, or leave them out"),
-        "\n",
+    return _warning(
+        f"{share:.0%} of the documents are in a language whose identifiers nobody looked for: ",
+        f"{named}; scan again with {_asked(foreign)}--overwrite, or leave them out",
     )
 
 
@@ -448,4 +446,8 @@ def _not_looked_for(coverage: Sequence[Detector]) -> RenderableType | None:
     missing = sorted(not_looked_for(coverage))
     if not missing:
         return None
-    return Text.assemble(("! not looked for: ", "yellow"), _text(", ".join(missing)), "\n")
+    return _warning("not looked for: ", ", ".join(missing))
+
+
+def _warning(what: str, more: str) -> RenderableType:
+    return Text.assemble((f"! {what}", "yellow"), _text(more), "\n")

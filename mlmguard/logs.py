@@ -108,12 +108,11 @@ def _broke(kind: type[BaseException], traceback: TracebackType | None) -> None:
 
 def _taken_down(kind: type[BaseException], traceback: TracebackType | None) -> None:
     """An exception in what takes an object down: a Ctrl-C that fell there is given to the program again."""
-    if sys.is_finalizing():
-        return  # a thread started now never says that it began: its start would wait for ever
-    if issubclass(kind, KeyboardInterrupt):  # from a thread: here it would be lost once more
-        threading.Timer(_AGAIN, signal.pthread_kill, (threading.main_thread().ident, signal.SIGINT)).start()
-    else:
+    if not issubclass(kind, KeyboardInterrupt):
         _broke(kind, traceback)
+    elif not sys.is_finalizing():  # a thread started then never says that it began: one would wait for ever
+        # from a thread: here it would be lost once more
+        threading.Timer(_AGAIN, signal.pthread_kill, (threading.main_thread().ident, signal.SIGINT)).start()
 
 
 _AGAIN = 0.05  # seconds

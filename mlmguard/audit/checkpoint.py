@@ -25,7 +25,7 @@ from mlmguard.artifacts import (
     weights_digest,
 )
 from mlmguard.audit import elsewhere, given
-from mlmguard.corpus.clean import read_clean
+from mlmguard.corpus.clean import of_run, whole
 from mlmguard.corpus.read.documents import Settings as Reading
 from mlmguard.corpus.read.documents import read as read_documents
 from mlmguard.errors import InputError
@@ -161,14 +161,7 @@ def _read_ours(ckpt: Path, source: Ours, seed: int) -> Audited:
         raise _no_run(folder, statement)
     known = read_json(folder / "run.json")
     seals.refuse_changed_run(folder, statement)
-    corpus = read_clean(Path(known["clean"]), [shard["shard"] for shard in known.get("left_out", ())])
-    if corpus.manifest.commitment != known["commitment"]:
-        raise InputError(
-            known["clean"],
-            "another corpus than the checkpoint was trained on",
-            "the one with its digest",
-            "scan the original corpus again with the same settings",
-        )
+    corpus = whole(of_run(known, "scan the original corpus again with the same settings"))
     secrets: tuple[canaries.Secret, ...] = ()
     if training.get("canaries"):
         path = folder / "canaries.jsonl"

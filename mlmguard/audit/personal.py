@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +13,7 @@ from mlmguard.corpus.detect.finder import OURS, STRONG, Finder, finder
 from mlmguard.corpus.detect.spans import Span as Place
 from mlmguard.corpus.read.originals import originals
 from mlmguard.errors import InputError
-from mlmguard.leakage.results import CONTROL, Rows, Span, of_whole_units
+from mlmguard.leakage.results import CONTROL, Rows, Span, of_whole_units, units_dealt
 
 if TYPE_CHECKING:
     from mlmguard.audit.bench import Bench
@@ -109,12 +108,9 @@ def _found(looking: Finder, text: str) -> list[Place]:
 
 def _some(rows: Rows, rng: np.random.Generator) -> Iterator[Mapping[str, str]]:
     """Rows of whole units in random order, until enough was looked through."""
-    left, owned = MOST_CHARACTERS, defaultdict[str, list[Mapping[str, str]]](list)
-    for row in rows:
-        owned[row["unit"]].append(row)
-    units = list(owned.values())
-    for k in rng.permutation(len(units)):
+    left = MOST_CHARACTERS
+    for unit in units_dealt(rows, lambda row: row["unit"], rng):
         if left <= 0:
             return
-        left -= sum(len(row["text"]) for row in units[k])
-        yield from units[k]
+        left -= sum(len(rows[k]["text"]) for k in unit)
+        yield from (rows[k] for k in unit)

@@ -7,6 +7,7 @@ from array import array
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -104,7 +105,25 @@ def read_clean(clean: Path, without: Collection[str] = ()) -> CleanCorpus:
     """All rows at once, but those of the shards ``without``; :class:`InputError` where a shard is damaged."""
     found = open_clean(clean, without)
     refuse_damaged(found)
-    return CleanCorpus(found.manifest, tuple(found.rows("train")), tuple(found.rows("validation", "test")))
+    return whole(found)
+
+
+def whole(folder: CleanFolder) -> CleanCorpus:
+    """All rows of ``folder`` at once."""
+    return CleanCorpus(folder.manifest, tuple(folder.rows("train")), tuple(folder.rows("validation", "test")))
+
+
+def of_run(known: Mapping[str, Any], do: str) -> CleanFolder:
+    """Open the corpus that a run was trained on, by what its ``run.json`` holds.
+
+    Raises :class:`InputError` where a shard is damaged, or, with what to ``do``, where it is another corpus.
+    """
+    corpus = open_clean(Path(known["clean"]), [shard["shard"] for shard in known.get("left_out", ())])
+    refuse_damaged(corpus)
+    if corpus.manifest.commitment != known["commitment"]:
+        found = "another corpus than the checkpoint was trained on"
+        raise InputError(known["clean"], found, "the one with its digest", do)
+    return corpus
 
 
 def refuse_damaged(corpus: CleanFolder, splits: Collection[str] = SPLITS, more: str = "") -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mlmguard.artifacts import key_at_hand, read_json, read_noun
+from mlmguard.artifacts import as_noun, key_at_hand, read_json
 from mlmguard.drift.statistics import FEWEST_EARLIER, unusual_p
 from mlmguard.errors import InputError
 from mlmguard.training.privacy import seals
@@ -31,7 +31,8 @@ def results(folder: Path, ours: Path) -> list[Drift]:
     if not folder.is_dir():
         raise InputError(f"--baseline {folder}", "no such folder", "a folder with earlier drift.json files")
     paths = [path for path in sorted(folder.glob("*.json")) if path.resolve() != ours.resolve()]
-    found = [_unchanged(path, read_noun(path, Drift)) for path in paths[-NEWEST:] if _is_result(path)]
+    read = ((path, read_json(path)) for path in paths[-NEWEST:])
+    found = [_unchanged(path, as_noun(data, Drift, str(path))) for path, data in read if _is_result(data)]
     if not found:
         raise InputError(
             f"--baseline {folder}", "no result of `mlmguard drift` in it", "earlier drift.json files",
@@ -40,8 +41,7 @@ def results(folder: Path, ours: Path) -> list[Drift]:
     return found
 
 
-def _is_result(path: Path) -> bool:
-    data = read_json(path)
+def _is_result(data: object) -> bool:
     return isinstance(data, dict) and str(data.get("schema")).startswith("mlmguard/drift/")
 
 

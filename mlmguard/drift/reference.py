@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from mlmguard.artifacts import load_key, read_json, read_noun
-from mlmguard.corpus.clean import CleanFolder, open_clean, refuse_damaged
+from mlmguard.corpus.clean import CleanFolder, of_run
 from mlmguard.corpus.records import Numbers
 from mlmguard.drift.sides import CHARACTERS, Drawn, drawn, named, rows_of
 from mlmguard.errors import InputError
@@ -73,8 +73,8 @@ def of(ckpt: Path, against: Path | None, settings: DriftSettings, watcher: Watch
         before = before.without(lambda text: _digest(text) in stored)
         return Reference(known, before, run_id(ckpt), (note, _LEFT_OUT), stored)
     corpus = _corpus(ckpt, "--against")
-    known = drawn(rows_of(corpus, "train"), KNOWN * settings.documents, rng)
-    stored = _stored(rows_of(corpus, "train"))
+    stored = Numbers()
+    known = drawn(_noted(rows_of(corpus, "train"), stored), KNOWN * settings.documents, rng)
     held_out = (row for row in rows_of(corpus, "validation", "test") if _digest(row[0]) not in stored)
     before = drawn(held_out, settings.documents, rng)
     note = "Words are counted in its training rows; compared are rows that its run held out."
@@ -127,21 +127,21 @@ def _corpus(ckpt: Path, flag: str) -> CleanFolder:
     known = read_json(found.folder / "run.json")
     if not Path(known["clean"]).is_dir():
         raise missing
-    corpus = open_clean(Path(known["clean"]), [shard["shard"] for shard in known.get("left_out", ())])
-    refuse_damaged(corpus)
-    if corpus.manifest.commitment != known["commitment"]:
-        raise InputError(
-            known["clean"], "another corpus than the checkpoint was trained on", "the one of its run",
-            f"name text that it was not trained on with {flag}",
-        )  # fmt: skip
-    return corpus
+    return of_run(known, f"name text that it was not trained on with {flag}")
 
 
 def _stored(rows: Iterable[_Pair]) -> Numbers:
     found = Numbers()
-    for text, _ in rows:
-        found.add(_digest(text))
+    for _ in _noted(rows, found):
+        pass
     return found
+
+
+def _noted(rows: Iterable[_Pair], known: Numbers) -> Iterator[_Pair]:
+    """``rows``, each of whose texts is ``known`` from then on."""
+    for row in rows:
+        known.add(_digest(row[0]))
+        yield row
 
 
 def _digest(text: str) -> int:

@@ -200,17 +200,8 @@ def whole_units(splits: Sequence[Rows], most: int, rng: np.random.Generator) -> 
     All documents of a unit come with it, so that units of all splits are of one kind: a unit of which one
     document was taken would score more widely than one of which twelve were.
     """
-    dealt = []
-    for rows in splits:
-        owned: dict[str, list[int]] = defaultdict(list)
-        for number, row in enumerate(rows):
-            owned[row["unit"]].append(number)
-        groups = list(owned.values())
-        dealt.append([groups[k] for k in rng.permutation(len(groups))])
-    fitting = [
-        int(np.searchsorted(np.cumsum([len(g) for g in groups]), most, "right")) for groups in dealt if groups
-    ]
-    count = max(1, min(fitting))
+    dealt = [units_dealt(rows, lambda row: row["unit"], rng) for rows in splits]
+    count = max(1, min(_fitting(groups, most) for groups in dealt if groups))
     return tuple(sorted(k for group in groups[:count] for k in group) for groups in dealt)
 
 
@@ -222,14 +213,23 @@ def of_whole_units(
     Drawn one by one, those of the larger side would come from other units, such as hold many, and fewer of
     each: neither one a unit nor the highest of a unit could be compared with those of the other side.
     """
+    groups = units_dealt(found, unit_of, rng)
+    drawn = [number for group in groups[: max(1, _fitting(groups, most))] for number in group]
+    return [found[number] for number in sorted(drawn[:most])]
+
+
+def units_dealt(found: Sequence[T], unit_of: Callable[[T], str], rng: np.random.Generator) -> list[list[int]]:
+    """The units of what was ``found`` in random order, each as the places of all it holds."""
     owned: dict[str, list[int]] = defaultdict(list)
     for number, one in enumerate(found):
         owned[unit_of(one)].append(number)
-    units = list(owned.values())
-    order = [units[k] for k in rng.permutation(len(units))]
-    count = max(1, int(np.searchsorted(np.cumsum([len(unit) for unit in order]), most, "right")))
-    drawn = [number for unit in order[:count] for number in unit]
-    return [found[number] for number in sorted(drawn[:most])]
+    groups = list(owned.values())
+    return [groups[k] for k in rng.permutation(len(groups))]
+
+
+def _fitting(groups: Sequence[Sequence[int]], most: int) -> int:
+    """How many of the first ``groups`` hold ``most`` at most."""
+    return int(np.searchsorted(np.cumsum([len(group) for group in groups]), most, "right"))
 
 
 def redealt(own: Sequence[Hit], other: Sequence[Hit], rng: np.random.Generator) -> float:
