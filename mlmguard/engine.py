@@ -78,8 +78,9 @@ class LocalEngine:
         run at the end of the block are ended.
         """
         context: Any = multiprocessing.get_context(self._method)
+        together = len(shards) + 1
         hands = [
-            context.Process(target=_alone, args=(work, shard, self.workers), daemon=True) for shard in shards
+            context.Process(target=_alone, args=(work, shard, together), daemon=True) for shard in shards
         ]
         with _without_the_script(work):
             for hand in hands:
@@ -90,7 +91,7 @@ class LocalEngine:
                 hand.join()
 
         try:
-            with _fewer_threads(self.workers):
+            with _fewer_threads(together):
                 yield wait
         finally:
             for hand in hands:

@@ -17,7 +17,7 @@ from mlmguard.audit.checkpoint import Foreign, Ours
 from mlmguard.audit.evidence import evidence_of, write_records
 from mlmguard.audit.resume import Budget
 from mlmguard.audit.selftest import SelfTest, selftest
-from mlmguard.audit.together import shared
+from mlmguard.audit.together import shared, workers
 from mlmguard.leakage.attacks import attacks
 from mlmguard.moved import names_of
 from mlmguard.settings import AuditSettings, check
@@ -45,9 +45,10 @@ def audit(
     settings = settings or AuditSettings()
     check(settings)
     budget, known, source = Budget(settings), attacks(), source or Ours()
+    engine = workers(settings)
     with watcher.stage("reading"):
         audited = checkpoint.read(ckpt, source, settings.seed)
-    with shared(audited, ckpt, source, settings) as hands, Bench(audited, settings) as bench:
+    with shared(audited, ckpt, source, settings, engine) as hands, Bench(audited, settings) as bench:
         open_to_it = [attack for attack in known if not attack.refused(audited)]
         results = hands.results(open_to_it, bench, budget, watcher)
         evidence = seals.sealed_evidence(evidence_of(bench, known, results), load_key())

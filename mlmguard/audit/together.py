@@ -42,7 +42,9 @@ class Share:
         audited = checkpoint.read(self.ckpt, self.source, self.settings.seed)
         with Bench(audited, self.settings) as bench:
             finished = Finished(audited, self.settings, self.taken)
-            for attack in attacks():
+            for attack in reversed(
+                attacks()
+            ):  # the longest is among the last, and the others begin with the first
                 if not attack.refused(audited) and self.takes(attack):
                     finished.result(attack, bench)
 
@@ -82,16 +84,20 @@ class Together:
         return {attack.name: found[attack.name] for attack in known if attack.name in found}
 
 
+def workers(settings: AuditSettings) -> LocalEngine:
+    """Give the processes of this machine, with what they import on its way into memory."""
+    return LocalEngine(settings.workers, preload=[checkpoint.__name__])
+
+
 @contextmanager
 def shared(
-    audited: Audited, ckpt: Path, source: Ours | Foreign, settings: AuditSettings
+    audited: Audited, ckpt: Path, source: Ours | Foreign, settings: AuditSettings, engine: LocalEngine
 ) -> Iterator[Together]:
     """Start the processes beside this one; they end with the block, whatever they have done."""
     private = audited.run or run_folder("audits")
     with ExitStack() as stack:
         share = Share(ckpt, source, settings, stack.enter_context(scratch(private, "taken")))
         others = range(1, _processes(audited, source, settings))
-        engine = LocalEngine(len(others) + 1)
         wait = stack.enter_context(engine.beside(share, others))
         yield Together(share, Finished(audited, settings, share.taken), wait)
 

@@ -16,7 +16,7 @@ from mlmguard.scan.books import Workplace
 from mlmguard.scan.job import Job, examining, reading
 from mlmguard.types import Document, Skipped, Watcher
 
-BATCH_CHARS = 200_000
+BATCH_CHARS = 100_000
 """Characters after which a batch ends: the same whatever the number of workers."""
 
 

@@ -40,6 +40,9 @@ _LEAST = 0.2
 _DOUBT = 0.03
 """Probability of a name by our network, in any word of a sentence, at which the sentence is Rampart's: see
 decision 15 for what others cost and lose."""
+_CERTAIN = 0.998
+"""Above it our network is not in doubt: a sentence all of whose names are certain is not Rampart's. Of 1,300
+labelled persons and places none is lost by it, and 6 by .99 (decision 15)."""
 _SURER = 0.15
 """By how much our network must be surer for its type to count: of firms called after people it is."""
 FOUND = ("LOCATION", "PERSON", "POSTAL_CODE", "STREET_ADDRESS")
@@ -120,8 +123,8 @@ class Strong:
 
 
 def _doubted(reading: Reading) -> list[tuple[int, int]]:
-    """Sentences in Latin letters (of others Rampart was taught nothing) with a word that may be a name."""
-    places = iter(reading.places(_DOUBT))
+    """Sentences in Latin letters (of others Rampart was taught nothing) with a word that may be a name or not."""
+    places = iter(reading.places(_DOUBT, _CERTAIN))
     place = next(places, None)
     found = []
     for start, end in sentences(reading.text):

@@ -357,9 +357,10 @@ class Reading:
     words: Sequence[str] = field(repr=False)
     shares: _Floats = field(repr=False)
 
-    def places(self, least: float) -> Iterator[int]:
-        """Yield where words stand that are names with a probability of at least ``least``, in order."""
-        for at in np.flatnonzero(self.shares[:, 0] <= 1 - least).tolist():
+    def places(self, least: float, most: float) -> Iterator[int]:
+        """Yield where words stand that are names with a probability from ``least`` to ``most``, in order."""
+        named = 1 - self.shares[:, 0]
+        for at in np.flatnonzero((named >= least) & (named <= most)).tolist():
             yield self.matches[at].start()
 
     def within(self, start: int, end: int) -> list[Seen]:
