@@ -123,7 +123,7 @@ class Strong:
 
 
 def _doubted(reading: Reading) -> list[tuple[int, int]]:
-    """Sentences in Latin letters (of others Rampart was taught nothing) with a word that may be a name or not."""
+    """Sentences in Latin letters (of others Rampart was taught nothing) with a word that may be a name."""
     places = iter(reading.places(_DOUBT, _CERTAIN))
     place = next(places, None)
     found = []
