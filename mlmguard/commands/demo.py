@@ -27,9 +27,9 @@ from mlmguard.types import SILENT, Watcher
 EPSILON = 8.0
 NOTES = 2000  # enough that what is audited has intervals worth reading, names found by the strong detector
 TRAINING = TrainSettings(
-    # half the usual batch, fewer steps, which are longer and see more masks: a second less a step, and the
-    # loss 0.7 nats below word frequencies all the same
-    dp_epsilon=EPSILON, steps=70, batch_units=256, learning_rate=0.015, mask_rate=0.4
+    # two thirds of the usual steps, at half the usual batch, see more masks: the loss is 0.6 nats below word
+    # frequencies. No learning rate: one that was given would be a warning, for it may have been tuned
+    dp_epsilon=EPSILON, steps=80, batch_units=256, mask_rate=0.4
 )  # fmt: skip
 RESTARTS, SAMPLES = 12, 200  # half of what an audit searches and draws: nobody's secrets are at stake
 

@@ -10,6 +10,7 @@ bit for bit: it is the readable reference that the tests compare this file with.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -79,8 +80,9 @@ def words(texts: Sequence[str]) -> Words:
 @lru_cache(maxsize=1)
 def _word_characters() -> Array:
     r"""For every code point, whether ``\w`` matches it."""
-    table = np.fromiter((chr(code).isalnum() for code in range(0x110000)), bool, 0x110000)
-    table[ord("_")] = True
+    table = np.zeros(0x110000, bool)
+    for run in re.finditer(r"\w+", "".join(map(chr, range(0x110000)))):
+        table[run.start() : run.end()] = True
     return table
 
 

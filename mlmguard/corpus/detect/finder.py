@@ -41,6 +41,12 @@ class Names:
     strong: bool = False
     own: OwnWords = NO_WORDS
 
+    @property
+    def patterns(self) -> Names:
+        """What decides which patterns are looked for, and not which model looks for names: they take
+        seconds to compile, and texts and names of files share them."""
+        return Names(cues=self.cues, own=self.own)
+
 
 NOBODY = Names()
 ENGLISH = ("en",)
@@ -118,12 +124,10 @@ def _engine(
     """The patterns for at least one of ``entities``; None: all of them."""
     from mlmguard.corpus.detect import presidio
 
-    wanted = set(entities or supported_entities(names, countries, languages))
+    found = _recognizers(names, countries, languages)
     engine = presidio.Engine(
-        r for r in _recognizers(names, countries, languages) if wanted.intersection(r.supported_entities)
+        one for one in found if entities is None or not set(entities).isdisjoint(one.supported_entities)
     )
-    if entities is None:
-        _models(names)
     gc.freeze()  # what stays to the end is in nobody's way: collections took a tenth of the time of prose
     return engine
 
@@ -193,11 +197,13 @@ class Finder:
 
     def recognizers(self) -> list[Any]:
         """All that look, as Presidio's own engine takes them."""
-        return list(_recognizers(self._names, self._countries, self._languages))
+        return list(_recognizers(self._names.patterns, self._countries, self._languages))
 
     def stock(self, folded: str) -> list[Span]:
         """What stock Presidio finds with these recognisers in a folded text, and nothing else."""
-        engine = _engine(self._entities, self._names, self._countries, self._languages)
+        if self._entities is None:
+            _models(self._names)  # before what is in memory is frozen
+        engine = _engine(self._entities, self._names.patterns, self._countries, self._languages)
         found: list[Span] = engine.analyze(folded, self._threshold)
         return found
 
@@ -261,7 +267,7 @@ def supported_entities(
     names: Names = NOBODY, countries: tuple[str, ...] = (), languages: tuple[str, ...] = ENGLISH
 ) -> tuple[str, ...]:
     """Return every entity type that something here can find."""
-    found = [*_recognizers(names, countries, languages), *_models(names)]
+    found = [*_recognizers(names.patterns, countries, languages), *_models(names)]
     return tuple(sorted({*names.own.types, *(entity for r in found for entity in r.supported_entities)}))
 
 
@@ -299,7 +305,7 @@ def coverage(
     detectors: dict[str, list[str]] = {type_: ["DenyList"] for type_ in names.own.types}
     versions: dict[str, set[str]] = {type_: {listed} for type_ in names.own.types}
     theirs = {one.name for one in names.own.recognisers}
-    for recognizer in (*_recognizers(names, countries, languages), *_models(names)):
+    for recognizer in (*_recognizers(names.patterns, countries, languages), *_models(names)):
         if recognizer.name in ours or recognizer.name == "NameByCue":
             made_by = f"mlmguard rule {recognizer.version}"
         elif recognizer.name in theirs:
