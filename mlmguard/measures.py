@@ -211,13 +211,13 @@ ATTACKS: Mapping[str, str] = {
     "pii": "mlmguard.leakage.spans:PERSONAL_DATA",
     "rare": "mlmguard.leakage.spans:RARE_WORDS",
     "membership": "mlmguard.leakage.membership:ATTACK",
+    "records": "mlmguard.leakage.records:ATTACK",
     "values": "mlmguard.leakage.values:ATTACK",
     "releases": "mlmguard.leakage.releases:ATTACK",
     "generation": "mlmguard.leakage.generation:ATTACK",
     "vocabulary": "mlmguard.leakage.vocabulary:ATTACK",
     "canary": "mlmguard.leakage.planted:ATTACK",
     "secrets": "mlmguard.leakage.given:ATTACK",
-    "records": "mlmguard.leakage.records:ATTACK",  # the longest: other processes begin at this end
 }
 #: What applies to every checkpoint. Others are comparisons that somebody has to ask for: an earlier release,
 #: shadow models, values named, what a plug-in needs; or a vocabulary that is not the one of the package.

@@ -27,6 +27,9 @@ from mlmguard.types import Watcher
 FEWEST = 1000
 """Trained documents from which on: the attacks on fewer take about as long as another process to start."""
 
+LONGEST = "records"
+"""The attack that takes as long as all others together: a process beside the first begins with it."""
+
 
 @dataclass(frozen=True)
 class Share:
