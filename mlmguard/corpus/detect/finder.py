@@ -64,7 +64,7 @@ def names_digest(names: Names) -> str | None:
 
     if names.model:
         return models.digest(names.model)
-    theirs = f" + {strong.FILES[strong.MODEL][:12]}" if names.strong else ""
+    theirs = f" + {strong.FILES[strong.MODEL][:12]} up to {strong.CERTAIN:g}" if names.strong else ""
     return f"{WEIGHTS_SHA256[:12]}{theirs}" if names.ours else None
 
 
