@@ -123,7 +123,7 @@ class Strong:
 
 
 def _doubted(reading: Reading) -> list[tuple[int, int]]:
-    """Sentences with a word that may be a name or not, in Latin letters: others were not taught to Rampart."""
+    """Sentences with a word that may be a name or not, in Latin letters: Rampart learnt no others."""
     places = iter(reading.places(_DOUBT, CERTAIN))
     place = next(places, None)
     found = []
