@@ -55,7 +55,7 @@ class LocalEngine:
             return
         context = multiprocessing.get_context(self._method)
         try:
-            hands = ProcessPoolExecutor(self.workers, context, _ready, (self.workers,))
+            hands = ProcessPoolExecutor(self.workers, context, _ready, (self.workers, dict(os.environ)))
         except OSError:  # a container without a /dev/shm that may be written to has no locks to share
             yield from map(work, shards)
             return
@@ -80,7 +80,8 @@ class LocalEngine:
         context: Any = multiprocessing.get_context(self._method)
         together = len(shards) + 1
         hands = [
-            context.Process(target=_alone, args=(work, shard, together), daemon=True) for shard in shards
+            context.Process(target=_alone, args=(work, shard, together, dict(os.environ)), daemon=True)
+            for shard in shards
         ]
         with _without_the_script(work):
             for hand in hands:
@@ -117,13 +118,17 @@ def _without_the_script(work: Callable[..., object]) -> Iterator[None]:
         sys.modules["__main__"] = program
 
 
-def _ready(workers: int) -> None:
-    """Make a worker ready: its share of the cores, no voice, and no life of its own.
+def _ready(workers: int, environment: Mapping[str, str]) -> None:
+    """Make a worker ready: the parent's variables, its share of the cores, no voice, and no life of its own.
+
+    The server that it may be a fork of has those of when it began: perhaps another state folder or key.
 
     torch would otherwise start a thread for every core; a library's warning may quote a record, and here it
     would reach the terminal as it is; and a worker whose parent was killed would wait for ever, with records
     in its memory.
     """
+    os.environ.clear()
+    os.environ.update(environment)
     gc.freeze()  # what was preloaded stays shared: a collection would write to every page of it
     threading.Thread(target=_end_with_parent, daemon=True).start()
     signal.signal(signal.SIGINT, lambda *_: os._exit(130))  # Ctrl-C reaches it too: the parent says the line
@@ -136,9 +141,9 @@ def _ready(workers: int) -> None:
     warnings.simplefilter("ignore")
 
 
-def _alone(work: Callable[[S], None], shard: S, workers: int) -> None:
+def _alone(work: Callable[[S], None], shard: S, workers: int, environment: Mapping[str, str]) -> None:
     """Work on one shard until the parent says to end, and then leave nothing half done behind."""
-    _ready(workers)
+    _ready(workers, environment)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent too, which ends this process
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with suppress(Exception):  # the parent does this part again, and an error of ours is told there

@@ -140,3 +140,32 @@ def test_a_program_that_calls_outside_of_a_guard_runs_once(
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == "begun\n[1, 2, 3]\n"
+
+
+VARIABLE = """
+import os, sys
+from mlmguard.engine import LocalEngine
+
+def work(number):
+    return os.environ.get("MLMGUARD_STATE", "")
+
+def beside(number):
+    open(os.environ.get("MLMGUARD_STATE", "") + str(number), "w").close()
+
+if __name__ == "__main__":
+    engine = LocalEngine(2, preload=["json"])
+    for state in sys.argv[1:]:  # what a fork has is the server's, which began with neither
+        os.environ["MLMGUARD_STATE"] = state
+        print(set(engine.map(work, range(4))))
+        with engine.beside(beside, [1]) as wait:
+            wait()
+"""
+
+
+def test_workers_have_the_variables_of_the_process_that_called_for_them(tmp_path: Path) -> None:
+    (tmp_path / "script.py").write_text(VARIABLE)
+    done = subprocess.run(
+        [sys.executable, "script.py", "one", "two"], cwd=tmp_path, capture_output=True, text=True, timeout=120
+    )
+    assert done.stdout.split() == ["{'one'}", "{'two'}"], done.stderr
+    assert {path.name for path in tmp_path.iterdir() if path.suffix != ".py"} >= {"one1", "two1"}

@@ -45,7 +45,7 @@ def audit(
     settings = settings or AuditSettings()
     check(settings)
     budget, known, source = Budget(settings), attacks(), source or Ours()
-    engine = workers(settings)
+    engine = workers(source, settings)
     with watcher.stage("reading"):
         audited = checkpoint.read(ckpt, source, settings.seed)
     with shared(audited, ckpt, source, settings, engine) as hands, Bench(audited, settings) as bench:

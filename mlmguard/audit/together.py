@@ -28,7 +28,7 @@ FEWEST = 1000
 """Trained documents from which on: the attacks on fewer take about as long as another process to start."""
 
 LONGEST = "records"
-"""The attack that takes as long as all others together: a process beside the first begins with it."""
+"""The attack that takes longest: a process beside the first begins with it."""
 
 
 @dataclass(frozen=True)
@@ -87,9 +87,13 @@ class Together:
         return {attack.name: found[attack.name] for attack in known if attack.name in found}
 
 
-def workers(settings: AuditSettings) -> LocalEngine:
-    """Give the processes of this machine, with what they import on its way into memory."""
-    return LocalEngine(settings.workers, preload=[checkpoint.__name__])
+def workers(source: Ours | Foreign, settings: AuditSettings) -> LocalEngine:
+    """Give the processes of this machine, with what they import on its way into memory; one where more could
+    not do the same."""
+    asked_once = isinstance(source, Foreign) and source.secrets == Path("-")  # standard input is read once
+    budget = settings.minutes is not None or settings.queries is not None  # what is spent decides what begins
+    alone = asked_once or budget or best_device().type != "cpu"
+    return LocalEngine(1 if alone else settings.workers, preload=[checkpoint.__name__])
 
 
 @contextmanager
@@ -100,14 +104,11 @@ def shared(
     private = audited.run or run_folder("audits")
     with ExitStack() as stack:
         share = Share(ckpt, source, settings, stack.enter_context(scratch(private, "taken")))
-        others = range(1, _processes(audited, source, settings))
+        others = range(1, _processes(audited, engine))
         wait = stack.enter_context(engine.beside(share, others))
         yield Together(share, Finished(audited, settings, share.taken), wait)
 
 
-def _processes(audited: Audited, source: Ours | Foreign, settings: AuditSettings) -> int:
-    """How many processes attack: one where more would cost more, or could not do the same."""
-    asked_once = isinstance(source, Foreign) and source.secrets == Path("-")  # standard input is read once
-    budget = settings.minutes is not None or settings.queries is not None  # what is spent decides what begins
-    alone = asked_once or budget or best_device().type != "cpu" or len(audited.members) < FEWEST
-    return 1 if alone else settings.workers
+def _processes(audited: Audited, engine: LocalEngine) -> int:
+    """How many processes attack: one where more would cost more."""
+    return engine.workers if len(audited.members) >= FEWEST else 1

@@ -109,14 +109,14 @@ def test_an_error_ends_those_beside_and_they_clear_up(tmp_path):
 def test_one_process_where_more_would_not_do_the_same(bench, plain, for_few):
     audited = together.checkpoint.read(plain, Ours(runs=bench.runs))
     ours, two = Ours(), replace(QUICK, workers=2)
-    assert together._processes(audited, ours, two) == 2
-    assert together._processes(audited, ours, replace(two, minutes=5.0)) == 1
-    assert together._processes(audited, ours, replace(two, queries=5)) == 1
-    assert together._processes(audited, Foreign(Path("m"), secrets=Path("-")), two) == 1
-    assert together._processes(audited, Foreign(Path("m"), secrets=Path("s")), two) == 2
+    assert together._processes(audited, together.workers(ours, two)) == 2
+    assert together._processes(audited, together.workers(ours, replace(two, minutes=5.0))) == 1
+    assert together._processes(audited, together.workers(ours, replace(two, queries=5))) == 1
+    assert together._processes(audited, together.workers(Foreign(Path("m"), secrets=Path("-")), two)) == 1
+    assert together._processes(audited, together.workers(Foreign(Path("m"), secrets=Path("s")), two)) == 2
 
 
 def test_few_documents_are_attacked_by_one_process(bench, plain):
     audited = together.checkpoint.read(plain, Ours(runs=bench.runs))
     assert len(audited.members) < together.FEWEST
-    assert together._processes(audited, Ours(), replace(QUICK, workers=2)) == 1
+    assert together._processes(audited, together.workers(Ours(), replace(QUICK, workers=2))) == 1

@@ -153,7 +153,7 @@ class Finder:
             raise InputError(f"entity {unknown[0]!r}", "no detector", f"one of: {', '.join(known)}")
         self._entities = tuple(sorted(entities)) if entities else None
         self._threshold, self._names, self._countries = threshold, names, countries
-        self._languages = languages
+        self._patterns, self._languages = names.patterns, languages
 
     def find(self, text: str) -> list[Span]:
         """Spans in order of place, none overlapping (see :func:`mlmguard.corpus.detect.spans.resolve`)."""
@@ -197,13 +197,11 @@ class Finder:
 
     def recognizers(self) -> list[Any]:
         """All that look, as Presidio's own engine takes them."""
-        return list(_recognizers(self._names.patterns, self._countries, self._languages))
+        return list(_recognizers(self._patterns, self._countries, self._languages))
 
     def stock(self, folded: str) -> list[Span]:
         """What stock Presidio finds with these recognisers in a folded text, and nothing else."""
-        if self._entities is None:
-            _models(self._names)  # before what is in memory is frozen
-        engine = _engine(self._entities, self._names.patterns, self._countries, self._languages)
+        engine = _engine(self._entities, self._patterns, self._countries, self._languages)
         found: list[Span] = engine.analyze(folded, self._threshold)
         return found
 
