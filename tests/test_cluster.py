@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import stat
 import subprocess
@@ -17,6 +16,7 @@ from ruamel.yaml import YAML
 from mlmguard import cli
 from mlmguard.corpus.synthetic import write_corpus
 from mlmguard.settings import ScanSettings
+from tests.fixtures.programs import MLMGUARD, programs
 from tests.scan.places import files
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
@@ -44,18 +44,6 @@ import json, os, sys
 with open("calls.jsonl", "a") as calls:
     calls.write(json.dumps([sys.argv[1:], os.environ.get("MLMGUARD_KEY_FILE")]) + "\\n")
 """
-REAL = f"""#!/bin/sh
-exec {sys.executable} -m mlmguard "$@"
-"""
-
-
-def programs(folder: Path, **texts: str) -> dict[str, str]:
-    """An environment in which these programs are found first."""
-    folder.mkdir()
-    for name, text in texts.items():
-        (folder / name).write_text(text)
-        (folder / name).chmod(0o755)
-    return {**os.environ, "PATH": f"{folder}:{os.environ['PATH']}"}
 
 
 def calls(folder: Path) -> list[tuple[list[str], str]]:
@@ -100,7 +88,7 @@ def test_the_slurm_example_wants_one_key(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_the_slurm_example_makes_the_files_of_one_scan(tmp_path: Path) -> None:
     write_corpus(tmp_path / "corpus", None, notes=60)
-    environment = programs(tmp_path / "bin", sbatch=SBATCH, mlmguard=REAL)
+    environment = programs(tmp_path / "bin", sbatch=SBATCH, mlmguard=MLMGUARD)
     environment["MLMGUARD_KEY_FILE"] = str(tmp_path / "key")
     array(tmp_path, environment, "corpus", "2", "--mode", "mask")
     made = {where: files(tmp_path / where) for where in ("clean", "reports")}

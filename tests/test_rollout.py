@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -10,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.fixtures.programs import programs
+
 SCRIPT = Path(__file__).resolve().parent.parent / "examples" / "rollout.sh"
 
-#: mlmguard, which notes how it was called and ends as the test wants; the real one judges in `test_journey`.
+#: mlmguard, which notes how it was called and ends as the test wants; the real one judges in `test_runbooks`.
 NOTED = f"""#!{sys.executable}
 import os, sys
 with open("calls", "a") as calls:
@@ -26,9 +27,7 @@ class House:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        (folder / "bin").mkdir()
-        (folder / "bin" / "mlmguard").write_text(NOTED)
-        (folder / "bin" / "mlmguard").chmod(0o755)
+        self._environment = programs(folder / "bin", mlmguard=NOTED)
 
     def model(self, name: str) -> str:
         (self.folder / name).mkdir()
@@ -36,12 +35,10 @@ class House:
         return name
 
     def roll_out(self, *arguments: str, **exits: int) -> subprocess.CompletedProcess[str]:
-        path = f"{self.folder / 'bin'}{os.pathsep}{os.environ['PATH']}"
         codes = {name.upper(): str(code) for name, code in exits.items()}
-        environment = {**os.environ, "PATH": path, **codes}
         return subprocess.run(
             ["bash", str(SCRIPT), *arguments],
-            cwd=self.folder, env=environment, capture_output=True, text=True, timeout=60,
+            cwd=self.folder, env=self._environment | codes, capture_output=True, text=True, timeout=60,
         )  # fmt: skip
 
     @property
@@ -64,7 +61,7 @@ def house(tmp_path: Path) -> House:
 def test_without_a_pass_of_the_gate_nothing_moves(house: House, code: int) -> None:
     done = house.roll_out(house.model("one"), "audit.json", "base", gate=code)
     assert done.returncode == code and house.calls == ["gate"]
-    assert not list((house.folder / "releases").iterdir())
+    assert not (house.folder / "releases").exists()
 
 
 def test_weights_that_were_not_audited_do_not_serve(house: House) -> None:
@@ -98,3 +95,27 @@ def test_a_model_that_does_not_work_is_taken_back(house: House) -> None:
 def test_the_first_model_that_does_not_work_leaves_nothing_to_serve(house: House) -> None:
     done = house.roll_out(house.model("one"), "audit.json", "base", "false")
     assert done.returncode == 1 and house.serves == "" and "nothing serves" in done.stderr
+
+
+def test_a_release_that_was_changed_since_does_not_serve_again(house: House) -> None:
+    one = house.model("one")
+    assert house.roll_out(one, "audit.json", "base").returncode == 0
+    (house.folder / "releases" / "current" / "config.json").write_text("{}")
+    done = house.roll_out(one, "audit.json", "base")
+    assert done.returncode == 1 and "is not what was verified" in done.stderr
+
+
+def test_the_same_weights_with_another_configuration_are_another_release(house: House) -> None:
+    one = house.model("one")
+    first = house.roll_out(one, "audit.json", "base").stdout
+    (house.folder / one / "config.json").write_text("{}")
+    done = house.roll_out(one, "audit.json", "base")
+    assert done.returncode == 0 and done.stdout != first
+    assert (house.folder / "releases" / "current" / "config.json").exists()
+
+
+@pytest.mark.parametrize("arguments", [(), ("ckpt",), ("ckpt", "audit.json")])
+def test_what_is_missing_is_named_before_anything_is_called(house: House, arguments: tuple[str, ...]) -> None:
+    done = house.roll_out(*arguments)
+    assert done.returncode == 1 and ("CKPT", "EVIDENCE", "POLICY")[len(arguments)] in done.stderr
+    assert sorted(path.name for path in house.folder.iterdir()) == ["bin"]

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.fixtures.programs import MLMGUARD, programs
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = (ROOT / "docs" / "runbooks.md").read_text("utf-8")
@@ -38,19 +38,11 @@ def test_every_runbook_works_as_it_stands_there(tmp_path: Path) -> None:
         shutil.copy(ROOT / "examples" / name, tmp_path)
     (policy,) = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
     (tmp_path / "rollout.yaml").write_text(policy)
-    bin_folder = tmp_path / "bin"
-    bin_folder.mkdir()
-    for name, what in (("mlmguard", "-m mlmguard"), ("python", "")):
-        (bin_folder / name).write_text(f'#!/bin/sh\nexec "{sys.executable}" {what} "$@"\n')
-        (bin_folder / name).chmod(0o755)
-    path = f"{bin_folder}{os.pathsep}{os.environ['PATH']}"
+    python = MLMGUARD.replace(" -m mlmguard", "")
+    environment = programs(tmp_path / "bin", mlmguard=MLMGUARD, python=python)
     for line, code, words in commands():
         done = subprocess.run(
-            ["bash", "-c", line],
-            cwd=tmp_path,
-            env={**os.environ, "PATH": path},
-            capture_output=True,
-            text=True,
+            ["bash", "-c", line], cwd=tmp_path, env=environment, capture_output=True, text=True
         )
         said = done.stdout[-3000:] + done.stderr[-3000:]
         ended = done.returncode if done.returncode >= 0 else 128 - done.returncode  # as a shell has it

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -11,6 +10,8 @@ import sys
 from pathlib import Path
 
 import pytest
+
+from tests.fixtures.programs import MLMGUARD, programs
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -22,15 +23,11 @@ def test_every_command_of_the_tutorial_works_as_it_stands_there(tmp_path: Path) 
     commands = [line for block in blocks for line in block.splitlines()]
     verbs = {line.split()[1] for line in commands if line.startswith("mlmguard")}
     assert verbs == {"scan", "train", "audit", "gate", "sign", "verify", "report"}
-    bin_folder = tmp_path / "bin"
-    bin_folder.mkdir()
-    (bin_folder / "mlmguard").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m mlmguard "$@"\n')
-    (bin_folder / "mlmguard").chmod(0o755)
-    path = f"{bin_folder}{os.pathsep}{os.environ['PATH']}"
+    environment = programs(tmp_path / "bin", mlmguard=MLMGUARD)
     for line in commands:
         done = subprocess.run(
             line.replace("python make_mbox.py", f'"{sys.executable}" make_mbox.py'),
-            shell=True, cwd=tmp_path, env={**os.environ, "PATH": path}, capture_output=True, text=True,
+            shell=True, cwd=tmp_path, env=environment, capture_output=True, text=True,
         )  # fmt: skip
         assert done.returncode == 0, f"{line}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
         if line.startswith("mlmguard") and line.split()[1] in ("scan", "train", "audit", "gate"):
